@@ -1,0 +1,185 @@
+"""What every model of the API shares: camelCase JSON, closed field sets, immutability, and the field types.
+
+Nulls follow the Kubernetes API server: a null is the same as an absent field.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+GROUP: Final = "finetune.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+MAX_JOB_NAME_LENGTH: Final = 40
+"""Children are called `<job>-<attempt>-<rank>`, and a pod's host name may have 63 characters."""
+
+
+class ApiModel(BaseModel):
+    """A section of the API: closed, frozen, strict about types, camelCase in JSON and snake_case in Python.
+
+    Strict means that `"3"` is not a number and `1` is not a truth value, as for the API server.
+    """
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        defer_build=True,
+        protected_namespaces=(),
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _absent_if_null(cls, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            return {key: value for key, value in data.items() if value is not None}
+        return data
+
+    @classmethod
+    def from_json_object(cls, data: Mapping[str, Any]) -> Self:
+        """The model for a JSON object with camelCase keys (snake_case is refused, as the API server does).
+
+        Raises `pydantic.ValidationError`.
+        """
+        return cls.model_validate(data, by_alias=True, by_name=False)
+
+    def to_json_object(self) -> dict[str, JsonValue]:
+        """Plain JSON values under camelCase keys; fields without a value are left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class StatusModel(ApiModel):
+    """A part of the status. Fields that this version does not know are ignored, for the sake of rollbacks."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+def cel(rule: str, message: str, *, field_path: str | None = None) -> dict[str, JsonValue]:
+    """One CEL rule of the CRD, in the form of `x-kubernetes-validations`."""
+    validation: dict[str, JsonValue] = {"rule": rule, "message": message}
+    if field_path is not None:
+        validation["fieldPath"] = field_path
+    return validation
+
+
+def cel_rules(*rules: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """JSON schema extension that carries CEL rules: `ConfigDict(json_schema_extra=cel_rules(cel(…), …))`."""
+    return {"x-kubernetes-validations": list(rules)}
+
+
+def exactly_one(*fields: str) -> str:
+    """CEL: exactly one of these fields is set."""
+    present = ", ".join(f"has(self.{field})" for field in fields)
+    return f"[{present}].filter(present, present).size() == 1"
+
+
+def _integral(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _quantity_text(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _whole_seconds(value: datetime) -> datetime:
+    return value.astimezone(UTC).replace(microsecond=0)
+
+
+def _rfc3339(value: datetime) -> str:
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _each_once(key: Callable[[Any], object], what: str) -> AfterValidator:
+    def check(items: list[Any]) -> list[Any]:
+        seen: set[object] = set()
+        for item in items:
+            if key(item) in seen:
+                raise ValueError(f"{what} {key(item)!r} appears twice; every {what} may appear once")
+            seen.add(key(item))
+        return items
+
+    return AfterValidator(check)
+
+
+def keyed_by(key: str) -> tuple[AfterValidator, Any]:
+    """Metadata of a list whose items are told apart by one field, also for server-side apply."""
+    extra: dict[str, JsonValue] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
+    return _each_once(lambda item: getattr(item, key), key), Field(json_schema_extra=extra)
+
+
+Integer = Annotated[int, BeforeValidator(_integral)]
+"""An integer; `3.0` is one too, as in JSON."""
+
+Timestamp = Annotated[
+    AwareDatetime,
+    Field(strict=False),
+    AfterValidator(_whole_seconds),
+    PlainSerializer(_rfc3339, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""A moment in UTC, in whole seconds, as Kubernetes writes it."""
+
+QUANTITY_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$"
+
+Quantity = Annotated[
+    str,
+    BeforeValidator(_quantity_text),
+    Field(pattern=QUANTITY_PATTERN, max_length=32),
+    WithJsonSchema(
+        {
+            "x-kubernetes-int-or-string": True,
+            "anyOf": [{"type": "integer"}, {"type": "string"}],
+            "pattern": QUANTITY_PATTERN,
+            "maxLength": 32,
+        }
+    ),
+]
+"""A Kubernetes quantity (`500m`, `2`, `8Gi`); an integer is taken as its text."""
+
+DNS_LABEL_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+DNS_SUBDOMAIN_PATTERN: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+
+DnsLabel = Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_LABEL_PATTERN)]
+"""A Kubernetes name of the stricter kind: lower-case letters, digits and `-`, at most 63 characters."""
+
+DnsSubdomain = Annotated[str, Field(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN_PATTERN)]
+"""The name of a Kubernetes object: lower-case letters, digits, `-` and `.`, at most 253 characters."""
+
+LabelKey = Annotated[str, Field(min_length=1, max_length=317)]
+LabelValue = Annotated[str, Field(max_length=63)]
+LabelMap = Annotated[dict[LabelKey, LabelValue], Field(max_length=64)]
+
+ObjectKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+"""A key of a ConfigMap or a Secret."""
+
+FilePath = Annotated[str, Field(min_length=1, max_length=1024)]
+Url = Annotated[str, Field(min_length=1, max_length=2048)]
+ShortText = Annotated[str, Field(min_length=1, max_length=256)]
+
+HubId = Annotated[
+    str,
+    Field(
+        min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?$"
+    ),
+]
+"""An id on the Hugging Face hub: `name` or `organisation/name`."""
+
+FloatType = Literal["auto", "fp32", "bf16", "fp16"]

@@ -1,0 +1,137 @@
+"""FineTuneJob: one fine-tuning run, from a manifest to a model."""
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from finetune_api.base import ApiModel, Integer, StatusModel, Timestamp, cel, cel_rules
+from finetune_api.budget import BudgetSpec
+from finetune_api.dataset import DatasetSpec
+from finetune_api.distributed import DistributedSpec
+from finetune_api.evaluation import EvaluationSpec
+from finetune_api.failure_policy import FailurePolicySpec
+from finetune_api.immutability import IMMUTABILITY_RULES
+from finetune_api.method import MethodSpec
+from finetune_api.model import ModelSpec
+from finetune_api.naming import JOB_NAME_RULES
+from finetune_api.quantization import QuantizationSpec
+from finetune_api.resources import ResourcesSpec
+from finetune_api.status import FineTuneJobStatus
+from finetune_api.storage import CheckpointsSpec, OutputSpec
+from finetune_api.tracking import TrackingSpec
+from finetune_api.training import TrainingSpec
+
+
+class ObjectMeta(StatusModel):
+    """The part of Kubernetes' object metadata that the product reads; other fields are ignored."""
+
+    name: str = Field(default="", description="Name of the job.")
+    generate_name: str = Field(default="", description="Prefix of a name that the API server completes.")
+    namespace: str = Field(default="default", description="Namespace of the job.")
+    uid: str = Field(default="", description="Identity of this very object.")
+    generation: Annotated[Integer, Field(ge=0)] = Field(
+        default=0, description="Grows with each change of the spec."
+    )
+    resource_version: str = Field(default="", description="Version of the object as stored.")
+    labels: dict[str, str] = Field(default_factory=dict, description="Labels.")
+    annotations: dict[str, str] = Field(default_factory=dict, description="Annotations.")
+    creation_timestamp: Timestamp | None = Field(default=None, description="When it was created.")
+    deletion_timestamp: Timestamp | None = Field(default=None, description="When its deletion was asked for.")
+
+
+class FineTuneJobSpec(ApiModel):
+    """What to train, on what, how and where. Fixed once the job has started, but for suspend and limits."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel_rules(
+            cel(
+                "self.method.type != 'dora' || self.quantization.type == 'none' || "
+                "self.quantization.allowDora",
+                "dora on a quantized base is refused: set quantization.type to none, use method.type qlora, "
+                "or allow it with quantization.allowDora: true",
+                field_path=".quantization",
+            ),
+            cel(
+                "!(self.method.type in ['full', 'freeze', 'spectrum']) || self.quantization.type == 'none'",
+                "quantized weights can't be trained: set quantization.type to none, or use method.type lora "
+                "or qlora",
+                field_path=".quantization",
+            ),
+            cel(
+                "self.distributed.offload.parameters == 'none' || self.distributed.zeroStage == 3",
+                "distributed.offload.parameters needs distributed.zeroStage 3; set zeroStage: 3 or "
+                "offload.parameters: none",
+                field_path=".distributed",
+            ),
+            cel(
+                "self.distributed.offload.optimizer == 'none' || self.distributed.zeroStage >= 1",
+                "distributed.offload.optimizer needs distributed.zeroStage 1 or more; set zeroStage or "
+                "offload.optimizer: none",
+                field_path=".distributed",
+            ),
+            cel(
+                "!has(self.tracking) || !has(self.tracking.trackers) || self.tracking.trackers.size() == 0 "
+                "|| has(self.tracking.project)",
+                "experiment trackers need a project: set tracking.project",
+                field_path=".tracking",
+            ),
+        )
+    )
+
+    suspend: bool = Field(
+        default=False, description="Pauses the job: the ranks save and end; false lets it go on from there."
+    )
+    preset: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
+        default=None, description="FineTunePreset, or built-in preset, whose values this job starts from."
+    )
+    model: ModelSpec = Field(description="What is trained.")
+    method: MethodSpec = Field(default_factory=MethodSpec, description="Which weights are trained.")
+    quantization: QuantizationSpec = Field(
+        default_factory=QuantizationSpec, description="How the frozen base is stored."
+    )
+    dataset: DatasetSpec = Field(description="What is learned from.")
+    training: TrainingSpec = Field(
+        default_factory=TrainingSpec, description="Stage, duration, batch, optimizer, schedule, precision."
+    )
+    distributed: DistributedSpec = Field(
+        default_factory=DistributedSpec, description="Nodes, processes per node, and ZeRO."
+    )
+    resources: ResourcesSpec = Field(
+        default_factory=ResourcesSpec, description="What each pod gets, and where it may run."
+    )
+    checkpoints: CheckpointsSpec = Field(
+        default_factory=CheckpointsSpec, description="When checkpoints are written, where, and how many stay."
+    )
+    output: OutputSpec = Field(default_factory=OutputSpec, description="What the job leaves behind.")
+    evaluation: EvaluationSpec = Field(
+        default_factory=EvaluationSpec, description="What is measured while training and after it."
+    )
+    tracking: TrackingSpec = Field(
+        default_factory=TrackingSpec, description="Experiment trackers; none by default."
+    )
+    failure_policy: FailurePolicySpec = Field(
+        default_factory=FailurePolicySpec, description="Retries, limits and deadlines."
+    )
+    budget: BudgetSpec = Field(
+        default_factory=BudgetSpec, description="Limits in money, time and energy; none by default."
+    )
+
+
+class FineTuneJob(ApiModel):
+    """FineTuneJob fine-tunes a language model: it checks the spec, runs the trainer, survives failures and
+    leaves an adapter or a model that loads."""
+
+    model_config = ConfigDict(json_schema_extra=cel_rules(*JOB_NAME_RULES, *IMMUTABILITY_RULES))
+
+    api_version: Literal["finetune.dev/v1alpha1"] = Field(
+        default="finetune.dev/v1alpha1", description="Version of the API."
+    )
+    kind: Literal["FineTuneJob"] = Field(default="FineTuneJob", description="Kind of the object.")
+    metadata: ObjectMeta = Field(default_factory=ObjectMeta, description="Kubernetes object metadata.")
+    spec: FineTuneJobSpec = Field(
+        description="What to train, on what, how and where. Fixed once the job has started, but for suspend, "
+        "budget, and limits in failurePolicy."
+    )
+    status: FineTuneJobStatus = Field(
+        default_factory=FineTuneJobStatus, description="State, as last observed. Only the operator writes it."
+    )

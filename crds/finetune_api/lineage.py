@@ -1,0 +1,53 @@
+"""The identity of a run: what two attempts must share for one to go on from the other's checkpoint."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic.main import IncEx
+
+from finetune_api.job import FineTuneJobSpec
+
+_IDENTITY: Final = {"model", "method", "quantization", "dataset", "training"}
+
+_FREE: Final[Mapping[str, IncEx | bool]] = {
+    "model": {"token_secret", "cache", "kernels", "attention"},
+    "dataset": {"train": {"hub": {"token_secret"}}, "eval": True},
+    "training": {
+        "epochs",
+        "max_steps",
+        "micro_batch_size",
+        "gradient_accumulation_steps",
+        "logging_steps",
+        "logging_first_step",
+        "early_stopping",
+        "data_loader",
+        "compile",
+        "gradient_checkpointing",
+    },
+}
+"""What may differ: duration, logging, credentials, and how the same arithmetic is carried out."""
+
+
+def _without_empty(value: dict[str, Any]) -> dict[str, Any]:
+    pruned = {
+        key: _without_empty(child) if isinstance(child, dict) else child for key, child in value.items()
+    }
+    return {key: child for key, child in pruned.items() if child not in (None, [], {})}
+
+
+def lineage_hash(spec: FineTuneJobSpec) -> str:
+    """SHA-256, in hexadecimal, of the settings that make a run what it is.
+
+    Longer training of the same run keeps the hash, and so does a smaller micro-batch with more accumulation,
+    as long as their product stays. Another model, method, data set or learning rate changes it. Only what
+    differs from a default counts, so that a field that a later version adds leaves the hash as it is.
+    """
+    identity = _without_empty(
+        spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, include=_IDENTITY, exclude=_FREE)
+    )
+    training = spec.training
+    identity["sequencesPerRankAndStep"] = training.micro_batch_size * training.gradient_accumulation_steps
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode("utf-8")).hexdigest()

@@ -1,0 +1,186 @@
+"""`spec.model`: what is trained, and how it is loaded."""
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from finetune_api.base import (
+    ApiModel,
+    DnsSubdomain,
+    FilePath,
+    FloatType,
+    HubId,
+    Integer,
+    cel,
+    cel_rules,
+    exactly_one,
+)
+from finetune_api.kubernetes import SecretKeyRef
+
+Revision = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_./-]+$")]
+
+
+class ArchitectureSpec(ApiModel):
+    """The architecture of a model that is trained from scratch."""
+
+    architecture: Literal["llama", "mistral", "qwen2", "qwen3", "gemma2", "phi3", "gpt2"] = Field(
+        default="llama", description="Family of the decoder, by its name in transformers."
+    )
+    hidden_size: Annotated[Integer, Field(ge=8, le=65536)] = Field(
+        default=768, description="Width of the residual stream, in channels."
+    )
+    layers: Annotated[Integer, Field(ge=1, le=512)] = Field(
+        default=12, description="Number of transformer layers."
+    )
+    attention_heads: Annotated[Integer, Field(ge=1, le=512)] = Field(
+        default=12, description="Query heads per layer; must divide hiddenSize unless headDimension is set."
+    )
+    key_value_heads: Annotated[Integer, Field(ge=1, le=512)] | None = Field(
+        default=None,
+        description="Key and value heads per layer (grouped-query attention); must divide attentionHeads. "
+        "As many as attentionHeads when absent.",
+    )
+    head_dimension: Annotated[Integer, Field(ge=2, le=1024)] | None = Field(
+        default=None, description="Channels per head; hiddenSize / attentionHeads when absent."
+    )
+    intermediate_size: Annotated[Integer, Field(ge=8, le=262144)] | None = Field(
+        default=None, description="Width of the feed-forward layer, in channels; 4 × hiddenSize when absent."
+    )
+    max_position_embeddings: Annotated[Integer, Field(ge=8, le=2_097_152)] = Field(
+        default=2048, description="Longest sequence that the model can read, in tokens."
+    )
+    vocab_size: Annotated[Integer, Field(ge=16, le=1_048_576)] | None = Field(
+        default=None,
+        description="Number of tokens that the model knows; the tokenizer's size when absent.",
+    )
+    tie_word_embeddings: bool = Field(
+        default=True, description="Whether the input and the output embedding share their weights."
+    )
+    rope_theta: Annotated[float, Field(gt=0, le=1e9)] = Field(
+        default=10000.0, description="Base of the rotary position embedding."
+    )
+    norm_epsilon: Annotated[float, Field(gt=0, le=0.1)] = Field(
+        default=1e-5, description="Epsilon of the normalisation layers."
+    )
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.0, description="Dropout in attention (and, where the family has it, elsewhere)."
+    )
+    initializer_range: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.02, description="Standard deviation of the initial weights."
+    )
+
+
+class TokenizerTrainSpec(ApiModel):
+    """Trains a byte-level BPE tokenizer on the training text, before the model."""
+
+    vocab_size: Annotated[Integer, Field(ge=260, le=1_048_576)] = Field(
+        default=32000, description="Number of tokens, special ones included."
+    )
+    split_digits: bool = Field(
+        default=True, description="Whether each digit is a token of its own, which helps with numbers."
+    )
+    min_frequency: Annotated[Integer, Field(ge=1, le=1_000_000)] = Field(
+        default=2, description="How often a pair must occur to be merged."
+    )
+
+
+class TokenizerSpec(ApiModel):
+    """The tokenizer, where it is not the model's own."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel_rules(
+            cel(
+                "[has(self.id), has(self.path), has(self.train)].filter(present, present).size() <= 1",
+                "a tokenizer comes from one place: set at most one of id, path and train",
+            ),
+            cel(
+                "!(has(self.chatTemplate) && has(self.chatTemplateName))",
+                "give the chat template as text (chatTemplate) or by name (chatTemplateName), not both",
+            ),
+        )
+    )
+
+    id: HubId | None = Field(default=None, description="Tokenizer's id on the Hugging Face hub.")
+    revision: Revision | None = Field(
+        default=None, description="Branch, tag or commit of the tokenizer on the hub; main when absent."
+    )
+    path: FilePath | None = Field(default=None, description="Directory that holds the tokenizer's files.")
+    train: TokenizerTrainSpec | None = Field(
+        default=None, description="Trains a new tokenizer; for models from scratch."
+    )
+    chat_template: Annotated[str, Field(min_length=1, max_length=32768)] | None = Field(
+        default=None, description="Jinja chat template that replaces the tokenizer's own."
+    )
+    chat_template_name: (
+        Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")] | None
+    ) = Field(default=None, description="Name of a built-in chat template (chatml, llama2, …).")
+    padding_side: Literal["auto", "left", "right"] = Field(
+        default="auto", description="Side on which batches are padded; auto: right for training."
+    )
+
+
+class ModelCacheSpec(ApiModel):
+    """A volume that keeps downloaded models and data sets, so that the next attempt or job finds them."""
+
+    claim_name: DnsSubdomain = Field(description="PersistentVolumeClaim that holds the cache.")
+    sub_path: Annotated[str, Field(min_length=1, max_length=512)] | None = Field(
+        default=None, description="Relative directory within the volume."
+    )
+
+
+class ModelSpec(ApiModel):
+    """The model: from the hub, from a directory, or from scratch."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel_rules(
+            cel(
+                exactly_one("id", "path", "config"),
+                "a model comes from exactly one place: set model.id (Hugging Face hub), "
+                "model.path (a directory) or model.config (from scratch)",
+            ),
+            cel(
+                "has(self.id) || !has(self.revision)",
+                "model.revision names a version on the hub and needs model.id; remove it or set model.id",
+            ),
+        )
+    )
+
+    id: HubId | None = Field(default=None, description="Model id on the Hugging Face hub: organisation/name.")
+    revision: Revision | None = Field(
+        default=None, description="Branch, tag or commit on the hub, for model.id; main when absent."
+    )
+    path: FilePath | None = Field(
+        default=None,
+        description="Directory with the model's files, inside a volume of resources.volumes "
+        "(or a local directory for `finetune run`).",
+    )
+    config: ArchitectureSpec | None = Field(
+        default=None, description="Architecture of a new model, whose weights start at random."
+    )
+    tokenizer: TokenizerSpec = Field(
+        default_factory=TokenizerSpec, description="Tokenizer; the model's own when nothing is set."
+    )
+    trust_remote_code: bool = Field(
+        default=False,
+        description="Whether Python code from the model's repository may run. It runs as the trainer.",
+    )
+    load_precision: FloatType = Field(
+        default="auto",
+        description="Type in which the weights are loaded. auto: fp32 where they are trained, "
+        "else the type of training.precision.",
+    )
+    attention: Literal[
+        "auto", "eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"
+    ] = Field(default="auto", description="Attention implementation, by its name in transformers.")
+    kernels: Literal["none", "auto", "liger", "unsloth"] = Field(
+        default="none", description="Fused kernels that replace parts of the model; auto takes what is there."
+    )
+    upcast_layer_norm: bool = Field(
+        default=False, description="Whether normalisation layers are kept in fp32, for stability."
+    )
+    cache: ModelCacheSpec | None = Field(
+        default=None, description="Volume that keeps downloads; each pod downloads anew when absent."
+    )
+    token_secret: SecretKeyRef | None = Field(
+        default=None, description="Access token for the Hugging Face hub, for gated and private models."
+    )

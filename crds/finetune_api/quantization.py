@@ -1,0 +1,34 @@
+"""`spec.quantization`: how the frozen base is stored."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from finetune_api.base import ApiModel, FloatType
+from finetune_api.method import ModuleName
+
+
+class QuantizationSpec(ApiModel):
+    """Quantization of the base model's weights; adapters stay in a floating-point type."""
+
+    type: Literal["none", "int8", "int4", "nf4", "fp4"] = Field(
+        default="none",
+        description="none: as loaded. int8, int4: integers. nf4, fp4: 4-bit floating point of bitsandbytes.",
+    )
+    compute_type: FloatType = Field(
+        default="auto", description="Type in which quantized layers compute; auto follows training.precision."
+    )
+    storage_type: Literal["auto", "uint8", "fp32", "bf16", "fp16"] = Field(
+        default="auto", description="Type in which packed 4-bit weights are held; ZeRO-3 needs a float type."
+    )
+    double_quantization: bool = Field(
+        default=True, description="Whether the constants of 4-bit quantization are quantized too."
+    )
+    skip_modules: Annotated[list[ModuleName], Field(max_length=64)] = Field(
+        default_factory=list, description="Modules that are not quantized; the output embedding never is."
+    )
+    allow_dora: bool = Field(
+        default=False,
+        description="Allows dora on a quantized base, which is refused otherwise: it is slow, and not every "
+        "combination works.",
+    )

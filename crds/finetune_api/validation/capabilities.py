@@ -1,0 +1,97 @@
+"""What this version can do of what the API can say. Everything else is refused, never ignored."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from finetune_api.job import FineTuneJob, FineTuneJobSpec
+from finetune_api.validation.codes import Code
+from finetune_api.validation.fields import default_at, plain, value_at
+from finetune_api.validation.findings import Finding, error
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One field whose values are not all possible yet."""
+
+    path: str
+    values: tuple[Any, ...] | None = None
+    """Values that are possible; None: only the default."""
+
+
+def _only_default(section: str, *fields: str) -> tuple[Limit, ...]:
+    return tuple(Limit(f"{section}.{field}" if section else field) for field in fields)
+
+
+LIMITS: Final[tuple[Limit, ...]] = (
+    *_only_default("", "preset"),
+    Limit("model.config.architecture", ("llama", "mistral", "qwen2", "qwen3", "gemma2", "phi3")),
+    Limit("model.tokenizer.chatTemplateName", ("chatml", "plain")),
+    *_only_default("model", "kernels", "upcastLayerNorm"),
+    Limit("method.type", ("full", "lora")),
+    Limit("method.lora.initialization", ("auto", "default", "gaussian")),
+    Limit("method.lora.taskType", ("auto", "causalLm")),
+    *_only_default("method.lora", "pissaIterations", "learningRateRatio", "embeddingLearningRate"),
+    *_only_default(
+        "quantization", "type", "computeType", "storageType", "doubleQuantization", "skipModules", "allowDora"
+    ),
+    Limit("dataset.format", ("alpaca", "messages", "csv", "text")),
+    *_only_default("dataset.train", "http", "s3", "upload"),
+    *_only_default("dataset.eval", "http", "s3", "upload"),
+    *_only_default(
+        "dataset.columns", "prompt", "completion", "chosen", "rejected", "label", "tools", "length"
+    ),
+    *_only_default("dataset", "preprocessing.workers", "packing", "streaming"),
+    Limit("training.stage", ("pretrain", "sft")),
+    Limit("training.optimizer", ("adamw", "adamwFused", "adafactor", "sgd")),
+    Limit("training.schedule.type", ("cosine", "linear", "constant")),
+    *_only_default("training.schedule", "cycles", "power", "stableRatio"),
+    Limit("training.sampling", ("random", "sequential")),
+    *_only_default("training.dataLoader", "pinMemory", "prefetchFactor"),
+    *_only_default(
+        "training",
+        "engine",
+        "parameterGroups",
+        "compile",
+        "labelSmoothing",
+        "neftuneNoiseAlpha",
+        "earlyStopping",
+    ),
+    *_only_default("resources", "provider"),
+    *_only_default("checkpoints", "universal"),
+    *_only_default("output", "checkpoint", "mergeAdapter", "precision", "maxShardSizeGB", "modelCard", "hub"),
+    *_only_default("evaluation", "accumulationSteps", "metrics", "generations", "benchmarks"),
+    *_only_default("tracking", "trackers", "project", "runName", "tags"),
+    Limit("failurePolicy.outOfMemory", ("fail", "retry")),
+    *_only_default("failurePolicy", "stallTimeoutSeconds", "divergence"),
+    *_only_default(
+        "budget",
+        "maxCostUSD",
+        "maxGPUHours",
+        "maxDurationHours",
+        "maxEnergyKWh",
+        "maxCarbonKg",
+        "onExceeded",
+    ),
+)
+"""Fields that are not listed here can take every value of the schema."""
+
+
+def unsupported(job: FineTuneJob, _target: str) -> Iterator[Finding]:
+    """An error for each field whose value this version can't honour."""
+    for limit in LIMITS:
+        value = value_at(job.spec, limit.path)
+        possible = (default_at(FineTuneJobSpec, limit.path),) if limit.values is None else limit.values
+        if value is not None and value not in possible:
+            yield error(
+                Code.NOT_YET_SUPPORTED,
+                limit.path,
+                "is part of the API, but this version can't do it yet",
+                _remedy(limit, possible),
+                plain(value),
+            )
+
+
+def _remedy(limit: Limit, possible: tuple[Any, ...]) -> str:
+    shown = [str(plain(value)) for value in possible if value not in (None, [], {})]
+    return f"Use {' or '.join(shown)}" if shown and limit.values else f"Remove {limit.path}"

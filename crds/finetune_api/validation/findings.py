@@ -1,0 +1,59 @@
+"""What the validator says: a code, a field path, the value, the rule, and the way out."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field, JsonValue
+
+from finetune_api.base import ApiModel
+from finetune_api.validation.codes import Code
+
+Severity = Literal["error", "warning", "suggestion"]
+
+
+class Finding(ApiModel):
+    """One thing that is wrong with a job (error), risky (warning), or could be better (suggestion)."""
+
+    severity: Severity = Field(description="error: the job can't run. warning: it may go wrong. suggestion.")
+    code: str = Field(description="Stable code of the rule; see the reference of findings.")
+    path: str = Field(description="Field, as written in the manifest below spec: training.microBatchSize.")
+    value: JsonValue = Field(default=None, description="Value that was found; secrets are never shown.")
+    message: str = Field(description="The rule, and how the value breaks it.")
+    remedy: str = Field(description="What to change.")
+
+    def __str__(self) -> str:
+        shown = "" if self.value is None or isinstance(self.value, dict | list) else f" {self.value}"
+        end = "" if self.remedy.endswith("?") else "."
+        return f"{self.path}:{shown} {self.message}. {self.remedy}{end}"
+
+
+class InvalidJobError(ValueError):
+    """A manifest that is not a valid FineTuneJob; `findings` says why, each with path and remedy."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        super().__init__("; ".join(str(finding) for finding in findings))
+        self.findings = list(findings)
+
+
+def error(code: Code, path: str, message: str, remedy: str, value: JsonValue = None) -> Finding:
+    """A finding that refuses the job."""
+    return Finding(severity="error", code=code.value, path=path, value=value, message=message, remedy=remedy)
+
+
+def warning(code: Code, path: str, message: str, remedy: str, value: JsonValue = None) -> Finding:
+    """A finding about something that may go wrong."""
+    return Finding(
+        severity="warning", code=code.value, path=path, value=value, message=message, remedy=remedy
+    )
+
+
+def suggestion(code: Code, path: str, message: str, remedy: str, value: JsonValue = None) -> Finding:
+    """A finding about something that could be better."""
+    return Finding(
+        severity="suggestion", code=code.value, path=path, value=value, message=message, remedy=remedy
+    )
+
+
+def errors_in(findings: Sequence[Finding]) -> list[Finding]:
+    """Those findings that refuse the job."""
+    return [finding for finding in findings if finding.severity == "error"]

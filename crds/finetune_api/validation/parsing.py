@@ -1,0 +1,213 @@
+"""From a mapping, as YAML or the API server gives it, to a FineTuneJob, or to findings that say why not."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic_core import ErrorDetails
+
+from finetune_api.job import FineTuneJob
+from finetune_api.validation.codes import Code
+from finetune_api.validation.fields import model_at
+from finetune_api.validation.findings import Finding, InvalidJobError, error
+
+_MAX_SHOWN: Final = 120
+
+_CODES: Final = {
+    "missing": Code.MISSING_FIELD,
+    "extra_forbidden": Code.UNKNOWN_FIELD,
+    "literal_error": Code.NOT_ALLOWED,
+    "enum": Code.NOT_ALLOWED,
+    "string_pattern_mismatch": Code.MALFORMED,
+    "finite_number": Code.OUT_OF_RANGE,
+    "string_too_short": Code.OUT_OF_RANGE,
+    "string_too_long": Code.OUT_OF_RANGE,
+    "too_short": Code.OUT_OF_RANGE,
+    "too_long": Code.OUT_OF_RANGE,
+    "greater_than": Code.OUT_OF_RANGE,
+    "greater_than_equal": Code.OUT_OF_RANGE,
+    "less_than": Code.OUT_OF_RANGE,
+    "less_than_equal": Code.OUT_OF_RANGE,
+    "value_error": Code.DUPLICATE,
+    "int_from_float": Code.WRONG_TYPE,
+}
+
+
+def parse_job(manifest: object) -> FineTuneJob:
+    """The job that a manifest describes, defaults filled in.
+
+    Raises `InvalidJobError` with one finding per mistake of form: unknown or missing fields, wrong types,
+    values out of range. What depends on several fields is `validate_job`'s part.
+    """
+    if not isinstance(manifest, Mapping):
+        raise InvalidJobError(
+            [
+                error(
+                    Code.WRONG_TYPE,
+                    "",
+                    "a FineTuneJob is a mapping with apiVersion, kind, metadata and spec",
+                    "Start the manifest with apiVersion: finetune.dev/v1alpha1 and kind: FineTuneJob",
+                )
+            ]
+        )
+    for field in ("apiVersion", "kind"):
+        if manifest.get(field) is None:
+            raise InvalidJobError([_absent_header(field)])
+    try:
+        return FineTuneJob.from_json_object(manifest)
+    except ValidationError as invalid:
+        raise InvalidJobError([_finding(details) for details in invalid.errors(include_url=False)]) from None
+
+
+def check_manifest(manifest: object) -> tuple[FineTuneJob | None, list[Finding]]:
+    """The job, if the manifest's form allows, and every finding about it. Never raises."""
+    from finetune_api.validation.validate import validate_job
+
+    try:
+        job = parse_job(manifest)
+    except InvalidJobError as invalid:
+        return None, invalid.findings
+    return job, validate_job(job)
+
+
+def _absent_header(field: str) -> Finding:
+    wanted = "finetune.dev/v1alpha1" if field == "apiVersion" else "FineTuneJob"
+    return error(Code.MISSING_FIELD, field, "is required", f"Set {field}: {wanted}")
+
+
+def _finding(details: ErrorDetails) -> Finding:
+    location = details["loc"]
+    path = field_path(location)
+    kind = details["type"]
+    code = _CODES.get(kind, Code.WRONG_TYPE)
+    return error(code, path, _rule(details), _remedy(details), _shown(details, location))
+
+
+def field_path(location: Sequence[str | int]) -> str:
+    """A location as a path that people read: `resources.env[0].name`; `spec.` is left out."""
+    parts = list(location)
+    if len(parts) > 1 and parts[0] == "spec":
+        parts = parts[1:]
+    path = ""
+    for part in parts:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif part != "[key]":
+            path += f".{part}" if path else part
+    return path
+
+
+def _shown(details: ErrorDetails, location: Sequence[str | int]) -> JsonValue:
+    value = details["input"]
+    if details["type"] == "missing" or _may_be_secret(location):
+        return None
+    if isinstance(value, str):
+        return value if len(value) <= _MAX_SHOWN else value[:_MAX_SHOWN] + "…"
+    if isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else str(value)
+    return None
+
+
+def _may_be_secret(location: Sequence[str | int]) -> bool:
+    return "env" in location and location[-1] == "value"
+
+
+def _rule(details: ErrorDetails) -> str:
+    context = details.get("ctx", {})
+    match details["type"]:
+        case "missing":
+            return "is required"
+        case "extra_forbidden":
+            return "is not a field of the API"
+        case "literal_error" | "enum":
+            return f"must be one of {_choices(context)}"
+        case "string_pattern_mismatch":
+            return f"must match {context['pattern']}"
+        case "value_error":
+            return str(context["error"])
+        case _:
+            message = details["msg"]
+            return message[0].lower() + message[1:].replace("Input should", "should")
+
+
+def _choices(context: Mapping[str, Any]) -> str:
+    return str(context["expected"]).replace("'", "").replace(" or ", ", ")
+
+
+def _remedy(details: ErrorDetails) -> str:
+    location, context = details["loc"], details.get("ctx", {})
+    name = str(location[-1]) if location else "the manifest"
+    match details["type"]:
+        case "missing":
+            return f"Set {field_path(location)}"
+        case "extra_forbidden":
+            return _unknown_field_remedy(location)
+        case "literal_error" | "enum":
+            return _nearest_choice(details["input"], _choices(context).split(", "))
+        case "string_pattern_mismatch":
+            return f"Write {name} in that form"
+        case "greater_than":
+            return f"Use a value over {context['gt']}"
+        case "greater_than_equal":
+            return f"Use {context['ge']} or more"
+        case "less_than":
+            return f"Use a value under {context['lt']}"
+        case "less_than_equal":
+            return f"Use {context['le']} or less"
+        case "value_error":
+            return "Remove or rename one of them"
+        case "float_type" | "int_type" if _is_number_text(details["input"]):
+            return _number_remedy(str(details["input"]))
+        case "string_type":
+            return f'Put the value in quotes: {name}: "{details["input"]}"'
+        case _:
+            return f"Correct {name}; `kubectl explain` and the reference say what it holds"
+
+
+def _unknown_field_remedy(location: Sequence[str | int]) -> str:
+    model = model_at(FineTuneJob, location[:-1])
+    name = str(location[-1])
+    if model is None:
+        return f"Remove {name}"
+    known = field_names(model)
+    near = difflib.get_close_matches(
+        _camel(name).lower(), [field.lower() for field in known], n=1, cutoff=0.6
+    )
+    meant = next((field for field in known if near and field.lower() == near[0]), None)
+    return f"Did you mean {meant}?" if meant else f"Remove {name}; known fields are {', '.join(known)}"
+
+
+def field_names(model: type[BaseModel]) -> list[str]:
+    """Names of a model's fields as manifests write them."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _camel(name: str) -> str:
+    head, *tail = name.split("_")
+    return head + "".join(part.title() for part in tail)
+
+
+def _nearest_choice(value: object, choices: Sequence[str]) -> str:
+    near = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.5)
+    return f"Did you mean {near[0]}?" if near else "Use one of these"
+
+
+def _is_number_text(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _number_remedy(text: str) -> str:
+    if "e" in text.lower() and "." not in text:
+        mantissa, _, exponent = text.lower().partition("e")
+        sign = "" if exponent.startswith(("-", "+")) else "+"
+        return f"YAML reads {text} as text: write {mantissa}.0e{sign}{exponent}"
+    return f"Remove the quotes: {text}"

@@ -1,0 +1,1 @@
+"""The validator's rules, a file per section of the spec. Each yields findings about one job."""

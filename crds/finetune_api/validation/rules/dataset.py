@@ -1,0 +1,86 @@
+"""Rules about `spec.dataset`."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from finetune_api.dataset import SOURCES, DataSource
+from finetune_api.job import FineTuneJob
+from finetune_api.validation.codes import Code
+from finetune_api.validation.findings import Finding, error, suggestion
+from finetune_api.validation.rules.common import absolute_path, exactly_one, inside, relative_path
+
+PREFERENCE_STAGES: Final = ("rm", "dpo")
+
+
+def dataset(job: FineTuneJob, target: str) -> Iterator[Finding]:
+    """One source each, safe paths, and a format that suits the stage."""
+    spec = job.spec.dataset
+    for part, source in (("train", spec.train), ("eval", spec.eval)):
+        if source is not None:
+            yield from _source(job, source, f"dataset.{part}", target)
+    if spec.eval is not None and spec.eval_split > 0:
+        yield error(
+            Code.CONFLICT,
+            "dataset.evalSplit",
+            "holds records out of the training data, and dataset.eval brings its own",
+            "Remove dataset.evalSplit or dataset.eval",
+            spec.eval_split,
+        )
+    yield from _format(job)
+
+
+def _source(job: FineTuneJob, source: DataSource, path: str, target: str) -> Iterator[Finding]:
+    yield from exactly_one(source, path, SOURCES, "data")
+    if source.pvc is not None:
+        yield from relative_path(source.pvc.path, f"{path}.pvc.path")
+    if source.s3 is not None and (source.s3.access_key_secret is None) != (
+        source.s3.secret_key_secret is None
+    ):
+        yield error(
+            Code.REQUIRES,
+            f"{path}.s3",
+            "an access key needs its secret key, and the other way round",
+            "Set both accessKeySecret and secretKeySecret, or neither",
+        )
+    if source.path is None or target == "local":
+        return
+    yield from absolute_path(source.path, f"{path}.path")
+    mounts = [volume.mount_path for volume in job.spec.resources.volumes]
+    if source.path.startswith("/") and not any(inside(source.path, mount) for mount in mounts):
+        yield suggestion(
+            Code.OUTSIDE_VOLUMES,
+            f"{path}.path",
+            "is inside no volume of the job, so the image must hold it",
+            f"Mount its volume with resources.volumes, or use {path}.pvc",
+            source.path,
+        )
+
+
+def _format(job: FineTuneJob) -> Iterator[Finding]:
+    spec, stage = job.spec.dataset, job.spec.training.stage
+    remedy = None
+    if (spec.format == "preference") != (stage in PREFERENCE_STAGES) and spec.format != "custom":
+        remedy = (
+            "Use training.stage dpo or rm, or another format"
+            if spec.format == "preference"
+            else "Use dataset.format preference"
+        )
+    elif spec.format == "text" and stage == "sft":
+        remedy = "Use training.stage pretrain, or a format with prompts and answers"
+    elif stage == "pretrain" and spec.format not in ("text", "custom"):
+        remedy = "Use dataset.format text, with columns.text for the column that holds it"
+    if remedy is not None:
+        yield error(
+            Code.FORMAT_STAGE_MISMATCH,
+            "dataset.format",
+            f"does not suit training.stage {stage}",
+            remedy,
+            spec.format,
+        )
+    if spec.format == "custom" and not spec.columns.model_fields_set:
+        yield error(
+            Code.REQUIRES,
+            "dataset.columns",
+            "the custom format takes its fields from the columns, and none is named",
+            "Name the columns, such as dataset.columns.instruction and dataset.columns.output",
+        )

@@ -1,0 +1,55 @@
+"""Rules about `spec.checkpoints` and `spec.output`."""
+
+from collections.abc import Iterator
+
+from finetune_api.job import FineTuneJob
+from finetune_api.validation.codes import Code
+from finetune_api.validation.findings import Finding, error, warning
+from finetune_api.validation.rules.common import quantity, relative_path
+
+
+def storage(job: FineTuneJob, _target: str) -> Iterator[Finding]:
+    """Volumes that can be used, and checkpoints that are written."""
+    checkpoints, output = job.spec.checkpoints, job.spec.output
+    volumes = {"checkpoints.storage": checkpoints.storage, "output.storage": output.storage}
+    for path, volume in volumes.items():
+        if volume is None:
+            continue
+        if volume.sub_path is not None:
+            yield from relative_path(volume.sub_path, f"{path}.subPath")
+        if volume.creates_claim and quantity(volume.size) <= 0:
+            yield error(Code.OUT_OF_RANGE, f"{path}.size", "must be more than 0", "Raise it", volume.size)
+    if output.storage is not None and output.storage.creates_claim:
+        yield error(
+            Code.REQUIRES,
+            "output.storage.claimName",
+            "output.storage names a volume that exists, and claimName is not set",
+            "Set output.storage.claimName, or remove output.storage to write beside the checkpoints",
+        )
+    never = checkpoints.every_steps == 0 and checkpoints.every_minutes is None
+    if never and not checkpoints.at_epoch_end:
+        yield warning(
+            Code.NO_CHECKPOINTS,
+            "checkpoints.everySteps",
+            "no checkpoint is written before the end, so every failure starts again from nothing",
+            "Set checkpoints.everySteps or checkpoints.everyMinutes",
+            0,
+        )
+    if checkpoints.storage.creates_claim and "ReadWriteOncePod" in checkpoints.storage.access_modes:
+        modes = checkpoints.storage.access_modes
+        if len(modes) > 1:
+            yield error(
+                Code.CONFLICT,
+                "checkpoints.storage.accessModes",
+                "ReadWriteOncePod can't be combined with other modes",
+                "Use it alone, or leave it out",
+                [*modes],
+            )
+        elif job.spec.distributed.nodes > 1:
+            yield error(
+                Code.CONFLICT,
+                "checkpoints.storage.accessModes",
+                f"ReadWriteOncePod lets one pod mount the volume, and there are {job.spec.distributed.nodes}",
+                "Use [ReadWriteMany]",
+                [*modes],
+            )

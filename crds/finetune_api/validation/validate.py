@@ -1,0 +1,50 @@
+"""`validate_job`: every rule, in the order of the spec's sections."""
+
+from collections.abc import Callable, Iterator
+from typing import Final, Literal
+
+from finetune_api.job import FineTuneJob
+from finetune_api.validation.capabilities import unsupported
+from finetune_api.validation.findings import Finding
+from finetune_api.validation.rules.dataset import dataset
+from finetune_api.validation.rules.distributed import distributed
+from finetune_api.validation.rules.evaluation import evaluation
+from finetune_api.validation.rules.failure_policy import failure_policy
+from finetune_api.validation.rules.metadata import metadata
+from finetune_api.validation.rules.method import method
+from finetune_api.validation.rules.model import model
+from finetune_api.validation.rules.resources import resources
+from finetune_api.validation.rules.storage import storage
+from finetune_api.validation.rules.tracking import tracking
+from finetune_api.validation.rules.training import training
+
+Target = Literal["cluster", "local"]
+"""Where the job is to run: as pods, or by `finetune run` on this machine."""
+
+Rules = Callable[[FineTuneJob, Target], Iterator[Finding]]
+
+SECTIONS: Final[tuple[Rules, ...]] = (
+    metadata,
+    model,
+    method,
+    dataset,
+    training,
+    distributed,
+    resources,
+    storage,
+    evaluation,
+    tracking,
+    failure_policy,
+    unsupported,
+)
+
+_ORDER: Final = {"error": 0, "warning": 1, "suggestion": 2}
+
+
+def validate_job(job: FineTuneJob, target: Target = "cluster") -> list[Finding]:
+    """Every finding about a job whose form is right, errors first. Pure: no clock, no network, no files.
+
+    A job may run if none of the findings is an error.
+    """
+    findings = [finding for rules in SECTIONS for finding in rules(job, target)]
+    return sorted(findings, key=lambda finding: _ORDER[finding.severity])
