@@ -1,0 +1,233 @@
+"""The operator, put together: what starts, in which order, and how it ends.
+
+One replica runs, with a `Recreate` rollout. A lock is not needed for correctness: children have deterministic
+names and are created, never overwritten, and a status is written only over the version it was decided on, so
+that two operators that overlap for a moment can at worst do the same work twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections import Counter
+
+import kopf
+
+from finetune_api import ProgressReport
+from finetune_operator.cluster import Cluster
+from finetune_operator.errors import ApiError
+from finetune_operator.event_writer import EventWriter
+from finetune_operator.handlers import registry_for, settings_for
+from finetune_operator.health import Health, WatchMonitor
+from finetune_operator.http_server import HttpServer
+from finetune_operator.keys import JobKey
+from finetune_operator.metrics import Metrics
+from finetune_operator.queue import Backoff, KeyedQueue
+from finetune_operator.reconciler import Reconciler
+from finetune_operator.rendering import RenderConfig
+from finetune_operator.reports import ReportStore
+from finetune_operator.settings import Settings
+from finetune_operator.state import State
+from finetune_operator.status_server import Allowance, Authenticator, StatusServer
+from finetune_operator.tls import ServerCertificate
+from finetune_operator.workers import Workers
+
+logger = logging.getLogger(__name__)
+
+STOP_SECONDS = 10.0
+"""How long a reconcile that is under way may take to end when the operator stops."""
+FIRST_SYNC_RETRY_SECONDS = 2.0
+
+
+class Operator:
+    """Everything that runs in the operator's process, on one event loop."""
+
+    def __init__(self, settings: Settings, cluster: Cluster) -> None:
+        self.settings = settings
+        self.cluster = cluster
+        self.metrics = Metrics()
+        self.health = Health()
+        self.status_port = 0
+        self.http_port = 0
+        server = settings.status_server
+        self.state = State(
+            KeyedQueue(Backoff(settings.backoff_seconds, settings.max_backoff_seconds)),
+            ReportStore(server.status_interval_seconds, time.monotonic, self.metrics.reports_coalesced.inc),
+            WatchMonitor(time.monotonic),
+        )
+        host = f"{server.service_name}.{settings.namespace}.svc"
+        self.certificate = ServerCertificate(
+            cluster,
+            settings.namespace,
+            server.tls_secret,
+            [host, f"{host}.cluster.local", "localhost"],
+        )
+        self.allowance = Allowance(server.reports_per_second, server.report_burst, time.monotonic)
+        self.authenticator = Authenticator(
+            cluster, self.state.jobs, self.state.pods, clock=time.monotonic, wall_clock=time.time
+        )
+        self.status_server = StatusServer(self.authenticator, self.allowance, self.receive, self.metrics)
+        self.http_server = HttpServer(self.metrics, self.health)
+        self.reconciler = Reconciler(
+            cluster, self.state, self.metrics, self.render_config, EventWriter(cluster, settings.instance)
+        )
+        self.workers = Workers(
+            self.state.queue,
+            self.reconciler.reconcile,
+            self.metrics,
+            count=settings.workers,
+            timeout=settings.reconcile_timeout_seconds,
+        )
+        self._synced = False
+        self._watching = asyncio.Event()
+        self._describe()
+
+    async def run(self, stop: asyncio.Event, ready: asyncio.Event | None = None) -> None:
+        """Work until `stop` is set; then finish what is under way. `ready` is set once everything runs.
+
+        Raises:
+            RuntimeError: a part that must run for ever ended by itself.
+        """
+        settings = self.settings
+        self.http_port = await self.http_server.start(settings.http_host, settings.http_port)
+        background: list[asyncio.Task[None]] = []
+        try:
+            if not await self._begin(stop):
+                return
+            background = [
+                asyncio.create_task(self.certificate.keep_fresh(), name="certificate"),
+                asyncio.create_task(self._resync_forever(), name="resync"),
+            ]
+            self.workers.start()
+            await self._watch(stop, background, ready)
+        finally:
+            await self.status_server.stop()
+            await self.workers.stop(STOP_SECONDS)
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+            await self.http_server.stop()
+
+    def receive(self, key: JobKey, attempt: int, report: ProgressReport) -> None:
+        """A report was admitted: keep it, and have its job looked at when it may be written."""
+        self.state.queue.add(key, self.state.reports.submit(key, attempt, report))
+
+    def render_config(self) -> RenderConfig:
+        """What attempts are rendered with now."""
+        trainer = self.settings.trainer
+        return RenderConfig(
+            trainer_image=trainer.image,
+            status_url=self.settings.status_url,
+            ca_pem=self.certificate.authority,
+            image_pull_policy=trainer.image_pull_policy,
+            image_pull_secrets=trainer.image_pull_secrets,
+        )
+
+    async def _begin(self, stop: asyncio.Event) -> bool:
+        """Certificate, first listing, status server; tries until it works. False if stopped before that."""
+        while not stop.is_set():
+            try:
+                await self.certificate.refresh()
+                await self.state.resync(self.cluster, self.settings.watch_namespaces)
+                break
+            except ApiError as error:
+                logger.warning("cannot start yet, trying again: %s", error)
+                await _wait(stop, FIRST_SYNC_RETRY_SECONDS)
+        else:
+            return False
+        self._synced = True
+        server = self.settings.status_server
+        self.status_port = await self.status_server.start(server.host, server.port, self.certificate.context)
+        for key in self.state.finetune_jobs.jobs():
+            self.state.queue.add(key)
+        return True
+
+    async def _watch(
+        self, stop: asyncio.Event, background: list[asyncio.Task[None]], ready: asyncio.Event | None
+    ) -> None:
+        """Run Kopf until `stop`; our own tasks end before it, because Kopf cancels every task it finds."""
+        stop_kopf = asyncio.Event()
+        namespaces = self.settings.watch_namespaces
+        watcher = asyncio.create_task(
+            kopf.operator(
+                registry=registry_for(self.state, self.cluster.configuration),
+                settings=settings_for(),
+                clusterwide=not namespaces,
+                namespaces=namespaces,
+                stop_flag=stop_kopf,
+                ready_flag=self._watching,
+            ),
+            name="kopf",
+        )
+        stopped = asyncio.create_task(stop.wait(), name="stop")
+        started = asyncio.create_task(self._watching.wait(), name="kopf-started")
+        await asyncio.wait({watcher, started}, return_when=asyncio.FIRST_COMPLETED)
+        started.cancel()
+        self.health.live["watch"] = lambda: "Kopf has ended" if watcher.done() else ""
+        if ready is not None:
+            ready.set()
+        logger.info("the operator is up: %d jobs known", len(self.state.finetune_jobs))
+        await asyncio.wait({watcher, stopped, *background}, return_when=asyncio.FIRST_COMPLETED)
+        # Kopf ends without an error when it is told to: by a signal that came before we took its handlers.
+        failed = [task for task in background if task.done()]
+        if watcher.done() and (watcher.cancelled() or watcher.exception() is not None):
+            failed.append(watcher)
+        logger.info("stopping")
+        self.health.ready["stopping"] = lambda: "the operator is stopping"
+        await self.status_server.stop()
+        await self.workers.stop(STOP_SECONDS)
+        for task in background:
+            task.cancel()
+        stop_kopf.set()
+        stopped.cancel()
+        await asyncio.gather(watcher, *background, stopped, return_exceptions=True)
+        for task in failed:
+            cause = None if task.cancelled() else task.exception()
+            raise RuntimeError(f"{task.get_name()} ended by itself") from cause
+
+    async def _resync_forever(self) -> None:
+        """List everything now and then, and look at every job: what a watch missed is found."""
+        while True:
+            await asyncio.sleep(self.settings.resync_seconds * random.uniform(0.8, 1.2))  # noqa: S311
+            try:
+                news = await self.state.resync(self.cluster, self.settings.watch_namespaces)
+            except ApiError as error:
+                logger.warning("resync failed: %s", error)
+                continue
+            self.metrics.watch_repairs.inc(len(news))
+            spread = min(30.0, self.settings.resync_seconds / 2)
+            for key in self.state.finetune_jobs.jobs():
+                self.state.queue.add(key, 0.0 if key in news else random.uniform(0.0, spread))  # noqa: S311
+
+    def _describe(self) -> None:
+        """Name what health and metrics ask for."""
+        state, metrics = self.state, self.metrics
+        self.health.live["workers"] = lambda: f"{n} workers died" if (n := self.workers.dead) else ""
+        self.health.live["watches"] = lambda: (
+            f"no events for what was written: {', '.join(kinds)}" if (kinds := state.monitor.deaf()) else ""
+        )
+        self.health.ready["caches"] = lambda: "" if self._synced else "the first listing is not complete"
+        self.health.ready["watching"] = lambda: (
+            "" if self._watching.is_set() else "the watches have not started"
+        )
+        metrics.observe("finetune_queue_depth", "Jobs that wait for a worker.", lambda: state.queue.overdue)
+        metrics.observe(
+            "finetune_queue_scheduled", "Jobs to be looked at now or later.", lambda: len(state.queue)
+        )
+        metrics.observe(
+            "finetune_workers_busy", "Workers that reconcile a job now.", lambda: state.queue.running
+        )
+        metrics.observe_by("finetune_jobs", "FineTuneJobs by phase.", "phase", self._jobs_by_phase)
+
+    def _jobs_by_phase(self) -> Counter[str]:
+        statuses = (entry.value.get("status") or {} for entry in self.state.finetune_jobs)
+        return Counter(status.get("phase") or "Pending" for status in statuses)
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

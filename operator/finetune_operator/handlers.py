@@ -1,0 +1,59 @@
+"""What Kopf watches, and what becomes of an event: note it, and ask for its job to be looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import kopf
+from kubernetes.aio.client import Configuration
+
+from finetune_operator import labels
+from finetune_operator.cluster import FINETUNE_JOBS, JOBS, PODS
+from finetune_operator.state import State
+
+
+def registry_for(state: State, configuration: Configuration) -> kopf.OperatorRegistry:
+    """The handlers, bound to `state`. They only listen: Kopf writes nothing to any object."""
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        # Called again when the API server no longer takes the token; by then the file holds a new one.
+        header = await configuration.get_api_key_with_prefix("BearerToken") or ""
+        scheme, _space, token = header.partition(" ")
+        return kopf.ConnectionInfo(
+            server=configuration.host,
+            ca_path=configuration.ssl_ca_cert,
+            insecure=not configuration.verify_ssl,
+            scheme=scheme.capitalize() or None,
+            token=token or None,
+            certificate_path=configuration.cert_file,
+            private_key_path=configuration.key_file,
+        )
+
+    @kopf.on.event(*FINETUNE_JOBS.group_version, FINETUNE_JOBS.plural, registry=registry)
+    async def finetune_job(event: kopf.RawEvent, **_: Any) -> None:
+        state.tell(FINETUNE_JOBS, event["type"], event["object"])
+
+    @kopf.on.event(*JOBS.group_version, JOBS.plural, registry=registry)
+    async def job(event: kopf.RawEvent, **_: Any) -> None:
+        state.tell(JOBS, event["type"], event["object"])
+
+    @kopf.on.event(*PODS.group_version, PODS.plural, registry=registry)
+    async def pod(event: kopf.RawEvent, **_: Any) -> None:
+        state.tell(PODS, event["type"], event["object"])
+
+    return registry
+
+
+def settings_for() -> kopf.OperatorSettings:
+    """Kopf as a watch engine: server-side filters, paged listings, no peering, no events of its own."""
+    settings = kopf.OperatorSettings()
+    for resource in (JOBS, PODS):
+        settings.watching.label_selectors[*resource.group_version, resource.plural] = labels.SELECTOR
+    settings.watching.chunk_size = 500
+    settings.scanning.disabled = True
+    settings.peering.standalone = True
+    settings.posting.enabled = False
+    settings.networking.trust_env = True
+    return settings

@@ -1,0 +1,56 @@
+"""Is the operator well? Liveness: can it still do its work. Readiness: may pods report to it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from finetune_operator.cluster import Resource
+
+OVERDUE_SECONDS = 120.0
+
+
+class WatchMonitor:
+    """Notices a watch that went deaf: what we write ourselves must come back as an event."""
+
+    def __init__(self, clock: Callable[[], float], overdue_seconds: float = OVERDUE_SECONDS) -> None:
+        """`clock` is monotonic, in seconds."""
+        self._clock = clock
+        self._overdue_seconds = overdue_seconds
+        self._expected: dict[Resource, deque[tuple[int, float]]] = {}
+
+    def expect(self, resource: Resource, version: int) -> None:
+        """We wrote an object of this kind, which got this resource version."""
+        self._expected.setdefault(resource, deque()).append((version, self._clock()))
+
+    def saw(self, resource: Resource, version: int) -> None:
+        """The watch told of an object of this kind at this version: what is older was told, or overtaken."""
+        waiting = self._expected.get(resource)
+        while waiting and waiting[0][0] <= version:
+            waiting.popleft()
+
+    def deaf(self) -> list[str]:
+        """Kinds whose watch has been silent about a write of ours for too long."""
+        limit = self._clock() - self._overdue_seconds
+        return [kind.plural for kind, waiting in self._expected.items() if waiting and waiting[0][1] < limit]
+
+
+@dataclass(slots=True)
+class Health:
+    """Checks by name; each returns what is wrong, or an empty string."""
+
+    live: dict[str, Callable[[], str]] = field(default_factory=dict)
+    ready: dict[str, Callable[[], str]] = field(default_factory=dict)
+
+    def liveness(self) -> dict[str, str]:
+        """What is wrong beyond repair: the kubelet should restart the operator."""
+        return _failing(self.live)
+
+    def readiness(self) -> dict[str, str]:
+        """What keeps the operator from doing its work now."""
+        return _failing(self.live) | _failing(self.ready)
+
+
+def _failing(checks: dict[str, Callable[[], str]]) -> dict[str, str]:
+    return {name: problem for name, check in checks.items() if (problem := check())}

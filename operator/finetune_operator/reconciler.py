@@ -1,0 +1,217 @@
+"""Observe, decide, carry out: one job brought up to date. What to do is `decide`'s business, not ours."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from finetune_api import FineTuneJob, FineTuneJobStatus, InvalidJobError, ObjectMeta, parse_job
+from finetune_operator.cache import Manifest
+from finetune_operator.cluster import FINETUNE_JOBS, JOBS, Cluster, resource_of
+from finetune_operator.decide import decide
+from finetune_operator.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+)
+from finetune_operator.event_writer import EventWriter
+from finetune_operator.keys import JobKey
+from finetune_operator.metrics import Metrics
+from finetune_operator.observation import Conflict, Observed, Refusal
+from finetune_operator.plan import ObjectRef, Plan
+from finetune_operator.refusal import rejected
+from finetune_operator.rendering import RenderConfig
+from finetune_operator.state import State
+
+logger = logging.getLogger(__name__)
+
+
+class Reconciler:
+    """Carries out plans for jobs, one at a time per job (the queue sees to that)."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        state: State,
+        metrics: Metrics,
+        config: Callable[[], RenderConfig],
+        events: EventWriter,
+    ) -> None:
+        """`config` is asked anew each time: the certificate authority may change."""
+        self._cluster = cluster
+        self._state = state
+        self._metrics = metrics
+        self._config = config
+        self._events = events
+
+    async def reconcile(self, key: JobKey) -> float | None:
+        """Bring the job up to date. Returns in how many seconds to look again; None: when something happens.
+
+        Raises:
+            ConflictError: the job changed meanwhile; its new version has been read.
+            ApiError: the API server refused something.
+        """
+        entry = self._state.finetune_jobs.get(*key)
+        if entry is None:
+            self._state.forget(key)
+            return None
+        raw = entry.value
+        if raw["metadata"].get("deletionTimestamp"):
+            return None  # its children follow it by themselves
+        plan = await self._carry_out(key, raw)
+        if await self._write_status(raw, plan.status):
+            await self._events.write(raw, plan.events)
+        waits = (plan.requeue_after, self._state.reports.next_release(key))
+        return min((seconds for seconds in waits if seconds is not None), default=None)
+
+    async def _carry_out(self, key: JobKey, raw: Manifest) -> Plan:
+        """Decide, delete, create; decide again if a name was taken or an object refused."""
+        try:
+            job = parse_job(raw)
+        except InvalidJobError as error:
+            metadata = ObjectMeta.from_json_object(raw["metadata"])
+            return rejected(metadata, stored_status(raw), error.findings, datetime.now(UTC))
+        plan = self._decide(job, key)
+        for ref in plan.delete:
+            await self._delete(key.namespace, ref)
+        conflicts, refusals = [], []
+        for child in plan.apply:
+            match await self._create(raw, child):
+                case Conflict() as conflict:
+                    conflicts.append(conflict)
+                case Refusal() as refusal:
+                    refusals.append(refusal)
+            if conflicts or refusals:
+                break  # the later ones need the earlier ones
+        if conflicts or refusals:
+            return self._decide(job, key, tuple(conflicts), tuple(refusals))
+        return plan
+
+    def _decide(
+        self,
+        job: FineTuneJob,
+        key: JobKey,
+        conflicts: tuple[Conflict, ...] = (),
+        refusals: tuple[Refusal, ...] = (),
+    ) -> Plan:
+        state = self._state
+        observed = Observed(
+            jobs=tuple(sorted((e.value for e in state.jobs.of_job(key)), key=lambda j: (j.attempt, j.name))),
+            pods=tuple(
+                sorted((e.value for e in state.pods.of_job(key)), key=lambda p: (p.attempt, p.index, p.name))
+            ),
+            reports=state.reports.released(key),
+            conflicts=conflicts,
+            refusals=refusals,
+        )
+        return decide(job, observed, datetime.now(UTC), self._config())
+
+    async def _delete(self, namespace: str, ref: ObjectRef) -> None:
+        resource = resource_of(ref.api_version, ref.kind)
+        cached = self._state.jobs if resource == JOBS else None
+        try:
+            deleting = await self._cluster.delete(resource, namespace, ref.name, uid=ref.uid)
+        except ConflictError:
+            logger.info("%s %s is another one by now, and stays", ref.kind, ref.name)
+            return
+        except NotFoundError:
+            deleting = None
+        else:
+            self._metrics.writes.labels(resource.plural).inc()
+            logger.info("deleted %s %s", ref.kind, ref.name)
+        if cached is not None and deleting is not None:
+            cached.put(deleting)
+        elif (
+            cached is not None and (entry := cached.get(namespace, ref.name)) and ref.uid in (None, entry.uid)
+        ):
+            cached.forget(namespace, ref.name, entry.uid)
+
+    async def _create(self, owner: Manifest, child: dict[str, Any]) -> Conflict | Refusal | None:
+        """Create a child. One of ours that is there already is as good; a stranger's is a conflict.
+
+        Create, and not apply: an apply to a stranger's object of the same name would make it ours.
+        """
+        namespace, name, kind = owner["metadata"]["namespace"], child["metadata"]["name"], child["kind"]
+        resource = resource_of(child["apiVersion"], kind)
+        try:
+            created = await self._cluster.create(resource, namespace, child)
+        except AlreadyExistsError:
+            existing = await self._cluster.get(resource, namespace, name)
+            if resource == JOBS:
+                self._state.jobs.put(existing)
+            return conflict_with(owner, child, existing)
+        except (InvalidError, ForbiddenError) as error:
+            logger.warning("%s %s was refused: %s", kind, name, error)
+            return Refusal(kind, name, error.detail, permanent=isinstance(error, InvalidError))
+        self._metrics.writes.labels(resource.plural).inc()
+        logger.info("created %s %s", kind, name)
+        if resource == JOBS:
+            self._state.jobs.put(created)
+            self._state.monitor.expect(JOBS, int(created["metadata"]["resourceVersion"]))
+        return None
+
+    async def _write_status(self, raw: Manifest, status: FineTuneJobStatus) -> bool:
+        """Write the status if it differs from what is stored. Returns whether it did."""
+        metadata = raw["metadata"]
+        if status == stored_status(raw):
+            return False
+        body = {
+            "apiVersion": raw["apiVersion"],
+            "kind": raw["kind"],
+            "metadata": {field: metadata[field] for field in ("name", "namespace", "uid", "resourceVersion")},
+            "spec": raw["spec"],
+            "status": status.to_json_object(),
+        }
+        try:
+            written = await self._cluster.replace(
+                FINETUNE_JOBS, metadata["namespace"], metadata["name"], body, "status"
+            )
+        except ConflictError:
+            self._state.finetune_jobs.put(
+                await self._cluster.get(FINETUNE_JOBS, metadata["namespace"], metadata["name"])
+            )
+            raise
+        except NotFoundError:
+            return False  # deleted meanwhile: the watch will tell
+        self._metrics.writes.labels("status").inc()
+        version = int(written["metadata"]["resourceVersion"])
+        if self._state.finetune_jobs.put(written) is not None:
+            self._state.monitor.expect(FINETUNE_JOBS, version)
+        return True
+
+
+def stored_status(raw: Manifest) -> FineTuneJobStatus:
+    """The status as stored; an empty one if what is stored was written by somebody who does not know it."""
+    try:
+        return FineTuneJobStatus.from_json_object(raw.get("status") or {})
+    except ValidationError:
+        return FineTuneJobStatus()
+
+
+def conflict_with(owner: Manifest, child: Manifest, existing: Manifest) -> Conflict | None:
+    """Whether an object that bears the name of a child-to-be belongs to somebody else, and to whom.
+
+    A child without ownerReferences (the storage claim) is the user's once it is there: never a conflict.
+    """
+    if not child["metadata"].get("ownerReferences"):
+        return None
+    metadata = existing["metadata"]
+    controller = next((o for o in metadata.get("ownerReferences") or () if o.get("controller")), None)
+    deleting = bool(metadata.get("deletionTimestamp"))
+    if controller is None:
+        return Conflict(existing["kind"], metadata["name"], "nobody", leftover=deleting)
+    if controller["uid"] == owner["metadata"]["uid"] and not deleting:
+        return None
+    predecessor = (controller["kind"], controller["name"]) == (owner["kind"], owner["metadata"]["name"])
+    return Conflict(
+        existing["kind"],
+        metadata["name"],
+        f"{controller['kind']} {controller['name']}",
+        leftover=deleting or predecessor,
+    )

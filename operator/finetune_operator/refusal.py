@@ -1,0 +1,48 @@
+"""Policy: an invalid spec stalls the job, with every finding, and is not looked at again until it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from finetune_api import ConditionType, Finding, FineTuneJobStatus, ObjectMeta, Phase, Reason
+from finetune_operator.conditions import Situation, State
+from finetune_operator.plan import Plan
+from finetune_operator.planning import Decision, final_status
+from finetune_operator.revision import revised
+from finetune_operator.story import acceptance
+
+
+def rejected(
+    metadata: ObjectMeta, status: FineTuneJobStatus, findings: Sequence[Finding], now: datetime
+) -> Plan:
+    """The plan for an object that is no valid FineTuneJob at all. Children that it may have are left alone.
+
+    A job that has started keeps its state: its spec was valid then, and what it trains is worth more than
+    tidiness.
+    """
+    if has_started(status):
+        return Plan(status=revised(status, observed_generation=metadata.generation))
+    after = final_status(status, refusal(status, findings), metadata.generation, now.replace(microsecond=0))
+    return Plan(status=after, events=list(acceptance(status, after)))
+
+
+def refusal(status: FineTuneJobStatus, findings: Sequence[Finding]) -> Decision:
+    """What becomes of a job with these errors."""
+    message = " ".join(str(finding) for finding in findings)
+    return Decision(status, Situation(State.REJECTED, Reason.INVALID_SPEC, message), Phase.STALLED)
+
+
+def is_rejected(status: FineTuneJobStatus, generation: int) -> bool:
+    """Whether this very spec was found invalid before."""
+    accepted = status.condition(ConditionType.ACCEPTED)
+    return (
+        accepted is not None
+        and accepted.status == "False"
+        and accepted.observed_generation == generation == status.observed_generation
+    )
+
+
+def has_started(status: FineTuneJobStatus) -> bool:
+    """Whether the job has had an attempt."""
+    return status.start_time is not None or bool(status.attempts)

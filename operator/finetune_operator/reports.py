@@ -1,0 +1,127 @@
+"""The newest report of each attempt, and when it may reach the status.
+
+Reports live in memory only: one that comes while the operator is down is lost, and the next one, or the
+termination message, catches up. What is news (a checkpoint, an output, a result, another activity) is
+released at once; mere progress waits until the job's last release is `interval` seconds old, so that a job's
+status is written no more often than that, whatever else happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from finetune_api import ProgressReport
+from finetune_operator.keys import JobKey
+
+ATTEMPTS_KEPT = 2
+METRICS_KEPT = 64
+
+
+@dataclass(slots=True)
+class _JobReports:
+    newest: dict[int, ProgressReport] = field(default_factory=dict)
+    released: dict[int, ProgressReport] = field(default_factory=dict)
+    released_at: float = float("-inf")
+    urgent: bool = False
+
+    @property
+    def waiting(self) -> bool:
+        return self.newest != self.released
+
+
+class ReportStore:
+    """Coalesces reports per job."""
+
+    def __init__(
+        self, interval: float, clock: Callable[[], float], coalesced: Callable[[], None] = lambda: None
+    ) -> None:
+        """`clock` is monotonic; `coalesced` is called when a report replaces one that nobody has seen."""
+        self._interval = interval
+        self._clock = clock
+        self._coalesced = coalesced
+        self._jobs: dict[JobKey, _JobReports] = {}
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def submit(self, key: JobKey, attempt: int, report: ProgressReport) -> float:
+        """Take a report. Returns in how many seconds `released` will show it (0: now)."""
+        job = self._jobs.setdefault(key, _JobReports())
+        before = job.newest.get(attempt)
+        if before is not None and _sent_at(report) < _sent_at(before):
+            return self._wait(job)  # overtaken by a newer one
+        if before is not None and before is not job.released.get(attempt):
+            self._coalesced()
+        job.newest[attempt] = report if before is None else merge(before, report)
+        for old in sorted(job.newest)[:-ATTEMPTS_KEPT]:
+            del job.newest[old]
+        job.urgent = job.urgent or before is None or is_news(before, job.newest[attempt])
+        return self._wait(job)
+
+    def released(self, key: JobKey) -> dict[int, ProgressReport]:
+        """What may reach the status now, by attempt."""
+        job = self._jobs.get(key)
+        if job is None:
+            return {}
+        if job.waiting and self._wait(job) == 0:
+            job.released = dict(job.newest)
+            job.released_at = self._clock()
+            job.urgent = False
+        return dict(job.released)
+
+    def next_release(self, key: JobKey) -> float | None:
+        """In how many seconds `released` will show something newer; None if nothing waits."""
+        job = self._jobs.get(key)
+        return self._wait(job) if job is not None and job.waiting else None
+
+    def forget(self, key: JobKey) -> None:
+        """The job is gone."""
+        self._jobs.pop(key, None)
+
+    def _wait(self, job: _JobReports) -> float:
+        return 0.0 if job.urgent else max(0.0, job.released_at + self._interval - self._clock())
+
+
+def _sent_at(report: ProgressReport) -> datetime:
+    ours = report.finetune.sent_at if report.finetune else None
+    return ours or report.trainer_status.last_updated_time or datetime.max.replace(tzinfo=UTC)
+
+
+def is_news(before: ProgressReport, after: ProgressReport) -> bool:
+    """True when more than numbers moved."""
+    old, new = before.finetune, after.finetune
+    if new is None:
+        return False
+    if old is None:
+        return True
+    return (
+        new.activity != old.activity
+        or new.checkpoints != old.checkpoints
+        or new.output != old.output
+        or new.result != old.result
+    )
+
+
+def merge(before: ProgressReport, after: ProgressReport) -> ProgressReport:
+    """`after`, with what it leaves out taken from `before`: a report says what changed, not all there is."""
+    update: dict[str, object] = {}
+    if before.finetune is not None:
+        if after.finetune is None:
+            update["finetune"] = before.finetune
+        else:
+            said = {
+                name: value
+                for name in after.finetune.model_fields_set
+                if (value := getattr(after.finetune, name)) is not None
+            }
+            update["finetune"] = before.finetune.model_copy(update=said)
+    metrics = {metric.name: metric for metric in before.trainer_status.metrics}
+    for metric in after.trainer_status.metrics:
+        metrics.pop(metric.name, None)
+        metrics[metric.name] = metric
+    update["trainer_status"] = after.trainer_status.model_copy(
+        update={"metrics": list(metrics.values())[-METRICS_KEPT:]}
+    )
+    return after.model_copy(update=update)

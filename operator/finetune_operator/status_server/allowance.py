@@ -1,0 +1,39 @@
+"""How often one job may report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from finetune_operator.keys import JobKey
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tokens: float
+    filled_at: float
+
+
+class Allowance:
+    """A token bucket per job: `rate` per second on average, `burst` at once."""
+
+    def __init__(self, rate: float, burst: int, clock: Callable[[], float]) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._clock = clock
+        self._buckets: dict[JobKey, _Bucket] = {}
+
+    def take(self, key: JobKey) -> float:
+        """Use one up. Returns 0 if there was one, else the seconds until there will be."""
+        now = self._clock()
+        bucket = self._buckets.setdefault(key, _Bucket(self._burst, now))
+        bucket.tokens = min(self._burst, bucket.tokens + (now - bucket.filled_at) * self._rate)
+        bucket.filled_at = now
+        if bucket.tokens < 1:
+            return (1 - bucket.tokens) / self._rate
+        bucket.tokens -= 1
+        return 0.0
+
+    def forget(self, key: JobKey) -> None:
+        """The job is gone."""
+        self._buckets.pop(key, None)

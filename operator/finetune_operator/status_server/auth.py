@@ -1,0 +1,182 @@
+"""Who may report for an attempt: a pod of that attempt, and nobody else.
+
+A pod holds a projected ServiceAccount token whose audience names the job. The API server says whether the
+token is good and to which pod it is bound (TokenReview); the operator knows which pods an attempt has. Good
+answers are remembered by the token's hash, for five minutes at most and never beyond the token's own life.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from finetune_api import GROUP
+from finetune_operator.cache import Cache
+from finetune_operator.cluster import PODS, Resource
+from finetune_operator.errors import ApiError, NotFoundError
+from finetune_operator.keys import JobKey
+from finetune_operator.observation import ObservedJob, ObservedPod
+from finetune_operator.status_server.refusal import RefusedError
+
+REMEMBER_SECONDS = 300.0
+REMEMBER_REFUSED_SECONDS = 10.0
+REMEMBER_TOKENS = 4096
+REVIEWS_AT_ONCE = 16
+
+_POD_NAME = "authentication.kubernetes.io/pod-name"
+_POD_UID = "authentication.kubernetes.io/pod-uid"
+
+
+def audience(key: JobKey) -> str:
+    """The audience of the tokens with which the pods of a job report."""
+    return f"{GROUP}/{key.namespace}/{key.name}"
+
+
+class TokenReviewer(Protocol):
+    """What is needed of the cluster."""
+
+    async def review_token(self, token: str, audience: str) -> dict[str, Any]:
+        """The status of a TokenReview."""
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any]:
+        """One object."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoundPod:
+    """The pod that a token was made for."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    pod: BoundPod | None
+    refusal: str
+    until: float
+
+
+class Authenticator:
+    """Admits the pods of an attempt."""
+
+    def __init__(
+        self,
+        reviewer: TokenReviewer,
+        jobs: Cache[ObservedJob],
+        pods: Cache[ObservedPod],
+        *,
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
+    ) -> None:
+        """`clock` is monotonic, `wall_clock` is seconds since the epoch; both in seconds."""
+        self._reviewer = reviewer
+        self._jobs = jobs
+        self._pods = pods
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._answers: OrderedDict[bytes, _Answer] = OrderedDict()
+        self._reviews = asyncio.Semaphore(REVIEWS_AT_ONCE)
+
+    async def admit(self, token: str, key: JobKey, attempt: int) -> BoundPod:
+        """Return the pod that holds `token`, if it may report for this attempt.
+
+        Raises:
+            RefusedError: 401 if the token is no good for this job, 403 if its pod is not of this attempt, 503
+            if the
+                API server could not be asked.
+        """
+        pod = await self._bound_pod(token, key)
+        if pod.namespace != key.namespace:
+            raise RefusedError(403, "ForeignNamespace", f"this token is of namespace {pod.namespace!r}")
+        if not await self._is_of(pod, key, attempt):
+            raise RefusedError(
+                403,
+                "ForeignPod",
+                f"pod {pod.name!r} (uid {pod.uid}) is not a pod of attempt {attempt} of {key}",
+            )
+        return pod
+
+    async def _bound_pod(self, token: str, key: JobKey) -> BoundPod:
+        wanted = audience(key)
+        digest = hashlib.sha256(f"{wanted}\0{token}".encode()).digest()
+        answer = self._answers.get(digest)
+        if answer is None or answer.until <= self._clock():
+            answer = await self._ask(token, wanted)
+            self._answers[digest] = answer
+            self._answers.move_to_end(digest)
+            while len(self._answers) > REMEMBER_TOKENS:
+                self._answers.popitem(last=False)
+        if answer.pod is None:
+            raise RefusedError(401, "Unauthorized", answer.refusal)
+        return answer.pod
+
+    async def _ask(self, token: str, wanted: str) -> _Answer:
+        async with self._reviews:
+            try:
+                status = await self._reviewer.review_token(token, wanted)
+            except ApiError as error:
+                raise RefusedError(
+                    503,
+                    "TokenReviewFailed",
+                    "the API server could not be asked about the token",
+                    retry_after=5,
+                ) from error
+        now = self._clock()
+        pod, refusal = _judge(status, wanted)
+        if pod is None:
+            return _Answer(None, refusal, now + REMEMBER_REFUSED_SECONDS)
+        left = _expiry(token) - self._wall_clock()
+        return _Answer(pod, "", now + min(REMEMBER_SECONDS, max(0.0, left)))
+
+    async def _is_of(self, pod: BoundPod, key: JobKey, attempt: int) -> bool:
+        known = self._pods.get(pod.namespace, pod.name)
+        if known is None or known.uid != pod.uid:
+            try:  # the pod may be faster than the watch that tells of it
+                self._pods.put(await self._reviewer.get(PODS, pod.namespace, pod.name))
+            except NotFoundError:
+                return False
+            except ApiError as error:
+                raise RefusedError(
+                    503, "PodUnknown", "the API server could not be asked about the pod", retry_after=5
+                ) from error
+            known = self._pods.get(pod.namespace, pod.name)
+        if known is None or known.uid != pod.uid or known.job != key or known.value.attempt != attempt:
+            return False
+        return any(
+            child.uid == known.value.job_uid and child.value.attempt == attempt
+            for child in self._jobs.of_job(key)
+        )
+
+
+def _judge(status: dict[str, Any], wanted: str) -> tuple[BoundPod | None, str]:
+    if not status.get("authenticated"):
+        return None, f"the token is not valid for the audience {wanted!r}"
+    if wanted not in (status.get("audiences") or ()):
+        return None, f"the token is not for the audience {wanted!r}"
+    user = status.get("user") or {}
+    parts = str(user.get("username", "")).split(":")
+    extra = user.get("extra") or {}
+    names, uids = extra.get(_POD_NAME) or (), extra.get(_POD_UID) or ()
+    if parts[:2] != ["system", "serviceaccount"] or len(parts) != 4:
+        return None, "the token is not a ServiceAccount's"
+    if not names or not uids:
+        return None, "the token is not bound to a pod; use the projected volume of the attempt's pods"
+    return BoundPod(parts[2], str(names[0]), str(uids[0])), ""
+
+
+def _expiry(token: str) -> float:
+    """When a token that was found good expires, in seconds since the epoch; 0 if it does not say."""
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return float(claims["exp"])
+    except (IndexError, KeyError, TypeError, ValueError):
+        return 0.0
