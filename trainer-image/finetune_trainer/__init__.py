@@ -1,0 +1,1 @@
+"""Trains the model of one resolved job: data, model, training, checkpoints, output."""

@@ -1,0 +1,103 @@
+"""`python -m finetune_trainer`: `launch` a node's ranks, `run` one rank, or `generate` answers."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from pydantic import ValidationError
+
+from finetune_api.resolved import ResolvedJob
+from finetune_trainer import results
+from finetune_trainer.cpus import set_threads
+from finetune_trainer.errors import InterruptedRunError, InvalidConfigError
+from finetune_trainer.interruption import end_with_parent
+
+log = logging.getLogger("finetune_trainer")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="finetune_trainer", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in {"launch": "start and watch this node's ranks", "run": "be one rank"}.items():
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--job", type=Path, required=True, help="the resolved job, a JSON file")
+    generate = commands.add_parser("generate", help="answer prompts with a model")
+    generate.add_argument("--model", required=True, help="directory or hub id of the model")
+    generate.add_argument("--adapter", type=Path, help="directory of an adapter on that model")
+    generate.add_argument(
+        "--prompts", type=Path, required=True, help="JSON lines with a `prompt` or `messages`"
+    )
+    generate.add_argument("--out", type=Path, required=True, help="JSON lines, each with an `answer` added")
+    generate.add_argument("--max-new-tokens", type=int, default=64)
+    generate.add_argument("--batch-size", type=int, default=32)
+    options = parser.parse_args(arguments)
+
+    rank = os.environ.get("RANK")
+    logging.basicConfig(
+        level=logging.INFO,
+        format=f"%(asctime)s %(levelname)s {f'[rank {rank}] ' if rank else ''}%(name)s: %(message)s",
+        stream=sys.stderr,
+        force=True,
+    )
+    for chatty in ("httpx", "filelock", "DeepSpeed", "torch.distributed"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+    if options.command == "generate":
+        from finetune_trainer.sample import answer_file
+
+        answer_file(
+            options.model,
+            options.adapter,
+            options.prompts,
+            options.out,
+            max_new_tokens=options.max_new_tokens,
+            batch_size=options.batch_size,
+        )
+        return 0
+    try:
+        job = read_job(options.job)
+    except InvalidConfigError as error:
+        log.error("%s", error)
+        results.write_result(results.failure(error), results.termination_message_file())
+        return int(error.exit_code)
+    return _train(options.command, job, options.job)
+
+
+def read_job(file: Path) -> ResolvedJob:
+    """The resolved job in a file. Raises `InvalidConfigError`."""
+    try:
+        return ResolvedJob.model_validate_json(file.read_bytes(), by_alias=True, by_name=False)
+    except OSError as error:
+        raise InvalidConfigError(f"--job {file} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        raise InvalidConfigError(f"--job {file} is no resolved job: {error}") from error
+
+
+def _train(command: str, job: ResolvedJob, file: Path) -> int:
+    set_threads(job.processes_per_node)
+    signal.signal(signal.SIGTERM, _leave)
+    if command == "run":
+        end_with_parent()
+    if command == "launch" and job.processes_per_node * job.nodes > 1:
+        from finetune_trainer.launcher import launch
+
+        return launch(job, file)
+    from finetune_trainer.rank import run
+
+    return run(job)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    """Ends at once, while libraries are imported and there is nothing to save yet."""
+    error = InterruptedRunError("told to end before the start")
+    results.write_result(results.failure(error), results.termination_message_file())
+    os._exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""From the spec to transformers' `TrainingArguments`. What is decided elsewhere is switched off here: saving
+and evaluating (`callbacks.py`), reporting (`reporting.py`), the order of the data (`data/sampling.py`)."""
+
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainingArguments
+
+from finetune_api.resolved import ResolvedJob
+from finetune_api.training import ScheduleSpec
+from finetune_trainer.deepspeed_config import Precision, deepspeed_config, uses_deepspeed
+from finetune_trainer.errors import InvalidConfigError
+
+OPTIMIZERS = {
+    "adamw": "adamw_torch",
+    "adamwFused": "adamw_torch_fused",
+    "adafactor": "adafactor",
+    "sgd": "sgd",
+}
+"""Our names of optimizers, and transformers'."""
+
+
+def training_arguments(job: ResolvedJob, precision: Precision, staging: Path) -> TrainingArguments:
+    """How transformers runs the job; `staging` is where it writes checkpoints before they are committed.
+
+    Raises `InvalidConfigError` for an optimizer or schedule that this trainer does not know.
+    """
+    training = job.spec.training
+    if training.optimizer not in OPTIMIZERS:
+        raise InvalidConfigError(
+            f"training.optimizer: {training.optimizer} is not known to this trainer. Use one of "
+            f"{', '.join(OPTIMIZERS)}"
+        )
+    scheduler, scheduler_settings = schedule(training.schedule)
+    warmup = training.schedule.warmup_steps
+    deepspeed = uses_deepspeed(job.spec.distributed, job.world_size)
+    return TrainingArguments(
+        output_dir=str(staging),
+        num_train_epochs=training.epochs,
+        max_steps=training.max_steps or -1,
+        per_device_train_batch_size=training.micro_batch_size,
+        gradient_accumulation_steps=training.gradient_accumulation_steps,
+        average_tokens_across_devices=True,
+        learning_rate=training.learning_rate,
+        optim=OPTIMIZERS[training.optimizer],
+        weight_decay=training.weight_decay,
+        adam_beta1=training.adam_beta1,
+        adam_beta2=training.adam_beta2,
+        adam_epsilon=training.adam_epsilon,
+        max_grad_norm=training.max_grad_norm,
+        lr_scheduler_type=scheduler,
+        lr_scheduler_kwargs=scheduler_settings,
+        # transformers reads a warm-up below 1 as a share of all steps
+        warmup_steps=float(warmup) if warmup is not None else training.schedule.warmup_ratio,
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
+        tf32=True if training.precision == "tf32" else None,
+        activation_checkpointing=training.gradient_checkpointing == "full",
+        activation_checkpointing_kwargs={"use_reentrant": False},
+        seed=training.seed,
+        use_cpu=job.device == "cpu",
+        deepspeed=deepspeed_config(job, precision) if deepspeed else None,
+        ddp_find_unused_parameters=False,
+        ddp_timeout=job.spec.distributed.timeout_seconds,
+        dataloader_num_workers=training.data_loader.workers,
+        remove_unused_columns=False,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        save_strategy="no",
+        eval_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        log_level="warning",
+        push_to_hub=False,
+    )
+
+
+def schedule(spec: ScheduleSpec) -> tuple[str, dict[str, Any]]:
+    """transformers' name for a schedule, and its settings. Raises `InvalidConfigError`."""
+    floor = spec.min_learning_rate_ratio
+    match spec.type:
+        case "cosine" if floor:
+            return "cosine_with_min_lr", {"min_lr_rate": floor}
+        case "cosine" | "linear" as name if not floor:
+            return name, {}
+        case "constant" if not floor:
+            return "constant_with_warmup", {}
+    raise InvalidConfigError(
+        f"training.schedule.type: {spec.type} with minLearningRateRatio {floor} is not known to this "
+        "trainer. Use cosine, or linear or constant with minLearningRateRatio: 0"
+    )

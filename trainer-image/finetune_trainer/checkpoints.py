@@ -1,0 +1,227 @@
+"""Checkpoints that are whole or not there: committed by a rename, proved by a manifest, kept by a rule.
+
+<run directory>/checkpoints/
+    .writing/checkpoint-100/    what transformers writes; never resumed from
+    step-00000100/              committed
+        manifest.json           step, lineage, world size, metric, and the hash of every file
+"""
+
+import logging
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from finetune_api.status import BestCheckpointRef, CheckpointRef
+from finetune_trainer.errors import InvalidConfigError, StorageError
+from finetune_trainer.files import (
+    FileEntry,
+    describe_files,
+    sync_directory,
+    sync_tree,
+    what_is_wrong,
+    write_atomically,
+)
+from finetune_trainer.paths import volume_path
+
+log = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+STAGING = ".writing"
+NAME = re.compile(r"step-(\d{8,})")
+
+
+class Manifest(BaseModel):
+    """What a checkpoint is, and what its files must hold."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: int = 1
+    job: str
+    job_uid: str
+    attempt: int
+    lineage: str
+    step: int
+    epoch: float
+    world_size: int
+    zero_stage: int
+    deepspeed: bool
+    time: datetime
+    metric: str | None = None
+    value: float | None = None
+    libraries: dict[str, str] = {}
+    files: list[FileEntry] = []
+
+    @property
+    def bytes(self) -> int:
+        """Size of all files, the manifest not counted."""
+        return sum(entry.bytes for entry in self.files)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A committed checkpoint."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def step(self) -> int:
+        """The optimizer step that it holds."""
+        return self.manifest.step
+
+    def ref(self) -> CheckpointRef:
+        """How the status speaks of it."""
+        return CheckpointRef(
+            step=self.step,
+            path=volume_path(self.path),
+            complete=True,
+            time=self.manifest.time,
+            bytes=self.manifest.bytes,
+        )
+
+    def best_ref(self) -> BestCheckpointRef:
+        """How the status speaks of the best one. It must have a metric."""
+        if self.manifest.metric is None or self.manifest.value is None:
+            raise ValueError(f"{self.path.name} has no metric")
+        return BestCheckpointRef(
+            **dict(self.ref()), metric=self.manifest.metric, value=f"{self.manifest.value:.6g}"
+        )
+
+
+class CheckpointStore:
+    """The checkpoints of one run directory. Only rank 0 changes them; any rank may read."""
+
+    def __init__(self, run_directory: Path, *, keep: int, greater_is_better: bool) -> None:
+        self.directory = run_directory / "checkpoints"
+        self.staging = self.directory / STAGING
+        self.keep = keep
+        self.greater_is_better = greater_is_better
+
+    def prepare(self) -> None:
+        """Makes the directories, and removes what an earlier attempt left half-written. Raises
+        `StorageError`."""
+        try:
+            shutil.rmtree(self.staging, ignore_errors=True)
+            self.staging.mkdir(parents=True)
+        except OSError as error:
+            raise StorageError(
+                f"checkpoints.storage: {self.directory} cannot be written: {error.strerror}. Check the "
+                "claim's access mode and the volume's ownership (the trainer runs as user and group 1000)"
+            ) from error
+
+    def commit(self, staged: Path, manifest: Manifest) -> Checkpoint:
+        """Makes a directory that all ranks have written a checkpoint: hash, flush, rename; then removes the
+        oldest.
+
+        Raises `StorageError`; what was there before is still there then.
+        """
+        target = self.directory / f"step-{manifest.step:08d}"
+        try:
+            complete = manifest.model_copy(update={"files": describe_files(staged)})
+            sync_tree(staged)
+            write_atomically(staged / MANIFEST, complete.model_dump_json(indent=2) + "\n")
+            if target.exists():
+                shutil.rmtree(target)
+            staged.rename(target)
+            sync_directory(self.directory)
+            self._rotate()
+        except OSError as error:
+            raise StorageError(f"checkpoint {target} cannot be written: {error}") from error
+        return Checkpoint(target, complete)
+
+    def all(self) -> list[Checkpoint]:
+        """Committed checkpoints with a readable manifest, oldest first. Their files are not looked at."""
+        found = []
+        for path in self._committed():
+            try:
+                found.append(Checkpoint(path, Manifest.model_validate_json((path / MANIFEST).read_bytes())))
+            except (OSError, ValidationError) as error:
+                log.warning(
+                    "checkpoint %s is skipped: its manifest cannot be read (%s)",
+                    path.name,
+                    type(error).__name__,
+                )
+        return found
+
+    def newest_whole(
+        self, lineage: str, *, skipped: Callable[[str], None] = log.warning
+    ) -> Checkpoint | None:
+        """The newest checkpoint whose files are what was written; torn ones are named to `skipped` and passed
+        over.
+
+        Raises `InvalidConfigError` when the directory holds checkpoints of another run.
+        """
+        checkpoints = self.all()
+        strangers = [checkpoint for checkpoint in checkpoints if checkpoint.manifest.lineage != lineage]
+        if strangers:
+            raise InvalidConfigError(
+                f"checkpoints: {volume_path(self.directory)} holds checkpoints of another run "
+                f"({strangers[-1].path.name} of job {strangers[-1].manifest.job}: other model, method, data "
+                "or training settings). Set checkpoints.storage.subPath to a new directory, or "
+                "checkpoints.resume: never to set them aside"
+            )
+        for checkpoint in reversed(checkpoints):
+            problem = what_is_wrong(checkpoint.path, checkpoint.manifest.files)
+            if problem is None:
+                return checkpoint
+            skipped(f"checkpoint {checkpoint.path.name} is skipped: {problem}")
+        return None
+
+    def best(self) -> Checkpoint | None:
+        """The checkpoint with the best metric; the earlier one of two that are equal. None without a
+        metric."""
+        sign = 1 if self.greater_is_better else -1
+        scored = [checkpoint for checkpoint in self.all() if checkpoint.manifest.value is not None]
+        return max(
+            scored,
+            key=lambda checkpoint: (sign * (checkpoint.manifest.value or 0.0), -checkpoint.step),
+            default=None,
+        )
+
+    def latest(self) -> Checkpoint | None:
+        """The newest committed checkpoint."""
+        return max(self.all(), key=lambda checkpoint: checkpoint.step, default=None)
+
+    def set_aside(self, now: datetime) -> Path | None:
+        """Renames the directory, so that a run starts afresh and nothing is lost; None when there is
+        nothing."""
+        if not self._committed():
+            return None
+        target = self.directory.with_name(f"checkpoints-before-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
+        self.directory.rename(target)
+        return target
+
+    def _committed(self) -> list[Path]:
+        if not self.directory.is_dir():
+            return []
+        return sorted(path for path in self.directory.iterdir() if NAME.fullmatch(path.name))
+
+    def _rotate(self) -> None:
+        checkpoints = self.all()
+        best = self.best()
+        kept = {checkpoint.path for checkpoint in checkpoints[-self.keep :]} | (
+            {best.path} if best else set()
+        )
+        for checkpoint in checkpoints:
+            if checkpoint.path not in kept:
+                # renamed first, so that a half-deleted one is never taken for a checkpoint
+                doomed = self.staging / f"old-{checkpoint.path.name}"
+                checkpoint.path.rename(doomed)
+                shutil.rmtree(doomed)
+
+
+def check_same_ranks(checkpoint: Checkpoint, *, world_size: int, zero_stage: int, deepspeed: bool) -> None:
+    """Raises `InvalidConfigError` when a checkpoint was written by another number of ranks or another ZeRO
+    stage."""
+    written, wanted = checkpoint.manifest, (world_size, zero_stage, deepspeed)
+    if (written.world_size, written.zero_stage, written.deepspeed) != wanted:
+        raise InvalidConfigError(
+            f"distributed: checkpoint {checkpoint.path.name} was written by {written.world_size} ranks under "
+            f"ZeRO stage {written.zero_stage}, this attempt has {world_size} ranks and zeroStage "
+            f"{zero_stage}. Use the same, or start anew with checkpoints.resume: never"
+        )

@@ -1,0 +1,1 @@
+"""Data: records, formats, chat template, labels, batches."""

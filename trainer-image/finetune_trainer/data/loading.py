@@ -1,0 +1,85 @@
+"""From the spec's data source to examples; a broken record ends the run with its file and line."""
+
+import logging
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from finetune_api.dataset import ColumnsSpec, DatasetSpec, DataSource
+from finetune_trainer.data.examples import BrokenRecord, BrokenRecordError, Example, Origin, Record
+from finetune_trainer.data.formats import FORMATS, Format
+from finetune_trainer.data.reading import find_files
+from finetune_trainer.errors import DataError, InvalidConfigError
+
+log = logging.getLogger(__name__)
+
+SHOWN = 5
+"""Broken records that a message names; the rest are counted."""
+
+
+def load_examples(dataset: DatasetSpec, source: DataSource, path: str | None) -> list[Example]:
+    """All examples of a source, in the order of its files and lines.
+
+    `path` is where the source is on this machine (None for the hub). Raises `DataError` naming the first
+    broken records, and `InvalidConfigError` for a format that the trainer does not know.
+    """
+    format_ = FORMATS.get(dataset.format)
+    if format_ is None:
+        raise InvalidConfigError(
+            f"dataset.format: {dataset.format} is not known to this trainer. "
+            f"Use one of {', '.join(sorted(FORMATS))}"
+        )
+    limit = dataset.max_samples
+    parsed = _parse(format_, _records(format_, source, path), dataset.columns)
+    examples: list[Example] = []
+    broken: list[BrokenRecord] = []
+    for item in parsed if limit is None else islice(parsed, limit):
+        if isinstance(item, BrokenRecord):
+            broken.append(item)
+        else:
+            examples.append(item)
+    if broken:
+        raise DataError(_describe(broken, total=len(broken) + len(examples)))
+    if not examples:
+        raise DataError(f"dataset: {path or source} holds no records")
+    log.info("read %d records (%s) from %s", len(examples), format_.name, path or "the hub")
+    return examples
+
+
+def _records(format_: Format, source: DataSource, path: str | None) -> Iterator[Record | BrokenRecord]:
+    if path is not None:
+        for file in find_files(path, format_.suffixes):
+            yield from format_.read(Path(file))
+    elif source.hub is not None:
+        from datasets import load_dataset
+
+        hub = source.hub
+        rows = load_dataset(hub.id, hub.config, split=hub.split, revision=hub.revision)
+        for number, row in enumerate(rows, start=1):
+            yield Record(Origin(f"{hub.id} ({hub.split})", number), dict(row))
+    else:
+        raise InvalidConfigError(
+            "dataset: the source has no path on this machine; use path, pvc, configMap or hub"
+        )
+
+
+def _parse(
+    format_: Format, records: Iterator[Record | BrokenRecord], columns: ColumnsSpec
+) -> Iterator[Example | BrokenRecord]:
+    for record in records:
+        if isinstance(record, BrokenRecord):
+            yield record
+            continue
+        try:
+            example = format_.parse(record, columns)
+        except BrokenRecordError as error:
+            yield BrokenRecord(record.origin, str(error))
+            continue
+        if example is not None:
+            yield example
+
+
+def _describe(broken: list[BrokenRecord], *, total: int) -> str:
+    shown = "; ".join(map(str, broken[:SHOWN]))
+    more = f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
+    return f"{len(broken)} of {total} records cannot be used: {shown}{more}"

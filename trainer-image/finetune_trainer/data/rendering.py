@@ -1,0 +1,178 @@
+"""From an example to token ids and labels: the chat template applied once, the loss on what was asked for,
+exactly.
+
+A template says itself where the answers are (`{% generation %}`), or that is found out by rendering each
+conversation up to its answers: what is rendered behind the generation prompt is the answer.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from finetune_api.dataset import PreprocessingSpec
+from finetune_trainer.data.examples import Conversation, Document, Example, Message, Origin
+from finetune_trainer.errors import DataError, InvalidConfigError
+from finetune_trainer.tokenizers import Tokenizer
+
+IGNORED = -100
+"""The label of a token that the loss does not count; PyTorch's `ignore_index`."""
+
+Ids = npt.NDArray[np.int32]
+Span = tuple[int, int]
+Supervise = Literal["answers", "lastAnswer", "all"]
+
+GENERATION_BLOCK = re.compile(r"\{%-?\s*generation\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """One sequence: token ids and, of the same length, labels (`IGNORED` where nothing is learned)."""
+
+    ids: Ids
+    labels: Ids
+    origin: Origin
+    cut: int = 0
+    """Tokens that the length limit cut off."""
+
+    @property
+    def supervised(self) -> int:
+        """Labels that the loss counts: the first token of a sequence is never predicted."""
+        return int((self.labels[1:] != IGNORED).sum())
+
+
+@dataclass(frozen=True)
+class Renderer:
+    """Turns examples into tokens, in the way that the spec asks for."""
+
+    tokenizer: Tokenizer
+    preprocessing: PreprocessingSpec
+    max_length: int
+    supervise: Supervise
+
+    def __call__(self, example: Example) -> Tokens:
+        """Raises `DataError` for an example that is too long where that is to fail, `InvalidConfigError` for
+        a template that cannot be used."""
+        if isinstance(example, Document):
+            ids, labels = self._document(example)
+        else:
+            ids, labels = self._conversation(example)
+        return self._limited(example.origin, ids, labels)
+
+    def _document(self, document: Document) -> tuple[list[int], list[int]]:
+        ids = list(self.tokenizer.encode(document.text, add_special_tokens=False))
+        labels = list(ids)
+        self._close(ids, labels)
+        self._open(ids, labels)
+        return ids, labels
+
+    def _conversation(self, conversation: Conversation) -> tuple[list[int], list[int]]:
+        messages = self._with_system_prompt(conversation.messages)
+        template = str(self.tokenizer.chat_template)
+        text, spans = (_marked if GENERATION_BLOCK.search(template) else _compared)(
+            self.tokenizer, messages, last_only=self.supervise == "lastAnswer", origin=conversation.origin
+        )
+        encoding = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        ids: list[int] = list(encoding["input_ids"])
+        everything = self.supervise == "all"
+        labels = list(ids) if everything else _labels(ids, encoding["offset_mapping"], spans)
+        self._close(ids, labels)
+        self._open(ids, labels)
+        return ids, labels
+
+    def _with_system_prompt(self, messages: tuple[Message, ...]) -> list[dict[str, str]]:
+        turns = [{"role": message.role, "content": message.content} for message in messages]
+        prompt = self.preprocessing.system_prompt
+        if prompt and turns[0]["role"] != "system":
+            turns.insert(0, {"role": "system", "content": prompt})
+        return turns
+
+    def _close(self, ids: list[int], labels: list[int]) -> None:
+        """Ends the last supervised stretch with the end token, unless an end token of the template is
+        there."""
+        end = self.tokenizer.eos_token_id
+        if not self.preprocessing.add_eos_token or end is None:
+            return
+        last = max((position for position, label in enumerate(labels) if label != IGNORED), default=None)
+        if last is None or ids[last] == end or ids[last] in self.tokenizer.all_special_ids:
+            return
+        del ids[last + 1 :], labels[last + 1 :]
+        ids.append(end)
+        labels.append(end)
+
+    def _open(self, ids: list[int], labels: list[int]) -> None:
+        start = self.tokenizer.bos_token_id
+        if self.preprocessing.add_bos_token and start is not None and ids[:1] != [start]:
+            ids.insert(0, start)
+            labels.insert(0, IGNORED)
+
+    def _limited(self, origin: Origin, ids: list[int], labels: list[int]) -> Tokens:
+        cut = max(0, len(ids) - self.max_length)
+        if cut and self.preprocessing.overlong == "fail":
+            raise DataError(
+                f"{origin}: {len(ids)} tokens, training.maxSequenceLength is {self.max_length}. Raise it, "
+                "shorten the record, or set dataset.preprocessing.overlong: truncate"
+            )
+        return Tokens(
+            ids=np.asarray(ids[: self.max_length], dtype=np.int32),
+            labels=np.asarray(labels[: self.max_length], dtype=np.int32),
+            origin=origin,
+            cut=cut,
+        )
+
+
+def _labels(ids: list[int], offsets: list[Span], spans: list[Span]) -> list[int]:
+    """Labels of the tokens that begin within a span and are not empty."""
+    labels = [IGNORED] * len(ids)
+    remaining = iter(spans)
+    span = next(remaining, None)
+    for position, (start, end) in enumerate(offsets):
+        while span is not None and start >= span[1]:
+            span = next(remaining, None)
+        if span is not None and start >= span[0] and end > start:
+            labels[position] = ids[position]
+    return labels
+
+
+def _marked(
+    tokenizer: Tokenizer, messages: list[dict[str, str]], *, last_only: bool, origin: Origin
+) -> tuple[str, list[Span]]:
+    """Text and answers of a template that marks its answers."""
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    rendered, spans = render_jinja_template(
+        conversations=[messages],
+        chat_template=str(tokenizer.chat_template),
+        return_assistant_tokens_mask=True,
+        **tokenizer.special_tokens_map,
+    )
+    answers: list[Span] = [(start, end) for start, end in spans[0]]
+    if not answers:
+        raise InvalidConfigError(
+            f"model.tokenizer.chatTemplate: its generation blocks hold no answer of {origin}"
+        )
+    return rendered[0], answers[-1:] if last_only else answers
+
+
+def _compared(
+    tokenizer: Tokenizer, messages: list[dict[str, str]], *, last_only: bool, origin: Origin
+) -> tuple[str, list[Span]]:
+    """Text and answers of a template without marks, by rendering the conversation up to each answer."""
+    render: Callable[..., str] = tokenizer.apply_chat_template
+    text = render(messages, tokenize=False)
+    answers = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
+    spans: list[Span] = []
+    for index in answers[-1:] if last_only else answers:
+        prompt = render(messages[:index], tokenize=False, add_generation_prompt=True)
+        answered = text if index == len(messages) - 1 else render(messages[: index + 1], tokenize=False)
+        if not text.startswith(prompt) or not text.startswith(answered):
+            raise InvalidConfigError(
+                f"model.tokenizer.chatTemplate: turn {index + 1} of {origin} is rendered differently when "
+                "more turns follow, so that the answer cannot be told from the prompt. Mark answers with {% "
+                "generation %} in the template, or set dataset.preprocessing.supervise: lastAnswer"
+            )
+        spans.append((len(prompt), len(answered.rstrip())))
+    return text, spans

@@ -1,0 +1,68 @@
+"""The order of the data: a function of seed and epoch alone, the same on any number of ranks.
+
+Optimizer step k of an epoch takes the next `global batch` of a permutation of the records. How that batch is
+cut into ranks and accumulation steps changes who computes what, not what is computed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from torch.utils.data import Sampler
+
+
+@dataclass(frozen=True)
+class GlobalOrder:
+    """Which records make up each optimizer step. Indices from `size` on stand for fillers."""
+
+    size: int
+    """Number of records."""
+    global_batch: int
+    """Records per optimizer step, over all ranks and accumulation steps."""
+    seed: int
+    shuffle: bool = True
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps per epoch; the last one may hold fillers."""
+        return -(-self.size // self.global_batch)
+
+    def epoch(self, epoch: int) -> list[int]:
+        """All indices of an epoch (from 0) in order, with fillers up to a whole number of steps."""
+        return _epoch(self, epoch)
+
+    def step(self, step: int) -> list[int]:
+        """Indices of an optimizer step, counted from 0 over the whole run."""
+        epoch, within = divmod(step, self.steps_per_epoch)
+        return self.epoch(epoch)[within * self.global_batch : (within + 1) * self.global_batch]
+
+
+@lru_cache(maxsize=4)
+def _epoch(order: GlobalOrder, epoch: int) -> list[int]:
+    indices = np.arange(order.size)
+    if order.shuffle:
+        indices = np.random.default_rng((order.seed, epoch)).permutation(order.size)
+    return [*indices.tolist(), *range(order.size, order.steps_per_epoch * order.global_batch)]
+
+
+class RankBatches(Sampler[list[int]]):
+    """The micro-batches of one rank: batch number r, r + ranks, r + 2·ranks, … of the global order."""
+
+    def __init__(self, order: GlobalOrder, *, micro_batch: int, rank: int, ranks: int) -> None:
+        if order.global_batch % (micro_batch * ranks):
+            raise ValueError("the global batch must be a whole number of micro-batches on every rank")
+        self.order = order
+        self.micro_batch = micro_batch
+        self.rank = rank
+        self.ranks = ranks
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.order.steps_per_epoch * self.order.global_batch // (self.micro_batch * self.ranks)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        indices = self.order.epoch(self.epoch)
+        stride = self.micro_batch * self.ranks
+        for start in range(self.rank * self.micro_batch, len(indices), stride):
+            yield indices[start : start + self.micro_batch]

@@ -1,0 +1,100 @@
+"""The DeepSpeed configuration of a job, and when DeepSpeed is used at all. Pure."""
+
+from typing import Literal
+
+from pydantic import JsonValue
+
+from finetune_api.distributed import DistributedSpec
+from finetune_api.resolved import ResolvedJob
+from finetune_trainer.errors import InvalidConfigError
+
+Precision = Literal["fp32", "bf16", "fp16"]
+JsonObject = dict[str, JsonValue]
+
+OURS = frozenset(
+    {
+        "train_batch_size",
+        "train_micro_batch_size_per_gpu",
+        "gradient_accumulation_steps",
+        "gradient_clipping",
+        "optimizer",
+        "scheduler",
+        "bf16",
+        "fp16",
+    }
+)
+"""Keys that other fields of the spec decide; a raw configuration may not say something else."""
+
+
+def uses_deepspeed(spec: DistributedSpec, ranks: int) -> bool:
+    """Whether DeepSpeed runs the job: not for a single rank that shares, offloads and configures nothing."""
+    if spec.engine != "auto":
+        return spec.engine == "deepspeed"
+    plain = spec.zero_stage == 0 and spec.offload.optimizer == "none" and spec.deepspeed_config is None
+    return ranks > 1 or not plain
+
+
+def deepspeed_config(job: ResolvedJob, precision: Precision) -> JsonObject:
+    """DeepSpeed's configuration for a job that uses it.
+
+    The optimizer is made by transformers from the spec and handed over: DeepSpeed replaces it only for CPU
+    offload, and then by its own AdamW, which is why nothing but AdamW may be offloaded. Raises
+    `InvalidConfigError`.
+    """
+    spec, training = job.spec.distributed, job.spec.training
+    offloaded = spec.offload.optimizer == "cpu"
+    if offloaded and training.optimizer != "adamw":
+        raise InvalidConfigError(
+            f"distributed.offload.optimizer: cpu would replace training.optimizer: {training.optimizer} by "
+            "DeepSpeed's AdamW. Use training.optimizer: adamw, or offload.optimizer: none"
+        )
+    config: JsonObject = {
+        "train_micro_batch_size_per_gpu": training.micro_batch_size,
+        "gradient_accumulation_steps": training.gradient_accumulation_steps,
+        "gradient_clipping": training.max_grad_norm,
+        "zero_optimization": _zero(spec),
+        "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": offloaded,
+        "bf16": {"enabled": precision == "bf16"},
+        "fp16": {"enabled": precision == "fp16", "initial_scale_power": 16},
+        "steps_per_print": 2**31 - 1,
+        "wall_clock_breakdown": False,
+    }
+    return _merged(config, spec.deepspeed_config or {})
+
+
+def _zero(spec: DistributedSpec) -> JsonObject:
+    zero: JsonObject = {"stage": spec.zero_stage}
+    if spec.zero_stage >= 1:
+        zero |= {"overlap_comm": False, "contiguous_gradients": True, "reduce_scatter": spec.zero_stage >= 2}
+    if spec.offload.optimizer == "cpu":
+        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": False}
+    if spec.zero_stage == 3:
+        zero["stage3_gather_16bit_weights_on_model_save"] = True
+        if spec.offload.parameters == "cpu":
+            zero["offload_param"] = {"device": "cpu", "pin_memory": False}
+    return zero
+
+
+def _merged(config: JsonObject, raw: JsonObject, path: str = "") -> JsonObject:
+    """Our configuration with the expert's over it. Raises `InvalidConfigError` where the two disagree on what
+    another field decides."""
+    result = dict(config)
+    for key, value in raw.items():
+        here = f"{path}{key}"
+        ours = config.get(key)
+        if not path and key in OURS and value not in (ours, "auto"):
+            raise InvalidConfigError(
+                f"distributed.deepspeedConfig.{here}: {value} is decided elsewhere in the spec (as {ours}). "
+                "Remove it here and set it under training"
+            )
+        if here == "zero_optimization.stage" and value != ours:
+            raise InvalidConfigError(
+                f"distributed.deepspeedConfig.{here}: {value} differs from distributed.zeroStage ({ours}). "
+                "Remove it"
+            )
+        if isinstance(value, dict) and isinstance(ours, dict):
+            result[key] = _merged(ours, value, f"{here}.")
+        elif value != "auto":
+            result[key] = value
+    return result

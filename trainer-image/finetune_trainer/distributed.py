@@ -1,0 +1,89 @@
+"""The ranks as one: starting the process group, and agreeing on a few values."""
+
+import datetime
+import os
+import socket
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+
+from finetune_api.resolved import ResolvedJob
+
+Value = TypeVar("Value")
+
+
+def free_port() -> int:
+    """A TCP port on this host that nobody listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def rank() -> int:
+    """This process' number among all ranks."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def local_rank() -> int:
+    """This process' number among the ranks of its node."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def start_process_group(job: ResolvedJob) -> None:
+    """Joins all ranks (NCCL on CUDA, gloo on CPU), with the timeout of the spec instead of the library's.
+
+    A single rank is a group of one, which DeepSpeed wants too. Raises `torch.distributed.DistNetworkError`
+    and the like when ranks do not come.
+    """
+    for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}.items():
+        os.environ.setdefault(name, value)
+    if "MASTER_ADDR" not in os.environ:
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    backend = job.spec.distributed.backend
+    if backend == "auto":
+        backend = "nccl" if job.device == "cuda" else "gloo"
+    if job.device == "cuda":
+        torch.cuda.set_device(local_rank())
+    dist.init_process_group(backend, timeout=datetime.timedelta(seconds=job.spec.distributed.timeout_seconds))
+
+
+def end_process_group() -> None:
+    """Leaves the group, where there is one."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def barrier() -> None:
+    """Waits until every rank is here."""
+    if dist.get_world_size() > 1:
+        dist.barrier()
+
+
+def from_first_rank(value: Value) -> Value:
+    """Rank 0's value, on every rank. Must be picklable."""
+    if dist.get_world_size() == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def any_rank(*flags: bool) -> tuple[bool, ...]:
+    """For each flag, whether it is true on any rank: one small all-reduce."""
+    if dist.get_world_size() == 1:
+        return flags
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    votes = torch.tensor(flags, dtype=torch.int32, device=device)
+    dist.all_reduce(votes, op=dist.ReduceOp.MAX)
+    return tuple(bool(vote) for vote in votes.tolist())
+
+
+def sum_over_ranks(*values: float) -> tuple[float, ...]:
+    """Sums in double precision over all ranks."""
+    if dist.get_world_size() == 1:
+        return values
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    sums = torch.tensor(values, dtype=torch.float64, device=device)
+    dist.all_reduce(sums)
+    return tuple(sums.tolist())

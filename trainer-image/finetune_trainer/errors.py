@@ -1,0 +1,115 @@
+"""What can go wrong in a run, each with the exit code (and with it the reason) that the operator decides
+by."""
+
+import errno
+
+from finetune_api.result import ExitCode
+
+OUT_OF_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENXIO})
+"""Errors of the system that speak of the volume, not of the program."""
+
+
+class TrainerError(Exception):
+    """A failure whose cause is known. The message names the field, the value, the rule and the way out."""
+
+    exit_code = ExitCode.CRASHED
+
+
+class InvalidConfigError(TrainerError):
+    """The spec asks for something that cannot be: no retry helps."""
+
+    exit_code = ExitCode.INVALID_CONFIG
+
+
+class DataError(TrainerError):
+    """A record cannot be used; the message names file, line and what is wrong."""
+
+    exit_code = ExitCode.DATA_ERROR
+
+
+class OutOfMemoryError(TrainerError):
+    """The device or the container ran out of memory."""
+
+    exit_code = ExitCode.OUT_OF_MEMORY
+
+
+class DivergedError(TrainerError):
+    """Loss or gradient is no longer a number; the message names the step and its records."""
+
+    exit_code = ExitCode.DIVERGED
+
+
+class StorageError(TrainerError):
+    """The volume with checkpoints and outputs cannot be written or read."""
+
+    exit_code = ExitCode.STORAGE_ERROR
+
+
+class ModelLoadError(TrainerError):
+    """The base model or its tokenizer cannot be loaded."""
+
+    exit_code = ExitCode.MODEL_LOAD_FAILED
+
+
+class OutputInvalidError(TrainerError):
+    """What was written does not load, or does not compute what was trained."""
+
+    exit_code = ExitCode.OUTPUT_INVALID
+
+
+class InterruptedRunError(TrainerError):
+    """The run was told to stop, and did so at a step boundary with a checkpoint."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+class PeerLostError(TrainerError):
+    """Another rank is gone, so that this one cannot go on. The other rank knows why."""
+
+    exit_code = ExitCode.PEER_LOST
+
+
+PEER_LOST_SIGNS = (
+    "connection closed by peer",
+    "connection reset by peer",
+    "connection refused",
+    "broken pipe",
+    "timed out waiting",
+    "gloo",
+    "nccl",
+    "remote process exited",
+    "tcpstore",
+    "socket timeout",
+)
+"""Parts of messages by which gloo, NCCL and the rendezvous store say that a rank is gone."""
+
+
+def classify(error: BaseException, *, ranks: int) -> TrainerError:
+    """The error in terms of this module, for a run of so many ranks.
+
+    A `TrainerError` is returned as it is. What nothing is known about becomes a `TrainerError` itself
+    (exit code 1), which the operator may retry.
+    """
+    if isinstance(error, TrainerError):
+        return error
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return OutOfMemoryError(
+            f"{text.splitlines()[0]}. Lower training.microBatchSize or training.maxSequenceLength, set "
+            "training.gradientCheckpointing: full, or give the pod more memory"
+        )
+    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+        return OutOfMemoryError(
+            f"{text.splitlines()[0]}. Raise resources.memory or lower training.microBatchSize"
+        )
+    if isinstance(error, OSError) and error.errno in OUT_OF_SPACE:
+        return StorageError(f"{text}. The volume of checkpoints.storage must be writable and have room")
+    if ranks > 1 and _says_that_a_peer_is_gone(error):
+        return PeerLostError(f"another rank is gone: {text.splitlines()[0]}")
+    return TrainerError(text)
+
+
+def _says_that_a_peer_is_gone(error: BaseException) -> bool:
+    if type(error).__name__ in {"DistBackendError", "DistNetworkError", "DistStoreError"}:
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in PEER_LOST_SIGNS)

@@ -1,0 +1,189 @@
+"""The result: written beside its place, loaded again and run, and only then put into its place."""
+
+import gc
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+from finetune_api.resolved import ResolvedJob
+from finetune_api.status import OutputStatus
+from finetune_trainer.deepspeed_config import Precision
+from finetune_trainer.distributed import any_rank, barrier
+from finetune_trainer.errors import OutputInvalidError, StorageError, TrainerError
+from finetune_trainer.files import FileEntry, describe_files, sync_directory, sync_tree, write_atomically
+from finetune_trainer.models import LOAD_ERRORS
+from finetune_trainer.paths import volume_path
+from finetune_trainer.precision import DTYPES
+from finetune_trainer.trainer import FineTuneTrainer
+
+log = logging.getLogger(__name__)
+
+Kind = Literal["adapter", "model"]
+
+TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "bf16": 5e-2, "fp16": 2e-2}
+"""How far the logits of the reloaded model may be from those of the trained one, as a share of the largest
+logit."""
+
+PROBE_TOKENS = 64
+NEW_TOKENS = 8
+
+
+class OutputManifest(BaseModel):
+    """What was written, and from which run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: int = 1
+    kind: Kind
+    job: str
+    job_uid: str
+    step: int
+    files: list[FileEntry]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A sequence, and what the trained model makes of it."""
+
+    ids: torch.Tensor
+    logits: torch.Tensor
+
+
+def export(trainer: FineTuneTrainer, job: ResolvedJob, base: str, precision: Precision) -> OutputStatus:
+    """Writes the adapter or the model, on all ranks together, and proves on rank 0 that it loads.
+
+    The trainer cannot be used afterwards. Raises `OutputInvalidError` or `StorageError`, on every rank.
+    """
+    kind: Kind = "adapter" if job.spec.method.uses_adapters else "model"
+    output = Path(job.paths.output_directory)
+    staged, target = output / f".{kind}.tmp", output / kind
+    first = trainer.is_world_process_zero()
+    step = trainer.state.global_step
+    if first:
+        shutil.rmtree(staged, ignore_errors=True)
+        output.mkdir(parents=True, exist_ok=True)
+    barrier()
+    probe = _probe(trainer)
+    if kind == "model" and not trainer.is_deepspeed_enabled:
+        trainer.model.to(DTYPES[precision])
+    trainer.model.config.use_cache = True
+    trainer.save_model(str(staged))
+    barrier()
+
+    failure: TrainerError | None = None
+    size = 0
+    if first:
+        device = trainer.args.device
+        _release(trainer)
+        try:
+            verify(staged, kind, base, probe, precision, device, trust=job.spec.model.trust_remote_code)
+            size = _commit(staged, target, kind, job, step)
+        except TrainerError as error:
+            failure = error
+    (failed,) = any_rank(failure is not None)
+    if failed:
+        raise failure or OutputInvalidError("rank 0 found the output to be invalid")
+    log.info("%s is written to %s, and was loaded and run once", kind, target)
+    return OutputStatus(kind=kind, path=volume_path(target), verified=True, bytes=size)
+
+
+def verify(
+    directory: Path,
+    kind: Kind,
+    base: str,
+    probe: Probe,
+    precision: Precision,
+    device: torch.device,
+    *,
+    trust: bool,
+) -> None:
+    """Loads what is in a directory as a user would, and compares. Raises `OutputInvalidError`."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=trust)
+        model = load_output(
+            directory if kind == "model" else base,
+            directory if kind == "adapter" else None,
+            DTYPES[precision],
+            trust,
+        )
+        model.to(device).eval()
+        ids = probe.ids.to(device)
+        with torch.no_grad():
+            logits = model(input_ids=ids).logits.float().cpu()
+            model.generate(
+                input_ids=ids[:, : PROBE_TOKENS // 2],
+                attention_mask=torch.ones_like(ids[:, : PROBE_TOKENS // 2]),
+                max_new_tokens=NEW_TOKENS,
+                do_sample=False,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+    except LOAD_ERRORS as error:
+        raise OutputInvalidError(
+            f"output: {volume_path(directory)} was written but does not load: {error}"
+        ) from error
+    if not bool(torch.isfinite(logits).all()):
+        raise OutputInvalidError(f"output: {volume_path(directory)} loads, but its logits are not finite")
+    scale = float(probe.logits.abs().max())
+    difference = float((logits - probe.logits).abs().max()) / max(scale, 1e-6)
+    if difference > TOLERANCE[precision]:
+        raise OutputInvalidError(
+            f"output: {volume_path(directory)} loads, but computes something else than the trained model: "
+            f"logits differ by {difference:.2g} of the largest, {TOLERANCE[precision]} is allowed under "
+            f"{precision}"
+        )
+    log.info("reloaded output: logits differ by %.1e of the largest", difference)
+
+
+def load_output(model: Path | str, adapter: Path | None, dtype: torch.dtype, trust: bool = False) -> Any:
+    """A model from a directory or the hub, with an adapter on it where there is one."""
+    loaded = AutoModelForCausalLM.from_pretrained(model, dtype=dtype, trust_remote_code=trust)
+    if adapter is None:
+        return loaded
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(loaded, adapter)
+
+
+def _probe(trainer: FineTuneTrainer) -> Probe:
+    """The trained model's logits for the start of the first sequence; every rank takes part (ZeRO-3)."""
+    sequence = trainer.train_dataset[0]["input_ids"][:PROBE_TOKENS]
+    ids = torch.from_numpy(sequence).long().unsqueeze(0)
+    model = trainer.model_wrapped
+    model.eval()
+    with torch.no_grad(), trainer.compute_loss_context_manager():
+        logits = model(input_ids=ids.to(trainer.args.device)).logits
+    return Probe(ids, logits.float().cpu())
+
+
+def _release(trainer: FineTuneTrainer) -> None:
+    """Frees what training held, so that a second copy of the model finds room."""
+    trainer.optimizer = trainer.lr_scheduler = None
+    trainer.accelerator.free_memory()
+    # else the fresh load would be cut into ZeRO-3 shards, together with ranks that do not take part
+    unset_hf_deepspeed_config()
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _commit(staged: Path, target: Path, kind: Kind, job: ResolvedJob, step: int) -> int:
+    try:
+        (staged / "training_args.bin").unlink(missing_ok=True)
+        files = describe_files(staged)
+        manifest = OutputManifest(kind=kind, job=job.job.name, job_uid=job.job.uid, step=step, files=files)
+        sync_tree(staged)
+        write_atomically(staged / "manifest.json", manifest.model_dump_json(indent=2) + "\n")
+        if target.exists():
+            shutil.rmtree(target)
+        staged.rename(target)
+        sync_directory(target.parent)
+    except OSError as error:
+        raise StorageError(f"output: {volume_path(target)} cannot be written: {error}") from error
+    return sum(entry.bytes for entry in files)

@@ -1,0 +1,93 @@
+"""Writing that survives a crash: flushed files, hashed manifests, and a rename as the only commit."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+CHUNK_BYTES = 4 << 20
+
+
+class FileEntry(BaseModel):
+    """One file of a manifest: its path relative to the manifest, and what it must hold."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+def sync_directory(path: Path) -> None:
+    """Makes the entries of a directory durable. Raises `OSError`."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replaces a file such that a reader sees the old or the new content, never a part. Raises `OSError`."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_directory(path.parent)
+
+
+def hash_file(path: Path) -> tuple[int, str]:
+    """Size in bytes and SHA-256 of a file. Raises `OSError`."""
+    digest = hashlib.sha256()
+    size = 0
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+            size += len(chunk)
+    return size, digest.hexdigest()
+
+
+def describe_files(directory: Path) -> list[FileEntry]:
+    """Every file under a directory, hashed by several threads, in the order of their paths. Raises
+    `OSError`."""
+    paths = list(_files(directory))
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        hashed = list(pool.map(hash_file, paths))
+    return [
+        FileEntry(path=path.relative_to(directory).as_posix(), bytes=size, sha256=digest)
+        for path, (size, digest) in zip(paths, hashed, strict=True)
+    ]
+
+
+def sync_tree(directory: Path) -> None:
+    """Makes a directory with all that is in it durable. Raises `OSError`."""
+    for path in _files(directory):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    for folder in [directory, *(path for path in directory.rglob("*") if path.is_dir())]:
+        sync_directory(folder)
+
+
+def what_is_wrong(directory: Path, files: list[FileEntry]) -> str | None:
+    """The first difference between a directory and its manifest, in words; None when there is none."""
+    for entry in files:
+        path = directory / entry.path
+        try:
+            if path.stat().st_size != entry.bytes:
+                return f"{entry.path} has {path.stat().st_size} bytes, {entry.bytes} were written"
+            if hash_file(path)[1] != entry.sha256:
+                return f"{entry.path} does not have the content that was written (SHA-256 differs)"
+        except FileNotFoundError:
+            return f"{entry.path} is missing"
+        except OSError as error:
+            return f"{entry.path} cannot be read: {error.strerror}"
+    return None
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    return iter(sorted(path for path in directory.rglob("*") if path.is_file()))

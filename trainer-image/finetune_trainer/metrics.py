@@ -1,0 +1,102 @@
+"""`metrics.jsonl`: one line per logging interval and per evaluation, each step once, also across resumes.
+
+Keys of a training line: `step`, `epoch`, `loss` (mean over the interval's steps, each the mean over its
+supervised tokens), `learningRate`, `gradNorm` (of the last step), `tokens` (real ones since the start of the
+run), `tokensPerSecond` and `samplesPerSecond` (real, over training time alone), `memoryBytes`,
+`peakMemoryBytes` (of rank 0: of the device on a GPU, resident on CPU), `attempt`, `time`. An evaluation line
+has `step`, `evalLoss`, `evalPerplexity`, `attempt`, `time`.
+"""
+
+import json
+import math
+import os
+import resource
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from finetune_trainer.files import write_atomically
+
+Number = int | float
+Line = dict[str, Number | str]
+
+
+@dataclass
+class Window:
+    """What has been measured since the last line. `losses` travels with a checkpoint; time does not."""
+
+    losses: list[float] = field(default_factory=list)
+    tokens: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+
+    def add(self, loss: float, *, tokens: int, samples: int, seconds: float) -> None:
+        """Takes in one optimizer step."""
+        self.losses.append(loss)
+        self.tokens += tokens
+        self.samples += samples
+        self.seconds += seconds
+
+    def close(self) -> tuple[float, float, float]:
+        """Mean loss, tokens per second and samples per second; begins anew."""
+        loss = math.fsum(self.losses) / len(self.losses)
+        seconds = max(self.seconds, 1e-9)
+        rates = self.tokens / seconds, self.samples / seconds
+        self.losses, self.tokens, self.samples, self.seconds = [], 0, 0, 0.0
+        return loss, *rates
+
+
+class MetricsFile:
+    """The file, written by rank 0 alone."""
+
+    def __init__(self, run_directory: Path) -> None:
+        self.path = run_directory / "metrics.jsonl"
+
+    def begin(self, step: int) -> None:
+        """Drops lines behind the step that the run goes on from (they will be written again), and a torn last
+        one."""
+        if not self.path.exists():
+            return
+        kept = [line for line in self.path.read_text(encoding="utf-8").splitlines() if _step(line) <= step]
+        write_atomically(self.path, "".join(f"{line}\n" for line in kept))
+
+    def append(self, line: Line) -> None:
+        """Adds a line. Raises `OSError`."""
+        stamped = line | {"time": datetime.now(UTC).isoformat(timespec="milliseconds")}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(stamped, allow_nan=False) + "\n")
+
+
+class Stopwatch:
+    """Seconds of training, without those of saving and evaluating."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+
+    def lap(self) -> float:
+        """Seconds since the last lap or restart."""
+        now = time.monotonic()
+        seconds, self._since = now - self._since, now
+        return seconds
+
+    restart = lap
+
+
+def memory_bytes(device: torch.device) -> tuple[int, int]:
+    """Memory in use now and at most so far: of the GPU, or the process' resident memory on CPU."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device), torch.cuda.max_memory_allocated(device)
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    now = pages * os.sysconf("SC_PAGE_SIZE")
+    return now, max(now, peak)
+
+
+def _step(line: str) -> float:
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf

@@ -1,0 +1,298 @@
+"""One rank from start to end: what happens in a run, in the order in which it happens."""
+
+import logging
+import os
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+from finetune_api.job import FineTuneJob, ObjectMeta
+from finetune_api.lineage import lineage_hash
+from finetune_api.resolved import ResolvedJob
+from finetune_api.result import ExitCode, TrainingResult
+from finetune_api.validation import validate_job
+from finetune_trainer import results
+from finetune_trainer.arguments import training_arguments
+from finetune_trainer.callbacks import RunCallback, checkpoints_status
+from finetune_trainer.checkpoints import Checkpoint, CheckpointStore, check_same_ranks
+from finetune_trainer.data.dataset import TokenizedDataset, split, tokenize, tokenize_as_stream
+from finetune_trainer.data.examples import Document, Example
+from finetune_trainer.data.loading import load_examples
+from finetune_trainer.data.rendering import Renderer, Supervise
+from finetune_trainer.data.sampling import GlobalOrder
+from finetune_trainer.deepspeed_config import Precision, uses_deepspeed
+from finetune_trainer.distributed import (
+    barrier,
+    end_process_group,
+    from_first_rank,
+    rank,
+    start_process_group,
+)
+from finetune_trainer.errors import InterruptedRunError, InvalidConfigError, TrainerError, classify
+from finetune_trainer.export import export
+from finetune_trainer.files import sync_tree
+from finetune_trainer.interruption import StopRequest
+from finetune_trainer.models import (
+    apply_method,
+    check_fit,
+    create_base,
+    load_base,
+    load_dtype,
+    trained_parameters,
+)
+from finetune_trainer.precision import check_device, effective_precision
+from finetune_trainer.reporting import Reporter, sinks
+from finetune_trainer.tokenizers import Tokenizer, complete_tokenizer, load_tokenizer, train_tokenizer
+from finetune_trainer.trainer import FineTuneTrainer
+
+log = logging.getLogger(__name__)
+
+
+def run(job: ResolvedJob) -> int:
+    """Trains as one rank, leaves a result (rank 0, and any rank that fails), returns the exit status."""
+    first = rank() == 0
+    reporter = Reporter(sinks() if first else [])
+    stop = StopRequest()
+    stop.listen()
+    try:
+        result = train(job, reporter, stop)
+    except Exception as error:
+        known = classify(error, ranks=job.world_size)
+        if type(known) is TrainerError or known is not error:
+            log.error("%s", known, exc_info=error)
+        else:
+            log.error("%s: %s", known.exit_code.reason, known)
+        result = results.failure(known, reporter)
+    if first or result.outcome != "succeeded":
+        results.write_result(result, results.termination_message_file())
+    reporter.update(result=result, step=result.step, urgent=True)
+    reporter.close()
+    return result.exit_code
+
+
+def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingResult:
+    """The whole run on this rank. Raises `TrainerError` and whatever the libraries raise."""
+    # transformers would report to the same server by itself
+    os.environ["DISABLE_KUBEFLOW_INTEGRATION"] = "TRUE"
+    spec = job.spec
+    reporter.update(activity="starting", urgent=True)
+    refuse_invalid(job)
+    check_device(job)
+    precision = effective_precision(job)
+    run_directory = Path(job.paths.run_directory)
+    store = CheckpointStore(
+        run_directory, keep=spec.checkpoints.keep, greater_is_better=spec.checkpoints.greater_is_better
+    )
+    start_process_group(job)
+    first = rank() == 0
+    checkpoint = from_first_rank(find_checkpoint(job, store) if first else None)
+    arguments = training_arguments(job, precision, store.staging)
+
+    reporter.update(activity="tokenizing", resumed_step=checkpoint.step if checkpoint else None)
+    stop.check()
+    examples = load_examples(spec.dataset, spec.dataset.train, job.paths.train)
+    tokenizer, base = prepare_base(job, examples)
+    data, evaluation = prepare_data(job, examples, tokenizer)
+    stop.check()
+
+    reporter.update(activity="loading", urgent=True)
+    model = load_base(spec.model, base, load_dtype(spec.model, spec.method, precision))
+    check_fit(model, tokenizer, spec.training.max_sequence_length)
+    adapted = apply_method(model, spec.method, spec.training.seed)
+    order = GlobalOrder(
+        size=len(data),
+        global_batch=job.effective_batch_size,
+        seed=spec.training.seed if spec.training.data_seed is None else spec.training.data_seed,
+        shuffle=spec.training.sampling != "sequential",
+    )
+    follower = RunCallback(
+        job=job,
+        data=data,
+        order=order,
+        store=store,
+        reporter=reporter,
+        stop=stop,
+        evaluates=evaluation is not None,
+        first=first,
+    )
+    trainer = FineTuneTrainer(
+        model=adapted,
+        args=arguments,
+        train_dataset=data,
+        processing_class=tokenizer,
+        callbacks=[follower],
+        order=order,
+        evaluation=evaluation,
+        eval_micro_batch=spec.evaluation.micro_batch_size or spec.training.micro_batch_size,
+        pad_id=tokenizer.pad_token_id or 0,
+    )
+    for noisy in ("PrinterCallback", "ProgressCallback"):
+        for callback in [c for c in trainer.callback_handler.callbacks if type(c).__name__ == noisy]:
+            trainer.remove_callback(callback)
+    reporter.update(effective=effective(job, precision, data, adapted, model.config._attn_implementation))
+    stop.check()
+
+    if checkpoint is not None:
+        log.info("resuming from %s", checkpoint.path.name)
+        follower.resume(checkpoint.path)
+        reporter.update(checkpoints=checkpoints_status(store))
+    trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
+    if follower.interrupted:
+        raise InterruptedRunError(
+            f"told to end: stopped after step {trainer.state.global_step}, whose checkpoint is committed"
+        )
+
+    reporter.update(activity="exporting", urgent=True)
+    output = export(trainer, job, base, precision)
+    reporter.update(output=output)
+    end_process_group()
+    report = reporter.report
+    return TrainingResult(
+        outcome="succeeded",
+        reason=ExitCode.SUCCEEDED.reason,
+        message=f"trained {trainer.state.global_step} steps; the {output.kind} was loaded and run once",
+        exit_code=int(ExitCode.SUCCEEDED),
+        step=trainer.state.global_step,
+        total_steps=trainer.state.max_steps,
+        resumed_step=checkpoint.step if checkpoint else None,
+        metrics=reporter.metrics,
+        checkpoints=report.checkpoints,
+        output=output,
+    )
+
+
+def refuse_invalid(job: ResolvedJob) -> None:
+    """Raises `InvalidConfigError` with every error that the validator finds: nothing in the spec is
+    ignored."""
+    meta = ObjectMeta(name=job.job.name, namespace=job.job.namespace)
+    findings = validate_job(FineTuneJob(metadata=meta, spec=job.spec), target="local")
+    errors = [str(finding) for finding in findings if finding.severity == "error"]
+    if errors:
+        raise InvalidConfigError("; ".join(errors))
+
+
+def find_checkpoint(job: ResolvedJob, store: CheckpointStore) -> Checkpoint | None:
+    """The checkpoint to go on from, after making the directory ready. Raises `InvalidConfigError`,
+    `StorageError`."""
+    if job.spec.checkpoints.resume == "never" and job.attempt == 1:
+        aside = store.set_aside(datetime.now(UTC))
+        if aside is not None:
+            log.info("checkpoints.resume is never: earlier checkpoints are now in %s", aside.name)
+    checkpoint = store.newest_whole(lineage_hash(job.spec))
+    if checkpoint is not None:
+        distributed = job.spec.distributed
+        check_same_ranks(
+            checkpoint,
+            world_size=job.world_size,
+            zero_stage=distributed.zero_stage,
+            deepspeed=uses_deepspeed(distributed, job.world_size),
+        )
+    store.prepare()
+    return checkpoint
+
+
+def prepare_base(job: ResolvedJob, examples: list[Example]) -> tuple[Tokenizer, str]:
+    """The tokenizer, and the directory or hub id of the base model. A model from scratch is made by rank 0,
+    in the run directory, and read by all."""
+    model, training = job.spec.model, job.spec.training
+    use_template = job.spec.dataset.preprocessing.use_chat_template
+    if model.config is None:
+        base = model.path or str(model.id)
+        tokenizer = load_tokenizer(model, base=base, revision=model.revision)
+        return complete_tokenizer(tokenizer, model, use_chat_template=use_template), base
+    base_directory = Path(job.paths.run_directory) / f"base-{lineage_hash(job.spec)[:12]}"
+    if rank() == 0 and not base_directory.exists():
+        train_spec = model.tokenizer.train
+        if train_spec is not None:
+            tokenizer = train_tokenizer(texts(examples), train_spec)
+        elif model.tokenizer.path or model.tokenizer.id:
+            tokenizer = load_tokenizer(model, base="", revision=None)
+        else:
+            raise InvalidConfigError(
+                "model.tokenizer: a model from scratch has none of its own. Set model.tokenizer.train, path "
+                "or id"
+            )
+        complete_tokenizer(tokenizer, model, use_chat_template=use_template)
+        staged = base_directory.with_name(f".{base_directory.name}.tmp")
+        shutil.rmtree(staged, ignore_errors=True)
+        create_base(model.config, tokenizer, staged, training.seed)
+        sync_tree(staged)
+        staged.rename(base_directory)
+    barrier()
+    bare = model.model_copy(
+        update={"tokenizer": model.tokenizer.model_copy(update={"path": None, "id": None})}
+    )
+    tokenizer = load_tokenizer(bare, base=str(base_directory), revision=None)
+    return complete_tokenizer(tokenizer, model, use_chat_template=use_template), str(base_directory)
+
+
+def prepare_data(
+    job: ResolvedJob, examples: list[Example], tokenizer: Tokenizer
+) -> tuple[TokenizedDataset, TokenizedDataset | None]:
+    """Training and evaluation data as tokens. Every rank does this for itself: the data is the same on all of
+    them, and none waits for another long enough to trip the collective's timeout."""
+    spec = job.spec
+    pretrain = spec.training.stage == "pretrain"
+    asked = spec.dataset.preprocessing.supervise
+    supervise: Supervise = ("all" if pretrain else "answers") if asked == "auto" else asked
+    renderer = Renderer(tokenizer, spec.dataset.preprocessing, spec.training.max_sequence_length, supervise)
+    to_tokens = tokenize_as_stream if pretrain else tokenize
+    data = to_tokens(examples, renderer)
+    if spec.dataset.eval is None:
+        data, evaluation = split(data, spec.dataset.eval_split, spec.training.seed)
+    else:
+        evaluation = to_tokens(load_examples(spec.dataset, spec.dataset.eval, job.paths.eval), renderer)
+    if evaluation is not None and (limit := spec.evaluation.max_samples) is not None:
+        evaluation = TokenizedDataset(evaluation.sequences[:limit], evaluation.facts)
+    log.info(
+        "%d sequences of %d tokens, %d of them supervised",
+        data.facts.sequences,
+        data.facts.tokens,
+        data.facts.supervised_tokens,
+    )
+    return data, evaluation
+
+
+def texts(examples: list[Example]) -> list[str]:
+    """All text of the examples, for training a tokenizer."""
+    found: list[str] = []
+    for example in examples:
+        if isinstance(example, Document):
+            found.append(example.text)
+        else:
+            found += [message.content for message in example.messages]
+    return found
+
+
+def effective(
+    job: ResolvedJob, precision: Precision, data: TokenizedDataset, model: object, attention: str
+) -> dict[str, str]:
+    """What really runs, after automatic decisions; for the status."""
+    import torch
+
+    spec = job.spec
+    strategy = "one process"
+    if uses_deepspeed(spec.distributed, job.world_size):
+        strategy = f"DeepSpeed ZeRO-{spec.distributed.zero_stage}"
+    elif job.world_size > 1:
+        strategy = "data parallel"
+    trained, total = trained_parameters(model) if isinstance(model, torch.nn.Module) else (0, 0)
+    facts = {
+        "device": torch.cuda.get_device_name() if job.device == "cuda" else "CPU",
+        "precision": spec.training.precision if spec.training.precision == "tf32" else precision,
+        "attention": attention,
+        "strategy": strategy,
+        "ranks": str(job.world_size),
+        "effectiveBatchSize": str(job.effective_batch_size),
+        "gradientCheckpointing": "full" if spec.training.gradient_checkpointing == "full" else "none",
+        "trainedParameters": str(trained),
+        "parameters": str(total),
+        "sequences": str(data.facts.sequences),
+        "tokens": str(data.facts.tokens),
+        "supervisedTokens": str(data.facts.supervised_tokens),
+    }
+    if data.facts.truncated:
+        facts["truncatedRecords"] = f"{data.facts.truncated} ({data.facts.cut_tokens} tokens cut)"
+    if data.facts.unsupervised:
+        facts["recordsWithoutAnswer"] = str(data.facts.unsupervised)
+    return facts

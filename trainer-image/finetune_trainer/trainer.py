@@ -1,0 +1,86 @@
+"""transformers' Trainer with the data order of `data/sampling.py` and an evaluation loss that is exact."""
+
+from functools import partial
+from typing import Any, cast
+
+import torch
+from torch.utils.data import DataLoader
+from transformers import Trainer
+
+from finetune_trainer.data.dataset import TokenizedDataset, collate
+from finetune_trainer.data.sampling import GlobalOrder, RankBatches
+from finetune_trainer.distributed import sum_over_ranks
+
+
+class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
+    """A `Trainer` whose batches do not depend on the number of ranks."""
+
+    def __init__(
+        self,
+        *,
+        order: GlobalOrder,
+        evaluation: TokenizedDataset | None,
+        eval_micro_batch: int,
+        pad_id: int,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.order = order
+        self.evaluation = evaluation
+        self.eval_micro_batch = eval_micro_batch
+        self.pad_id = pad_id
+        self.batches = self._batches(order, self.args.per_device_train_batch_size)
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """This rank's micro-batches. The loader is complete: accelerate is not asked to divide it among
+        ranks."""
+        return self._loader(cast(TokenizedDataset, self.train_dataset), self.batches)
+
+    def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
+        """`eval_loss`: the mean over all supervised tokens of the evaluation data, as for one long batch."""
+        if self.evaluation is None:
+            return {}
+        ranks = self.args.world_size
+        order = GlobalOrder(len(self.evaluation), self.eval_micro_batch * ranks, seed=0, shuffle=False)
+        model = self.model_wrapped
+        was_training = model.training
+        model.eval()
+        loss = torch.zeros((), dtype=torch.float64, device=self.args.device)
+        tokens = 0
+        one = torch.ones((), device=self.args.device)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            for batch in self._loader(self.evaluation, self._batches(order, self.eval_micro_batch)):
+                inputs = self._prepare_inputs(batch)
+                tokens += int((inputs["labels"][:, 1:] != -100).sum())
+                # divided by one item, the model's loss is the sum over the batch's tokens
+                loss += model(**inputs, num_items_in_batch=one).loss.double()
+        model.train(was_training)
+        total, count = sum_over_ranks(loss.item(), float(tokens))
+        metrics = {"eval_loss": total / count}
+        self.log(metrics)
+        self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        # the loop looks at `max_steps` only after a step: a run that was complete when it was resumed must do
+        # none
+        if self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+            return
+        self.batches.epoch = self.state.global_step // self.order.steps_per_epoch
+        super()._run_epoch(*args, **kwargs)
+
+    def _batches(self, order: GlobalOrder, micro_batch: int) -> RankBatches:
+        return RankBatches(
+            order, micro_batch=micro_batch, rank=self.args.process_index, ranks=self.args.world_size
+        )
+
+    def _loader(self, dataset: TokenizedDataset, batches: RankBatches) -> DataLoader[Any]:
+        workers = self.args.dataloader_num_workers
+        return DataLoader(
+            dataset,
+            batch_sampler=batches,
+            collate_fn=partial(collate, pad_id=self.pad_id),
+            num_workers=workers,
+            pin_memory=self.args.device.type == "cuda",
+        )
