@@ -1,0 +1,1 @@
+"""The command line `finetune`, also installed as `kubectl-finetune`."""

@@ -1,0 +1,167 @@
+"""Train on this machine, without a cluster, from the same manifest; print the status that the cluster would
+show.
+
+The operator's own rules decide what happens: retries, back-off, resuming from the newest checkpoint. A
+claim NAME is the directory ./volumes/NAME unless --volume says otherwise, and so is a ConfigMap or Secret
+that is not in the file.
+
+Ctrl-C saves a checkpoint and ends the run; the same command goes on from there. A second Ctrl-C ends it at
+once.
+
+exit status:
+  0   trained           2   wrong use            20  interrupted, a checkpoint is saved
+  10  invalid settings  11  broken data          12  out of memory
+  13  diverged          14  storage failed       15  the model can't be loaded
+  16  the output can't be loaded                 1   anything else
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from finetune_api import FineTuneJob
+    from finetune_cli.local.runner import Outcome
+    from finetune_cli.manifests import JobDocument, ManifestFile
+
+_LOG_TAIL_LINES: Final = 20
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `finetune run`."""
+    parser.add_argument("file", metavar="FILE", help="manifest, or - for standard input")
+    parser.add_argument("--job", metavar="NAME", help="which job, where the file holds several")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PATH=VALUE",
+        dest="overrides",
+        help="override a field of the spec, as in training.learningRate=1e-4; may be repeated",
+    )
+    parser.add_argument(
+        "--volume",
+        action="append",
+        default=[],
+        type=_volume,
+        metavar="NAME=DIR",
+        dest="volumes",
+        help="directory that stands for a claim, ConfigMap or Secret; may be repeated",
+    )
+    parser.add_argument(
+        "--volumes-directory",
+        type=Path,
+        default=Path("volumes"),
+        metavar="DIR",
+        help="parent of all other volumes (default: ./volumes)",
+    )
+    parser.add_argument(
+        "-o", "--output", choices=("yaml", "json"), default="yaml", help="how the final status is printed"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the job and print its status. Returns the exit status that the module's text lists."""
+    from finetune_api import ExitCode, check_manifest, validate_job
+    from finetune_cli.findings import place
+    from finetune_cli.manifests import load
+    from finetune_cli.overrides import OverrideError, apply_overrides
+    from finetune_cli.yaml_reader import YamlError
+
+    try:
+        manifest = load(arguments.file)
+        document = _chosen(manifest, arguments.job)
+        body = apply_overrides(document.body, arguments.overrides)
+    except YamlError as error:
+        return _fail(f"{arguments.file}: {error}. {error.remedy}", ExitCode.INVALID_CONFIG)
+    except (OverrideError, _UsageError) as error:
+        return _fail(str(error), 2)
+    job, findings = check_manifest(body)
+    if job is not None:
+        findings = validate_job(job, "local")
+    for placed in place(document, findings):
+        print(
+            f"{manifest.label}:{placed.position}: {placed.finding.severity}: {placed.finding}",
+            file=sys.stderr,
+        )
+    if job is None or any(finding.severity == "error" for finding in findings):
+        return ExitCode.INVALID_CONFIG
+    return _run(job, manifest, arguments)
+
+
+def _run(job: "FineTuneJob", manifest: "ManifestFile", arguments: argparse.Namespace) -> int:
+    import tempfile
+
+    from finetune_api import ExitCode
+    from finetune_cli.local.display import display_for
+    from finetune_cli.local.requirements import missing_requirements
+    from finetune_cli.local.runner import Runner
+    from finetune_cli.local.volumes import VolumeDirectories, VolumeError, local_mounts
+
+    if missing := missing_requirements(job):
+        return _fail(missing, 2)
+    directories = VolumeDirectories(dict(arguments.volumes), arguments.volumes_directory)
+    with tempfile.TemporaryDirectory(prefix="finetune-", ignore_cleanup_errors=True) as scratch:
+        try:
+            mounts = local_mounts(job, directories, manifest.config_maps, Path(scratch))
+        except VolumeError as error:
+            return _fail(str(error), 2)
+        display = display_for(sys.stderr)
+        try:
+            outcome = Runner(job, mounts, display, Path(scratch)).run()
+        finally:
+            display.close()
+        if outcome.exit_code == ExitCode.INTERRUPTED:
+            print("Interrupted; the same command goes on from the newest checkpoint.", file=sys.stderr)
+        elif outcome.exit_code != ExitCode.SUCCEEDED:
+            _print_logs(outcome.logs)
+    _print_status(outcome, arguments.output)
+    return outcome.exit_code
+
+
+class _UsageError(ValueError):
+    """The command line names something that is not there."""
+
+
+def _chosen(manifest: "ManifestFile", name: str | None) -> "JobDocument":
+    names = [job.name for job in manifest.jobs]
+    if name is None:
+        if len(names) > 1:
+            raise _UsageError(f"{manifest.label} holds several jobs: choose one with --job {'|'.join(names)}")
+        return manifest.jobs[0]
+    if name not in names:
+        raise _UsageError(f"--job {name}: {manifest.label} holds {', '.join(names)}")
+    return manifest.jobs[names.index(name)]
+
+
+def _volume(text: str) -> tuple[str, Path]:
+    name, equals, directory = text.partition("=")
+    if not (name and equals and directory):
+        raise argparse.ArgumentTypeError(f"{text!r}: write NAME=DIRECTORY")
+    return name, Path(directory)
+
+
+def _print_logs(logs: Sequence[Path]) -> None:
+    for log in logs:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        for line in lines[-_LOG_TAIL_LINES:]:
+            print(f"{log.stem}: {line}", file=sys.stderr)
+
+
+def _print_status(outcome: "Outcome", output: str) -> None:
+    import json
+
+    import yaml
+
+    status = outcome.status.to_json_object()
+    if output == "json":
+        print(json.dumps(status, indent=2, ensure_ascii=False))
+    else:
+        print(yaml.safe_dump(status, sort_keys=False, allow_unicode=True), end="")
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"finetune run: {message}", file=sys.stderr)
+    return int(status)

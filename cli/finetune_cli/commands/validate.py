@@ -1,0 +1,45 @@
+"""Say what is wrong with FineTuneJobs, what is risky, and what would be better.
+
+The findings are those of the API server's webhook and of the operator, word for word. Other kinds of object
+in the files are left alone.
+
+exit status: 0 every job may run, 1 a job may not, 2 wrong use
+"""
+
+import argparse
+import json
+import sys
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `finetune validate`."""
+    parser.add_argument("files", nargs="+", metavar="FILE", help="manifest, or - for standard input")
+    parser.add_argument(
+        "-o",
+        "--output",
+        choices=("table", "json"),
+        default="table",
+        help="lines for people, or one JSON list",
+    )
+    parser.add_argument(
+        "--target",
+        choices=("cluster", "local"),
+        default="cluster",
+        help="where the job is to run: as pods, or by `finetune run` on this machine",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check every file. Returns 1 if one of them has an error."""
+    from finetune_cli.findings import check_file
+
+    reports = [check_file(source, arguments.target) for source in arguments.files]
+    if arguments.output == "json":
+        json.dump([report.to_json_object() for report in reports], sys.stdout, indent=2)
+        print()
+    else:
+        for report in reports:
+            for line in report.lines():
+                print(line)
+            print(f"{report.file}: {'valid' if report.valid else 'invalid'}")
+    return 0 if all(report.valid for report in reports) else 1

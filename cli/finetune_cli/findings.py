@@ -1,0 +1,112 @@
+"""What is wrong with manifests, as a table for people and as JSON for programs."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from finetune_api.validation import Finding, Severity, Target, check_manifest, validate_job
+from finetune_cli.manifests import JobDocument, load
+from finetune_cli.yaml_reader import Position, YamlError
+
+
+@dataclass(frozen=True)
+class PlacedFinding:
+    """A finding, and where in the file it stands."""
+
+    finding: Finding
+    position: Position | None
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """Everything found in one file."""
+
+    file: str
+    findings: Sequence[PlacedFinding]
+
+    @property
+    def valid(self) -> bool:
+        """Whether every job in the file may run."""
+        return not any(placed.finding.severity == "error" for placed in self.findings)
+
+    def to_json_object(self) -> dict[str, Any]:
+        """Return `{file, valid, errors, warnings, suggestions}`, the form that programs rely on."""
+        groups: dict[Severity, str] = {"error": "errors", "warning": "warnings", "suggestion": "suggestions"}
+        return {"file": self.file, "valid": self.valid} | {
+            key: [_plain(placed.finding) for placed in self.findings if placed.finding.severity == severity]
+            for severity, key in groups.items()
+        }
+
+    def lines(self) -> Iterable[str]:
+        """Lines for people: `job.yaml:12:5: error NotAllowed: method.type: lorra must be one of …`."""
+        for placed in self.findings:
+            where = f":{placed.position.line}:{placed.position.column}" if placed.position else ""
+            finding = placed.finding
+            yield f"{self.file}{where}: {finding.severity} {finding.code}: {finding}"
+
+
+def check_file(source: str, target: Target = "cluster") -> FileReport:
+    """Return every finding about the jobs in `source`, a path or `-`. Never raises for what a user wrote."""
+    try:
+        manifest = load(source)
+    except YamlError as error:
+        return FileReport("<stdin>" if source == "-" else source, [unreadable(error)])
+    several = len(manifest.jobs) > 1
+    placed = [
+        placed
+        for job in manifest.jobs
+        for placed in place(job, check_job(job, target), f"{job.name or 'unnamed'}: " if several else "")
+    ]
+    return FileReport(manifest.label, placed)
+
+
+def check_job(job: JobDocument, target: Target) -> list[Finding]:
+    """Return every finding about one job."""
+    parsed, findings = check_manifest(job.body)
+    return findings if parsed is None or target == "cluster" else validate_job(parsed, target)
+
+
+def place(job: JobDocument, findings: Iterable[Finding], prefix: str = "") -> list[PlacedFinding]:
+    """Give each finding its place in the file; `prefix` names the job where a file holds several."""
+    return [
+        PlacedFinding(
+            finding.model_copy(update={"path": f"{prefix}{finding.path}"}), locate(job, finding.path)
+        )
+        for finding in findings
+    ]
+
+
+def locate(job: JobDocument, path: str) -> Position:
+    """Return where a finding's field, or its nearest parent, stands. Findings leave out `spec.`."""
+    within_spec = path.partition(".")[0].partition("[")[0] not in {
+        "",
+        "apiVersion",
+        "kind",
+        "metadata",
+        "spec",
+    }
+    return job.document.locate(f"spec.{path}" if within_spec else path)
+
+
+def unreadable(error: YamlError) -> PlacedFinding:
+    """Return the finding that stands for a file that could not be read as a manifest."""
+    message = str(error)
+    finding = Finding(
+        severity="error",
+        code=error.code,
+        path="",
+        message=message[0].lower() + message[1:],
+        remedy=error.remedy.removesuffix("."),
+    )
+    return PlacedFinding(finding, error.position)
+
+
+def _plain(finding: Finding) -> dict[str, Any]:
+    """All five keys, also where the value is absent."""
+    return {
+        "code": finding.code,
+        "path": finding.path,
+        "value": finding.value,
+        "message": finding.message,
+        "remedy": finding.remedy,
+    }

@@ -1,0 +1,1 @@
+"""`finetune run`: the operator's decisions carried out with processes instead of pods."""

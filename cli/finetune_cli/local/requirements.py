@@ -1,0 +1,19 @@
+"""What must be there before a job can run on this machine."""
+
+import os
+from importlib.util import find_spec
+
+from finetune_api import FineTuneJob
+
+
+def missing_requirements(job: FineTuneJob) -> str:
+    """Return what is missing and how to get it; an empty string if nothing is."""
+    if job.spec.resources.command is None and find_spec("torch") is None:
+        return "training needs torch and its companions: pip install 'finetune-operator[trainer]'"
+    for index, variable in enumerate(job.spec.resources.env):
+        if variable.value is None and variable.name not in os.environ:
+            return (
+                f"resources.env[{index}]: there is no cluster to read the Secret for {variable.name} from. "
+                f"Export {variable.name} in this shell."
+            )
+    return ""

@@ -1,0 +1,160 @@
+"""The objects in a manifest file: the FineTuneJobs, and the ConfigMaps that carry their data."""
+
+import difflib
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from finetune_cli.yaml_reader import YamlDocument, YamlError, parse, read_bytes
+
+STANDARD_INPUT: Final = "-"
+JOB_KIND: Final = "FineTuneJob"
+OUR_KINDS: Final = (JOB_KIND, "FineTunePreset")
+OUR_GROUP: Final = "finetune.dev"
+
+_CORE_KINDS: Final = (
+    "ConfigMap", "Namespace", "PersistentVolume", "PersistentVolumeClaim", "Secret", "ServiceAccount",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class JobDocument:
+    """One FineTuneJob as it is written; nothing is checked yet but its kind."""
+
+    document: YamlDocument
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """The object, in plain Python types."""
+        body: Mapping[str, Any] = self.document.value
+        return body
+
+    @property
+    def name(self) -> str:
+        """`metadata.name`, or an empty string where it is missing or no text."""
+        metadata = self.body.get("metadata")
+        name = metadata.get("name") if isinstance(metadata, Mapping) else None
+        return name if isinstance(name, str) else ""
+
+
+@dataclass(frozen=True)
+class ManifestFile:
+    """What a file holds. Other kinds than FineTuneJob and ConfigMap are left to the cluster."""
+
+    label: str
+    jobs: tuple[JobDocument, ...]
+    config_maps: Mapping[str, Mapping[str, str]]
+
+
+def load(source: str) -> ManifestFile:
+    """Read a file, or standard input for `-`.
+
+    Raises `YamlError` for a file that is no manifest with at least one FineTuneJob.
+    """
+    content = sys.stdin.buffer.read() if source == STANDARD_INPUT else read_bytes(Path(source))
+    documents = [item for document in parse(content) for item in _items(document)]
+    jobs: list[JobDocument] = []
+    config_maps: dict[str, Mapping[str, str]] = {}
+    for document in documents:
+        kind = _checked_kind(document)
+        if kind == JOB_KIND:
+            jobs.append(JobDocument(document))
+        elif kind == "ConfigMap":
+            name, data = _config_map(document)
+            config_maps[name] = data
+    if not jobs:
+        kinds = ", ".join(sorted({str(document.value["kind"]) for document in documents}))
+        raise YamlError(
+            "NoFineTuneJob",
+            f"there is no FineTuneJob in it, only {kinds}",
+            "Name a file that holds one.",
+            documents[0].position,
+        )
+    return ManifestFile("<stdin>" if source == STANDARD_INPUT else source, tuple(jobs), config_maps)
+
+
+def _items(document: YamlDocument) -> Iterator[YamlDocument]:
+    """Yield the objects of a `kind: List`, else the document itself."""
+    value = document.value
+    if isinstance(value, Mapping) and value.get("kind") == "List" and isinstance(value.get("items"), list):
+        for index, item in enumerate(value["items"]):
+            prefix = f"items[{index}]"
+            inner = {
+                path.removeprefix(f"{prefix}."): position
+                for path, position in document.positions.items()
+                if path.startswith(f"{prefix}.")
+            }
+            yield YamlDocument(item, document.locate(prefix), inner)
+    else:
+        yield document
+
+
+def _checked_kind(document: YamlDocument) -> str:
+    value = document.value
+    if not isinstance(value, Mapping):
+        raise YamlError(
+            "NotAnObject",
+            f"a Kubernetes object is a mapping; this is {_describe(value)}",
+            "Start with apiVersion, kind, metadata and spec.",
+            document.position,
+        )
+    kind, version = _text(document, "kind"), _text(document, "apiVersion")
+    group = version.partition("/")[0]
+    if group == OUR_GROUP and kind not in OUR_KINDS:
+        meant = difflib.get_close_matches(kind, OUR_KINDS, n=1, cutoff=0.0)[0]
+        raise YamlError(
+            "WrongKind", f"{version} has no kind {kind!r}", f"Write kind: {meant}.", document.locate("kind")
+        )
+    if kind in OUR_KINDS and version != "finetune.dev/v1alpha1":
+        raise YamlError(
+            "WrongVersion",
+            f"{kind} is not of apiVersion {version!r}",
+            "Write apiVersion: finetune.dev/v1alpha1.",
+            document.locate("apiVersion"),
+        )
+    if kind not in OUR_KINDS and version == "v1" and kind not in _CORE_KINDS:
+        meant = (difflib.get_close_matches(kind, (*OUR_KINDS, *_CORE_KINDS), n=1) or [JOB_KIND])[0]
+        raise YamlError(
+            "WrongKind",
+            f"a manifest of fine-tuning jobs has no use for kind {kind!r}",
+            f"Did you mean {meant}?",
+            document.locate("kind"),
+        )
+    return kind
+
+
+def _text(document: YamlDocument, field: str) -> str:
+    text = document.value.get(field)
+    if not isinstance(text, str) or not text:
+        raise YamlError(
+            "NoKind",
+            f"{field} is missing" if text is None else f"{field} must be text; this is {_describe(text)}",
+            "Write apiVersion: finetune.dev/v1alpha1 and kind: FineTuneJob.",
+            document.locate(field),
+        )
+    return text
+
+
+def _config_map(document: YamlDocument) -> tuple[str, Mapping[str, str]]:
+    metadata = document.value.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, Mapping) else None
+    data = document.value.get("data") or {}
+    if not isinstance(name, str):
+        raise YamlError(
+            "NoName", "the ConfigMap has no metadata.name", "Give it a name.", document.locate("metadata")
+        )
+    if not isinstance(data, Mapping) or not all(isinstance(text, str) for text in data.values()):
+        raise YamlError(
+            "InvalidConfigMap",
+            f"data of the ConfigMap {name} must map keys to text",
+            "Quote the values, or write them as blocks with |.",
+            document.locate("data"),
+        )
+    return name, data
+
+
+def _describe(value: object) -> str:
+    names = {list: "a list", dict: "a mapping", str: "text", bool: "true or false", type(None): "nothing"}
+    return names.get(type(value), f"the number {value}")
