@@ -1,0 +1,3 @@
+module onenode/pause
+
+go 1.26.0

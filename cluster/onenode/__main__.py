@@ -1,0 +1,7 @@
+"""Entry point of `python -m onenode`."""
+
+import sys
+
+from onenode.cli import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""Builds the project's container images and brings them to the node, moving only what changed."""
