@@ -1,0 +1,21 @@
+{{- define "finetune-operator.name" -}}
+{{- .Values.nameOverride | default .Chart.Name -}}
+{{- end }}
+
+{{- define "finetune-operator.selector" -}}
+app.kubernetes.io/name: {{ include "finetune-operator.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "finetune-operator.labels" -}}
+{{ include "finetune-operator.selector" . }}
+app.kubernetes.io/component: operator
+app.kubernetes.io/part-of: finetune-operator
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end }}
+
+{{- define "finetune-operator.tlsSecret" -}}
+{{- .Values.tls.secretName | default (printf "%s-tls" (include "finetune-operator.name" .)) -}}
+{{- end }}
