@@ -1,0 +1,158 @@
+"""The chart: the same at every rendering, restricted, no more rights than are used, and checked values."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from finetune_operator.settings import load_settings
+from onenode import ControlPlane
+from onenode.binaries import binary, build
+from operator_rig import SYSTEM, Manifest
+
+CHART = Path(__file__).parents[3] / "charts/finetune-operator"
+
+
+def helm(*args: str) -> subprocess.CompletedProcess[str]:
+    build(["helm"])
+    return subprocess.run([str(binary("helm")), *args], capture_output=True, text=True, check=False)
+
+
+def rendered(*options: str) -> list[Manifest]:
+    done = helm("template", "finetune", str(CHART), "-n", SYSTEM, *options)
+    assert done.returncode == 0, done.stderr
+    return [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]
+
+
+def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:
+    return [manifest for manifest in manifests if manifest["kind"] == kind]
+
+
+def test_lint_finds_nothing() -> None:
+    done = helm("lint", "--strict", str(CHART))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_renders_the_same_every_time_so_that_gitops_sees_no_drift(rendered_chart: list[Manifest]) -> None:
+    assert rendered() == rendered_chart
+
+
+def test_the_api_server_accepts_all_of_it(
+    control_plane: ControlPlane, installation: Path, rendered_chart: list[Manifest]
+) -> None:
+    text = yaml.safe_dump_all([*rendered_chart, *rendered("--set=networkPolicy.enabled=true")])
+    control_plane.kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", input=text)
+
+
+def test_the_operators_pod_is_admitted_under_the_restricted_profile(
+    control_plane: ControlPlane, installation: Path, rendered_chart: list[Manifest]
+) -> None:
+    name = "restricted-profile"
+    level = "pod-security.kubernetes.io/enforce"
+    namespace = {
+        "kind": "Namespace",
+        "apiVersion": "v1",
+        "metadata": {"name": name, "labels": {level: "restricted"}},
+    }
+    control_plane.kubectl("apply", "-f", "-", input=yaml.safe_dump(namespace))
+    [deployment] = of_kind(rendered_chart, "Deployment")
+    template = deployment["spec"]["template"]
+    spec = {**template["spec"], "serviceAccountName": "default"}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "operator"}, "spec": spec}
+    control_plane.kubectl("-n", name, "create", "--dry-run=server", "-f", "-", input=yaml.safe_dump(pod))
+    pod["spec"] = {**spec, "hostNetwork": True}
+    refusal = control_plane.kubectl(
+        "-n", name, "create", "--dry-run=server", "-f", "-", input=yaml.safe_dump(pod), check=False
+    )
+    assert "violates PodSecurity" in refusal
+
+
+def test_no_secret_of_another_namespace_can_be_read(rendered_chart: list[Manifest]) -> None:
+    for role in of_kind(rendered_chart, "ClusterRole"):
+        for rule in role["rules"]:
+            assert not {"secrets", "*"} & set(rule["resources"]), role["metadata"]["name"]
+            assert "*" not in rule["verbs"], role["metadata"]["name"]
+
+
+def test_the_account_may_do_no_more_than_its_roles_say(
+    control_plane: ControlPlane, installation: Path
+) -> None:
+    def may(*what: str) -> str:
+        account = f"--as=system:serviceaccount:{SYSTEM}:finetune-operator"
+        return control_plane.kubectl("auth", "can-i", *what, account, check=False).strip()
+
+    assert may("create", "jobs.batch", "-n", "anywhere") == "yes"
+    assert may("update", "secrets/finetune-operator-tls", "-n", SYSTEM) == "yes"
+    for forbidden in (
+        ("get", "secrets", "-n", SYSTEM),
+        ("get", "secrets", "-n", "anywhere"),
+        ("patch", "finetunejobs.finetune.dev", "-n", "anywhere"),
+        ("update", "finetunejobs.finetune.dev", "-n", "anywhere"),
+        ("delete", "persistentvolumeclaims", "-n", "anywhere"),
+        ("create", "pods", "-n", "anywhere"),
+        ("create", "pods/exec", "-n", "anywhere"),
+    ):
+        assert may(*forbidden).startswith("no"), forbidden
+
+
+def test_with_a_list_of_namespaces_the_rights_end_there() -> None:
+    manifests = rendered("--set=watchNamespaces={one,two}")
+    assert {b["metadata"]["name"] for b in of_kind(manifests, "ClusterRoleBinding")} == {
+        "finetune-operator-tokens"
+    }
+    bound = {b["metadata"]["namespace"] for b in of_kind(manifests, "RoleBinding")}
+    assert bound == {"one", "two", SYSTEM}
+
+
+def test_crds_stay_on_uninstall_unless_told_otherwise() -> None:
+    def policies(*options: str) -> list[str | None]:
+        crds = of_kind(rendered(*options), "CustomResourceDefinition")
+        return [crd["metadata"].get("annotations", {}).get("helm.sh/resource-policy") for crd in crds]
+
+    assert policies() == ["keep", "keep"]
+    assert policies("--set=crds.keep=false") == [None, None]
+    assert policies("--set=crds.enabled=false") == []
+
+
+def test_the_operator_reads_the_settings_that_the_chart_writes(tmp_path: Path) -> None:
+    manifests = rendered(
+        "--set=images.trainer=registry.example/trainer:1",
+        "--set=watchNamespaces={one}",
+        "--set=imagePullSecrets[0].name=pull",
+        "--set=statusServer.intervalSeconds=5",
+    )
+    config = next(c for c in of_kind(manifests, "ConfigMap") if "settings.yaml" in c["data"])
+    (tmp_path / "settings.yaml").write_text(config["data"]["settings.yaml"])
+    settings = load_settings(tmp_path / "settings.yaml", {"POD_NAMESPACE": SYSTEM, "POD_NAME": "pod"})
+    assert settings.trainer.image == "registry.example/trainer:1"
+    assert settings.trainer.image_pull_secrets == ("pull",)
+    assert settings.watch_namespaces == ("one",)
+    assert settings.status_server.status_interval_seconds == 5
+    assert settings.status_url == f"https://finetune-operator.{SYSTEM}.svc:8443"
+
+
+def test_changed_settings_restart_the_operator() -> None:
+    def checksum(*options: str) -> str:
+        [deployment] = of_kind(rendered(*options), "Deployment")
+        annotations: dict[str, str] = deployment["spec"]["template"]["metadata"]["annotations"]
+        return annotations["checksum/settings"]
+
+    assert checksum() == checksum("--set-string=podAnnotations.note=x")
+    assert checksum() != checksum("--set=workers=9")
+
+
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [
+        ("--set=workers=0", "workers"),
+        ("--set=imagePullPolicy=Sometimes", "imagePullPolicy"),
+        ("--set=images.operator=", "operator"),
+        ("--set=replicas=2", "replicas"),
+        ("--set=log.level=LOUD", "level"),
+    ],
+)
+def test_wrong_values_are_refused(option: str, complaint: str) -> None:
+    done = helm("template", "finetune", str(CHART), option)
+    assert done.returncode != 0
+    assert complaint in done.stderr

@@ -1,0 +1,71 @@
+"""An invalid job: refused by the API server; slipped past it, Stalled with findings, and never retried."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from onenode import ControlPlane
+from onenode.throwaway import ControlPlaneError
+from operator_rig import Manifest, Namespace, OperatorProcess, job_manifest, wait_until
+
+CRD = "finetunejobs.finetune.dev"
+
+
+def without_checks(crd: Manifest) -> Manifest:
+    """The CRD as somebody might have installed it: any spec goes."""
+    version = crd["spec"]["versions"][0]
+    open_schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    status = version["schema"]["openAPIV3Schema"]["properties"]["status"]
+    version["schema"]["openAPIV3Schema"] = {
+        "type": "object",
+        "properties": {"spec": open_schema, "status": {"default": status["default"], **open_schema}},
+    }
+    return crd
+
+
+@pytest.fixture
+def open_crd(
+    control_plane: ControlPlane, rendered_chart: list[Manifest], installation: Any
+) -> Iterator[None]:
+    """A CRD that checks nothing, for one test."""
+    text = yaml.safe_dump(next(m for m in rendered_chart if m["metadata"]["name"] == CRD))
+    control_plane.kubectl("replace", "-f", "-", input=yaml.safe_dump(without_checks(yaml.safe_load(text))))
+    yield
+    control_plane.kubectl("replace", "-f", "-", input=text)
+
+
+def test_the_api_server_refuses_it(namespace: Namespace) -> None:
+    manifest = job_manifest("x" * 41)
+    with pytest.raises(ControlPlaneError, match="40 characters"):
+        namespace.apply(manifest)
+
+
+@pytest.mark.parametrize(
+    ("spec", "finding"),
+    [
+        ({"training": {"learningRate": "fast"}}, "training.learningRate"),
+        ({"method": {"type": "magic"}}, "method.type"),
+        ({"resources": {"memory": "64Mi"}}, "resources.sharedMemory"),
+    ],
+    ids=["wrong type", "unknown choice", "rule of several fields"],
+)
+def test_slipped_past_the_api_server_it_is_stalled_and_not_tried_again(
+    namespace: Namespace, operator: OperatorProcess, open_crd: None, spec: Manifest, finding: str
+) -> None:
+    def submitted() -> bool:  # the API server takes a moment to forget the old schema
+        try:
+            namespace.apply(job_manifest("tune", **spec))
+        except ControlPlaneError:
+            return False
+        return True
+
+    wait_until("the open schema is served", submitted)
+    wait_until("Stalled", lambda: namespace.condition("tune", "Stalled").get("status") == "True")
+    stalled = namespace.condition("tune", "Stalled")
+    assert stalled["reason"] == "InvalidSpec"
+    assert finding in stalled["message"]
+    wait_until("the queue is empty", lambda: operator.metric("finetune_queue_depth") == 0)
+    assert namespace.requests("create", "update") == ["update finetunejobs/status", "create events"]
+    assert not namespace.items("jobs")

@@ -1,0 +1,67 @@
+import pytest
+
+TRAIN = "dataset.train"
+
+
+@pytest.mark.parametrize("source", [{}, {"path": "/d", "hub": {"id": "a/b"}}])
+def test_data_comes_from_exactly_one_place(brief, source):
+    assert ("error", "NotExactlyOne", TRAIN) in brief({TRAIN: source})
+
+
+def test_evaluation_data_comes_from_exactly_one_place_too(brief):
+    assert brief({"dataset.eval": {}}) == [("error", "NotExactlyOne", "dataset.eval")]
+
+
+@pytest.mark.parametrize("path", ["/train.jsonl", "../other/train.jsonl"])
+def test_a_path_in_a_claim_stays_in_the_claim(brief, path):
+    changes = {TRAIN: {"pvc": {"claimName": "data", "path": path}}}
+    assert brief(changes) == [("error", "UnsafePath", f"{TRAIN}.pvc.path")]
+
+
+def test_a_path_in_the_pod_is_absolute(brief):
+    assert brief({TRAIN: {"path": "train.jsonl"}}) == [("error", "UnsafePath", f"{TRAIN}.path")]
+    assert brief({TRAIN: {"path": "train.jsonl"}}, target="local") == []
+
+
+def test_a_path_outside_every_volume_must_be_in_the_image(brief):
+    volume = {"name": "data", "claimName": "data", "mountPath": "/data"}
+    outside = ("suggestion", "OutsideVolumes", f"{TRAIN}.path")
+    assert brief({TRAIN: {"path": "/data/train.jsonl"}}) == [outside]
+    assert brief({TRAIN: {"path": "/data/train.jsonl"}, "resources.volumes": [volume]}) == []
+    assert brief({TRAIN: {"path": "/database.jsonl"}, "resources.volumes": [volume]}) == [outside]
+
+
+def test_an_access_key_comes_with_its_secret_key(brief):
+    key = {"name": "s3", "key": "id"}
+    changes = {TRAIN: {"s3": {"uri": "s3://bucket/train", "accessKeySecret": key}}}
+    assert brief(changes) == [("error", "Requires", f"{TRAIN}.s3")]
+
+
+def test_evaluation_data_is_given_or_held_out_but_not_both(brief):
+    changes = {"dataset.eval": {"hub": {"id": "a/b"}}, "dataset.evalSplit": 0.1}
+    assert brief(changes) == [("error", "Conflict", "dataset.evalSplit")]
+
+
+@pytest.mark.parametrize(
+    ("form", "stage", "suits"),
+    [
+        ("alpaca", "sft", True),
+        ("csv", "sft", True),
+        ("text", "sft", False),
+        ("text", "pretrain", True),
+        ("alpaca", "pretrain", False),
+        ("preference", "sft", False),
+        ("preference", "dpo", True),
+        ("preference", "rm", True),
+        ("messages", "dpo", False),
+        ("messages", "kto", True),
+    ],
+)
+def test_the_format_suits_the_stage(brief, form, stage, suits):
+    found = brief({"dataset.format": form, "training.stage": stage})
+    assert found == ([] if suits else [("error", "FormatStageMismatch", "dataset.format")])
+
+
+def test_the_custom_format_needs_columns(brief):
+    assert brief({"dataset.format": "custom"}) == [("error", "Requires", "dataset.columns")]
+    assert brief({"dataset.format": "custom", "dataset.columns.instruction": "question"}) == []

@@ -1,0 +1,72 @@
+import pytest
+
+SHARED = {"checkpoints.storage.accessModes": ["ReadWriteMany"]}
+
+
+@pytest.mark.parametrize(("stage", "fits"), [(0, False), (1, True), (2, True), (3, True)])
+def test_optimizer_offload_needs_zero(brief, stage, fits):
+    found = brief({"distributed": {"zeroStage": stage, "offload": {"optimizer": "cpu"}}})
+    assert found == ([] if fits else [("error", "Requires", "distributed.offload.optimizer")])
+
+
+@pytest.mark.parametrize(("stage", "fits"), [(0, False), (2, False), (3, True)])
+def test_parameter_offload_needs_zero_3(brief, stage, fits):
+    found = brief({"distributed": {"zeroStage": stage, "offload": {"parameters": "cpu"}}})
+    assert found == ([] if fits else [("error", "Requires", "distributed.offload.parameters")])
+
+
+def test_an_optimizer_that_deepspeed_would_replace_under_offload_is_refused(brief):
+    changes = {
+        "distributed": {"zeroStage": 2, "offload": {"optimizer": "cpu"}},
+        "training.optimizer": "lion8bit",
+    }
+    assert brief(changes) == [("error", "OffloadOptimizer", "training.optimizer")]
+
+
+@pytest.mark.parametrize("settings", [{"zeroStage": 1}, {"deepspeedConfig": {}}])
+def test_plain_torch_has_no_zero(brief, settings):
+    changes = {"distributed": {"engine": "torch", **settings}}
+    assert brief(changes) == [("error", "Conflict", "distributed.engine")]
+
+
+def test_there_are_not_more_processes_than_accelerators(brief):
+    changes = {"distributed.processesPerNode": 3, "resources.accelerators.perNode": 2}
+    assert brief(changes) == [("error", "Conflict", "distributed.processesPerNode")]
+    assert brief({"distributed.processesPerNode": 3}) == []
+
+
+def test_nccl_needs_gpus(brief):
+    assert brief({"distributed.backend": "nccl"}) == [("error", "Conflict", "distributed.backend")]
+    assert brief({"distributed.backend": "nccl", "resources.accelerators.perNode": 1}) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "key"),
+    [
+        ({"train_micro_batch_size_per_gpu": 2}, "train_micro_batch_size_per_gpu"),
+        ({"gradient_accumulation_steps": 4}, "gradient_accumulation_steps"),
+        ({"train_batch_size": 16}, "train_batch_size"),
+        ({"gradient_clipping": 0.5}, "gradient_clipping"),
+        ({"zero_optimization": {"stage": 1}}, "zero_optimization.stage"),
+        ({"optimizer": {"type": "Lamb"}}, "optimizer"),
+        ({"scheduler": {"type": "WarmupLR"}}, "scheduler"),
+    ],
+)
+def test_a_raw_configuration_may_not_contradict_the_spec(brief, config, key):
+    changes = {"distributed": {"processesPerNode": 2, "zeroStage": 2, "deepspeedConfig": config}}
+    assert brief(changes) == [("error", "DeepSpeedConflict", f"distributed.deepspeedConfig.{key}")]
+
+
+def test_a_raw_configuration_may_repeat_the_spec_or_leave_it_open(brief):
+    config = {
+        "train_batch_size": 32,
+        "gradient_accumulation_steps": "auto",
+        "zero_optimization": {"stage": 2, "overlap_comm": True},
+    }
+    changes = {"distributed": {"processesPerNode": 2, "zeroStage": 2, "deepspeedConfig": config}}
+    assert brief(changes) == []
+
+
+def test_nodes_that_share_a_volume_for_one_machine_are_warned_about(brief):
+    assert brief({"distributed.nodes": 2}) == [("warning", "SharedVolume", "checkpoints.storage.accessModes")]
+    assert brief({"distributed.nodes": 2, **SHARED}) == []

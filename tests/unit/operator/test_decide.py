@@ -1,0 +1,521 @@
+"""A job's life, as the operator decides it."""
+
+from __future__ import annotations
+
+import pytest
+
+from finetune_api import FineTuneJob, ObjectMeta
+from finetune_api.conditions import Reason
+from finetune_operator.observation import Conflict, Refusal
+from operator_scenes import (
+    CONFIG,
+    Operator,
+    at,
+    checkpoint,
+    child,
+    complete,
+    created_jobs,
+    deleted,
+    ended_pod,
+    failed,
+    make_job,
+    pod,
+    report,
+    result,
+)
+
+SUCCESS = result(
+    step=200,
+    total_steps=200,
+    metrics={"loss": "0.5"},
+    output={"kind": "adapter", "path": "tune/output/adapter", "verified": True},
+).to_termination_message()
+
+
+def test_a_new_job_gets_its_first_attempt() -> None:
+    operator = Operator()
+    plan = operator.see(0)
+    assert [manifest["kind"] for manifest in plan.apply] == ["PersistentVolumeClaim", "ConfigMap", "Job"]
+    assert created_jobs(plan) == ["tune-1"]
+    assert operator.holds("Accepted")
+    assert operator.holds("Reconciling")
+    assert not operator.holds("Ready")
+    assert operator.status.start_time == at(0)
+    assert operator.status.observed_generation == 1
+
+
+def test_the_whole_way_to_a_trained_model() -> None:
+    operator = Operator()
+    operator.see(0)
+    operator.see(1, [child()], [pod(phase="Pending", node=None, started_at=None)])
+    assert operator.status.phase == "Pending"
+    operator.see(12, [child()], [pod()])
+    assert operator.status.phase == "Starting"
+    operator.see(30, [child()], [pod()], {1: report(20, 29, metrics={"loss": "2.5"})})
+    assert operator.status.phase == "Running"
+    operator.see(80, [child()], [pod()], {1: report(100, 79, checkpoints=checkpoint(100, 78))})
+    plan = operator.see(101, [complete()], [ended_pod(0, termination_message=SUCCESS)])
+    assert operator.holds("Ready")
+    assert operator.holds("Complete")
+    assert not operator.holds("Reconciling")
+    assert operator.status.phase == "Succeeded"
+    assert operator.status.completion_time == at(100)
+    assert operator.status.progress is not None
+    assert operator.status.progress.percent == 100
+    assert operator.status.metrics == {"loss": "0.5"}
+    assert operator.status.output is not None
+    assert operator.status.output.path == "tune/output/adapter"
+    assert plan.requeue_after is None
+    assert operator.story == ["Accepted", "AttemptStarted", "Training", "CheckpointSaved", "Succeeded"]
+
+
+def test_the_same_observation_twice_changes_nothing() -> None:
+    operator = Operator()
+    operator.see(0)
+    operator.see(30, [child()], [pod()], {1: report(20, 29)})
+    before = operator.status
+    plan = operator.see(35, [child()], [pod()], {1: report(20, 29)})
+    assert plan.status == before
+    assert plan.events == []
+    assert plan.apply == []
+    assert plan.delete == []
+
+
+def test_a_status_read_back_from_json_decides_the_same() -> None:
+    operator = Operator()
+    operator.see(0)
+    operator.see(30, [child()], [pod()], {1: report(20, 29)})
+    before = operator.status
+    operator.restart()
+    assert operator.see(31, [child()], [pod()]).status == before
+
+
+def test_a_deleted_job_is_left_to_its_owner_references() -> None:
+    operator = Operator()
+    operator.see(0)
+    gone = operator.job.metadata.model_copy(update={"deletion_timestamp": at(5)})
+    operator.job = operator.job.model_copy(update={"metadata": gone})
+    plan = operator.see(6, [child()], [pod()])
+    assert (plan.apply, plan.delete, plan.events) == ([], [], [])
+
+
+class TestInvalidSpec:
+    job = make_job({"method": {"type": "pissa"}})
+
+    def test_is_stalled_with_every_finding_and_starts_nothing(self) -> None:
+        operator = Operator(self.job)
+        plan = operator.see(0)
+        assert plan.apply == []
+        assert plan.requeue_after is None
+        assert operator.status.phase == "Stalled"
+        assert operator.holds("Stalled")
+        assert operator.reason("Accepted") == "InvalidSpec"
+        assert "method.type" in operator.message("Accepted")
+        assert operator.story == ["InvalidSpec"]
+
+    def test_is_not_retried(self) -> None:
+        operator = Operator(self.job)
+        first = operator.see(0)
+        again = operator.see(1000)
+        assert again.status == first.status
+        assert again.events == []
+
+    def test_starts_once_it_is_mended(self) -> None:
+        operator = Operator(self.job)
+        operator.see(0)
+        operator.edit(method=make_job().spec.method)
+        assert created_jobs(operator.see(10)) == ["tune-1"]
+        assert not operator.holds("Stalled")
+        assert operator.holds("Accepted")
+
+    def test_does_not_end_an_attempt_that_runs(self) -> None:
+        operator = Operator()
+        operator.see(0)
+        operator.edit(method=self.job.spec.method)
+        plan = operator.see(20, [child()], [pod()])
+        assert plan.delete == []
+        assert operator.status.phase == "Starting"
+        assert operator.status.observed_generation == 2
+
+    def test_that_does_not_even_parse_is_stalled_too(self) -> None:
+        from finetune_api import InvalidJobError, parse_job
+        from finetune_operator.refusal import rejected
+
+        manifest = make_job().to_json_object()
+        manifest["spec"]["training"] = {"epochs": "many"}
+        with pytest.raises(InvalidJobError) as caught:
+            parse_job(manifest)
+        metadata = ObjectMeta(name="tune", generation=3)
+        plan = rejected(metadata, make_job().status, caught.value.findings, at(0))
+        stalled = plan.status.condition("Stalled")
+        assert stalled is not None
+        assert (stalled.status, stalled.reason) == ("True", "InvalidSpec")
+        assert "training.epochs" in stalled.message
+        assert [event.reason for event in plan.events] == ["InvalidSpec"]
+        assert rejected(metadata, plan.status, caught.value.findings, at(9)).events == []
+
+
+class TestFailure:
+    def test_with_a_reason_that_a_retry_cannot_mend_is_final(self) -> None:
+        operator = Operator()
+        operator.see(0)
+        message = result(
+            "failed", Reason.DATA_ERROR, 11, "train.jsonl:7: no key output"
+        ).to_termination_message()
+        operator.see(101, [failed()], [ended_pod(11, termination_message=message)])
+        assert operator.status.phase == "Failed"
+        assert operator.holds("Failed")
+        assert operator.holds("Stalled")
+        assert operator.reason("Failed") == "DataError"
+        assert "train.jsonl:7" in operator.message("Failed")
+        assert operator.status.retries == 0
+        assert created_jobs(operator.see(500, [failed()])) == []
+        assert operator.story == ["Accepted", "AttemptStarted", "DataError", "Failed"]
+
+    def test_is_followed_by_another_attempt_after_the_back_off(self) -> None:
+        operator = Operator()
+        operator.see(0)
+        plan = operator.see(101, [failed()], [ended_pod(1)])
+        assert operator.status.phase == "Retrying"
+        assert plan.requeue_after == 9
+        assert created_jobs(operator.see(109, [failed()], [ended_pod(1)])) == []
+        plan = operator.see(110, [failed()], [ended_pod(1)])
+        assert created_jobs(plan) == ["tune-2"]
+        assert operator.status.retries == 1
+        assert [record.outcome for record in operator.status.attempts] == ["Failed", "Running"]
+
+    def test_waits_without_touching_the_status(self) -> None:
+        operator = Operator()
+        operator.see(0)
+        operator.see(101, [failed()], [ended_pod(1)])
+        before = operator.status
+        assert operator.see(105, [failed()], [ended_pod(1)]).status == before
+        assert "retry 1 of 3) starts 10 s after attempt 1" in operator.message("Reconciling")
+
+    def test_is_final_when_the_retries_are_used_up(self) -> None:
+        operator = Operator(make_job({"failurePolicy": {"maxRetries": 1, "backoffSeconds": 1}}))
+        operator.see(0)
+        operator.see(101, [failed()], [ended_pod(1)])
+        operator.see(110, [failed()])
+        operator.see(211, [failed(), failed(2, 210)], [ended_pod(1, attempt=2, seconds=210)])
+        assert operator.reason("Failed") == "RetriesExhausted"
+        assert "TrainerCrashed" in operator.message("Failed")
+        assert operator.status.retries == 1
+
+    def test_shows_the_resumed_step_and_what_was_lost(self) -> None:
+        operator = Operator()
+        operator.see(0)
+        operator.see(80, [child()], [pod()], {1: report(100, 70, checkpoints=checkpoint(100, 70))})
+        operator.see(111, [failed(1, 110)], [ended_pod(137, seconds=110)])
+        operator.see(125, [failed(1, 110)])
+        operator.see(150, [child(2)], [pod(2, started_at=at(130))], {2: report(101, 149, resumedStep=100)})
+        first, second = operator.status.attempts
+        assert (first.outcome, first.exit_code, first.last_step) == ("Failed", 137, 100)
+        assert second.resumed_step == 100
+        assert operator.status.usage is not None
+        assert operator.status.usage.rank_seconds == 100 + 20
+        assert operator.status.usage.wasted_rank_seconds == 40
+
+
+class TestSuspension:
+    def test_saves_ends_and_goes_on_without_using_up_a_retry(self) -> None:
+        operator = Operator()
+        operator.see(0)
+        operator.see(50, [child()], [pod()], {1: report(60, 49)})
+        operator.edit(suspend=True)
+        plan = operator.see(60, [child()], [pod()], {1: report(60, 49)})
+        assert deleted(plan) == ["Job/tune-1"]
+        assert operator.status.phase == "Suspending"
+        told = report(64, 65, result=result("interrupted", Reason.INTERRUPTED, 20, step=64).to_json_object())
+        operator.see(66, [child(deleting=True)], [ended_pod(20, seconds=65, deleting=True)], {1: told})
+        assert operator.status.phase == "Suspending"
+        operator.see(67, [], [], {1: told})
+        assert operator.status.phase == "Suspended"
+        assert operator.holds("Suspended")
+        assert not operator.holds("Reconciling")
+        assert operator.status.attempts[0].outcome == "Suspended"
+        assert operator.status.attempts[0].last_step == 64
+        assert created_jobs(operator.see(1000)) == []
+        operator.edit(suspend=False)
+        assert created_jobs(operator.see(1001)) == ["tune-2"]
+        assert not operator.holds("Suspended")
+        assert operator.status.retries == 0
+        assert operator.story[-3:] == ["Suspending", "Suspended", "Resumed"]
+
+    def test_is_what_it_was_though_the_job_controller_calls_the_job_failed_first(self) -> None:
+        operator = Operator()
+        operator.see(0)
+        operator.see(50, [child()], [pod()])
+        operator.edit(suspend=True)
+        operator.see(60, [child()], [pod()])
+        operator.see(66, [failed(seconds=65)], [ended_pod(20, seconds=65, deleting=True)])
+        operator.see(67, [], [])
+        assert operator.status.attempts[0].outcome == "Suspended"
+        assert operator.status.phase == "Suspended"
+        assert operator.status.retries == 0
+
+    def test_before_the_start_starts_nothing(self) -> None:
+        operator = Operator(make_job({"suspend": True}))
+        assert operator.see(0).apply == []
+        assert operator.holds("Suspended")
+        assert operator.status.start_time is None
+        operator.edit(suspend=False)
+        assert created_jobs(operator.see(5)) == ["tune-1"]
+
+    def test_is_carried_through_when_the_user_changes_their_mind(self) -> None:
+        operator = Operator()
+        operator.see(0)
+        operator.edit(suspend=True)
+        operator.see(20, [child()], [pod()])
+        operator.edit(suspend=False)
+        operator.see(21, [child(deleting=True)], [pod(deleting=True)])
+        assert operator.status.phase == "Suspending"
+        operator.see(30)
+        assert operator.status.attempts[0].outcome == "Suspended"
+        assert created_jobs(operator.see(31)) == ["tune-2"]
+        assert operator.status.retries == 0
+
+    def test_of_an_attempt_that_has_just_succeeded_completes_the_job(self) -> None:
+        operator = Operator()
+        operator.see(0)
+        operator.edit(suspend=True)
+        operator.see(101, [complete()], [ended_pod(0, termination_message=SUCCESS)])
+        assert operator.holds("Complete")
+        assert not operator.holds("Suspended")
+
+    def test_of_an_attempt_that_succeeds_while_it_is_stopped_completes_the_job(self) -> None:
+        operator = Operator()
+        operator.see(0)
+        operator.edit(suspend=True)
+        operator.see(90, [child()], [pod()])
+        operator.see(101, [child(deleting=True)], [ended_pod(0, termination_message=SUCCESS)])
+        operator.see(102, [], [ended_pod(0, termination_message=SUCCESS)])
+        assert operator.holds("Complete")
+
+    def test_does_not_hide_a_real_failure(self) -> None:
+        operator = Operator()
+        operator.see(0)
+        operator.edit(suspend=True)
+        operator.see(90, [child()], [pod()])
+        operator.see(95, [child(deleting=True)], [ended_pod(11)])
+        operator.see(102)
+        assert operator.reason("Failed") == "DataError"
+
+
+class TestPreemption:
+    def test_uses_up_no_retry(self) -> None:
+        operator = Operator(make_job({"failurePolicy": {"maxRetries": 0}}))
+        operator.see(0)
+        gone = ended_pod(20, disruption="PreemptionByScheduler", message="Preempted by pod x")
+        operator.see(101, [failed()], [gone])
+        assert operator.status.attempts[0].outcome == "Preempted"
+        assert operator.status.phase == "Retrying"
+        assert created_jobs(operator.see(111, [failed()], [gone])) == ["tune-2"]
+        assert operator.status.retries == 0
+
+    def test_of_a_job_that_somebody_deletes_is_followed_by_the_next_attempt(self) -> None:
+        operator = Operator()
+        operator.see(0)
+        operator.see(40, [child()], [pod()])
+        operator.see(41, [child(deleting=True)], [pod(deleting=True)])
+        plan = operator.see(60)
+        assert operator.status.attempts[0].outcome == "Lost"
+        assert deleted(plan) == ["ConfigMap/tune-1"]
+        assert created_jobs(operator.see(80)) == ["tune-2"]
+        assert operator.status.retries == 0
+
+
+class TestObstacles:
+    def test_a_name_that_belongs_to_somebody_else_stalls_the_job(self) -> None:
+        operator = Operator()
+        conflict = Conflict("Job", "tune-1", "CronJob nightly")
+        plan = operator.see(0, conflicts=[conflict])
+        assert plan.apply == []
+        assert plan.delete == []
+        assert operator.reason("Stalled") == "NameConflict"
+        assert "CronJob nightly" in operator.message("Stalled")
+        assert operator.status.attempts == []
+        assert plan.requeue_after == 60
+        assert created_jobs(operator.see(60)) == ["tune-1"]
+        assert not operator.holds("Stalled")
+
+    def test_a_leftover_of_an_earlier_job_is_waited_for(self) -> None:
+        operator = Operator()
+        operator.see(0, conflicts=[Conflict("ConfigMap", "tune-1", "FineTuneJob tune", leftover=True)])
+        assert not operator.holds("Stalled")
+        assert operator.reason("Reconciling") == "NameConflict"
+
+    def test_pods_of_an_earlier_job_of_the_same_name_are_waited_for(self) -> None:
+        operator = Operator()
+        plan = operator.see(0, [child(3, owner_uid="another")])
+        assert plan.apply == []
+        assert plan.delete == []
+        assert operator.status.attempts == []
+        assert created_jobs(operator.see(5)) == ["tune-1"]
+
+    def test_an_object_that_the_api_server_refuses_is_the_users_mistake(self) -> None:
+        operator = Operator()
+        refusal = Refusal(
+            "Job", "tune-1", "spec.template.spec.volumes[6].name: Duplicate value", permanent=True
+        )
+        plan = operator.see(0, refusals=[refusal])
+        assert operator.reason("Stalled") == "InvalidSpec"
+        assert "Duplicate value" in operator.message("Stalled")
+        assert deleted(plan) == ["ConfigMap/tune-1"]
+        assert operator.see(100).apply == []
+
+    def test_a_quota_that_is_used_up_is_waited_for(self) -> None:
+        operator = Operator()
+        plan = operator.see(0, refusals=[Refusal("Job", "tune-1", "exceeded quota: jobs", permanent=False)])
+        assert "exceeded quota" in operator.message("Reconciling")
+        assert plan.requeue_after == 60
+        assert operator.status.attempts == []
+
+
+class TestLostMemory:
+    def test_an_attempt_that_was_created_but_not_recorded_is_adopted(self) -> None:
+        operator = Operator()
+        plan = operator.see(20, [child()], [pod()])
+        assert plan.apply == []
+        assert operator.status.attempts[0].number == 1
+        assert operator.status.start_time == at(0)
+
+    def test_a_retry_that_was_created_but_not_recorded_counts_once(self) -> None:
+        operator = Operator()
+        operator.see(0)
+        operator.see(101, [failed()], [ended_pod(1)])
+        before = operator.job
+        operator.see(111, [failed()])
+        operator.job = before  # the status was never written
+        operator.see(115, [failed(), child(2)], [pod(2)])
+        assert operator.status.retries == 1
+        assert [record.number for record in operator.status.attempts] == [1, 2]
+
+    def test_a_job_that_is_not_visible_yet_is_created_again_under_the_same_name(self) -> None:
+        operator = Operator()
+        operator.see(0)
+        assert created_jobs(operator.see(3)) == ["tune-1"]
+        assert len(operator.status.attempts) == 1
+
+    def test_a_job_that_never_became_visible_counts_as_lost(self) -> None:
+        operator = Operator()
+        operator.see(0)
+        assert created_jobs(operator.see(31)) == []
+        assert operator.status.attempts[0].outcome == "Lost"
+
+    def test_the_end_of_an_attempt_is_read_from_what_is_left_of_it(self) -> None:
+        operator = Operator()
+        operator.see(0)
+        operator.see(20, [child()], [pod()])
+        operator.restart()
+        operator.see(500, [complete()], [ended_pod(0, termination_message=SUCCESS)])
+        assert operator.holds("Complete")
+        assert operator.status.metrics == {"loss": "0.5"}
+
+
+class TestDeadline:
+    job = make_job({"failurePolicy": {"activeDeadlineSeconds": 60}})
+
+    def test_ends_the_job_when_its_pods_have_run_that_long(self) -> None:
+        operator = Operator(self.job)
+        operator.see(0)
+        assert operator.see(40, [child()], [pod()]).requeue_after == 30
+        assert deleted(operator.see(70, [child()], [pod()])) == ["Job/tune-1"]
+        operator.see(75)
+        assert operator.reason("Failed") == "DeadlineExceeded"
+
+    def test_does_not_count_the_time_in_the_queue(self) -> None:
+        operator = Operator(self.job)
+        operator.see(0)
+        plan = operator.see(5000, [child(suspended=True)])
+        assert plan.delete == []
+        assert operator.status.phase == "Queued"
+
+
+class TestAfterTheEnd:
+    def finished(self, ttl: int | None) -> Operator:
+        policy = {} if ttl is None else {"ttlSecondsAfterFinished": ttl}
+        operator = Operator(make_job({"failurePolicy": policy}))
+        operator.see(0)
+        operator.see(101, [complete()], [ended_pod(0, termination_message=SUCCESS)])
+        return operator
+
+    def test_children_stay_without_a_ttl(self) -> None:
+        operator = self.finished(None)
+        plan = operator.see(10**7, [complete()])
+        assert plan.delete == []
+        assert plan.requeue_after is None
+
+    def test_children_go_when_the_ttl_has_passed_and_the_status_stays(self) -> None:
+        operator = self.finished(600)
+        assert operator.plans[-1].requeue_after == 600
+        before = operator.status
+        assert operator.see(400, [complete()]).requeue_after == 300
+        assert deleted(operator.see(700, [complete()])) == ["ConfigMap/tune-1", "Job/tune-1"]
+        assert operator.see(710).delete == []
+        assert operator.status == before
+
+    def test_nothing_starts_again_whatever_changes(self) -> None:
+        operator = self.finished(None)
+        operator.edit(suspend=True)
+        plan = operator.see(200, [complete()])
+        assert operator.status.observed_generation == 2
+        assert operator.holds("Complete")
+        assert (plan.apply, plan.delete) == ([], [])
+
+
+def test_decide_does_not_change_its_arguments() -> None:
+    from finetune_operator.decide import decide
+    from finetune_operator.observation import Observed
+
+    job = make_job()
+    before = job.to_json_object()
+    decide(job, Observed(), at(0), CONFIG)
+    assert FineTuneJob.from_json_object(before) == job
+
+
+class TestCommandOfOnesOwn:
+    job = make_job({"resources": {"command": ["python", "/scripts/train.py"]}})
+
+    def test_runs_and_succeeds_without_a_word(self) -> None:
+        operator = Operator(self.job)
+        operator.see(0)
+        operator.see(20, [child()], [pod()])
+        assert operator.status.phase == "Running"
+        operator.see(101, [complete()], [ended_pod(0)])
+        assert operator.holds("Complete")
+        assert operator.status.progress is not None
+        assert operator.status.progress.percent == 100
+
+    def test_fails_with_a_hint_at_its_log(self) -> None:
+        operator = Operator(self.job)
+        operator.see(0)
+        operator.see(101, [failed()], [ended_pod(11)])
+        assert operator.status.attempts[0].reason == "TrainerCrashed"
+        assert "kubectl logs tune-1-0-x" in operator.message("Reconciling")
+
+
+def test_a_queue_that_takes_the_pods_back_leaves_no_failure_behind() -> None:
+    operator = Operator(make_job({"resources": {"queueName": "gold"}}))
+    operator.see(0)
+    operator.see(40, [child()], [pod()])
+    operator.see(50, [child()], [ended_pod(20, deleting=True)])
+    assert operator.status.attempts[0].reason == "Interrupted"
+    operator.see(51, [child(suspended=True)])
+    assert operator.status.phase == "Queued"
+    assert operator.status.attempts[0].reason is None
+    operator.see(90, [child()], [pod(started_at=at(85))])
+    assert operator.status.phase == "Starting"
+    assert operator.status.retries == 0
+
+
+def test_a_failure_shows_while_the_other_pods_are_still_being_stopped() -> None:
+    operator = Operator(make_job({"distributed": {"nodes": 2}}))
+    operator.see(0)
+    operator.see(50, [child()], [ended_pod(13), pod(index=1, deleting=True)])
+    assert operator.reason("Reconciling") == "Diverged"
+    gone = failed(
+        message="Container trainer for pod team/tune-1-1-x failed with exit code 21 matching FailJob rule"
+    )
+    operator.see(120, [gone])
+    assert operator.reason("Failed") == "Diverged"

@@ -1,0 +1,217 @@
+"""Who may report: the pods of the attempt, with a token for that very job, and nobody else."""
+
+import asyncio
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from finetune_operator.cache import Cache
+from finetune_operator.cluster import PODS, Resource
+from finetune_operator.errors import ApiError, NotFoundError
+from finetune_operator.keys import JobKey
+from finetune_operator.observation import ObservedJob, ObservedPod
+from finetune_operator.state import child_cache
+from finetune_operator.status_server.auth import (
+    REMEMBER_REFUSED_SECONDS,
+    REMEMBER_SECONDS,
+    Authenticator,
+    audience,
+)
+from finetune_operator.status_server.refusal import RefusedError
+
+KEY = JobKey("team", "tune")
+WALL = 1_800_000_000.0
+
+
+def child(kind: str, name: str, uid: str, *, owner: str, version: int = 5) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "metadata": {
+            "namespace": "team",
+            "name": name,
+            "uid": uid,
+            "resourceVersion": str(version),
+            "labels": {"finetune.dev/job": "tune", "finetune.dev/attempt": "1"},
+            "ownerReferences": [{"uid": owner, "controller": True, "kind": "x", "name": "x"}],
+        },
+    }
+
+
+POD = child("Pod", "tune-1-0", "pod-uid", owner="job-uid")
+
+
+def token(expires: float = WALL + 3600) -> str:
+    payload = base64.urlsafe_b64encode(json.dumps({"exp": expires}).encode()).decode().rstrip("=")
+    return f"head.{payload}.signature"
+
+
+class Reviewer:
+    """An API server that knows one token and one pod."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.pods: dict[str, dict[str, Any]] = {}
+        self.down = False
+        self.status: dict[str, Any] = {
+            "authenticated": True,
+            "audiences": [audience(KEY)],
+            "user": {
+                "username": "system:serviceaccount:team:default",
+                "extra": {
+                    "authentication.kubernetes.io/pod-name": ["tune-1-0"],
+                    "authentication.kubernetes.io/pod-uid": ["pod-uid"],
+                },
+            },
+        }
+
+    async def review_token(self, token: str, audience: str) -> dict[str, Any]:
+        self.asked.append((token, audience))
+        if self.down:
+            raise ApiError("down")
+        return self.status
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any]:
+        assert (resource, namespace) == (PODS, "team")
+        if self.down:
+            raise ApiError("down")
+        if name not in self.pods:
+            raise NotFoundError(name)
+        return self.pods[name]
+
+
+@pytest.fixture
+def reviewer() -> Reviewer:
+    return Reviewer()
+
+
+@pytest.fixture
+def pods() -> Cache[ObservedPod]:
+    cache = child_cache(ObservedPod.from_kubernetes)
+    cache.put(POD)
+    return cache
+
+
+@pytest.fixture
+def authenticator(reviewer: Reviewer, pods: Cache[ObservedPod], clock: Any) -> Authenticator:
+    jobs = child_cache(ObservedJob.from_kubernetes)
+    jobs.put(child("Job", "tune-1", "job-uid", owner="ftj-uid"))
+    return Authenticator(reviewer, jobs, pods, clock=clock, wall_clock=lambda: WALL)
+
+
+async def refused(authenticator: Authenticator, key: JobKey = KEY, attempt: int = 1) -> tuple[int, str]:
+    with pytest.raises(RefusedError) as refusal:
+        await authenticator.admit(token(), key, attempt)
+    return refusal.value.status, refusal.value.code
+
+
+async def test_admits_a_pod_of_the_attempt(authenticator: Authenticator) -> None:
+    assert (await authenticator.admit(token(), KEY, 1)).name == "tune-1-0"
+
+
+async def test_refuses_a_token_that_is_not_good(authenticator: Authenticator, reviewer: Reviewer) -> None:
+    reviewer.status = {"authenticated": False}
+    assert await refused(authenticator) == (401, "Unauthorized")
+
+
+async def test_refuses_a_token_for_another_audience(authenticator: Authenticator, reviewer: Reviewer) -> None:
+    reviewer.status["audiences"] = ["https://kubernetes.default.svc"]
+    assert await refused(authenticator) == (401, "Unauthorized")
+
+
+async def test_refuses_a_person(authenticator: Authenticator, reviewer: Reviewer) -> None:
+    reviewer.status["user"]["username"] = "alice"
+    assert await refused(authenticator) == (401, "Unauthorized")
+
+
+async def test_refuses_a_token_bound_to_no_pod(authenticator: Authenticator, reviewer: Reviewer) -> None:
+    reviewer.status["user"]["extra"] = {}
+    assert await refused(authenticator) == (401, "Unauthorized")
+
+
+async def test_refuses_another_namespace(authenticator: Authenticator, reviewer: Reviewer) -> None:
+    reviewer.status["user"]["username"] = "system:serviceaccount:elsewhere:default"
+    assert await refused(authenticator) == (403, "ForeignNamespace")
+
+
+async def test_refuses_the_pod_of_another_attempt(authenticator: Authenticator) -> None:
+    assert await refused(authenticator, attempt=2) == (403, "ForeignPod")
+
+
+async def test_refuses_the_pod_of_another_job(
+    authenticator: Authenticator, reviewer: Reviewer, pods: Cache[ObservedPod]
+) -> None:
+    reviewer.status["audiences"] = [audience(JobKey("team", "other"))]
+    assert await refused(authenticator, JobKey("team", "other")) == (403, "ForeignPod")
+
+
+async def test_refuses_a_pod_that_only_wears_the_labels(
+    authenticator: Authenticator, reviewer: Reviewer, pods: Cache[ObservedPod]
+) -> None:
+    pods.put(child("Pod", "tune-1-0", "pod-uid", owner="nobody", version=6))
+    assert await refused(authenticator) == (403, "ForeignPod")
+
+
+async def test_refuses_an_earlier_pod_of_that_name(authenticator: Authenticator, reviewer: Reviewer) -> None:
+    reviewer.status["user"]["extra"]["authentication.kubernetes.io/pod-uid"] = ["an-older-pod"]
+    assert await refused(authenticator) == (403, "ForeignPod")
+
+
+async def test_asks_for_a_pod_that_the_watch_has_not_told_of_yet(
+    authenticator: Authenticator, reviewer: Reviewer, pods: Cache[ObservedPod]
+) -> None:
+    pods.forget("team", "tune-1-0", "pod-uid")
+    reviewer.pods["tune-1-0"] = child("Pod", "tune-1-0", "pod-uid", owner="job-uid", version=6)
+    assert (await authenticator.admit(token(), KEY, 1)).uid == "pod-uid"
+
+
+async def test_says_try_later_when_the_api_server_is_down(
+    authenticator: Authenticator, reviewer: Reviewer
+) -> None:
+    reviewer.down = True
+    assert await refused(authenticator) == (503, "TokenReviewFailed")
+    reviewer.down = False
+    await authenticator.admit(token(), KEY, 1)
+
+
+async def test_remembers_a_good_token_for_a_while(
+    authenticator: Authenticator, reviewer: Reviewer, clock: Any
+) -> None:
+    for _ in range(3):
+        await authenticator.admit(token(), KEY, 1)
+    assert len(reviewer.asked) == 1
+    clock.advance(REMEMBER_SECONDS + 1)
+    await authenticator.admit(token(), KEY, 1)
+    assert len(reviewer.asked) == 2
+
+
+async def test_does_not_remember_a_token_beyond_its_life(
+    authenticator: Authenticator, reviewer: Reviewer, clock: Any
+) -> None:
+    short = token(expires=WALL + 10)
+    await authenticator.admit(short, KEY, 1)
+    clock.advance(11)
+    reviewer.status = {"authenticated": False}
+    with pytest.raises(RefusedError):
+        await authenticator.admit(short, KEY, 1)
+
+
+async def test_does_not_ask_again_at_once_about_a_bad_token(
+    authenticator: Authenticator, reviewer: Reviewer, clock: Any
+) -> None:
+    reviewer.status = {"authenticated": False}
+    for _ in range(5):
+        await refused(authenticator)
+    assert len(reviewer.asked) == 1
+    clock.advance(REMEMBER_REFUSED_SECONDS + 1)
+    await refused(authenticator)
+    assert len(reviewer.asked) == 2
+
+
+async def test_many_tokens_do_not_pile_up(
+    authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finetune_operator.status_server.auth.REMEMBER_TOKENS", 10)
+    await asyncio.gather(*(authenticator.admit(token(WALL + n), KEY, 1) for n in range(100, 200)))
+    assert len(authenticator._answers) == 10

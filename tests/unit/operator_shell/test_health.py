@@ -1,0 +1,48 @@
+"""Health: a watch that went deaf is noticed, and the probes say what is wrong."""
+
+from typing import Any
+
+from finetune_operator.cluster import JOBS, PODS
+from finetune_operator.health import Health, WatchMonitor
+
+
+def test_a_watch_that_echoes_our_writes_is_well(clock: Any) -> None:
+    monitor = WatchMonitor(clock, overdue_seconds=60)
+    monitor.expect(JOBS, 10)
+    monitor.saw(JOBS, 10)
+    clock.advance(3600)
+    assert monitor.deaf() == []
+
+
+def test_a_watch_that_does_not_is_deaf_after_a_while(clock: Any) -> None:
+    monitor = WatchMonitor(clock, overdue_seconds=60)
+    monitor.expect(JOBS, 10)
+    monitor.saw(JOBS, 9)
+    monitor.saw(PODS, 11)
+    clock.advance(59)
+    assert monitor.deaf() == []
+    clock.advance(2)
+    assert monitor.deaf() == ["jobs"]
+
+
+def test_newer_news_stands_for_older(clock: Any) -> None:
+    monitor = WatchMonitor(clock, overdue_seconds=60)
+    for version in (10, 11, 12):
+        monitor.expect(JOBS, version)
+    monitor.saw(JOBS, 12)
+    clock.advance(61)
+    assert monitor.deaf() == []
+
+
+def test_a_watch_without_writes_is_never_suspected(clock: Any) -> None:
+    monitor = WatchMonitor(clock, overdue_seconds=60)
+    clock.advance(3600)
+    assert monitor.deaf() == []
+
+
+def test_readiness_includes_liveness_and_names_what_is_wrong() -> None:
+    health = Health(
+        live={"workers": lambda: "2 died", "watch": lambda: ""}, ready={"caches": lambda: "not yet"}
+    )
+    assert health.liveness() == {"workers": "2 died"}
+    assert health.readiness() == {"workers": "2 died", "caches": "not yet"}

@@ -1,0 +1,57 @@
+"""Settings: one file, checked in full, with errors that name field, value and rule."""
+
+from pathlib import Path
+
+import pytest
+
+from finetune_operator.settings import Settings, SettingsError, load_settings
+
+MINIMAL = "namespace: system\ntrainer: {image: 'trainer:1'}\n"
+
+
+def load(tmp_path: Path, text: str, **environ: str) -> Settings:
+    path = tmp_path / "settings.yaml"
+    path.write_text(text)
+    return load_settings(path, environ)
+
+
+def test_a_minimal_file_is_enough(tmp_path: Path) -> None:
+    settings = load(tmp_path, MINIMAL)
+    assert settings.status_url == "https://finetune-operator.system.svc:8443"
+    assert settings.watch_namespaces == ()
+
+
+def test_the_pod_knows_its_own_name_and_namespace(tmp_path: Path) -> None:
+    settings = load(tmp_path, "trainer: {image: x}", POD_NAMESPACE="own", POD_NAME="pod-1")
+    assert (settings.namespace, settings.instance) == ("own", "pod-1")
+
+
+def test_the_file_wins_over_the_pod(tmp_path: Path) -> None:
+    assert load(tmp_path, MINIMAL, POD_NAMESPACE="own").namespace == "system"
+
+
+def test_other_variables_of_the_environment_mean_nothing(tmp_path: Path) -> None:
+    settings = load(tmp_path, MINIMAL, FINETUNE_OPERATOR_PORT="tcp://10.0.0.1:8443", WORKERS="1")
+    assert settings.workers == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (MINIMAL + "workers: 0", "workers: 0: Input should be greater than or equal to 1"),
+        (MINIMAL + "wrokers: 1", "wrokers: 1: Extra inputs are not permitted"),
+        (MINIMAL + "statusServer: {port: 70000}", "statusServer.port: 70000"),
+        ("namespace: system", "trainer"),
+        ("- a list", "a mapping is expected, not list"),
+        ("a: [", "while parsing"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path: Path, text: str, complaint: str) -> None:
+    with pytest.raises(SettingsError) as refusal:
+        load(tmp_path, text)
+    assert complaint in str(refusal.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"nowhere.yaml"):
+        load_settings(tmp_path / "nowhere.yaml", {})

@@ -1,0 +1,203 @@
+"""The server's certificate: made once, renewed in time, served without a restart, never taken from others."""
+
+import asyncio
+import base64
+import ssl
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from finetune_operator.certificates import new_authority, new_leaf
+from finetune_operator.cluster import Manifest, Resource
+from finetune_operator.errors import AlreadyExistsError, ConflictError, NotFoundError
+from finetune_operator.tls import ServerCertificate
+
+START = datetime.now(UTC)
+NAMES = ["finetune-operator.system.svc", "localhost"]
+
+
+class Secrets:
+    """One Secret, with the API server's rules about versions."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, Any] | None = None
+        self.version = 0
+        self.before_write: Callable[[], None] = lambda: None
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any]:
+        assert (resource.plural, namespace, name) == ("secrets", "system", "tls")
+        if self.stored is None:
+            raise NotFoundError(name)
+        return self.stored
+
+    async def create(self, resource: Resource, namespace: str, manifest: Manifest) -> dict[str, Any]:
+        assert (resource.plural, namespace) == ("secrets", "system")
+        self._interfere()
+        if self.stored is not None:
+            raise AlreadyExistsError("it is there")
+        return self.store(manifest)
+
+    async def replace(
+        self, resource: Resource, namespace: str, name: str, manifest: Manifest, subresource: str = ""
+    ) -> dict[str, Any]:
+        assert (resource.plural, namespace, name, subresource) == ("secrets", "system", "tls", "")
+        self._interfere()
+        if manifest["metadata"]["resourceVersion"] != str(self.version):
+            raise ConflictError("it has changed")
+        return self.store(manifest)
+
+    def store(self, manifest: Manifest) -> dict[str, Any]:
+        self.version += 1
+        metadata = {**manifest["metadata"], "resourceVersion": str(self.version)}
+        self.stored = {**manifest, "metadata": metadata}
+        return self.stored
+
+    def give(self, **files: str) -> None:
+        data = {
+            name.replace("_", "."): base64.b64encode(text.encode()).decode() for name, text in files.items()
+        }
+        self.store({"metadata": {"namespace": "system", "name": "tls"}, "data": data})
+
+    def _interfere(self) -> None:
+        interfere, self.before_write = self.before_write, lambda: None
+        interfere()
+
+
+class Calendar:
+    """A date that moves when told to."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def secrets() -> Secrets:
+    return Secrets()
+
+
+@pytest.fixture
+def calendar() -> Calendar:
+    return Calendar()
+
+
+def certificate(secrets: Secrets, calendar: Calendar, names: list[str] | None = None) -> ServerCertificate:
+    return ServerCertificate(secrets, "system", "tls", names or NAMES, calendar)
+
+
+async def served_by(server: ServerCertificate) -> str:
+    """The leaf that a client gets to see (PEM), after it has verified it."""
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=server.context)
+    async with listener:
+        client = ssl.create_default_context(cadata=server.authority)
+        port = listener.sockets[0].getsockname()[1]
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client, server_hostname="localhost")
+        der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        writer.close()
+        await writer.wait_closed()
+    return ssl.DER_cert_to_PEM_cert(der)
+
+
+async def test_makes_authority_and_certificate_when_there_are_none(
+    secrets: Secrets, calendar: Calendar
+) -> None:
+    server = certificate(secrets, calendar)
+    await server.refresh()
+    assert secrets.stored is not None
+    assert set(secrets.stored["data"]) == {"tls.crt", "tls.key", "ca.crt", "ca.key"}
+    assert "BEGIN CERTIFICATE" in await served_by(server)
+
+
+async def test_uses_what_is_there(secrets: Secrets, calendar: Calendar) -> None:
+    first, second = certificate(secrets, calendar), certificate(secrets, calendar)
+    await first.refresh()
+    await second.refresh()
+    assert secrets.version == 1
+    assert second.authority == first.authority
+
+
+async def test_takes_the_others_certificate_when_another_operator_was_faster(
+    secrets: Secrets, calendar: Calendar
+) -> None:
+    authority = new_authority("other", START)
+    leaf = new_leaf(authority, NAMES, START)
+    secrets.before_write = lambda: secrets.give(
+        tls_crt=leaf.certificate, tls_key=leaf.key, ca_crt=authority.certificate, ca_key=authority.key
+    )
+    server = certificate(secrets, calendar)
+    await server.refresh()
+    assert server.authority == authority.certificate
+
+
+async def test_renews_in_time_without_a_new_authority_and_without_a_restart(
+    secrets: Secrets, calendar: Calendar
+) -> None:
+    server = certificate(secrets, calendar)
+    await server.refresh()
+    authority, leaf = server.authority, await served_by(server)
+    calendar.now += timedelta(days=59)
+    await server.refresh()
+    assert secrets.version == 1
+    calendar.now += timedelta(days=2)
+    await server.refresh()
+    assert secrets.version == 2
+    assert server.authority == authority
+    calendar.now = START  # the test's client lives in the present
+    assert leaf != secrets_leaf(secrets)
+
+
+def secrets_leaf(secrets: Secrets) -> str:
+    assert secrets.stored is not None
+    return base64.b64decode(secrets.stored["data"]["tls.crt"]).decode()
+
+
+async def test_a_replaced_secret_is_served_without_a_restart(secrets: Secrets, calendar: Calendar) -> None:
+    server = certificate(secrets, calendar)
+    await server.refresh()
+    authority = new_authority("other", START)
+    leaf = new_leaf(authority, NAMES, START)
+    secrets.give(tls_crt=leaf.certificate, tls_key=leaf.key, ca_crt=authority.certificate)
+    await server.refresh()
+    assert await served_by(server) == leaf.certificate
+
+
+async def test_never_writes_a_secret_whose_authority_is_not_ours(
+    secrets: Secrets, calendar: Calendar
+) -> None:
+    authority = new_authority("theirs", START)
+    leaf = new_leaf(authority, NAMES, START)
+    secrets.give(tls_crt=leaf.certificate, tls_key=leaf.key, ca_crt=authority.certificate)
+    calendar.now += timedelta(days=365)
+    server = certificate(secrets, calendar)
+    await server.refresh()
+    assert secrets.version == 1
+    assert server.authority == authority.certificate
+
+
+async def test_makes_a_new_leaf_when_the_service_has_another_name(
+    secrets: Secrets, calendar: Calendar
+) -> None:
+    await certificate(secrets, calendar).refresh()
+    moved = certificate(secrets, calendar, ["elsewhere.system.svc", "localhost"])
+    await moved.refresh()
+    assert secrets.version == 2
+    await served_by(moved)
+
+
+async def test_says_what_an_incomplete_secret_lacks(secrets: Secrets, calendar: Calendar) -> None:
+    secrets.give(tls_crt="x")
+    with pytest.raises(ValueError, match=r"Secret system/tls lacks tls.key, ca.crt"):
+        await certificate(secrets, calendar).refresh()
+
+
+async def test_has_no_authority_before_the_first_load(secrets: Secrets, calendar: Calendar) -> None:
+    with pytest.raises(RuntimeError, match="no certificate"):
+        _ = certificate(secrets, calendar).authority

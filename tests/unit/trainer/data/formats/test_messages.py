@@ -1,0 +1,62 @@
+"""The messages format: turns with role and content."""
+
+from typing import Any
+
+import pytest
+
+from finetune_api.dataset import ColumnsSpec
+from finetune_trainer.data.examples import BrokenRecordError, Origin, Record
+from finetune_trainer.data.formats.messages import parse
+
+QUESTION = {"role": "user", "content": "q"}
+ANSWER = {"role": "assistant", "content": "a"}
+
+
+def turns(fields: dict[str, Any], columns: ColumnsSpec | None = None) -> list[tuple[str, str]]:
+    conversation = parse(Record(Origin("f.jsonl", 1), fields), columns or ColumnsSpec())
+    return [(message.role, message.content) for message in conversation.messages]
+
+
+def test_turns_keep_their_order() -> None:
+    system = {"role": "system", "content": "s"}
+    assert turns({"messages": [system, QUESTION, ANSWER, QUESTION, ANSWER]}) == [
+        ("system", "s"),
+        ("user", "q"),
+        ("assistant", "a"),
+        ("user", "q"),
+        ("assistant", "a"),
+    ]
+
+
+def test_keys_may_have_other_names() -> None:
+    columns = ColumnsSpec(messages="chat", role="who", content="says")
+    chat = [{"who": "user", "says": "q"}, {"who": "assistant", "says": "a"}]
+    assert turns({"chat": chat}, columns) == [("user", "q"), ("assistant", "a")]
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"text": "x"}, "'messages' is missing; the record has: text"),
+        ({"messages": "x"}, "'messages' must be a list of messages, not str"),
+        ({"messages": [QUESTION]}, "no turn of the assistant"),
+        ({"messages": []}, "no turn of the assistant"),
+        (
+            {"messages": [{"role": "robot", "content": "x"}]},
+            r"messages\[0\].role is 'robot'; it must be one of",
+        ),
+        (
+            {"messages": [QUESTION, {"role": "assistant", "content": None}]},
+            r"messages\[1\].content must be text",
+        ),
+        ({"messages": [QUESTION, {"role": "assistant", "content": " "}]}, r"messages\[1\].content is empty"),
+        ({"messages": ["hello"]}, r"messages\[0\] must be an object"),
+        (
+            {"messages": [QUESTION, {"role": "assistant", "content": "", "tool_calls": [{}]}]},
+            r"messages\[1\] calls tools",
+        ),
+    ],
+)
+def test_a_record_that_cannot_be_used_says_which_turn_and_why(fields: dict[str, Any], problem: str) -> None:
+    with pytest.raises(BrokenRecordError, match=problem):
+        turns(fields)

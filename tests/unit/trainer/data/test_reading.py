@@ -1,0 +1,105 @@
+"""Files into records: each knows its line, a broken one says what is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from finetune_trainer.data.examples import BrokenRecord, Record
+from finetune_trainer.data.reading import find_files, read_csv_records, read_json_records
+from finetune_trainer.errors import DataError
+
+
+def test_json_lines_keep_their_line_numbers_over_blank_lines(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"x": 1}\n\n{"x": 2}\n')
+    records = list(read_json_records(path))
+    assert [record.origin.line for record in records] == [1, 3]
+    assert [str(record.origin) for record in records] == ["a.jsonl, line 1", "a.jsonl, line 3"]
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ('{"x": ', "is not valid JSON: Expecting value at column 7"),
+        ("[1, 2]", "must be a JSON object, not list"),
+        ("null", "must be a JSON object, not NoneType"),
+    ],
+)
+def test_a_broken_line_is_reported_and_the_next_one_read(tmp_path: Path, line: str, problem: str) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(f'{{"x": 1}}\n{line}\n{{"x": 3}}\n')
+    first, broken, last = read_json_records(path)
+    assert isinstance(first, Record)
+    assert isinstance(last, Record)
+    assert isinstance(broken, BrokenRecord)
+    assert str(broken) == f"a.jsonl, line 2: {problem}"
+
+
+def test_a_line_that_is_not_utf_8_is_reported(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"x": 1}\n{"x": "\xff"}\n')
+    _, broken = read_json_records(path)
+    assert str(broken) == "a.jsonl, line 2: is not UTF-8 (byte 7 of the line)"
+
+
+def test_a_byte_order_mark_is_no_part_of_the_data(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"x": 1}\n')
+    (record,) = read_json_records(path)
+    assert isinstance(record, Record)
+    assert record.fields == {"x": 1}
+
+
+def test_a_json_file_may_hold_one_list(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('[{"x": 1},\n {"x": 2}, 3]')
+    first, second, broken = read_json_records(path)
+    assert [str(record.origin) for record in (first, second)] == ["a.json[0]", "a.json[1]"]
+    assert str(broken) == "a.json[2]: must be a JSON object, not int"
+
+
+def test_csv_rows_know_the_line_they_begin_on(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('input,output\n"two\nlines",a\nq,b\n')
+    first, second = read_csv_records(path)
+    assert isinstance(first, Record)
+    assert isinstance(second, Record)
+    assert first.fields == {"input": "two\nlines", "output": "a"}
+    assert (first.origin.line, second.origin.line) == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [("a,b,c", "has more fields than the header (2); quote"), ("a", "has fewer fields than the header (2)")],
+)
+def test_a_csv_row_must_have_as_many_fields_as_the_header(tmp_path: Path, row: str, problem: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"input,output\n{row}\nx,y\n")
+    broken, good = read_csv_records(path)
+    assert isinstance(good, Record)
+    assert str(broken).startswith(f"a.csv, line 2: {problem}")
+
+
+def test_tab_separated_files_are_read_by_their_suffix(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text("input\toutput\n1,5\t2\n")
+    (record,) = read_csv_records(path)
+    assert isinstance(record, Record)
+    assert record.fields == {"input": "1,5", "output": "2"}
+
+
+def test_a_path_may_be_a_file_a_directory_or_a_glob(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("b.py", "sub/a.py", "notes.bin"):
+        (tmp_path / name).write_text("x")
+    both = [tmp_path / "b.py", tmp_path / "sub/a.py"]
+    assert find_files(str(tmp_path / "b.py"), (".py",)) == [tmp_path / "b.py"]
+    assert find_files(str(tmp_path), (".py",)) == both
+    assert find_files(f"{tmp_path}/**/*.py", (".txt",)) == both
+
+
+def test_a_path_that_stands_for_nothing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no such file"):
+        find_files(str(tmp_path / "gone.jsonl"), (".jsonl",))
+    with pytest.raises(DataError, match=r"a file that ends in \.jsonl"):
+        find_files(str(tmp_path), (".jsonl",))

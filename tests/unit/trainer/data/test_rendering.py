@@ -1,0 +1,157 @@
+"""Labels: exactly the assistant's tokens, the end token among them, nothing doubled, whatever the
+template."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from finetune_api.dataset import PreprocessingSpec
+from finetune_api.model import ModelSpec
+from finetune_trainer.data.examples import Conversation, Document, Message, Origin
+from finetune_trainer.data.rendering import IGNORED, Renderer, Supervise, Tokens
+from finetune_trainer.errors import DataError, InvalidConfigError
+from finetune_trainer.tokenizers import CHATML, PLAIN, Tokenizer, complete_tokenizer, load_tokenizer
+
+END = "<|endoftext|>"
+
+UNMARKED = (
+    "{%- for m in messages -%}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + eos_token + '\n' }}{%- "
+    "endfor -%}{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\n' }}{%- endif -%}"
+)
+"""ChatML as most models of the hub have it: it does not say where the answers are."""
+
+SEVERAL_TURNS = Conversation(
+    Origin("f", 1),
+    (
+        Message("system", "be brief"),
+        Message("user", "add 1 and 2"),
+        Message("assistant", "3"),
+        Message("user", "add 2 and 2"),
+        Message("assistant", "4"),
+    ),
+)
+
+
+@pytest.fixture
+def tokenizer(tiny_model: Path) -> Tokenizer:
+    model = ModelSpec(path=str(tiny_model))
+    return complete_tokenizer(
+        load_tokenizer(model, base=str(tiny_model), revision=None), model, use_chat_template=True
+    )
+
+
+def render(
+    tokenizer: Tokenizer,
+    example: Conversation | Document = SEVERAL_TURNS,
+    *,
+    template: str | None = None,
+    supervise: Supervise = "answers",
+    max_length: int = 1000,
+    **preprocessing: object,
+) -> Tokens:
+    if template is not None:
+        tokenizer.chat_template = template
+    spec = PreprocessingSpec.from_json_object(preprocessing)
+    return Renderer(tokenizer, spec, max_length, supervise)(example)
+
+
+def supervised(tokenizer: Tokenizer, tokens: Tokens) -> list[str]:
+    """The stretches of text that the loss counts."""
+    stretches: list[list[int]] = [[]]
+    for token, label in zip(tokens.ids.tolist(), tokens.labels.tolist(), strict=True):
+        if label == IGNORED:
+            stretches.append([])
+        else:
+            assert label == token
+            stretches[-1].append(token)
+    return [tokenizer.decode(stretch) for stretch in stretches if stretch]
+
+
+@pytest.mark.parametrize("template", [CHATML, UNMARKED, PLAIN])
+def test_each_answer_with_its_end_token_is_supervised_and_nothing_else(
+    tokenizer: Tokenizer, template: str
+) -> None:
+    tokens = render(tokenizer, template=template)
+    assert supervised(tokenizer, tokens) == [f"3{END}", f"4{END}"]
+
+
+@pytest.mark.parametrize("template", [CHATML, UNMARKED])
+def test_the_whole_conversation_is_rendered_once(tokenizer: Tokenizer, template: str) -> None:
+    text = tokenizer.decode(render(tokenizer, template=template).ids)
+    assert text.rstrip() == (
+        f"<|im_start|>system\nbe brief{END}\n<|im_start|>user\nadd 1 and "
+        f"2{END}\n<|im_start|>assistant\n3{END}\n<|im_start|>user\nadd 2 and "
+        f"2{END}\n<|im_start|>assistant\n4{END}"
+    )
+
+
+@pytest.mark.parametrize("template", [CHATML, UNMARKED])
+def test_only_the_last_answer_may_be_supervised(tokenizer: Tokenizer, template: str) -> None:
+    tokens = render(tokenizer, template=template, supervise="lastAnswer")
+    assert supervised(tokenizer, tokens) == [f"4{END}"]
+
+
+def test_all_tokens_may_be_supervised(tokenizer: Tokenizer) -> None:
+    tokens = render(tokenizer, supervise="all")
+    assert (tokens.labels == tokens.ids).all()
+
+
+def test_an_end_token_is_added_where_the_template_has_none(tokenizer: Tokenizer) -> None:
+    bare = "{%- for m in messages -%}{{ m['role'] + ': ' + m['content'] + '\n' }}{%- endfor -%}"
+    bare += "{%- if add_generation_prompt -%}{{ 'assistant: ' }}{%- endif -%}"
+    added = render(tokenizer, template=bare)
+    assert supervised(tokenizer, added)[-1].endswith(f"4{END}")
+    assert added.ids.tolist().count(tokenizer.eos_token_id) == 1
+    left_out = render(tokenizer, template=bare, addEosToken=False)
+    assert tokenizer.eos_token_id not in left_out.ids.tolist()
+
+
+def test_a_start_token_is_added_when_asked_for_and_never_doubled(tokenizer: Tokenizer) -> None:
+    tokenizer.bos_token = "<|im_start|>"
+    with_one = render(tokenizer, template=CHATML, addBosToken=True)
+    assert with_one.ids[:2].tolist() != [tokenizer.bos_token_id] * 2
+    plain = render(tokenizer, template=PLAIN, addBosToken=True)
+    assert plain.ids[0] == tokenizer.bos_token_id
+    assert plain.labels[0] == IGNORED
+    assert supervised(tokenizer, plain) == [f"3{END}", f"4{END}"]
+
+
+def test_a_system_prompt_is_given_to_conversations_without_one(tokenizer: Tokenizer) -> None:
+    short = Conversation(Origin("f", 1), SEVERAL_TURNS.messages[1:3])
+    assert "be kind" in tokenizer.decode(render(tokenizer, short, systemPrompt="be kind").ids)
+    assert "be kind" not in tokenizer.decode(render(tokenizer, systemPrompt="be kind").ids)
+
+
+def test_too_long_a_record_is_cut_and_says_by_how_much(tokenizer: Tokenizer) -> None:
+    whole = render(tokenizer)
+    cut = render(tokenizer, max_length=20)
+    assert len(cut.ids) == len(cut.labels) == 20
+    assert cut.cut == len(whole.ids) - 20
+    assert (cut.ids == whole.ids[:20]).all()
+
+
+def test_too_long_a_record_may_end_the_run(tokenizer: Tokenizer) -> None:
+    with pytest.raises(DataError, match=r"f, line 1: \d+ tokens, training.maxSequenceLength is 20"):
+        render(tokenizer, max_length=20, overlong="fail")
+
+
+def test_a_template_that_rewrites_earlier_turns_is_refused_with_a_way_out(tokenizer: Tokenizer) -> None:
+    rewriting = (
+        "{%- for m in messages -%}{{ m['role'] }}:{{ m['content'] if loop.last else '...' }}\n{%- endfor -%}"
+        "{%- if add_generation_prompt -%}assistant:{%- endif -%}"
+    )
+    with pytest.raises(InvalidConfigError, match="turn 3 of f, line 1 is rendered differently"):
+        render(tokenizer, template=rewriting)
+
+
+def test_a_document_is_supervised_whole_and_closed_by_the_end_token(tokenizer: Tokenizer) -> None:
+    tokens = render(tokenizer, Document(Origin("f", 1), "x = 1\n"), supervise="all")
+    assert tokenizer.decode(tokens.ids) == f"x = 1\n{END}"
+    assert (tokens.labels == tokens.ids).all()
+
+
+def test_the_first_token_of_a_sequence_is_never_counted(tokenizer: Tokenizer) -> None:
+    tokens = render(tokenizer, Document(Origin("f", 1), "x"), supervise="all")
+    assert tokens.supervised == len(tokens.ids) - 1
+    assert dataclasses.replace(tokens, labels=tokens.labels * 0 + IGNORED).supervised == 0

@@ -1,0 +1,74 @@
+"""What transformers is told follows from the spec, and what we decide ourselves is off."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from finetune_api import ResolvedJob
+from finetune_api.training import ScheduleSpec
+from finetune_trainer.arguments import schedule, training_arguments
+from finetune_trainer.errors import InvalidConfigError
+from finetune_trainer.precision import effective_precision
+
+MakeJob = Callable[..., ResolvedJob]
+
+
+def test_batch_optimizer_and_duration_are_those_of_the_spec(make_job: MakeJob, tmp_path: Path) -> None:
+    training = {"optimizer": "adafactor", "weightDecay": 0.1, "maxGradNorm": 0.5, "seed": 7, "maxSteps": 9}
+    arguments = training_arguments(make_job({"training": training}), "fp32", tmp_path)
+    assert arguments.per_device_train_batch_size == 2
+    assert arguments.gradient_accumulation_steps == 2
+    assert (arguments.optim, arguments.weight_decay, arguments.max_grad_norm) == ("adafactor", 0.1, 0.5)
+    assert (arguments.max_steps, arguments.seed) == (9, 7)
+    assert arguments.deepspeed is None
+
+
+def test_nothing_is_saved_evaluated_or_reported_behind_our_back(make_job: MakeJob, tmp_path: Path) -> None:
+    arguments = training_arguments(make_job(), "fp32", tmp_path)
+    assert arguments.save_strategy == arguments.eval_strategy == "no"
+    assert arguments.report_to == []
+    assert arguments.logging_nan_inf_filter is False
+    assert arguments.average_tokens_across_devices is True
+
+
+def test_a_warm_up_is_a_share_of_the_steps_or_a_number_of_them(make_job: MakeJob, tmp_path: Path) -> None:
+    share = make_job({"training": {"maxSteps": 100, "schedule": {"warmupRatio": 0.1}}})
+    assert training_arguments(share, "fp32", tmp_path).get_warmup_steps(100) == 10
+    number = make_job({"training": {"maxSteps": 100, "schedule": {"warmupRatio": 0.1, "warmupSteps": 3}}})
+    assert training_arguments(number, "fp32", tmp_path).get_warmup_steps(100) == 3
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        (ScheduleSpec(), ("cosine", {})),
+        (ScheduleSpec(min_learning_rate_ratio=0.1), ("cosine_with_min_lr", {"min_lr_rate": 0.1})),
+        (ScheduleSpec(type="linear"), ("linear", {})),
+        (ScheduleSpec(type="constant"), ("constant_with_warmup", {})),
+    ],
+)
+def test_schedules_have_their_names_in_transformers(spec: ScheduleSpec, expected: tuple[str, object]) -> None:
+    assert schedule(spec) == expected
+
+
+@pytest.mark.parametrize(
+    "spec", [ScheduleSpec(type="polynomial"), ScheduleSpec(type="linear", min_learning_rate_ratio=0.1)]
+)
+def test_a_schedule_that_cannot_be_had_is_refused(spec: ScheduleSpec) -> None:
+    with pytest.raises(InvalidConfigError, match=r"training.schedule.type"):
+        schedule(spec)
+
+
+@pytest.mark.parametrize(("asked", "expected"), [("auto", "fp32"), ("fp32", "fp32"), ("bf16", "bf16")])
+def test_precision_on_cpu(make_job: MakeJob, asked: str, expected: str) -> None:
+    assert effective_precision(make_job({"training": {"precision": asked}})) == expected
+
+
+@pytest.mark.parametrize("asked", ["fp16", "tf32"])
+def test_a_precision_that_cpus_do_not_have_is_refused(make_job: MakeJob, asked: str) -> None:
+    job = make_job()
+    training = job.spec.training.model_copy(update={"precision": asked})
+    changed = job.model_copy(update={"spec": job.spec.model_copy(update={"training": training})})
+    with pytest.raises(InvalidConfigError, match=f"training.precision: {asked} needs an NVIDIA GPU"):
+        effective_precision(changed)

@@ -1,0 +1,178 @@
+"""Checkpoints are whole or not there; the newest whole one of the same run is resumed from; rotation keeps
+the best."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from finetune_trainer.checkpoints import Checkpoint, CheckpointStore, Manifest, check_same_ranks
+from finetune_trainer.errors import InvalidConfigError, StorageError
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def manifest(step: int, *, value: float | None = None, lineage: str = "ours", job: str = "j") -> Manifest:
+    return Manifest(
+        job=job,
+        job_uid="u",
+        attempt=1,
+        lineage=lineage,
+        step=step,
+        epoch=step / 10,
+        world_size=2,
+        zero_stage=2,
+        deepspeed=True,
+        time=NOW,
+        metric="loss" if value is not None else None,
+        value=value,
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CheckpointStore:
+    made = CheckpointStore(tmp_path, keep=2, greater_is_better=False)
+    made.prepare()
+    return made
+
+
+def commit(
+    store: CheckpointStore, step: int, *, value: float | None = None, lineage: str = "ours"
+) -> Checkpoint:
+    staged = store.staging / f"checkpoint-{step}"
+    staged.mkdir()
+    (staged / "model.safetensors").write_bytes(b"w" * step)
+    return store.commit(staged, manifest(step, value=value, lineage=lineage))
+
+
+def steps(store: CheckpointStore) -> list[int]:
+    return [checkpoint.step for checkpoint in store.all()]
+
+
+def test_a_committed_checkpoint_is_found_again_with_its_hashes(store: CheckpointStore) -> None:
+    made = commit(store, 10)
+    assert made.path.name == "step-00000010"
+    found = store.newest_whole("ours")
+    assert found == made
+    assert [entry.path for entry in found.manifest.files] == ["model.safetensors"]
+    assert found.ref().bytes == 10
+
+
+def test_what_was_not_committed_is_not_there(store: CheckpointStore) -> None:
+    (store.staging / "checkpoint-10").mkdir()
+    assert store.newest_whole("ours") is None
+    store.prepare()
+    assert list(store.staging.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("harm", "problem"),
+    [
+        (lambda path: (path / "model.safetensors").write_bytes(b"w" * 19), "has 19 bytes, 20 were written"),
+        (lambda path: (path / "model.safetensors").write_bytes(b"x" * 20), "SHA-256 differs"),
+        (lambda path: (path / "model.safetensors").unlink(), "model.safetensors is missing"),
+    ],
+)
+def test_a_torn_checkpoint_is_named_and_the_one_before_it_taken(
+    store: CheckpointStore, harm: object, problem: str
+) -> None:
+    commit(store, 10)
+    assert callable(harm)
+    harm(commit(store, 20).path)
+    named: list[str] = []
+    found = store.newest_whole("ours", skipped=named.append)
+    assert found is not None
+    assert found.step == 10
+    assert len(named) == 1
+    assert named[0].startswith("checkpoint step-00000020 is skipped: ")
+    assert problem in named[0]
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"step": 3}'])
+def test_a_manifest_that_cannot_be_read_is_no_checkpoint(store: CheckpointStore, text: str) -> None:
+    commit(store, 10)
+    (commit(store, 20).path / "manifest.json").write_text(text)
+    found = store.newest_whole("ours")
+    assert found is not None
+    assert found.step == 10
+
+
+def test_the_newest_are_kept_and_the_best_beside_them(store: CheckpointStore) -> None:
+    for step, value in [(10, 3.0), (20, 1.0), (30, 2.0), (40, 2.5), (50, 2.0)]:
+        commit(store, step, value=value)
+    assert steps(store) == [20, 40, 50]
+    best = store.best()
+    assert best is not None
+    assert (best.step, best.best_ref().metric, best.best_ref().value) == (20, "loss", "1")
+    assert list(store.staging.iterdir()) == []
+
+
+def test_a_higher_metric_may_be_the_better_one(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path, keep=5, greater_is_better=True)
+    store.prepare()
+    for step, value in [(10, 1.0), (20, 3.0), (30, 2.0), (40, 3.0)]:
+        commit(store, step, value=value)
+    best = store.best()
+    assert best is not None
+    assert best.step == 20
+
+
+def test_without_evaluation_there_is_no_best(store: CheckpointStore) -> None:
+    commit(store, 10)
+    assert store.best() is None
+
+
+def test_checkpoints_of_another_run_are_refused_with_a_way_out(store: CheckpointStore) -> None:
+    commit(store, 10, lineage="theirs")
+    with pytest.raises(InvalidConfigError, match=r"step-00000010 of job j.*subPath.*resume: never"):
+        store.newest_whole("ours")
+
+
+def test_checkpoints_can_be_set_aside_and_are_not_lost(store: CheckpointStore) -> None:
+    commit(store, 10, lineage="theirs")
+    aside = store.set_aside(NOW)
+    assert aside is not None
+    assert aside.name == "checkpoints-before-20260102T030405Z"
+    assert (aside / "step-00000010" / "manifest.json").is_file()
+    assert store.newest_whole("ours") is None
+    assert store.set_aside(NOW) is None
+
+
+def test_a_step_that_is_done_again_replaces_its_checkpoint(store: CheckpointStore) -> None:
+    commit(store, 10, value=2.0)
+    commit(store, 10, value=1.0)
+    assert steps(store) == [10]
+    best = store.best()
+    assert best is not None
+    assert best.manifest.value == 1.0
+
+
+def test_a_volume_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").write_text("a file where a directory should be")
+    with pytest.raises(StorageError, match="cannot be written"):
+        CheckpointStore(tmp_path, keep=1, greater_is_better=False).prepare()
+
+
+def test_a_failed_commit_leaves_the_last_checkpoint(store: CheckpointStore) -> None:
+    commit(store, 10)
+    with pytest.raises(StorageError):
+        store.commit(store.staging / "never-written", manifest(20))
+    assert steps(store) == [10]
+
+
+@pytest.mark.parametrize(
+    ("world_size", "zero_stage", "deepspeed"), [(4, 2, True), (2, 3, True), (2, 2, False)]
+)
+def test_another_number_of_ranks_or_stage_is_refused(
+    store: CheckpointStore, world_size: int, zero_stage: int, deepspeed: bool
+) -> None:
+    checkpoint = commit(store, 10)
+    check_same_ranks(checkpoint, world_size=2, zero_stage=2, deepspeed=True)
+    with pytest.raises(InvalidConfigError, match="written by 2 ranks under ZeRO stage 2"):
+        check_same_ranks(checkpoint, world_size=world_size, zero_stage=zero_stage, deepspeed=deepspeed)
+
+
+def test_manifests_have_no_fields_that_nobody_knows() -> None:
+    with pytest.raises(ValidationError):
+        Manifest.model_validate(manifest(1).model_dump() | {"other": 1})

@@ -1,0 +1,58 @@
+"""Writing that survives a crash."""
+
+from pathlib import Path
+
+import pytest
+
+from finetune_trainer.files import describe_files, hash_file, sync_tree, what_is_wrong, write_atomically
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "a.bin").write_bytes(b"weights" * 1000)
+    (tmp_path / "sub" / "b.json").write_text("{}")
+    return tmp_path
+
+
+def test_a_manifest_lists_every_file_with_size_and_hash(directory: Path) -> None:
+    entries = describe_files(directory)
+    assert [(entry.path, entry.bytes) for entry in entries] == [("a.bin", 7000), ("sub/b.json", 2)]
+    assert entries[1].sha256 == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+    assert what_is_wrong(directory, entries) is None
+
+
+def test_a_truncated_file_is_found(directory: Path) -> None:
+    entries = describe_files(directory)
+    with (directory / "a.bin").open("r+b") as file:
+        file.truncate(6999)
+    assert what_is_wrong(directory, entries) == "a.bin has 6999 bytes, 7000 were written"
+
+
+def test_an_altered_file_of_the_same_size_is_found(directory: Path) -> None:
+    entries = describe_files(directory)
+    (directory / "sub" / "b.json").write_text("[]")
+    assert what_is_wrong(directory, entries) == (
+        "sub/b.json does not have the content that was written (SHA-256 differs)"
+    )
+
+
+def test_a_missing_file_is_found(directory: Path) -> None:
+    entries = describe_files(directory)
+    (directory / "a.bin").unlink()
+    assert what_is_wrong(directory, entries) == "a.bin is missing"
+
+
+def test_replacing_a_file_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    write_atomically(path, "old")
+    write_atomically(path, "new")
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_tree_can_be_flushed_and_a_large_file_is_hashed_in_parts(directory: Path) -> None:
+    large = directory / "large.bin"
+    large.write_bytes(bytes(9 << 20))
+    sync_tree(directory)
+    assert hash_file(large)[0] == 9 << 20

@@ -1,0 +1,363 @@
+"""One rank from start to end: what it leaves behind when it succeeds, fails, is told to stop, or goes on."""
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from finetune_api import ExitCode, Reason, ResolvedJob, TrainingResult
+from finetune_trainer import rank
+from finetune_trainer.checkpoints import CheckpointStore
+from finetune_trainer.errors import (
+    DataError,
+    DivergedError,
+    InterruptedRunError,
+    InvalidConfigError,
+    ModelLoadError,
+    OutputInvalidError,
+)
+from finetune_trainer.interruption import StopRequest
+from finetune_trainer.reporting import Reporter
+
+MakeJob = Callable[..., ResolvedJob]
+
+pytestmark = pytest.mark.filterwarnings(
+    # PEFT 0.21 asks models for the attribute by its old name
+    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
+)
+
+
+class StopAfter(StopRequest):
+    """Is told to stop while the given step is done."""
+
+    def __init__(self, reporter: Reporter, step: int) -> None:
+        self.reporter, self.step = reporter, step
+
+    @property
+    def requested(self) -> bool:
+        return self.reporter.report.step >= self.step - 1 > 0
+
+
+class Killed(BaseException):
+    """The process ends in the middle of things."""
+
+
+class DiesAt(Reporter):
+    """Kills the run when it reports the given step, before anything of that step is saved."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__([])
+        self.last = step
+
+    def update(self, **fields: Any) -> None:
+        super().update(**fields)
+        if fields.get("epoch") is not None and fields["step"] == self.last:
+            raise Killed
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGTERM, before[0])
+    signal.signal(signal.SIGINT, before[1])
+
+
+def train(
+    job: ResolvedJob, reporter: Reporter | None = None, stop: StopRequest | None = None
+) -> TrainingResult:
+    try:
+        return rank.train(job, reporter or Reporter([]), stop or StopRequest())
+    finally:
+        rank.end_process_group()
+
+
+def metrics(job: ResolvedJob, name: str = "loss") -> dict[int, float]:
+    lines = (Path(job.paths.run_directory) / "metrics.jsonl").read_text().splitlines()
+    found = [(line["step"], line[name]) for line in map(json.loads, lines) if name in line]
+    assert len(dict(found)) == len(found), "a step is there twice"
+    return dict(found)
+
+
+def weights(job: ResolvedJob, kind: str = "model") -> dict[str, torch.Tensor]:
+    name = "adapter_model" if kind == "adapter" else "model"
+    return load_file(Path(job.paths.output_directory) / kind / f"{name}.safetensors")
+
+
+def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+FULL: dict[str, Any] = {"method": {"type": "full"}}
+LORA: dict[str, Any] = {"method": {"type": "lora", "lora": {"dropout": 0.1}}}
+
+
+@pytest.mark.parametrize(("spec", "kind"), [(FULL, "model"), (LORA, "adapter")])
+def test_a_run_leaves_a_verified_output_checkpoints_and_metrics(
+    make_job: MakeJob, spec: dict[str, Any], kind: str
+) -> None:
+    job = make_job(spec)
+    reporter = Reporter([])
+    result = train(job, reporter)
+    assert (result.outcome, result.reason, result.step, result.total_steps) == (
+        "succeeded",
+        Reason.SUCCEEDED,
+        4,
+        4,
+    )
+    assert result.output is not None
+    assert (result.output.kind, result.output.verified) == (kind, True)
+    assert result.checkpoints is not None
+    assert result.checkpoints.latest is not None
+    assert result.checkpoints.latest.step == 4
+    files = {path.name for path in (Path(job.paths.output_directory) / kind).iterdir()}
+    assert {"manifest.json", "tokenizer.json", "chat_template.jinja"} <= files
+    assert "training_args.bin" not in files
+    assert list(metrics(job)) == [1, 2, 3, 4]
+    assert set(result.metrics) >= {"loss", "learningRate", "gradNorm", "tokensPerSecond", "samplesPerSecond"}
+    assert reporter.report.effective["precision"] == "fp32"
+    assert reporter.report.effective["strategy"] == "one process"
+
+
+def test_training_lowers_the_loss(make_job: MakeJob) -> None:
+    job = make_job({"training": {"maxSteps": 30}, "checkpoints": {"everySteps": 0}})
+    train(job)
+    losses = metrics(job)
+    assert losses[30] < 0.6 * losses[1]
+
+
+@pytest.mark.parametrize("spec", [FULL, LORA], ids=["full", "lora"])
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(
+    make_job: MakeJob, tmp_path: Path, spec: dict[str, Any]
+) -> None:
+    steps = {"training": {"maxSteps": 7, "loggingSteps": 2}}
+    whole, killed = make_job(spec | steps, run_directory=tmp_path / "whole"), make_job(spec | steps)
+    train(whole)
+    with pytest.raises(Killed):
+        train(killed, DiesAt(6))
+    reporter = Reporter([])
+    result = train(make_job(spec | steps, attempt=2), reporter)
+    assert result.resumed_step == 4
+    assert reporter.report.resumed_step == 4
+    assert metrics(killed) == metrics(whole)
+    kind = "adapter" if spec is LORA else "model"
+    assert same(weights(killed, kind), weights(whole, kind))
+
+
+def test_a_run_that_is_told_to_stop_saves_at_the_step_boundary_and_goes_on_later(
+    make_job: MakeJob, tmp_path: Path
+) -> None:
+    spec = {"training": {"maxSteps": 5}, "checkpoints": {"everySteps": 100}}
+    whole, stopped = make_job(spec, run_directory=tmp_path / "whole"), make_job(spec)
+    train(whole)
+    reporter = Reporter([])
+    with pytest.raises(InterruptedRunError, match="stopped after step 3"):
+        train(stopped, reporter, StopAfter(reporter, 3))
+    assert reporter.report.checkpoints is not None
+    assert reporter.report.checkpoints.latest is not None
+    assert reporter.report.checkpoints.latest.step == 3
+    assert train(make_job(spec, attempt=2)).resumed_step == 3
+    assert metrics(stopped) == metrics(whole)
+    assert same(weights(stopped), weights(whole))
+
+
+def test_a_torn_checkpoint_is_passed_over(make_job: MakeJob) -> None:
+    job = make_job()
+    train(job)
+    newest = Path(job.paths.run_directory) / "checkpoints" / "step-00000004"
+    with (newest / "optimizer.pt").open("r+b") as file:
+        file.truncate(100)
+    assert train(make_job(attempt=2)).resumed_step == 2
+
+
+def test_a_finished_run_only_writes_its_output_again(make_job: MakeJob) -> None:
+    job = make_job()
+    train(job)
+    before = weights(job)
+    result = train(make_job(attempt=2))
+    assert (result.resumed_step, result.step) == (4, 4)
+    assert same(before, weights(job))
+    assert list(metrics(job)) == [1, 2, 3, 4]
+
+
+def test_a_run_can_be_extended(make_job: MakeJob) -> None:
+    train(make_job())
+    longer = make_job({"training": {"maxSteps": 6}}, attempt=2)
+    result = train(longer)
+    assert (result.resumed_step, result.step) == (4, 6)
+    assert list(metrics(longer)) == [1, 2, 3, 4, 5, 6]
+
+
+def test_checkpoints_of_another_run_are_not_resumed_from(make_job: MakeJob) -> None:
+    train(make_job())
+    changed = {"training": {"learningRate": 1e-3}}
+    with pytest.raises(InvalidConfigError, match="another run"):
+        train(make_job(changed))
+    afresh = make_job(changed | {"checkpoints": {"resume": "never"}})
+    assert train(afresh).resumed_step is None
+    run_directory = Path(afresh.paths.run_directory)
+    assert len([path for path in run_directory.iterdir() if path.name.startswith("checkpoints-before-")]) == 1
+
+
+def test_evaluation_chooses_the_best_checkpoint(make_job: MakeJob) -> None:
+    spec = {
+        "training": {"maxSteps": 6, "learningRate": 0.05},
+        "dataset": {"evalSplit": 0.2},
+        "evaluation": {"everySteps": 2},
+        "checkpoints": {"everySteps": 2, "keep": 1},
+    }
+    job = make_job(spec)
+    result = train(job)
+    scores = metrics(job, "evalLoss")
+    assert list(scores) == [2, 4, 6]
+    assert result.checkpoints is not None
+    assert result.checkpoints.best is not None
+    assert result.checkpoints.best.step == min(scores, key=lambda step: scores[step])
+    assert float(result.metrics["evalLoss"]) == pytest.approx(scores[6], rel=1e-4)
+
+
+def test_the_evaluation_loss_is_the_mean_over_tokens_whatever_the_batch(
+    make_job: MakeJob, tmp_path: Path
+) -> None:
+    found = []
+    for size in (1, 3):
+        spec = {"dataset": {"evalSplit": 0.4}, "evaluation": {"microBatchSize": size}}
+        job = make_job(spec, run_directory=tmp_path / str(size))
+        train(job)
+        found.append(metrics(job, "evalLoss")[4])
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+
+
+def test_accumulation_changes_nothing_but_the_memory(make_job: MakeJob, tmp_path: Path) -> None:
+    curves = []
+    for micro_batch, accumulation in ((1, 4), (2, 2), (4, 1)):
+        spec = {
+            "training": {
+                "microBatchSize": micro_batch,
+                "gradientAccumulationSteps": accumulation,
+                "maxSteps": 6,
+            }
+        }
+        job = make_job(spec, run_directory=tmp_path / str(micro_batch))
+        train(job)
+        curves.append(list(metrics(job).values()))
+    assert curves[0] == pytest.approx(curves[1], rel=1e-5)
+    assert curves[0] == pytest.approx(curves[2], rel=1e-5)
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run_and_names_the_records(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import LlamaForCausalLM
+
+    forward = LlamaForCausalLM.forward
+    calls = 0
+
+    def poisoned(self: Any, *args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        output = forward(self, *args, **kwargs)
+        if calls == 6:  # the second micro-batch of the third step
+            output.loss = output.loss * float("nan")
+        return output
+
+    monkeypatch.setattr(LlamaForCausalLM, "forward", poisoned)
+    job = make_job()
+    with pytest.raises(
+        DivergedError, match=r"step 3: loss nan, .*Records of this step: train.jsonl, line \d+; "
+    ):
+        train(job)
+    latest = CheckpointStore(Path(job.paths.run_directory), keep=3, greater_is_better=False).latest()
+    assert latest is not None
+    assert latest.step == 2
+    assert list(metrics(job)) == [1, 2]
+
+
+def test_a_model_from_scratch_is_made_with_its_tokenizer(make_job: MakeJob) -> None:
+    config = {"hiddenSize": 32, "layers": 1, "attentionHeads": 2, "maxPositionEmbeddings": 64}
+    job = make_job({"model": {"config": config, "tokenizer": {"train": {"vocabSize": 290}}}})
+    result = train(job)
+    assert result.output is not None
+    assert result.output.kind == "model"
+    assert (Path(job.paths.output_directory) / "model" / "tokenizer.json").is_file()
+
+
+def test_plain_text_is_pretrained_on_every_token(make_job: MakeJob, tmp_path: Path) -> None:
+    (tmp_path / "text").mkdir()
+    for name in ("a.py", "b.py"):
+        (tmp_path / "text" / name).write_text("def add(a, b):\n    return a + b\n" * 20)
+    data = {"format": "text", "train": {"path": f"{tmp_path}/text/*.py"}}
+    reporter = Reporter([])
+    train(make_job({"dataset": data, "training": {"stage": "pretrain"}}), reporter)
+    facts = reporter.report.effective
+    sequences, tokens = int(facts["sequences"]), int(facts["tokens"])
+    assert int(facts["supervisedTokens"]) == tokens - sequences
+
+
+def test_a_broken_record_ends_the_run_before_the_model_is_loaded(
+    make_job: MakeJob, write_jsonl: Callable[..., Path]
+) -> None:
+    write_jsonl([{"instruction": "a", "output": "b"}, {"instruction": "a", "output": 7}])
+    with pytest.raises(DataError, match=r"train.jsonl, line 2: 'output' must be text, not a number"):
+        train(make_job())
+
+
+def test_a_model_that_is_not_there_is_named(make_job: MakeJob, tmp_path: Path) -> None:
+    with pytest.raises(ModelLoadError, match=str(tmp_path / "gone")):
+        train(make_job({"model": {"path": str(tmp_path / "gone")}}))
+
+
+def test_accelerators_that_are_not_there_are_a_configuration_error(make_job: MakeJob) -> None:
+    job = make_job().model_copy(update={"device": "cuda"})
+    with pytest.raises(InvalidConfigError, match=r"nvidia.com/gpu .* this node shows 0 CUDA devices"):
+        train(job)
+
+
+def test_an_output_that_computes_something_else_is_no_success(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from finetune_trainer import export
+
+    load = export.load_output
+
+    def tampered(*args: Any, **kwargs: Any) -> Any:
+        model = load(*args, **kwargs)
+        with torch.no_grad():
+            model.get_input_embeddings().weight.mul_(2)
+        return model
+
+    monkeypatch.setattr(export, "load_output", tampered)
+    job = make_job()
+    with pytest.raises(OutputInvalidError, match="computes something else than the trained model"):
+        train(job)
+    assert not (Path(job.paths.output_directory) / "model").exists()
+
+
+def test_run_turns_the_end_into_an_exit_status_and_a_termination_message(
+    make_job: MakeJob, tmp_path: Path, write_jsonl: Callable[..., Path]
+) -> None:
+    message = tmp_path / "termination-message"
+    assert rank.run(make_job()) == ExitCode.SUCCEEDED
+    result = TrainingResult.from_termination_message(message.read_text())
+    assert result is not None
+    assert result.outcome == "succeeded"
+
+    write_jsonl([{"instruction": "no answer"}])
+    assert rank.run(make_job()) == ExitCode.DATA_ERROR
+    result = TrainingResult.from_termination_message(message.read_text())
+    assert result is not None
+    assert (result.reason, result.exit_code) == (Reason.DATA_ERROR, 11)
+    assert "train.jsonl, line 1" in result.message
+
+
+def test_what_the_validator_refuses_never_starts(make_job: MakeJob) -> None:
+    job = make_job()
+    method = job.spec.method.model_copy(update={"type": "qlora"})
+    refused = job.model_copy(update={"spec": job.spec.model_copy(update={"method": method})})
+    with pytest.raises(InvalidConfigError, match=r"method\.type"):
+        train(refused)
