@@ -1,0 +1,79 @@
+# Every target sets up what it needs, caches it in $(CACHE), and is safe to run twice. `make help` lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/finetune-operator
+export PYTHONPATH := $(subst $() ,:,$(addprefix $(CURDIR)/,crds operator trainer-image cli cluster images demo))
+PYTHON = $(shell scripts/venv)
+BIN := $(CACHE)/bin/current
+PYTEST_ARGS ?=
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ The two commands
+.PHONY: demo test
+demo: ## a cluster, the chart, the images; pre-train and tune a small model, show what it learned
+	scripts/with-cluster $(PYTHON) -m finetune_demo
+
+test: test-unit test-integration test-e2e ## unit, integration and e2e; `make test-ranks` adds 10 minutes of them
+
+##@ Tests
+.PHONY: test-unit test-ranks test-integration test-cluster test-e2e
+test-unit: ## pure logic and the trainer on tiny models; no cluster
+	$(PYTHON) -m pytest tests/unit -m "not slow" $(PYTEST_ARGS)
+
+test-ranks: ## the trainer on several ranks, killed and resumed, as real processes
+	$(PYTHON) -m pytest tests/unit -m slow $(PYTEST_ARGS)
+
+test-integration: binaries ## the operator against a real control plane
+	$(PYTHON) -m pytest tests/integration $(PYTEST_ARGS)
+
+test-cluster: binaries ## the cluster comes up, goes down, and leaves nothing behind
+	$(PYTHON) -m pytest tests/e2e/test_cluster_lifecycle.py $(PYTEST_ARGS)
+
+test-e2e: test-cluster ## real images in real pods on the node
+	scripts/with-cluster $(PYTHON) -m pytest tests/e2e --ignore tests/e2e/test_cluster_lifecycle.py $(PYTEST_ARGS)
+
+##@ Code
+.PHONY: setup lint format generate lock
+setup: ## the Python environment that the other targets use
+	@scripts/venv
+
+lint: ## ruff, mypy, import rules, generated files, helm lint, shellcheck
+	PYTHON=$(PYTHON) scripts/lint
+
+format: ## rewrite the code as lint wants it
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+generate: ## write the CRDs, the chart's copies and the reference from the models
+	$(PYTHON) -m finetune_api.generate
+
+lock: ## resolve pyproject.toml into requirements/*.txt
+	scripts/lock
+
+##@ Cluster and images
+.PHONY: binaries cluster-up cluster-status cluster-down images
+binaries: ## Kubernetes, helm and friends, built from pinned Go modules
+	$(PYTHON) -m onenode build
+
+cluster-up: ## a one-node cluster: kind where Docker answers, else our own
+	$(PYTHON) -m onenode up
+
+cluster-status: ## what runs, and how to reach it
+	$(PYTHON) -m onenode status
+
+cluster-down: ## stop it and leave nothing behind but caches
+	$(PYTHON) -m onenode down
+
+images: ## build the operator and trainer images and load them into the node
+	$(PYTHON) -m finetune_images build --load
+
+##@ Housekeeping
+.PHONY: clean
+clean: ## remove everything that was cached, a running cluster included
+	-$(PYTHON) -m onenode down
+	rm -rf "$(CACHE)"
