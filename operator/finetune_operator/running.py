@@ -36,7 +36,11 @@ def caught_up(scene: Scene, status: FineTuneJobStatus) -> FineTuneJobStatus:
 
 
 def step(scene: Scene, status: FineTuneJobStatus, record: AttemptStatus) -> Decision | Ending:
-    """What to do about the running attempt, or how it has ended."""
+    """What to do about the running attempt, or how it has ended.
+
+    One that was told to end, and was interrupted by that, has ended when its Job and pods are gone: the Job
+    controller may call the Job failed while pods still hold their node's devices.
+    """
     child = scene.child(record.number)
     why = suspension.stop_reason(scene.job, status)
     if child is None:
@@ -49,31 +53,22 @@ def step(scene: Scene, status: FineTuneJobStatus, record: AttemptStatus) -> Deci
         own_command=scene.own_command,
         now=scene.now,
     )
-    if end is not None:
-        return _as_told(scene, why, end)
+    as_told = end is not None and why is not None and end.outcome == "Preempted"
+    if end is not None and not as_told:
+        return end
     superfluous = [other for other in cleanup.unfinished(scene.children) if other.attempt != record.number]
     delete = [cleanup.job_ref(other) for other in superfluous]
-    if why is None or child.finished:
+    if why is None or (child.finished and not as_told):
         return replace(_under_way(scene, status, record, child), delete=delete)
     if not child.deleting:
         delete.append(cleanup.job_ref(child))
-    return replace(_stopping(scene, status, record, why), delete=delete)
-
-
-def _as_told(scene: Scene, why: Reason | None, end: Ending) -> Ending:
-    """An attempt that was told to end and was then interrupted has done what it was told.
-
-    The Job controller may call the Job failed before it is gone.
-    """
-    if why is None or end.outcome != "Preempted":
-        return end
-    return replace(suspension.stopped(scene.job, why, scene.now), ended_at=end.ended_at, result=end.result)
+    told = _after(status, end) if end is not None else status
+    return replace(_stopping(scene, told, record, why), delete=delete)
 
 
 def closed(scene: Scene, status: FineTuneJobStatus, record: AttemptStatus, end: Ending) -> FineTuneJobStatus:
     """The status with an attempt closed: its record, its part in what was used and lost, its last word."""
-    if end.result is not None:
-        status = progress.concluded(status, end.result)
+    status = _after(status, end)
     pods = scene.pods(record.number)
     used = usage.measured(record, pods, usage.Rates.of(scene.job), scene.now)
     after = attempts.closed(used, end)
@@ -149,13 +144,21 @@ def _without_child(
         otherwise = suspension.stopped(scene.job, why, scene.now)
     else:
         otherwise = Ending("Lost", Reason.INTERRUPTED, f"Job {name} was deleted, not by us.", scene.now)
-    return outcome.without_job(
+    end = outcome.without_job(
         otherwise,
         pods,
         scene.reported_result(number),
         attempts.remembered(record),
         own_command=scene.own_command,
     )
+    if why is not None and end.outcome == "Suspended" and pods:
+        return replace(_stopping(scene, _after(status, end), record, why), requeue_after=SOON)
+    return end
+
+
+def _after(status: FineTuneJobStatus, end: Ending) -> FineTuneJobStatus:
+    """The status with the last word of the trainer, which its pods take with them."""
+    return progress.concluded(status, end.result) if end.result is not None else status
 
 
 def _end_of_superseded(scene: Scene, record: AttemptStatus) -> Ending:

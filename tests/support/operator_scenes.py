@@ -76,10 +76,11 @@ def failed(
     seconds: float = 100,
     reason: str = "PodFailurePolicy",
     message: str = "Container trainer for pod team/tune-1-0-x failed with exit code 1 matching FailJob rule",
+    deleting: bool = False,
 ) -> ObservedJob:
     """The Job of an attempt that its controller has given up."""
     condition = JobCondition("Failed", "True", reason, message, at(seconds))
-    return child(attempt, active=0, failed=1, conditions=(condition,))
+    return child(attempt, active=0, failed=1, conditions=(condition,), deleting=deleting)
 
 
 def pod(attempt: int = 1, index: int = 0, **facts: Any) -> ObservedPod:

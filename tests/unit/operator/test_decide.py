@@ -248,8 +248,12 @@ class TestSuspension:
         operator.see(50, [child()], [pod()])
         operator.edit(suspend=True)
         operator.see(60, [child()], [pod()])
-        operator.see(66, [failed(seconds=65)], [ended_pod(20, seconds=65, deleting=True)])
-        operator.see(67, [], [])
+        stopped = ended_pod(20, seconds=65, deleting=True)
+        operator.see(66, [failed(seconds=65, deleting=True)], [stopped])
+        assert operator.status.phase == "Suspending", "its pods are still there"
+        operator.see(67, [], [stopped])
+        assert operator.status.phase == "Suspending", "its pods are still there"
+        operator.see(68, [], [])
         assert operator.status.attempts[0].outcome == "Suspended"
         assert operator.status.phase == "Suspended"
         assert operator.status.retries == 0
