@@ -14,11 +14,14 @@ help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ The two commands
-.PHONY: demo test
-demo: ## a cluster, the chart, the images; pre-train and tune a small model, show what it learned
+.PHONY: demo test prepare
+demo: prepare ## a cluster, the chart, the images; pre-train and tune a small model, show what it learned
 	scripts/with-cluster $(PYTHON) -m finetune_demo
 
-test: test-unit test-integration test-e2e ## unit, integration and e2e; `make test-ranks` adds 10 minutes of them
+test: prepare test-unit test-integration test-e2e ## unit, integration and e2e; `make test-ranks` adds 10 minutes of them
+
+prepare: ## what both need the first time; part of them
+	@scripts/prepare
 
 ##@ Tests
 .PHONY: test-unit test-ranks test-integration test-cluster test-e2e
