@@ -1,6 +1,6 @@
 """The examples are applied as they are, and end as their comments say.
 
-`pretrain-from-scratch` and `lora-dates` are what `make demo` runs; `gpu-lora-8b` needs accelerators and a hub.
+`pretrain-from-scratch` and `lora-dates` are what `make demo` runs; `gpu-lora-8b` needs accelerators.
 """
 
 from __future__ import annotations

@@ -239,3 +239,11 @@ __all__ = [
     "result",
     "stamp",
 ]
+
+
+SUCCESS = result(
+    step=200,
+    total_steps=200,
+    metrics={"loss": "0.5"},
+    output={"kind": "adapter", "path": "tune/output/adapter", "verified": True},
+).to_termination_message()

@@ -6,9 +6,9 @@ import pytest
 
 from finetune_api import FineTuneJob, ObjectMeta
 from finetune_api.conditions import Reason
-from finetune_operator.observation import Conflict, Refusal
 from operator_scenes import (
     CONFIG,
+    SUCCESS,
     Operator,
     at,
     checkpoint,
@@ -23,13 +23,6 @@ from operator_scenes import (
     report,
     result,
 )
-
-SUCCESS = result(
-    step=200,
-    total_steps=200,
-    metrics={"loss": "0.5"},
-    output={"kind": "adapter", "path": "tune/output/adapter", "verified": True},
-).to_termination_message()
 
 
 def test_a_new_job_gets_its_first_attempt() -> None:
@@ -217,95 +210,6 @@ class TestFailure:
         assert operator.status.usage.wasted_rank_seconds == 40
 
 
-class TestSuspension:
-    def test_saves_ends_and_goes_on_without_using_up_a_retry(self) -> None:
-        operator = Operator()
-        operator.see(0)
-        operator.see(50, [child()], [pod()], {1: report(60, 49)})
-        operator.edit(suspend=True)
-        plan = operator.see(60, [child()], [pod()], {1: report(60, 49)})
-        assert deleted(plan) == ["Job/tune-1"]
-        assert operator.status.phase == "Suspending"
-        told = report(64, 65, result=result("interrupted", Reason.INTERRUPTED, 20, step=64).to_json_object())
-        operator.see(66, [child(deleting=True)], [ended_pod(20, seconds=65, deleting=True)], {1: told})
-        assert operator.status.phase == "Suspending"
-        operator.see(67, [], [], {1: told})
-        assert operator.status.phase == "Suspended"
-        assert operator.holds("Suspended")
-        assert not operator.holds("Reconciling")
-        assert operator.status.attempts[0].outcome == "Suspended"
-        assert operator.status.attempts[0].last_step == 64
-        assert created_jobs(operator.see(1000)) == []
-        operator.edit(suspend=False)
-        assert created_jobs(operator.see(1001)) == ["tune-2"]
-        assert not operator.holds("Suspended")
-        assert operator.status.retries == 0
-        assert operator.story[-3:] == ["Suspending", "Suspended", "Resumed"]
-
-    def test_is_what_it_was_though_the_job_controller_calls_the_job_failed_first(self) -> None:
-        operator = Operator()
-        operator.see(0)
-        operator.see(50, [child()], [pod()])
-        operator.edit(suspend=True)
-        operator.see(60, [child()], [pod()])
-        stopped = ended_pod(20, seconds=65, deleting=True)
-        operator.see(66, [failed(seconds=65, deleting=True)], [stopped])
-        assert operator.status.phase == "Suspending", "its pods are still there"
-        operator.see(67, [], [stopped])
-        assert operator.status.phase == "Suspending", "its pods are still there"
-        operator.see(68, [], [])
-        assert operator.status.attempts[0].outcome == "Suspended"
-        assert operator.status.phase == "Suspended"
-        assert operator.status.retries == 0
-
-    def test_before_the_start_starts_nothing(self) -> None:
-        operator = Operator(make_job({"suspend": True}))
-        assert operator.see(0).apply == []
-        assert operator.holds("Suspended")
-        assert operator.status.start_time is None
-        operator.edit(suspend=False)
-        assert created_jobs(operator.see(5)) == ["tune-1"]
-
-    def test_is_carried_through_when_the_user_changes_their_mind(self) -> None:
-        operator = Operator()
-        operator.see(0)
-        operator.edit(suspend=True)
-        operator.see(20, [child()], [pod()])
-        operator.edit(suspend=False)
-        operator.see(21, [child(deleting=True)], [pod(deleting=True)])
-        assert operator.status.phase == "Suspending"
-        operator.see(30)
-        assert operator.status.attempts[0].outcome == "Suspended"
-        assert created_jobs(operator.see(31)) == ["tune-2"]
-        assert operator.status.retries == 0
-
-    def test_of_an_attempt_that_has_just_succeeded_completes_the_job(self) -> None:
-        operator = Operator()
-        operator.see(0)
-        operator.edit(suspend=True)
-        operator.see(101, [complete()], [ended_pod(0, termination_message=SUCCESS)])
-        assert operator.holds("Complete")
-        assert not operator.holds("Suspended")
-
-    def test_of_an_attempt_that_succeeds_while_it_is_stopped_completes_the_job(self) -> None:
-        operator = Operator()
-        operator.see(0)
-        operator.edit(suspend=True)
-        operator.see(90, [child()], [pod()])
-        operator.see(101, [child(deleting=True)], [ended_pod(0, termination_message=SUCCESS)])
-        operator.see(102, [], [ended_pod(0, termination_message=SUCCESS)])
-        assert operator.holds("Complete")
-
-    def test_does_not_hide_a_real_failure(self) -> None:
-        operator = Operator()
-        operator.see(0)
-        operator.edit(suspend=True)
-        operator.see(90, [child()], [pod()])
-        operator.see(95, [child(deleting=True)], [ended_pod(11)])
-        operator.see(102)
-        assert operator.reason("Failed") == "DataError"
-
-
 class TestPreemption:
     def test_uses_up_no_retry(self) -> None:
         operator = Operator(make_job({"failurePolicy": {"maxRetries": 0}}))
@@ -327,113 +231,6 @@ class TestPreemption:
         assert deleted(plan) == ["ConfigMap/tune-1"]
         assert created_jobs(operator.see(80)) == ["tune-2"]
         assert operator.status.retries == 0
-
-
-class TestObstacles:
-    def test_a_name_that_belongs_to_somebody_else_stalls_the_job(self) -> None:
-        operator = Operator()
-        conflict = Conflict("Job", "tune-1", "CronJob nightly")
-        plan = operator.see(0, conflicts=[conflict])
-        assert plan.apply == []
-        assert plan.delete == []
-        assert operator.reason("Stalled") == "NameConflict"
-        assert "CronJob nightly" in operator.message("Stalled")
-        assert operator.status.attempts == []
-        assert plan.requeue_after == 60
-        assert created_jobs(operator.see(60)) == ["tune-1"]
-        assert not operator.holds("Stalled")
-
-    def test_a_leftover_of_an_earlier_job_is_waited_for(self) -> None:
-        operator = Operator()
-        operator.see(0, conflicts=[Conflict("ConfigMap", "tune-1", "FineTuneJob tune", leftover=True)])
-        assert not operator.holds("Stalled")
-        assert operator.reason("Reconciling") == "NameConflict"
-
-    def test_pods_of_an_earlier_job_of_the_same_name_are_waited_for(self) -> None:
-        operator = Operator()
-        plan = operator.see(0, [child(3, owner_uid="another")])
-        assert plan.apply == []
-        assert plan.delete == []
-        assert operator.status.attempts == []
-        assert created_jobs(operator.see(5)) == ["tune-1"]
-
-    def test_an_object_that_the_api_server_refuses_is_the_users_mistake(self) -> None:
-        operator = Operator()
-        refusal = Refusal(
-            "Job", "tune-1", "spec.template.spec.volumes[6].name: Duplicate value", permanent=True
-        )
-        plan = operator.see(0, refusals=[refusal])
-        assert operator.reason("Stalled") == "InvalidSpec"
-        assert "Duplicate value" in operator.message("Stalled")
-        assert deleted(plan) == ["ConfigMap/tune-1"]
-        assert operator.see(100).apply == []
-
-    def test_a_quota_that_is_used_up_is_waited_for(self) -> None:
-        operator = Operator()
-        plan = operator.see(0, refusals=[Refusal("Job", "tune-1", "exceeded quota: jobs", permanent=False)])
-        assert "exceeded quota" in operator.message("Reconciling")
-        assert plan.requeue_after == 60
-        assert operator.status.attempts == []
-
-
-class TestLostMemory:
-    def test_an_attempt_that_was_created_but_not_recorded_is_adopted(self) -> None:
-        operator = Operator()
-        plan = operator.see(20, [child()], [pod()])
-        assert plan.apply == []
-        assert operator.status.attempts[0].number == 1
-        assert operator.status.start_time == at(0)
-
-    def test_a_retry_that_was_created_but_not_recorded_counts_once(self) -> None:
-        operator = Operator()
-        operator.see(0)
-        operator.see(101, [failed()], [ended_pod(1)])
-        before = operator.job
-        operator.see(111, [failed()])
-        operator.job = before  # the status was never written
-        operator.see(115, [failed(), child(2)], [pod(2)])
-        assert operator.status.retries == 1
-        assert [record.number for record in operator.status.attempts] == [1, 2]
-
-    def test_a_job_that_is_not_visible_yet_is_created_again_under_the_same_name(self) -> None:
-        operator = Operator()
-        operator.see(0)
-        assert created_jobs(operator.see(3)) == ["tune-1"]
-        assert len(operator.status.attempts) == 1
-
-    def test_a_job_that_never_became_visible_counts_as_lost(self) -> None:
-        operator = Operator()
-        operator.see(0)
-        assert created_jobs(operator.see(31)) == []
-        assert operator.status.attempts[0].outcome == "Lost"
-
-    def test_the_end_of_an_attempt_is_read_from_what_is_left_of_it(self) -> None:
-        operator = Operator()
-        operator.see(0)
-        operator.see(20, [child()], [pod()])
-        operator.restart()
-        operator.see(500, [complete()], [ended_pod(0, termination_message=SUCCESS)])
-        assert operator.holds("Complete")
-        assert operator.status.metrics == {"loss": "0.5"}
-
-
-class TestDeadline:
-    job = make_job({"failurePolicy": {"activeDeadlineSeconds": 60}})
-
-    def test_ends_the_job_when_its_pods_have_run_that_long(self) -> None:
-        operator = Operator(self.job)
-        operator.see(0)
-        assert operator.see(40, [child()], [pod()]).requeue_after == 30
-        assert deleted(operator.see(70, [child()], [pod()])) == ["Job/tune-1"]
-        operator.see(75)
-        assert operator.reason("Failed") == "DeadlineExceeded"
-
-    def test_does_not_count_the_time_in_the_queue(self) -> None:
-        operator = Operator(self.job)
-        operator.see(0)
-        plan = operator.see(5000, [child(suspended=True)])
-        assert plan.delete == []
-        assert operator.status.phase == "Queued"
 
 
 class TestAfterTheEnd:
@@ -497,29 +294,3 @@ class TestCommandOfOnesOwn:
         operator.see(101, [failed()], [ended_pod(11)])
         assert operator.status.attempts[0].reason == "TrainerCrashed"
         assert "kubectl logs tune-1-0-x" in operator.message("Reconciling")
-
-
-def test_a_queue_that_takes_the_pods_back_leaves_no_failure_behind() -> None:
-    operator = Operator(make_job({"resources": {"queueName": "gold"}}))
-    operator.see(0)
-    operator.see(40, [child()], [pod()])
-    operator.see(50, [child()], [ended_pod(20, deleting=True)])
-    assert operator.status.attempts[0].reason == "Interrupted"
-    operator.see(51, [child(suspended=True)])
-    assert operator.status.phase == "Queued"
-    assert operator.status.attempts[0].reason is None
-    operator.see(90, [child()], [pod(started_at=at(85))])
-    assert operator.status.phase == "Starting"
-    assert operator.status.retries == 0
-
-
-def test_a_failure_shows_while_the_other_pods_are_still_being_stopped() -> None:
-    operator = Operator(make_job({"distributed": {"nodes": 2}}))
-    operator.see(0)
-    operator.see(50, [child()], [ended_pod(13), pod(index=1, deleting=True)])
-    assert operator.reason("Reconciling") == "Diverged"
-    gone = failed(
-        message="Container trainer for pod team/tune-1-1-x failed with exit code 21 matching FailJob rule"
-    )
-    operator.see(120, [gone])
-    assert operator.reason("Failed") == "Diverged"
