@@ -156,6 +156,9 @@ class Life(RuleBasedStateMachine):
             if number not in self.jobs:
                 self.jobs[number] = child(number, created_at=at(self.now))
                 self.pods[number] = [pod(number, index, started_at=at(self.now)) for index in range(2)]
+        suspended = plan.status.condition("Suspended")
+        if suspended is not None and suspended.status == "True":
+            assert all(one.ended for one in seen_pods)
         if lost:
             self.operator.job = before
 
@@ -194,6 +197,12 @@ class Life(RuleBasedStateMachine):
             failure = JobCondition("Failed", "True", "PodFailurePolicy", message, at(self.now))
             self.jobs[number] = replace(job, conditions=(failure,), active=0)
             self.pods[number] = [dead]
+
+    @rule()
+    def what_was_deleted_goes(self) -> None:
+        for number in [n for n, job in self.jobs.items() if job.deleting and job.finished]:
+            del self.jobs[number]
+            del self.pods[number]
 
     @precondition(lambda self: self.live())
     @rule()
@@ -238,6 +247,7 @@ class Life(RuleBasedStateMachine):
                     for one in self.pods[number]
                 ]
                 self.the_job_controller_catches_up()
+            self.what_was_deleted_goes()
             for number in set(self.pods) - set(self.jobs):
                 del self.pods[number]
             if has_ended(self.operator.status):
