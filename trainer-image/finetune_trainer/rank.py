@@ -86,7 +86,6 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
     start_process_group(job)
     first = rank() == 0
     checkpoint = from_first_rank(find_checkpoint(job, store) if first else None)
-    arguments = training_arguments(job, precision, store.staging)
 
     reporter.update(activity="tokenizing", resumed_step=checkpoint.step if checkpoint else None)
     stop.check()
@@ -94,6 +93,8 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
     tokenizer, base = prepare_base(job, examples)
     data, evaluation = prepare_data(job, examples, tokenizer)
     stop.check()
+    # From here on, ZeRO-3 makes every new model take part in collectives: rank 0 must have made its base.
+    arguments = training_arguments(job, precision, store.staging)
 
     reporter.update(activity="loading", urgent=True)
     model = load_base(spec.model, base, load_dtype(spec.model, spec.method, precision))
