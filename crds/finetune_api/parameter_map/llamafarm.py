@@ -2,17 +2,31 @@
 
 from typing import Final
 
-from finetune_api.parameter_map.row import NOTHING, REQUIRED, Document, Elsewhere, Parameter
+from pydantic import JsonValue
 
-_TYPES: Final = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32"}
-_LINEAR = ["q_proj", "v_proj", "k_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+from finetune_api.parameter_map.row import NOTHING, REQUIRED, Document, Elsewhere, Parameter, Values
+
+_TYPES: Final[Values] = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32"}
+_LINEAR: Final[list[JsonValue]] = [
+    "q_proj",
+    "v_proj",
+    "k_proj",
+    "o_proj",
+    "gate_proj",
+    "up_proj",
+    "down_proj",
+]
 _QUANTIZED_IF_ASKED = "one closed field; the base is quantized only when somebody asks for it"
-_RATE_NAMES: Final = {"linear": "linear", "cosine": "cosine", "polynomial": "polynomial"}
+_RATE_NAMES: Final[Values] = {"linear": "linear", "cosine": "cosine", "polynomial": "polynomial"}
 _FITS_MOST = "1 × 16 is the document's effective batch of 4 × 4, and fits the most devices"
 _AUTO_PRECISION = "auto is bf16 where the device has it, fp16 on older ones, fp32 on CPU"
 _AUTO_CHECKPOINTING = "auto checkpoints where memory is short: elsewhere it only costs time"
 _ONE_OPTIMIZER = "the document has optimizer and optim: here there is one field"
-_OPTIMIZERS: Final = {"adamw_torch": "adamw", "adamw_8bit": "adamw8bit", "paged_adamw_8bit": "pagedAdamw8bit"}
+_OPTIMIZERS: Final[Values] = {
+    "adamw_torch": "adamw",
+    "adamw_8bit": "adamw8bit",
+    "paged_adamw_8bit": "pagedAdamw8bit",
+}
 
 _BASE_MODEL = (
     Parameter(

@@ -8,6 +8,7 @@ from typing import Final
 from pydantic import JsonValue
 
 Scalar = str | int | bool | None
+Values = Mapping[Scalar, JsonValue]
 
 
 class Stated(Enum):
@@ -37,7 +38,7 @@ class Parameter:
     """Our default; None where the field is absent unless somebody sets it."""
     note: str = ""
     """Why the defaults differ, or how one value becomes the other."""
-    values: Mapping[Scalar, JsonValue] = dataclasses.field(default_factory=dict, hash=False)
+    values: Values = dataclasses.field(default_factory=dict, hash=False)
     """Our value for each of the document's, where they are written in another way."""
 
 

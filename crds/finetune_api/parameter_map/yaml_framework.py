@@ -2,9 +2,19 @@
 
 from typing import Final
 
+from pydantic import JsonValue
+
 from finetune_api.parameter_map.row import REQUIRED, Document, Elsewhere, Parameter
 
-_LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+_LINEAR: Final[list[JsonValue]] = [
+    "q_proj",
+    "k_proj",
+    "v_proj",
+    "o_proj",
+    "gate_proj",
+    "up_proj",
+    "down_proj",
+]
 
 _MODEL = (
     Parameter(
