@@ -11,6 +11,7 @@ from pathlib import Path
 
 from finetune_api import reference
 from finetune_api.crd import fine_tune_job_crd, fine_tune_preset_crd, to_yaml
+from finetune_api.parameter_map.page import parameter_map_page
 
 NOTICE = "# Generated from the models in finetune_api by `make generate`; do not edit.\n"
 
@@ -33,6 +34,7 @@ def generated_files() -> dict[str, str]:
     files["docs/reference/status.md"] = reference.status_page()
     files["docs/reference/conditions.md"] = reference.conditions_page()
     files["docs/reference/findings.md"] = reference.findings_page()
+    files["docs/reference/parameter-map.md"] = reference.NOTICE + parameter_map_page()
     return files
 
 

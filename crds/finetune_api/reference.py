@@ -13,7 +13,7 @@ from finetune_api.result import ExitCode
 from finetune_api.validation.capabilities import LIMITS
 from finetune_api.validation.codes import Code
 
-_NOTICE: Final = "<!-- Generated from the models in finetune_api by `make generate`; do not edit. -->\n\n"
+NOTICE: Final = "<!-- Generated from the models in finetune_api by `make generate`; do not edit. -->\n\n"
 _FIELD_HEADER: Final = "| field | type | default | meaning |\n|---|---|---|---|\n"
 
 
@@ -21,7 +21,7 @@ def fine_tune_job_page() -> str:
     """Every field of a FineTuneJob's spec, section by section."""
     spec = structural_schema(FineTuneJob)["properties"]["spec"]
     lines = [
-        _NOTICE,
+        NOTICE,
         "# FineTuneJob: the spec\n\n",
         f"`apiVersion: {API_VERSION}`, `kind: FineTuneJob`, short name `ftj`. Field paths are "
         f"written below `spec`. ",
@@ -53,7 +53,7 @@ def status_page() -> str:
     rows = (_row(path, schema, required=False, with_default=False) for path, schema, _ in _fields("", status))
     return "".join(
         [
-            _NOTICE,
+            NOTICE,
             "# FineTuneJob: the status\n\n",
             "Only the operator writes it. Field paths are written below `status`. ",
             "A new job has `observedGeneration: -1`, so that nobody takes it for finished.\n\n",
@@ -72,7 +72,7 @@ def conditions_page() -> str:
     )
     return "".join(
         [
-            _NOTICE,
+            NOTICE,
             "# Conditions, phases, reasons and exit codes\n\n",
             "Conditions follow kstatus: programs read them, and `phase` is for people.\n\n",
             "## Condition types\n\n",
@@ -96,7 +96,7 @@ def findings_page() -> str:
     """Codes of the validator's findings."""
     return "".join(
         [
-            _NOTICE,
+            NOTICE,
             "# Findings of the validator\n\n",
             "Each has a severity (error, warning, suggestion), a stable code, a field path, the "
             "value that was found, ",

@@ -36,4 +36,32 @@ class Code(DocumentedStr):
     SHARED_VOLUME = "SharedVolume", "Pods on several nodes may not be able to mount the volume."
     NO_CHECKPOINTS = "NoCheckpoints", "No checkpoint is written before the end."
     PLAIN_SECRET = "PlainSecret", "A value that looks like a secret stands in the manifest."
+    LOCAL_PROVIDER = "LocalProvider", "The job trains on this machine; others may be faster."
+    NO_TRACKER = "NoTracker", "No experiment tracker is named."
+    MISSING_API_KEY = "MissingApiKey", "A tracker wants a key, and none is named."
+    NO_CURVES = "NoCurves", "No tracker of the job shows curves of loss."
+    FILE_STORE = "FileStore", "MLflow no longer writes to a directory of files."
+    NO_EVALUATION = "NoEvaluation", "Records are repeated and nothing is held out to see overfitting."
+    NO_WARMUP = "NoWarmup", "The run starts at the full learning rate."
+    NO_GRADIENT_CLIPPING = "NoGradientClipping", "One bad batch can ruin the run."
+    HIGH_FULL_LEARNING_RATE = "HighFullLearningRate", "A rate for adapters on all weights of a trained model."
+    MANY_EPOCHS = "ManyEpochs", "So many passes that the model learns the records by heart."
+    CONSTANT_RATE = "ConstantRate", "A long run whose learning rate never decays."
+    SCHEDULED_SCHEDULE_FREE = (
+        "ScheduledScheduleFree",
+        "A schedule under an optimizer that replaces schedules.",
+    )
+    UNSTABLE_PRECISION = "UnstablePrecision", "fp16 overflows where bf16 does not."
+    SLOW_PRECISION = "SlowPrecision", "fp32 on an accelerator."
+    NO_MASTER_WEIGHTS = "NoMasterWeights", "Trained weights are held in 16 bit, without a copy in fp32."
+    DEVICE_MISMATCH = "DeviceMismatch", "The device does not have this attention or these kernels."
+    PACKING_ATTENTION = "PackingAttention", "Packed records may see one another with this attention."
+    QUANTIZED_ZERO_STAGE_THREE = (
+        "QuantizedZero3",
+        "Each rank loads a quantized model whole before ZeRO-3 shares it out.",
+    )
+    RARE_CHECKPOINTS = "RareCheckpoints", "A failure loses many steps."
+    FREQUENT_CHECKPOINTS = "FrequentCheckpoints", "The ranks mostly wait for the disk."
+    METRIC_DIRECTION = "MetricDirection", "The worst value of the metric would be taken for the best."
+    BEST_BETWEEN_CHECKPOINTS = "BestBetweenCheckpoints", "The best evaluation may have no checkpoint."
     OUTSIDE_VOLUMES = "OutsideVolumes", "A path is inside no volume of the job, so the image must hold it."

@@ -6,7 +6,9 @@ from typing import Final, Literal
 from finetune_api.job import FineTuneJob
 from finetune_api.validation.capabilities import unsupported
 from finetune_api.validation.findings import Finding
+from finetune_api.validation.rules.batching import batching
 from finetune_api.validation.rules.dataset import dataset
+from finetune_api.validation.rules.devices import devices
 from finetune_api.validation.rules.distributed import distributed
 from finetune_api.validation.rules.evaluation import evaluation
 from finetune_api.validation.rules.failure_policy import failure_policy
@@ -14,6 +16,9 @@ from finetune_api.validation.rules.metadata import metadata
 from finetune_api.validation.rules.method import method
 from finetune_api.validation.rules.model import model
 from finetune_api.validation.rules.resources import resources
+from finetune_api.validation.rules.selection import selection
+from finetune_api.validation.rules.stability import stability
+from finetune_api.validation.rules.stages import stages
 from finetune_api.validation.rules.storage import storage
 from finetune_api.validation.rules.tracking import tracking
 from finetune_api.validation.rules.training import training
@@ -29,6 +34,11 @@ SECTIONS: Final[tuple[Rules, ...]] = (
     method,
     dataset,
     training,
+    stability,
+    stages,
+    batching,
+    devices,
+    selection,
     distributed,
     resources,
     storage,

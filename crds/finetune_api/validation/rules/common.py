@@ -7,6 +7,8 @@ from typing import Final
 
 from pydantic import BaseModel
 
+from finetune_api.job import FineTuneJobSpec
+from finetune_api.resolved import processes_per_node
 from finetune_api.validation.codes import Code
 from finetune_api.validation.fields import value_at
 from finetune_api.validation.findings import Finding, error
@@ -106,3 +108,13 @@ def patterns(texts: Sequence[str], field: str) -> Iterator[Finding]:
     """An error for each text that is not a regular expression."""
     for index, text in enumerate(texts):
         yield from pattern(text, f"{field}[{index}]")
+
+
+def uses_deepspeed(spec: FineTuneJobSpec) -> bool:
+    """Whether DeepSpeed holds the weights and the optimizer, as distributed.engine says or auto decides."""
+    distributed = spec.distributed
+    if distributed.engine != "auto":
+        return distributed.engine == "deepspeed"
+    alone = distributed.nodes * processes_per_node(spec) == 1
+    shares = distributed.zero_stage > 0 or distributed.offload.optimizer != "none"
+    return not alone or shares or distributed.deepspeed_config is not None

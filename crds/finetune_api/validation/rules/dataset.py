@@ -6,7 +6,7 @@ from typing import Final
 from finetune_api.dataset import SOURCES, DataSource
 from finetune_api.job import FineTuneJob
 from finetune_api.validation.codes import Code
-from finetune_api.validation.findings import Finding, error, suggestion
+from finetune_api.validation.findings import Finding, error, suggestion, warning
 from finetune_api.validation.rules.common import absolute_path, exactly_one, inside, relative_path
 
 PREFERENCE_STAGES: Final = ("rm", "dpo")
@@ -26,6 +26,14 @@ def dataset(job: FineTuneJob, target: str) -> Iterator[Finding]:
             "Remove dataset.evalSplit or dataset.eval",
             spec.eval_split,
         )
+    if spec.max_samples is not None and 0 < spec.max_samples * spec.eval_split < 1:
+        yield error(
+            Code.OUT_OF_RANGE,
+            "dataset.evalSplit",
+            f"holds out less than one record of the {spec.max_samples} that dataset.maxSamples uses",
+            "Raise dataset.evalSplit or dataset.maxSamples",
+            spec.eval_split,
+        )
     yield from _format(job)
 
 
@@ -42,6 +50,14 @@ def _source(job: FineTuneJob, source: DataSource, path: str, target: str) -> Ite
             "an access key needs its secret key, and the other way round",
             "Set both accessKeySecret and secretKeySecret, or neither",
         )
+    if source.http is not None and source.http.token_secret is not None and _is_plain(source.http.url):
+        yield warning(
+            Code.PLAIN_SECRET,
+            f"{path}.http.url",
+            "sends the token of tokenSecret without encryption",
+            "Use https://",
+            source.http.url,
+        )
     if source.path is None or target == "local":
         return
     yield from absolute_path(source.path, f"{path}.path")
@@ -54,6 +70,10 @@ def _source(job: FineTuneJob, source: DataSource, path: str, target: str) -> Ite
             f"Mount its volume with resources.volumes, or use {path}.pvc",
             source.path,
         )
+
+
+def _is_plain(url: str) -> bool:
+    return url.startswith("http://")
 
 
 def _format(job: FineTuneJob) -> Iterator[Finding]:

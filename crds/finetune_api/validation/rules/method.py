@@ -9,12 +9,15 @@ from finetune_api.validation.findings import Finding, error, warning
 from finetune_api.validation.rules.common import pattern, patterns
 
 FOUR_BIT = ("int4", "nf4", "fp4")
+NEEDS_WHOLE_WEIGHTS = ("pissa", "loftq")
+"""Initializations that decompose the base's weights and fail on quantized ones."""
 
 
 def method(job: FineTuneJob, _target: str) -> Iterator[Finding]:
     """Adapter settings that mean something, and a quantization that the method can train on."""
     spec = job.spec.method
     yield from _lora(spec.lora)
+    yield from _initialization(job)
     for name, settings in (("freeze", spec.freeze), ("spectrum", spec.spectrum)):
         if settings is None:
             continue
@@ -47,6 +50,14 @@ def _lora(lora: LoraSpec) -> Iterator[Finding]:
             "Set method.lora.layersToTransform or remove layersPattern",
             lora.layers_pattern,
         )
+    if lora.target_pattern is not None and lora.layers_to_transform:
+        yield error(
+            Code.CONFLICT,
+            "method.lora.layersToTransform",
+            "chooses among the layers of targetModules, and targetPattern replaces those",
+            "Write the layers into targetPattern, or use targetModules",
+            [*lora.layers_to_transform],
+        )
     if lora.embedding_learning_rate is not None and lora.learning_rate_ratio is None:
         yield error(
             Code.REQUIRES,
@@ -54,6 +65,29 @@ def _lora(lora: LoraSpec) -> Iterator[Finding]:
             "is a part of LoRA+, and learningRateRatio is not set",
             "Set method.lora.learningRateRatio, such as 16",
             lora.embedding_learning_rate,
+        )
+
+
+def _initialization(job: FineTuneJob) -> Iterator[Finding]:
+    kind, start = job.spec.method.type, job.spec.method.lora.initialization
+    if kind == "pissa" and start not in ("auto", "pissa"):
+        yield error(
+            Code.CONFLICT,
+            "method.lora.initialization",
+            "method.type pissa means adapters that start as the principal singular vectors",
+            "Use auto, or method.type lora",
+            start,
+        )
+    if job.spec.quantization.type == "none":
+        return
+    if kind == "pissa" or start in NEEDS_WHOLE_WEIGHTS:
+        named = "method.lora.initialization" if start in NEEDS_WHOLE_WEIGHTS else "method.type"
+        yield error(
+            Code.QUANTIZATION_CONFLICT,
+            named,
+            f"is computed from whole weights, and quantization.type {job.spec.quantization.type} leaves none",
+            "Set quantization.type to none, or use method.type qlora with initialization auto",
+            start if start in NEEDS_WHOLE_WEIGHTS else kind,
         )
 
 
@@ -69,6 +103,16 @@ def _quantization(job: FineTuneJob) -> Iterator[Finding]:
         )
     if quantization.type == "none":
         return
+    yield from _quantized_zero3(job)
+    on_cpu = job.spec.resources.accelerators.per_node == 0
+    if kind == "dora" and quantization.allow_dora and quantization.type == "int8" and on_cpu:
+        yield error(
+            Code.QUANTIZATION_CONFLICT,
+            "quantization.type",
+            "dora on an int8 base fails on CPU at its second step",
+            "Use quantization.type nf4, or method.type lora",
+            quantization.type,
+        )
     if not job.spec.method.uses_adapters:
         yield error(
             Code.QUANTIZATION_CONFLICT,
@@ -85,3 +129,24 @@ def _quantization(job: FineTuneJob) -> Iterator[Finding]:
             "Set quantization.type to none, use method.type qlora, or set quantization.allowDora: true",
             quantization.type,
         )
+
+
+def _quantized_zero3(job: FineTuneJob) -> Iterator[Finding]:
+    quantization = job.spec.quantization
+    if job.spec.distributed.zero_stage != 3:
+        return
+    if quantization.type in FOUR_BIT and quantization.storage_type == "uint8":
+        yield error(
+            Code.REQUIRES,
+            "quantization.storageType",
+            "ZeRO-3 shares out weights of a floating-point type only",
+            "Use quantization.storageType auto or bf16",
+            quantization.storage_type,
+        )
+    yield warning(
+        Code.QUANTIZED_ZERO_STAGE_THREE,
+        "distributed.zeroStage",
+        "shares a quantized model out only after each rank has loaded the whole of it",
+        "Use zeroStage 2 where a device holds the quantized model, or quantization.type none",
+        3,
+    )

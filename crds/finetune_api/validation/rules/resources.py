@@ -7,7 +7,7 @@ from typing import Final
 from finetune_api.job import FineTuneJob
 from finetune_api.kubernetes import EnvVar, Volume
 from finetune_api.validation.codes import Code
-from finetune_api.validation.findings import Finding, error, warning
+from finetune_api.validation.findings import Finding, error, suggestion, warning
 from finetune_api.validation.rules.common import (
     absolute_path,
     exactly_one,
@@ -42,6 +42,14 @@ _SECRET_NAME: Final = re.compile(r"(^|_)(TOKEN|PASSWORD|PASSWD|SECRET|API_?KEY|A
 def resources(job: FineTuneJob, _target: str) -> Iterator[Finding]:
     """Sizes over zero, an environment and volumes that leave the product's own alone, sound scheduling."""
     spec = job.spec.resources
+    if spec.provider == "local":
+        yield suggestion(
+            Code.LOCAL_PROVIDER,
+            "resources.provider",
+            "trains with what this machine has; a cluster or a cloud provider may be faster",
+            "Use cluster, runpod, lambda or vast",
+            spec.provider,
+        )
     yield from _sizes(job)
     for index, variable in enumerate(spec.env):
         yield from _variable(variable, f"resources.env[{index}]")

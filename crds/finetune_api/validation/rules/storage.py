@@ -1,11 +1,16 @@
 """Rules about `spec.checkpoints` and `spec.output`."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from finetune_api.job import FineTuneJob
+from finetune_api.storage import CheckpointsSpec
 from finetune_api.validation.codes import Code
-from finetune_api.validation.findings import Finding, error, warning
+from finetune_api.validation.findings import Finding, error, suggestion, warning
 from finetune_api.validation.rules.common import quantity, relative_path
+
+RARE_STEPS: Final = 1000
+FREQUENT_STEPS: Final = 10
 
 
 def storage(job: FineTuneJob, _target: str) -> Iterator[Finding]:
@@ -25,6 +30,23 @@ def storage(job: FineTuneJob, _target: str) -> Iterator[Finding]:
             "output.storage.claimName",
             "output.storage names a volume that exists, and claimName is not set",
             "Set output.storage.claimName, or remove output.storage to write beside the checkpoints",
+        )
+    yield from _how_often(checkpoints)
+    if checkpoints.universal and job.spec.distributed.zero_stage == 0:
+        yield error(
+            Code.REQUIRES,
+            "checkpoints.universal",
+            "converts what ZeRO has shared out, and distributed.zeroStage is 0",
+            "Set distributed.zeroStage to 1 or more; without ZeRO, set checkpoints.universal to false",
+            True,
+        )
+    if output.merge_adapter and not job.spec.method.uses_adapters:
+        yield error(
+            Code.CONFLICT,
+            "output.mergeAdapter",
+            f"merges an adapter, and method.type {job.spec.method.type} trains none",
+            "Set output.mergeAdapter to false",
+            True,
         )
     never = checkpoints.every_steps == 0 and checkpoints.every_minutes is None
     if never and not checkpoints.at_epoch_end:
@@ -53,3 +75,22 @@ def storage(job: FineTuneJob, _target: str) -> Iterator[Finding]:
                 "Use [ReadWriteMany]",
                 [*modes],
             )
+
+
+def _how_often(checkpoints: CheckpointsSpec) -> Iterator[Finding]:
+    if checkpoints.every_minutes is None and checkpoints.every_steps > RARE_STEPS:
+        yield suggestion(
+            Code.RARE_CHECKPOINTS,
+            "checkpoints.everySteps",
+            "loses much work at every failure or preemption",
+            f"Use {RARE_STEPS} or less, or add checkpoints.everyMinutes",
+            checkpoints.every_steps,
+        )
+    elif 0 < checkpoints.every_steps < FREQUENT_STEPS:
+        yield suggestion(
+            Code.FREQUENT_CHECKPOINTS,
+            "checkpoints.everySteps",
+            "makes the ranks wait for the disk most of the time",
+            "Use 100 or more, or checkpoints.everyMinutes",
+            checkpoints.every_steps,
+        )

@@ -141,7 +141,7 @@ def test_checking_never_raises_and_gives_every_finding(make_manifest):
     assert check_manifest("text")[0] is None
     job, findings = check_manifest(make_manifest({"training.learningRate": 0.01}))
     assert job is not None
-    assert [found.code for found in findings] == ["HighLearningRate"]
+    assert [found.code for found in findings] == ["HighLearningRate", "NoEvaluation", "NoTracker"]
 
 
 def test_a_date_or_a_set_from_yaml_is_refused_with_a_finding(make_manifest):

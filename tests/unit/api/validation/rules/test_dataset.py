@@ -58,10 +58,23 @@ def test_evaluation_data_is_given_or_held_out_but_not_both(brief):
     ],
 )
 def test_the_format_suits_the_stage(brief, form, stage, suits):
-    found = brief({"dataset.format": form, "training.stage": stage})
+    found = brief({"dataset.format": form, "training.stage": stage, "training.microBatchSize": 2})
     assert found == ([] if suits else [("error", "FormatStageMismatch", "dataset.format")])
 
 
 def test_the_custom_format_needs_columns(brief):
     assert brief({"dataset.format": "custom"}) == [("error", "Requires", "dataset.columns")]
     assert brief({"dataset.format": "custom", "dataset.columns.instruction": "question"}) == []
+
+
+@pytest.mark.parametrize(("scheme", "warned"), [("http", True), ("https", False)])
+def test_a_token_travels_encrypted(brief, scheme, warned):
+    http = {"url": f"{scheme}://example.org/train.jsonl", "tokenSecret": {"name": "s", "key": "k"}}
+    found = brief({TRAIN: {"http": http}})
+    assert found == ([("warning", "PlainSecret", f"{TRAIN}.http.url")] if warned else [])
+
+
+@pytest.mark.parametrize(("samples", "enough"), [(9, False), (10, True)])
+def test_a_share_that_is_held_out_is_a_record_at_least(brief, samples, enough):
+    found = brief({"dataset.maxSamples": samples, "dataset.evalSplit": 0.1})
+    assert found == ([] if enough else [("error", "OutOfRange", "dataset.evalSplit")])

@@ -25,12 +25,44 @@ def test_qlora_on_a_4_bit_base_is_accepted(brief, quantization):
 def test_dora_on_a_quantized_base_is_refused_unless_allowed(brief, quantization):
     changes = {"method.type": "dora", "quantization.type": quantization}
     assert brief(changes) == [QUANTIZATION]
-    assert brief(changes | {"quantization.allowDora": True}) == []
+    gpu = {"resources.accelerators.perNode": 1}
+    assert brief(changes | gpu | {"quantization.allowDora": True}) == []
+
+
+@pytest.mark.parametrize(("quantization", "works"), [("int8", False), ("nf4", True)])
+def test_dora_on_an_int8_base_does_not_run_on_the_cpu(brief, quantization, works):
+    found = brief({"method.type": "dora", "quantization": {"type": quantization, "allowDora": True}})
+    assert found == ([] if works else [QUANTIZATION])
 
 
 @pytest.mark.parametrize("kind", ["full", "freeze", "spectrum"])
 def test_quantized_weights_cannot_be_trained(brief, kind):
-    assert brief({"method.type": kind, "quantization.type": "nf4"}) == [QUANTIZATION]
+    changes = {"method.type": kind, "quantization.type": "nf4", "training.learningRate": 1e-5}
+    assert brief(changes) == [QUANTIZATION]
+
+
+def test_pissa_needs_whole_weights(brief):
+    nf4 = {"quantization.type": "nf4"}
+    assert brief(nf4 | {"method.type": "pissa"}) == [("error", "QuantizationConflict", "method.type")]
+    for start in ("pissa", "loftq"):
+        found = brief(nf4 | {f"{LORA}.initialization": start})
+        assert found == [("error", "QuantizationConflict", f"{LORA}.initialization")]
+    assert brief(nf4 | {f"{LORA}.initialization": "olora"}) == []
+
+
+def test_pissa_starts_as_pissa(brief):
+    path = f"{LORA}.initialization"
+    assert brief({"method.type": "pissa", path: "gaussian"}) == [("error", "Conflict", path)]
+    assert brief({"method.type": "pissa", path: "pissa"}) == []
+
+
+def test_a_quantized_base_under_zero_3_is_stored_in_a_float_type(brief):
+    warned = ("warning", "QuantizedZero3", "distributed.zeroStage")
+    changes = {"method.type": "qlora", "quantization.type": "nf4", "distributed.zeroStage": 3}
+    assert brief(changes) == [warned]
+    changes |= {"quantization.storageType": "uint8"}
+    assert brief(changes) == [("error", "Requires", "quantization.storageType"), warned]
+    assert brief(changes | {"distributed.zeroStage": 2}) == []
 
 
 def test_all_linear_stands_alone(brief):
@@ -64,3 +96,10 @@ def test_settings_of_another_method_are_refused_rather_than_ignored(brief, kind)
 def test_module_patterns_are_regular_expressions(brief, kind):
     changes = {f"method.{kind}.modulePatterns": ["mlp", "["], "method.type": kind}
     assert brief(changes) == [("error", "InvalidPattern", f"method.{kind}.modulePatterns[1]")]
+
+
+def test_layers_are_chosen_by_index_or_by_pattern(brief):
+    layers = {f"{LORA}.layersToTransform": [0, 1]}
+    assert brief(layers) == []
+    found = brief(layers | {f"{LORA}.targetPattern": "q_proj"})
+    assert found == [("error", "Conflict", f"{LORA}.layersToTransform")]

@@ -108,3 +108,9 @@ def test_an_argument_has_no_nul_character(brief):
     assert brief({"resources.command": ["python", "\x00"]}) == [
         ("error", "Malformed", "resources.command[1]")
     ]
+
+
+def test_a_faster_provider_is_suggested_for_this_machine(brief):
+    path = "resources.provider"
+    assert brief({path: "local"}) == [("suggestion", "LocalProvider", path)]
+    assert brief({path: "cluster"}) == []

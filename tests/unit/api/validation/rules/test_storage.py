@@ -30,3 +30,26 @@ def test_a_volume_for_one_pod_is_for_one_pod(brief):
     assert brief(one) == []
     assert ("error", "Conflict", MODES) in brief(one | {"distributed.nodes": 2})
     assert brief({MODES: ["ReadWriteOncePod", "ReadWriteOnce"]}) == [("error", "Conflict", MODES)]
+
+
+def test_universal_checkpoints_come_from_zero(brief):
+    changes = {"checkpoints.universal": True}
+    assert brief(changes) == [("error", "Requires", "checkpoints.universal")]
+    assert brief(changes | {"distributed.zeroStage": 1}) == []
+
+
+@pytest.mark.parametrize(("kind", "merges"), [("lora", True), ("full", False)])
+def test_only_adapters_are_merged(brief, kind, merges):
+    found = brief({"method.type": kind, "output.mergeAdapter": True, "training.learningRate": 1e-5})
+    assert found == ([] if merges else [("error", "Conflict", "output.mergeAdapter")])
+
+
+@pytest.mark.parametrize(
+    ("steps", "code"),
+    [(9, "FrequentCheckpoints"), (10, None), (1000, None), (1001, "RareCheckpoints")],
+)
+def test_checkpoints_are_neither_rare_nor_frequent(brief, steps, code):
+    found = brief({"checkpoints.everySteps": steps})
+    assert found == ([("suggestion", code, "checkpoints.everySteps")] if code else [])
+    if steps > 1000:
+        assert brief({"checkpoints": {"everySteps": steps, "everyMinutes": 30}}) == []

@@ -1,0 +1,140 @@
+"""Rules about the stages that learn from preferences and rewards, and about settings of other stages."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from finetune_api.job import FineTuneJob
+from finetune_api.resolved import processes_per_node
+from finetune_api.stages import DpoSpec, GrpoSpec, PpoSpec
+from finetune_api.validation.codes import Code
+from finetune_api.validation.findings import Finding, error
+from finetune_api.validation.rules.common import exactly_one
+
+_SETTINGS: Final = {
+    "dpo": ("dpo", "dpo"),
+    "kto": ("kto", "kto"),
+    "ppo": ("ppo", "ppo"),
+    "grpo": ("grpo", "grpo"),
+    "rewardModel": ("reward_model", "rm"),
+}
+"""Stage that each section of training belongs to, and the section's attribute."""
+
+_LIKELIHOOD_STAGES: Final = ("pretrain", "sft")
+_WITHOUT_REFERENCE: Final = ("simpo", "orpo")
+
+
+def stages(job: FineTuneJob, _target: str) -> Iterator[Finding]:
+    """What each stage needs, and nothing that belongs to another one."""
+    spec = job.spec.training
+    for name, (attribute, stage) in _SETTINGS.items():
+        if getattr(spec, attribute) is not None and spec.stage != stage:
+            yield error(
+                Code.CONFLICT,
+                f"training.{name}",
+                f"belongs to training.stage {stage}, and the stage is {spec.stage}",
+                f"Remove training.{name} or set training.stage to {stage}",
+            )
+    if spec.label_smoothing > 0 and spec.stage not in _LIKELIHOOD_STAGES:
+        yield error(
+            Code.CONFLICT,
+            "training.labelSmoothing",
+            f"spreads the target over all tokens, and training.stage {spec.stage} has no such target",
+            "Remove it; for preferences that may be wrong use training.dpo.labelSmoothing",
+            spec.label_smoothing,
+        )
+    yield from _task_type(job)
+    match spec.stage:
+        case "dpo" if spec.dpo is not None:
+            yield from _dpo(spec.dpo)
+        case "kto":
+            yield from _kto(job)
+        case "ppo":
+            yield from _ppo(spec.ppo)
+        case "grpo":
+            yield from _grpo(job, spec.grpo)
+        case _:
+            pass
+
+
+def _task_type(job: FineTuneJob) -> Iterator[Finding]:
+    kind, stage = job.spec.method.lora.task_type, job.spec.training.stage
+    if kind != "auto" and (kind == "sequenceClassification") != (stage == "rm"):
+        yield error(
+            Code.CONFLICT,
+            "method.lora.taskType",
+            f"does not suit training.stage {stage}: reward models classify sequences, others predict tokens",
+            "Use auto",
+            kind,
+        )
+
+
+def _dpo(dpo: DpoSpec) -> Iterator[Finding]:
+    if dpo.reference_model is not None and dpo.loss_type in _WITHOUT_REFERENCE:
+        yield error(
+            Code.CONFLICT,
+            "training.dpo.referenceModel",
+            f"is not used by training.dpo.lossType {dpo.loss_type}",
+            "Remove it or use lossType sigmoid",
+            dpo.reference_model,
+        )
+    if dpo.loss_type == "robust" and dpo.label_smoothing >= 0.5:
+        yield error(
+            Code.OUT_OF_RANGE,
+            "training.dpo.labelSmoothing",
+            "must be less than 0.5 for lossType robust, which divides by 1 - 2 × labelSmoothing",
+            "Use a value under 0.5, such as 0.1",
+            dpo.label_smoothing,
+        )
+
+
+def _kto(job: FineTuneJob) -> Iterator[Finding]:
+    if job.spec.training.micro_batch_size == 1:
+        yield error(
+            Code.REQUIRES,
+            "training.microBatchSize",
+            "kto compares the records of one forward pass, and there is one in each",
+            "Set training.microBatchSize to 2 or more",
+            1,
+        )
+
+
+def _ppo(ppo: PpoSpec | None) -> Iterator[Finding]:
+    if ppo is None:
+        yield error(
+            Code.REQUIRES,
+            "training.ppo",
+            "ppo needs a reward model, and none is named",
+            "Set training.ppo.rewardModelId or training.ppo.rewardModelPath",
+        )
+    else:
+        yield from exactly_one(ppo, "training.ppo", ("rewardModelId", "rewardModelPath"), "the reward model")
+
+
+def _grpo(job: FineTuneJob, grpo: GrpoSpec | None) -> Iterator[Finding]:
+    if grpo is None or not grpo.reward_functions:
+        yield error(
+            Code.REQUIRES,
+            "training.grpo.rewardFunctions",
+            "grpo needs a reward function, and none is named",
+            "Name one in training.grpo.rewardFunctions",
+        )
+        return
+    if grpo.reward_weights and len(grpo.reward_weights) != len(grpo.reward_functions):
+        yield error(
+            Code.CONFLICT,
+            "training.grpo.rewardWeights",
+            f"must have one weight for each of the {len(grpo.reward_functions)} reward functions",
+            "Add or remove weights, or leave them out",
+            [*grpo.reward_weights],
+        )
+    spec = job.spec
+    ranks = spec.distributed.nodes * processes_per_node(spec)
+    batch = spec.training.micro_batch_size * spec.training.gradient_accumulation_steps * ranks
+    if batch % grpo.group_size:
+        yield error(
+            Code.CONFLICT,
+            "training.grpo.groupSize",
+            f"must divide the effective batch of {batch} (micro-batch × accumulation × ranks)",
+            "Change training.grpo.groupSize or training.gradientAccumulationSteps",
+            grpo.group_size,
+        )
