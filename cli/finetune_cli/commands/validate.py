@@ -7,6 +7,7 @@ exit status: 0 every job may run, 1 a job may not, 2 wrong use
 """
 
 import argparse
+import gc
 import json
 import sys
 
@@ -31,6 +32,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check every file. Returns 1 if one of them has an error."""
+    # Building the models makes many objects and no garbage: looking for it takes a tenth of the time.
+    gc.disable()
+    try:
+        return _run(arguments)
+    finally:
+        gc.enable()
+
+
+def _run(arguments: argparse.Namespace) -> int:
     from finetune_cli.findings import check_file
 
     reports = [check_file(source, arguments.target) for source in arguments.files]
