@@ -21,6 +21,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from finetune_cli.arguments import add_set
+
 if TYPE_CHECKING:
     from finetune_api import FineTuneJob
     from finetune_cli.local.runner import Outcome
@@ -33,14 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `finetune run`."""
     parser.add_argument("file", metavar="FILE", help="manifest, or - for standard input")
     parser.add_argument("--job", metavar="NAME", help="which job, where the file holds several")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="PATH=VALUE",
-        dest="overrides",
-        help="override a field of the spec, as in training.learningRate=1e-4; may be repeated",
-    )
+    add_set(parser)
     parser.add_argument(
         "--volume",
         action="append",
@@ -67,13 +62,14 @@ def run(arguments: argparse.Namespace) -> int:
     from finetune_api import ExitCode, check_manifest, validate_job
     from finetune_cli.findings import place
     from finetune_cli.manifests import load
-    from finetune_cli.overrides import OverrideError, apply_overrides
+    from finetune_cli.overrides import OverrideError
+    from finetune_cli.preparation import prepare
     from finetune_cli.yaml_reader import YamlError
 
     try:
         manifest = load(arguments.file)
         document = _chosen(manifest, arguments.job)
-        body = apply_overrides(document.body, arguments.overrides)
+        body = prepare(document, manifest.presets, arguments.overrides).body
     except YamlError as error:
         return _fail(f"{arguments.file}: {error}. {error.remedy}", ExitCode.INVALID_CONFIG)
     except (OverrideError, _UsageError) as error:
@@ -130,6 +126,8 @@ def _chosen(manifest: "ManifestFile", name: str | None) -> "JobDocument":
     if name is None:
         if len(names) > 1:
             raise _UsageError(f"{manifest.label} holds several jobs: choose one with --job {'|'.join(names)}")
+        if not names:
+            raise _UsageError(f"{manifest.label} holds a preset, and no job that uses it")
         return manifest.jobs[0]
     if name not in names:
         raise _UsageError(f"--job {name}: {manifest.label} holds {', '.join(names)}")
