@@ -13,3 +13,8 @@ def add_set(parser: argparse.ArgumentParser) -> None:
         dest="overrides",
         help="override a field of the spec, as in training.learningRate=1e-4; may be repeated",
     )
+
+
+def add_job(parser: argparse.ArgumentParser) -> None:
+    """Add `--job NAME`, for files that hold several jobs."""
+    parser.add_argument("--job", metavar="NAME", help="which job, where the file holds several")

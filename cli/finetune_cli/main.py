@@ -13,8 +13,13 @@ from typing import Final, Protocol, cast
 from finetune_cli.errors import USAGE, CommandError
 
 VERBS: Final = {
+    "init": "write a commented manifest to start from",
     "validate": "say what is wrong with manifests, before anything is paid for",
+    "explain": "say what a field means, and what value a job has there",
+    "compare": "say in what two jobs differ, and what that means",
+    "presets": "list the built-in presets, or show one",
     "run": "train on this machine, without a cluster",
+    "completion": "print the completion script of a shell",
     "version": "print the version",
 }
 """Each verb is a module of `finetune_cli.commands` (`import` is in `import_.py`)."""
