@@ -40,6 +40,10 @@ test-cluster: binaries ## the cluster comes up, goes down, and leaves nothing be
 test-e2e: test-cluster ## real images in real pods on the node
 	scripts/with-cluster $(PYTHON) -m pytest tests/e2e --ignore tests/e2e/test_cluster_lifecycle.py $(PYTEST_ARGS)
 
+.PHONY: bench-cli
+bench-cli: ## how fast the command line starts, as a multiple of `python -c pass`
+	$(PYTHON) tests/performance/bench_cli.py
+
 ##@ Code
 .PHONY: setup lint format generate lock
 setup: ## the Python environment that the other targets use

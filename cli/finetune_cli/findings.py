@@ -1,11 +1,12 @@
 """What is wrong with manifests, as a table for people and as JSON for programs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from finetune_api.validation import Finding, Severity, Target, check_manifest, validate_job
-from finetune_cli.manifests import JobDocument, load
+from finetune_cli.manifests import JobDocument, ManifestFile, PresetDocument, label_of, load
+from finetune_cli.preparation import PreparedJob, prepare
 from finetune_cli.yaml_reader import Position, YamlError
 
 
@@ -45,22 +46,47 @@ class FileReport:
             yield f"{self.file}{where}: {finding.severity} {finding.code}: {finding}"
 
 
-def check_file(source: str, target: Target = "cluster") -> FileReport:
-    """Return every finding about the jobs in `source`, a path or `-`. Never raises for what a user wrote."""
-    try:
-        manifest = load(source)
-    except YamlError as error:
-        return FileReport("<stdin>" if source == "-" else source, [unreadable(error)])
-    several = len(manifest.jobs) > 1
-    placed = [
-        placed
-        for job in manifest.jobs
-        for placed in place(job, check_job(job, target), f"{job.name or 'unnamed'}: " if several else "")
+def check_files(
+    sources: Sequence[str], target: Target = "cluster", overrides: Sequence[str] = ()
+) -> list[FileReport]:
+    """Return every finding about the jobs in each source, a path or `-`.
+
+    A FineTunePreset in one file is known to the jobs in all of them.
+
+    Raises `OverrideError`, and nothing for what stands in the files.
+    """
+    files: list[ManifestFile | FileReport] = []
+    for source in sources:
+        try:
+            files.append(load(source))
+        except YamlError as error:
+            files.append(FileReport(label_of(source), [unreadable(error)]))
+    presets: dict[str, PresetDocument] = {}
+    for file in files:
+        if isinstance(file, ManifestFile):
+            presets.update(file.presets)
+    return [
+        file if isinstance(file, FileReport) else _check(file, target, presets, overrides) for file in files
     ]
-    return FileReport(manifest.label, placed)
 
 
-def check_job(job: JobDocument, target: Target) -> list[Finding]:
+def _check(
+    file: ManifestFile, target: Target, presets: Mapping[str, PresetDocument], overrides: Sequence[str]
+) -> FileReport:
+    several = len(file.jobs) > 1
+    found: list[PlacedFinding] = []
+    for job in file.jobs:
+        try:
+            prepared = prepare(job, presets, overrides)
+        except YamlError as error:
+            found.append(unreadable(error))
+            continue
+        prefix = f"{job.name or 'unnamed'}: " if several else ""
+        found += place(job, check_job(prepared, target), prefix)
+    return FileReport(file.label, found)
+
+
+def check_job(job: PreparedJob, target: Target) -> list[Finding]:
     """Return every finding about one job."""
     parsed, findings = check_manifest(job.body)
     return findings if parsed is None or target == "cluster" else validate_job(parsed, target)
@@ -94,7 +120,7 @@ def unreadable(error: YamlError) -> PlacedFinding:
     finding = Finding(
         severity="error",
         code=error.code,
-        path="",
+        path=error.path,
         message=message[0].lower() + message[1:],
         remedy=error.remedy.removesuffix("."),
     )

@@ -5,17 +5,29 @@ A verb's module is imported only when it is asked for, so that `--help` starts a
 
 import argparse
 import importlib
+import keyword
 import sys
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol, cast
 
+from finetune_cli.errors import USAGE, CommandError
+
 VERBS: Final = {
+    "init": "write a commented manifest to start from",
     "validate": "say what is wrong with manifests, before anything is paid for",
+    "explain": "say what a field means, and what value a job has there",
+    "compare": "say in what two jobs differ, and what that means",
+    "presets": "list the built-in presets, or show one",
     "run": "train on this machine, without a cluster",
+    "completion": "print the completion script of a shell",
     "version": "print the version",
 }
+"""Each verb is a module of `finetune_cli.commands` (`import` is in `import_.py`)."""
 
-USAGE_ERROR: Final = 2
+EXIT_STATUSES: Final = """\
+exit status: 0 done or valid, 1 failed or invalid, 2 wrong use, 130 interrupted;
+`finetune run` has more, see `finetune run --help`.
+NO_COLOR in the environment turns colours off."""
 
 
 class Verb(Protocol):
@@ -25,20 +37,24 @@ class Verb(Protocol):
         """Add the verb's arguments."""
 
     def run(self, arguments: argparse.Namespace) -> int:
-        """Do it; return the exit status."""
+        """Do it; return the exit status. Raises `CommandError`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit status: 0 done, 2 usage, others as `finetune VERB --help` says."""
     words = list(sys.argv[1:] if argv is None else argv)
-    parser = _parser(words)
+    verb = next((word for word in words if not word.startswith("-")), "")
+    parser = parser_for(verb)
     arguments = parser.parse_args(words)
     run: Callable[[argparse.Namespace], int] | None = getattr(arguments, "run", None)
     if run is None:
         parser.print_help(sys.stderr)
-        return USAGE_ERROR
+        return USAGE
     try:
         return run(arguments)
+    except CommandError as error:
+        print(f"finetune {verb}: {error}", file=sys.stderr)
+        return error.status
     except BrokenPipeError:
         # The reader (`| head`) has gone; leave quietly, as other tools do.
         sys.stderr.close()
@@ -47,22 +63,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+def parser_for(*known: str) -> argparse.ArgumentParser:
+    """Return the parser, in which only the verbs of `known` have their arguments."""
     parser = argparse.ArgumentParser(
-        prog="finetune", description="Fine-tune language models, on this machine or on Kubernetes."
+        prog="finetune",
+        description="Fine-tune language models, on this machine or on Kubernetes.",
+        epilog=EXIT_STATUSES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND")
-    asked_for = next((word for word in words if not word.startswith("-")), None)
     for name, summary in VERBS.items():
         verb_parser = verbs.add_parser(
             name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter
         )
-        if name == asked_for:
-            verb = cast("Verb", importlib.import_module(f"finetune_cli.commands.{name}"))
+        if name in known:
+            verb = verb_named(name)
             verb_parser.description = verb.__doc__
             verb.configure(verb_parser)
             verb_parser.set_defaults(run=verb.run)
     return parser
+
+
+def verb_named(name: str) -> Verb:
+    """Import a verb's module."""
+    suffix = "_" if keyword.iskeyword(name) else ""
+    return cast("Verb", importlib.import_module(f"finetune_cli.commands.{name}{suffix}"))
 
 
 if __name__ == "__main__":

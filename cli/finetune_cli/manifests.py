@@ -1,9 +1,9 @@
-"""The objects in a manifest file: the FineTuneJobs, and the ConfigMaps that carry their data."""
+"""The objects in a manifest file: FineTuneJobs, the FineTunePresets and the ConfigMaps that they use."""
 
 import difflib
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,12 +11,9 @@ from finetune_cli.yaml_reader import YamlDocument, YamlError, parse, read_bytes
 
 STANDARD_INPUT: Final = "-"
 JOB_KIND: Final = "FineTuneJob"
-OUR_KINDS: Final = (JOB_KIND, "FineTunePreset")
+PRESET_KIND: Final = "FineTunePreset"
+OUR_KINDS: Final = (JOB_KIND, PRESET_KIND)
 OUR_GROUP: Final = "finetune.dev"
-
-_CORE_KINDS: Final = (
-    "ConfigMap", "Namespace", "PersistentVolume", "PersistentVolumeClaim", "Secret", "ServiceAccount",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,31 +37,44 @@ class JobDocument:
 
 
 @dataclass(frozen=True)
+class PresetDocument:
+    """A FineTunePreset of the user's own."""
+
+    name: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class ManifestFile:
-    """What a file holds. Other kinds than FineTuneJob and ConfigMap are left to the cluster."""
+    """What a file holds. Objects of other kinds are left to the cluster."""
 
     label: str
     jobs: tuple[JobDocument, ...]
     config_maps: Mapping[str, Mapping[str, str]]
+    presets: Mapping[str, PresetDocument] = field(default_factory=dict)
 
 
 def load(source: str) -> ManifestFile:
     """Read a file, or standard input for `-`.
 
-    Raises `YamlError` for a file that is no manifest with at least one FineTuneJob.
+    Raises `YamlError` for a file that is no manifest with at least one FineTuneJob or FineTunePreset.
     """
     content = sys.stdin.buffer.read() if source == STANDARD_INPUT else read_bytes(Path(source))
     documents = [item for document in parse(content) for item in _items(document)]
     jobs: list[JobDocument] = []
     config_maps: dict[str, Mapping[str, str]] = {}
+    presets: dict[str, PresetDocument] = {}
     for document in documents:
         kind = _checked_kind(document)
         if kind == JOB_KIND:
             jobs.append(JobDocument(document))
+        elif kind == PRESET_KIND:
+            preset = _preset(document)
+            presets[preset.name] = preset
         elif kind == "ConfigMap":
             name, data = _config_map(document)
             config_maps[name] = data
-    if not jobs:
+    if not jobs and not presets:
         kinds = ", ".join(sorted({str(document.value["kind"]) for document in documents}))
         raise YamlError(
             "NoFineTuneJob",
@@ -72,7 +82,12 @@ def load(source: str) -> ManifestFile:
             "Name a file that holds one.",
             documents[0].position,
         )
-    return ManifestFile("<stdin>" if source == STANDARD_INPUT else source, tuple(jobs), config_maps)
+    return ManifestFile(label_of(source), tuple(jobs), config_maps, presets)
+
+
+def label_of(source: str) -> str:
+    """Return what a source is called in messages."""
+    return "<stdin>" if source == STANDARD_INPUT else source
 
 
 def _items(document: YamlDocument) -> Iterator[YamlDocument]:
@@ -114,12 +129,11 @@ def _checked_kind(document: YamlDocument) -> str:
             "Write apiVersion: finetune.dev/v1alpha1.",
             document.locate("apiVersion"),
         )
-    if kind not in OUR_KINDS and version == "v1" and kind not in _CORE_KINDS:
-        meant = (difflib.get_close_matches(kind, (*OUR_KINDS, *_CORE_KINDS), n=1) or [JOB_KIND])[0]
+    if kind not in OUR_KINDS and (meant_ours := difflib.get_close_matches(kind, OUR_KINDS, n=1, cutoff=0.8)):
         raise YamlError(
             "WrongKind",
-            f"a manifest of fine-tuning jobs has no use for kind {kind!r}",
-            f"Did you mean {meant}?",
+            f"{version} has no kind {kind!r}",
+            f"Did you mean {meant_ours[0]}? Its apiVersion is finetune.dev/v1alpha1.",
             document.locate("kind"),
         )
     return kind
@@ -135,6 +149,25 @@ def _text(document: YamlDocument, field: str) -> str:
             document.locate(field),
         )
     return text
+
+
+def _preset(document: YamlDocument) -> PresetDocument:
+    from pydantic import ValidationError
+
+    from finetune_api.presets import Preset
+
+    try:
+        preset = Preset.from_manifest(document.value)
+    except ValidationError as invalid:
+        first = invalid.errors(include_url=False)[0]
+        path = ".".join(str(part) for part in first["loc"])
+        raise YamlError(
+            "InvalidPreset",
+            f"{path}: {first['msg'][0].lower()}{first['msg'][1:]}",
+            "A FineTunePreset has metadata.name, spec.title and spec.values.",
+            document.locate(path),
+        ) from None
+    return PresetDocument(preset.name, preset.values)
 
 
 def _config_map(document: YamlDocument) -> tuple[str, Mapping[str, str]]:

@@ -9,13 +9,14 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from finetune_cli.errors import CommandError
 from finetune_cli.yaml_reader import YamlError, parse_scalar
 
 _PATH = re.compile(r"[A-Za-z][A-Za-z0-9]*(\[\d+\])*(\.[A-Za-z][A-Za-z0-9]*(\[\d+\])*)*")
 _PART = re.compile(r"([A-Za-z][A-Za-z0-9]*)|\[(\d+)\]")
 
 
-class OverrideError(ValueError):
+class OverrideError(CommandError):
     """A `--set` that can't be applied; the text says why and what to write."""
 
 

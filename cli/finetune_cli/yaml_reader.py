@@ -41,6 +41,8 @@ class YamlError(Exception):
     problem: str
     remedy: str
     position: Position | None = None
+    path: str = ""
+    """Field that it is about, where it is about one."""
 
     def __str__(self) -> str:
         where = f"{self.position}: " if self.position else ""
@@ -122,6 +124,10 @@ def parse_scalar(text: str) -> Any:
 
 
 def _decode(content: bytes) -> str:
+    if b"\0" in content[:4] and content[:2] not in (b"\xff\xfe", b"\xfe\xff"):
+        raise YamlError(
+            "NotUtf8", "this looks like UTF-16 without its mark", "Save the file as UTF-8.", Position(1, 1)
+        )
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         return content.decode(encoding)

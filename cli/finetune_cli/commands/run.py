@@ -21,10 +21,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from finetune_cli.arguments import add_job, add_set
+
 if TYPE_CHECKING:
     from finetune_api import FineTuneJob
     from finetune_cli.local.runner import Outcome
-    from finetune_cli.manifests import JobDocument, ManifestFile
+    from finetune_cli.manifests import ManifestFile
 
 _LOG_TAIL_LINES: Final = 20
 
@@ -32,15 +34,8 @@ _LOG_TAIL_LINES: Final = 20
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `finetune run`."""
     parser.add_argument("file", metavar="FILE", help="manifest, or - for standard input")
-    parser.add_argument("--job", metavar="NAME", help="which job, where the file holds several")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="PATH=VALUE",
-        dest="overrides",
-        help="override a field of the spec, as in training.learningRate=1e-4; may be repeated",
-    )
+    add_job(parser)
+    add_set(parser)
     parser.add_argument(
         "--volume",
         action="append",
@@ -65,19 +60,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the job and print its status. Returns the exit status that the module's text lists."""
     from finetune_api import ExitCode, check_manifest, validate_job
+    from finetune_cli.effective import chosen
     from finetune_cli.findings import place
     from finetune_cli.manifests import load
-    from finetune_cli.overrides import OverrideError, apply_overrides
+    from finetune_cli.preparation import prepare
     from finetune_cli.yaml_reader import YamlError
 
     try:
         manifest = load(arguments.file)
-        document = _chosen(manifest, arguments.job)
-        body = apply_overrides(document.body, arguments.overrides)
+        document = chosen(manifest.label, manifest.jobs, arguments.job)
+        body = prepare(document, manifest.presets, arguments.overrides).body
     except YamlError as error:
         return _fail(f"{arguments.file}: {error}. {error.remedy}", ExitCode.INVALID_CONFIG)
-    except (OverrideError, _UsageError) as error:
-        return _fail(str(error), 2)
     job, findings = check_manifest(body)
     if job is not None:
         findings = validate_job(job, "local")
@@ -119,21 +113,6 @@ def _run(job: "FineTuneJob", manifest: "ManifestFile", arguments: argparse.Names
             _print_logs(outcome.logs)
     _print_status(outcome, arguments.output)
     return outcome.exit_code
-
-
-class _UsageError(ValueError):
-    """The command line names something that is not there."""
-
-
-def _chosen(manifest: "ManifestFile", name: str | None) -> "JobDocument":
-    names = [job.name for job in manifest.jobs]
-    if name is None:
-        if len(names) > 1:
-            raise _UsageError(f"{manifest.label} holds several jobs: choose one with --job {'|'.join(names)}")
-        return manifest.jobs[0]
-    if name not in names:
-        raise _UsageError(f"--job {name}: {manifest.label} holds {', '.join(names)}")
-    return manifest.jobs[names.index(name)]
 
 
 def _volume(text: str) -> tuple[str, Path]:

@@ -18,13 +18,16 @@ class Limit:
     values: tuple[Any, ...] | None = None
     """Values that are possible; None: only the default."""
 
+    remedy: str = ""
+    """The way out, where there is a better one than another value."""
+
 
 def _only_default(section: str, *fields: str) -> tuple[Limit, ...]:
     return tuple(Limit(f"{section}.{field}" if section else field) for field in fields)
 
 
 LIMITS: Final[tuple[Limit, ...]] = (
-    *_only_default("", "preset"),
+    Limit("preset", remedy="Use finetune submit or finetune run, which fill it in before it is sent"),
     Limit("model.config.architecture", ("llama", "mistral", "qwen2", "qwen3", "gemma2", "phi3")),
     Limit("model.tokenizer.chatTemplateName", ("chatml", "plain")),
     *_only_default("model", "kernels", "upcastLayerNorm"),
@@ -87,7 +90,7 @@ def unsupported(job: FineTuneJob, _target: str) -> Iterator[Finding]:
                 Code.NOT_YET_SUPPORTED,
                 limit.path,
                 "is part of the API, but this version can't do it yet",
-                _remedy(limit, possible),
+                limit.remedy or _remedy(limit, possible),
                 plain(value),
             )
 

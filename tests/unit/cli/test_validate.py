@@ -88,8 +88,9 @@ def test_standard_input_is_read_for_a_dash(good: Path) -> None:
     assert ended.stdout.endswith(b"<stdin>: valid\n")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["validate", "--help"], ["version"]])
-def test_neither_torch_nor_the_kubernetes_client_is_loaded_to_start(arguments: list[str]) -> None:
+@pytest.mark.parametrize("arguments", [["--help"], ["version"], ["validate", "FILE"]])
+def test_neither_torch_nor_the_kubernetes_client_is_loaded_to_start(arguments: list[str], good: Path) -> None:
+    arguments = [str(good) if word == "FILE" else word for word in arguments]
     program = (
         "import sys\nfrom finetune_cli.main import main\n"
         f"try: main({arguments!r})\nexcept SystemExit: pass\n"
@@ -97,6 +98,15 @@ def test_neither_torch_nor_the_kubernetes_client_is_loaded_to_start(arguments: l
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_needs_no_model_of_the_api() -> None:
+    program = (
+        "import sys\nfrom finetune_cli.main import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\nprint('pydantic' in sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines()[-1] == "False"
 
 
 def test_without_a_verb_the_help_is_printed_and_the_status_is_2(capsys: pytest.CaptureFixture[str]) -> None:

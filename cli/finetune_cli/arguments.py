@@ -1,0 +1,20 @@
+"""Arguments that several verbs share."""
+
+import argparse
+
+
+def add_set(parser: argparse.ArgumentParser) -> None:
+    """Add `--set PATH=VALUE`, which every verb that takes a manifest has."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PATH=VALUE",
+        dest="overrides",
+        help="override a field of the spec, as in training.learningRate=1e-4; may be repeated",
+    )
+
+
+def add_job(parser: argparse.ArgumentParser) -> None:
+    """Add `--job NAME`, for files that hold several jobs."""
+    parser.add_argument("--job", metavar="NAME", help="which job, where the file holds several")

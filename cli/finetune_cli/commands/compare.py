@@ -1,0 +1,62 @@
+"""Say in what two jobs differ, field by field, and what each difference means.
+
+Effective values are compared: presets and defaults are filled in. Without B, A is compared with itself as
+--set changes it; with B, --set changes B.
+
+exit status: 0 compared, 1 a file holds no such job, 2 wrong use
+"""
+
+import argparse
+import json
+import sys
+import textwrap
+
+from finetune_cli.arguments import add_job, add_set
+from finetune_cli.errors import CommandError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `finetune compare`."""
+    parser.add_argument("a", metavar="A", help="manifest")
+    parser.add_argument("b", metavar="B", nargs="?", help="manifest")
+    add_job(parser)
+    add_set(parser)
+    parser.add_argument(
+        "-o", "--output", choices=("table", "json"), default="table", help="lines for people, or JSON"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the differences."""
+    from finetune_cli.consequences import consequence
+    from finetune_cli.effective import read_job, values
+    from finetune_cli.fields import all_fields, shown
+
+    if arguments.b is None and not arguments.overrides:
+        raise CommandError("name a second manifest, or a change with --set")
+    before = values(read_job(arguments.a, arguments.job, ())[1])
+    after = values(read_job(arguments.b or arguments.a, arguments.job, arguments.overrides)[1])
+    fields = all_fields()
+    differences = [
+        {
+            "path": path,
+            "a": before.get(path),
+            "b": after.get(path),
+            "meaning": fields[path].description if path in fields else "",
+            "consequence": consequence(path, before.get(path), after.get(path)),
+        }
+        for path in dict.fromkeys([*before, *after])
+        if before.get(path) != after.get(path)
+    ]
+    if arguments.output == "json":
+        json.dump(differences, sys.stdout, indent=2, ensure_ascii=False)
+        print()
+        return 0
+    for difference in differences:
+        print(f"{difference['path']}: {shown(difference['a'])} → {shown(difference['b'])}")
+        for text in (difference["meaning"], difference["consequence"]):
+            if text:
+                print(textwrap.fill(str(text), 100, initial_indent="  ", subsequent_indent="  "))
+    if not differences:
+        print("no difference")
+    return 0

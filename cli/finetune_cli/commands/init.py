@@ -1,0 +1,159 @@
+"""Write a commented manifest to start from. On a terminal, asks for what the flags leave open.
+
+A data set is `organisation/name` (hub), `/path` (in a mounted volume, or local), `pvc:CLAIM/FILE` or
+`configmap:NAME/KEY`.
+
+exit status: 0 written, 1 the job would be invalid, 2 wrong use, or the file is there already
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from finetune_cli.errors import INVALID, CommandError
+
+_QUESTIONS: Final = (
+    ("name", "Name of the job", "my-job"),
+    ("model", "Model: id on the Hugging Face hub, or /path", "HuggingFaceTB/SmolLM2-135M-Instruct"),
+    ("dataset", "Data set: organisation/name, /path, pvc:CLAIM/FILE or configmap:NAME/KEY", "org/data"),
+    ("format", "Format of its records: alpaca, messages, csv, text, …", "alpaca"),
+)
+
+_USUAL: Final = {
+    "method": ("type",),
+    "training": ("epochs", "learningRate", "microBatchSize", "maxSequenceLength"),
+}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `finetune init`."""
+    parser.add_argument("file", nargs="?", default="job.yaml", metavar="FILE", help="- prints (job.yaml)")
+    parser.add_argument("--name", help="name of the job")
+    parser.add_argument("--model", metavar="ID|/PATH", help="model on the hub, or a directory")
+    parser.add_argument("--dataset", metavar="SOURCE", help="where the records come from")
+    parser.add_argument("--format", metavar="FORMAT", help="format of the records")
+    parser.add_argument("--preset", metavar="NAME", help="preset that the job starts from")
+    parser.add_argument("--gpus", type=int, default=0, metavar="N", help="accelerators per node (0: CPU)")
+    parser.add_argument("--force", action="store_true", help="overwrite FILE")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Ask what is open, and write the file."""
+    from finetune_cli.preparation import prepare
+    from finetune_cli.yaml_reader import YamlError, parse
+
+    target = None if arguments.file == "-" else Path(arguments.file)
+    if target is not None and target.exists() and not arguments.force:
+        raise CommandError(f"{target} is there already; --force overwrites it")
+    text = _manifest(_answers(arguments), arguments.preset, arguments.gpus)
+    try:
+        document = _only_job(parse(text.encode())[0])
+        body = prepare(document, {}, ()).body
+    except YamlError as error:
+        raise CommandError(f"{error.problem}. {error.remedy}") from None
+    _refuse_invalid(body)
+    if target is None:
+        print(text, end="")
+    else:
+        target.write_text(text, encoding="utf-8")
+        print(f"{target} is written. Next: finetune validate {target}", file=sys.stderr)
+    return 0
+
+
+def _answers(arguments: argparse.Namespace) -> dict[str, str]:
+    answers = {}
+    for name, question, default in _QUESTIONS:
+        answer = getattr(arguments, name)
+        if name == "format" and answer is None and arguments.preset:
+            answer = ""
+        if answer is None and sys.stdin.isatty():
+            print(f"{question} [{default}]: ", end="", file=sys.stderr, flush=True)
+            answer = sys.stdin.readline().strip() or default
+        if answer is None and name in ("model", "dataset"):
+            raise CommandError(f"--{name} is missing, and there is no terminal to ask on")
+        answers[name] = default if answer is None else answer
+    return answers
+
+
+def _manifest(answers: Mapping[str, str], preset: str | None, gpus: int) -> str:
+    from finetune_cli.fields import all_fields
+
+    comment = {path: field.description for path, field in all_fields().items()}
+    model = "path" if answers["model"].startswith("/") else "id"
+    lines = [
+        "# A fine-tuning job. `finetune explain FIELD` says more of each field.",
+        "apiVersion: finetune.dev/v1alpha1",
+        "kind: FineTuneJob",
+        "metadata:",
+        f"  name: {_text(answers['name'])}",
+        "spec:",
+    ]
+    if preset:
+        lines += _field(2, "preset", _text(preset), comment["preset"])
+    lines += ["  model:", *_field(4, model, _text(answers["model"]), comment[f"model.{model}"]), "  dataset:"]
+    if answers["format"]:
+        lines += _field(4, "format", _text(answers["format"]), comment["dataset.format"])
+    lines += ["    train:", *_source(answers["dataset"])]
+    lines += ["  # What follows are the usual things to change; each line shows the default."]
+    for section, names in _USUAL.items():
+        lines += [f"  # {section}:"]
+        for name in names:
+            path = f"{section}.{name}"
+            default = str(all_fields()[path].default)
+            lines += [f"  # {line}" for line in _field(2, name, default, comment[path])]
+    if gpus:
+        lines += ["  resources:", "    accelerators:"]
+        lines += _field(6, "perNode", str(gpus), comment["resources.accelerators.perNode"])
+    return "\n".join(lines) + "\n"
+
+
+def _field(indent: int, name: str, value: str, description: str) -> list[str]:
+    import textwrap
+
+    space = " " * indent
+    wrapped = textwrap.wrap(description, 96 - indent)
+    return [*(f"{space}# {line}" for line in wrapped), f"{space}{name}: {value}"]
+
+
+def _source(source: str) -> list[str]:
+    kind, colon, rest = source.partition(":")
+    holder, _, name = rest.partition("/")
+    if colon and kind in ("pvc", "configmap") and not (holder and name):
+        raise CommandError(f"--dataset {source}: write {kind}:NAME/{'FILE' if kind == 'pvc' else 'KEY'}")
+    if colon and kind == "pvc":
+        return [f"      pvc: {{claimName: {_text(holder)}, path: {_text(name)}}}"]
+    if colon and kind == "configmap":
+        return [f"      configMap: {{name: {_text(holder)}, key: {_text(name)}}}"]
+    if source.startswith("/"):
+        return [f"      path: {_text(source)}"]
+    return [f"      hub: {{id: {_text(source)}}}"]
+
+
+def _text(value: str) -> str:
+    """Return the value as YAML that is read as that very text."""
+    import json
+
+    from finetune_cli.yaml_reader import YamlError, parse_scalar
+
+    try:
+        return value if value and parse_scalar(f"[{value}]") == [value] else json.dumps(value)
+    except YamlError:
+        return json.dumps(value)
+
+
+def _only_job(document: Any) -> Any:
+    from finetune_cli.manifests import JobDocument
+
+    return JobDocument(document)
+
+
+def _refuse_invalid(body: Mapping[str, Any]) -> None:
+    from finetune_api.validation import check_manifest, errors_in
+
+    findings = check_manifest(body)[1]
+    for finding in findings:
+        print(f"{finding.severity}: {finding}", file=sys.stderr)
+    if errors_in(findings):
+        raise CommandError("nothing is written: the job would be invalid", INVALID)

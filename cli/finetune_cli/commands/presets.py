@@ -1,0 +1,71 @@
+"""List the built-in presets, or show one as a FineTunePreset.
+
+A job names one with `spec.preset`; its own values come before those of the preset. `finetune submit`,
+`finetune run` and `finetune validate` fill the preset in before the job is sent or checked.
+
+exit status: 0 printed, 2 there is no such preset
+"""
+
+import argparse
+import json
+import sys
+import textwrap
+
+from finetune_cli.errors import CommandError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `finetune presets`."""
+    parser.add_argument("action", nargs="?", choices=("list", "show"), default="list")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="preset to show")
+    parser.add_argument("-o", "--output", choices=("table", "yaml", "json"), help="form of the output")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print presets."""
+    from finetune_api.presets import builtin_presets
+
+    if arguments.action == "show":
+        return _show(arguments)
+    presets = builtin_presets()
+    if arguments.output in ("json", "yaml"):
+        listed = [{"name": preset.name, "title": preset.title} for preset in presets]
+        json.dump(listed, sys.stdout, indent=2, ensure_ascii=False)
+        print()
+        return 0
+    width = max(len(preset.name) for preset in presets)
+    for preset in presets:
+        print(f"{preset.name:{width}}  {preset.title}")
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    import difflib
+
+    import yaml
+
+    from finetune_api.presets import builtin_preset
+    from finetune_api.presets.builtin import builtin_names
+
+    if arguments.name is None:
+        raise CommandError("name the preset: finetune presets show NAME")
+    preset = builtin_preset(arguments.name)
+    if preset is None:
+        near = difflib.get_close_matches(arguments.name, builtin_names(), n=1)
+        hint = f"did you mean {near[0]}?" if near else "see `finetune presets list`"
+        raise CommandError(f"there is no preset {arguments.name}; {hint}")
+    manifest = {
+        "apiVersion": "finetune.dev/v1alpha1",
+        "kind": "FineTunePreset",
+        "metadata": {"name": preset.name},
+        "spec": {"title": preset.title, "description": preset.description, "values": preset.values},
+    }
+    if arguments.output == "json":
+        json.dump(manifest, sys.stdout, indent=2, ensure_ascii=False)
+        print()
+    elif arguments.output == "table":
+        print(f"{preset.name}: {preset.title}\n{textwrap.fill(preset.description, 100)}")
+        print(yaml.safe_dump(preset.values, sort_keys=False, allow_unicode=True), end="")
+    else:
+        print(yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=100), end="")
+    return 0

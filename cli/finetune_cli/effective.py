@@ -1,0 +1,54 @@
+"""The effective values of a job: every field, with defaults filled in, by its path."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from finetune_api.job import FineTuneJob
+from finetune_api.validation import InvalidJobError, parse_job
+from finetune_cli.errors import INVALID, CommandError
+from finetune_cli.manifests import JobDocument, load
+from finetune_cli.preparation import PreparedJob, prepare
+from finetune_cli.yaml_reader import YamlError
+
+
+def read_job(source: str, name: str | None, overrides: Sequence[str]) -> tuple[PreparedJob, FineTuneJob]:
+    """Return the job called `name` (or the only one) in a file, prepared, and as the models see it.
+
+    Raises `CommandError`.
+    """
+    try:
+        manifest = load(source)
+        prepared = prepare(chosen(manifest.label, manifest.jobs, name), manifest.presets, overrides)
+        return prepared, parse_job(prepared.body)
+    except YamlError as error:
+        raise CommandError(f"{source}: {error}. {error.remedy}", INVALID) from None
+    except InvalidJobError as invalid:
+        raise CommandError(f"{source}: {invalid.findings[0]}", INVALID) from None
+
+
+def chosen(label: str, jobs: Sequence[JobDocument], name: str | None) -> JobDocument:
+    """Return the job of that name, or the only one. Raises `CommandError`."""
+    names = [job.name for job in jobs]
+    if not jobs:
+        raise CommandError(f"{label} holds a preset, and no job that uses it")
+    if name is None:
+        if len(names) > 1:
+            raise CommandError(f"{label} holds several jobs: choose one with --job {'|'.join(names)}")
+        return jobs[0]
+    if name not in names:
+        raise CommandError(f"--job {name}: {label} holds {', '.join(names)}")
+    return jobs[names.index(name)]
+
+
+def values(job: FineTuneJob) -> dict[str, Any]:
+    """Return each value of the spec by its path; lists are one value, and what is absent is left out."""
+    return dict(_flat(job.spec.to_json_object(), ""))
+
+
+def _flat(value: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, child in value.items():
+        path = f"{prefix}.{key}" if prefix else key
+        if isinstance(child, Mapping):
+            yield from _flat(child, path)
+        else:
+            yield path, child

@@ -1,0 +1,126 @@
+"""The fields of a job's spec, from the models: what `finetune explain` and `finetune compare` print."""
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from finetune_api.crd import structural_schema
+from finetune_api.job import FineTuneJobSpec
+from finetune_cli.errors import CommandError
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field: its path below `spec` (`resources.env[].name`), and what the schema says of it."""
+
+    path: str
+    schema: Mapping[str, Any]
+    required: bool
+
+    @property
+    def description(self) -> str:
+        """What it means."""
+        return str(self.schema.get("description", ""))
+
+    @property
+    def is_section(self) -> bool:
+        """Whether it has fields of its own."""
+        return "properties" in self.schema or "properties" in self.schema.get("items", {})
+
+    @property
+    def section(self) -> str:
+        """The path of what it belongs to; an empty string for the spec itself."""
+        return self.path.rpartition(".")[0].removesuffix("[]")
+
+    @property
+    def type(self) -> str:
+        """Its type in words, with range or values: `number, > 0, ≤ 10`."""
+        return _type(self.schema)
+
+    @property
+    def default(self) -> str | None:
+        """Its default as YAML would write it; None where it has none."""
+        if self.required or self.is_section or "default" not in self.schema:
+            return None
+        return shown(self.schema["default"])
+
+
+def shown(value: Any) -> str:
+    """Return a value on one line, as it could stand in a manifest."""
+    if value is None:
+        return "absent"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+@cache
+def all_fields() -> Mapping[str, Field]:
+    """Every field by its path, sections included."""
+    return {field.path: field for field in _walk("", structural_schema(FineTuneJobSpec))}
+
+
+def field_at(path: str) -> Field:
+    """Return the field that a user means: with or without `spec.`, indices, and in snake_case too.
+
+    Raises `CommandError`, with the nearest field.
+    """
+    wanted = _normal(path)
+    fields = all_fields()
+    if wanted in fields:
+        return fields[wanted]
+    last = wanted.rpartition(".")[2]
+    named = [known for known in fields if known.rpartition(".")[2].lower() == last.lower()]
+    near = difflib.get_close_matches(wanted, fields, n=1, cutoff=0.6)
+    if not near:
+        names = {known.rpartition(".")[2]: known for known in reversed(list(fields))}
+        near = [names[name] for name in difflib.get_close_matches(last, names, n=1, cutoff=0.7)]
+    meant = (named or near)[:3]
+    hint = f"did you mean {' or '.join(meant)}?" if meant else "`finetune explain` lists the sections."
+    raise CommandError(f"{path} is not a field of the API; {hint}")
+
+
+def children(section: str) -> list[Field]:
+    """Return the fields directly below a section; an empty path is the spec."""
+    return [field for field in all_fields().values() if field.section == section]
+
+
+def _normal(path: str) -> str:
+    path = re.sub(r"^(ftj\.|finetunejobs?\.)?spec\.?", "", path.strip().strip("."))
+    path = re.sub(r"\[\d+\]", "[]", path)
+    path = re.sub(r"_([a-z0-9])", lambda found: found[1].upper(), path)
+    return path if path in all_fields() else path.removesuffix("[]")
+
+
+def _walk(prefix: str, schema: Mapping[str, Any]) -> Iterator[Field]:
+    for name, child in schema.get("properties", {}).items():
+        path = f"{prefix}.{name}" if prefix else name
+        yield Field(path, child, name in schema.get("required", []))
+        yield from _walk(path, child)
+        if child.get("type") == "array":
+            yield from _walk(f"{path}[]", child["items"])
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    if "enum" in schema:
+        return "one of " + ", ".join(map(str, schema["enum"]))
+    if schema.get("x-kubernetes-int-or-string"):
+        return "quantity, as in 500m or 8Gi"
+    if schema.get("type") == "array":
+        return f"list of {_type(schema['items'])}"
+    if "properties" in schema:
+        return "section"
+    kind = str(schema.get("type", "any"))
+    bounds = [
+        f"{'>' if schema.get('exclusiveMinimum') else '≥'} {schema['minimum']:g}"
+        if "minimum" in schema
+        else "",
+        f"{'<' if schema.get('exclusiveMaximum') else '≤'} {schema['maximum']:g}"
+        if "maximum" in schema
+        else "",
+        f"at most {schema['maxLength']} characters" if "maxLength" in schema else "",
+        f"of the form {schema['pattern']}" if "pattern" in schema else "",
+    ]
+    return ", ".join([kind, *filter(None, bounds)])

@@ -1,0 +1,112 @@
+"""From a job as it is written to the job that is checked and sent: `--set`, then its preset.
+
+Defaults are not filled in here; the models do that.
+"""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from finetune_cli.manifests import JobDocument, ManifestFile, PresetDocument, load
+from finetune_cli.overrides import apply_overrides
+from finetune_cli.yaml_reader import YamlError
+
+
+@dataclass(frozen=True)
+class PreparedJob:
+    """A job with its preset and `--set` in it, and where each value came from."""
+
+    document: JobDocument
+    """As written, with the positions in the file."""
+
+    body: Mapping[str, Any]
+    """What is checked, sent or run."""
+
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """`manifest`, `--set` or `preset NAME` by the path of the value; what is not here is a default."""
+
+
+def load_files(sources: Sequence[str]) -> list[ManifestFile]:
+    """Read several files; a FineTunePreset in one of them is known to the jobs in all of them.
+
+    Raises `YamlError`.
+    """
+    files = [load(source) for source in sources]
+    known = {name: preset for file in files for name, preset in file.presets.items()}
+    return [ManifestFile(file.label, file.jobs, file.config_maps, known) for file in files]
+
+
+def prepare(job: JobDocument, presets: Mapping[str, PresetDocument], overrides: Sequence[str]) -> PreparedJob:
+    """Apply `overrides` (`PATH=VALUE`) and then the preset that the job names.
+
+    Raises `OverrideError`; `YamlError` for a preset that is not there or no preset.
+    """
+    body = apply_overrides(job.body, overrides) if overrides else dict(job.body)
+    spec = body.get("spec")
+    if not isinstance(spec, Mapping):
+        return PreparedJob(job, body)
+    origins = _origins(job.body.get("spec"), spec)
+    name = spec.get("preset")
+    if not isinstance(name, str) or not name:
+        return PreparedJob(job, body, origins)
+    return _with_preset(job, body, name, presets, origins)
+
+
+def _with_preset(
+    job: JobDocument,
+    body: dict[str, Any],
+    name: str,
+    presets: Mapping[str, PresetDocument],
+    origins: Mapping[str, str],
+) -> PreparedJob:
+    from finetune_api.presets import PRESET_ANNOTATION, resolve
+
+    resolution = resolve(_values(job, name, presets), body["spec"])
+    metadata = body.get("metadata") or {}
+    if isinstance(metadata, Mapping):
+        annotations = {**(metadata.get("annotations") or {}), PRESET_ANNOTATION: name}
+        body = body | {"metadata": {**metadata, "annotations": annotations}}
+    from_preset = {
+        path: f"preset {name}" for path, origin in resolution.origins.items() if origin == "preset"
+    }
+    return PreparedJob(job, body | {"spec": resolution.spec}, {**origins, **from_preset})
+
+
+def _values(job: JobDocument, name: str, presets: Mapping[str, PresetDocument]) -> Mapping[str, Any]:
+    if name in presets:
+        return presets[name].values
+    from finetune_api.presets import builtin_preset
+    from finetune_api.presets.builtin import builtin_names
+
+    found = builtin_preset(name)
+    if found is not None:
+        return found.values
+    known = [*presets, *builtin_names()]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    raise YamlError(
+        "UnknownPreset",
+        f"there is no preset {name!r}, neither built in nor in the files",
+        f"Did you mean {near[0]}?"
+        if near
+        else "See `finetune presets`, or add the file of the FineTunePreset.",
+        job.document.locate("spec.preset"),
+        path="preset",
+    )
+
+
+def _origins(written: Any, spec: Mapping[str, Any]) -> dict[str, str]:
+    from finetune_api.presets.merge import leaves
+
+    before = set(leaves(written)) if isinstance(written, Mapping) else set()
+    return {
+        path: "manifest" if path in before and _at(written, path) == _at(spec, path) else "--set"
+        for path in leaves(spec)
+        if path != "preset"
+    }
+
+
+def _at(spec: Any, path: str) -> Any:
+    for part in path.split("."):
+        spec = spec[part]
+    return spec

@@ -1,0 +1,94 @@
+"""Whatever a file holds, `finetune validate` answers with a finding and its place, never a traceback."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from finetune_cli.main import main
+
+GOOD = """\
+apiVersion: finetune.dev/v1alpha1
+kind: FineTuneJob
+metadata: {name: job}
+spec:
+  model: {id: org/model}
+  dataset: {train: {path: /data}}
+  training:
+    VALUE
+"""
+BILLION = "\n".join(
+    [
+        "a0: &a0 [x,x,x,x,x,x,x,x,x,x]",
+        *(f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)),
+    ]
+)
+
+
+def job(line: str) -> str:
+    return GOOD.replace("VALUE", line)
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "place"),
+    [
+        (job("epochs: 1").replace("  model", "\tmodel"), "Tab", (5, 1)),
+        (job("epochs: 1\n    epochs: 2"), "DuplicateKey", (9, 5)),
+        (BILLION, "AliasExplosion", None),
+        (job("learningRate: .nan"), "NotFinite", (8, 19)),
+        (job("learningRate: -.inf"), "NotFinite", (8, 19)),
+        (job("learningRate: 1e999"), "NotFinite", (8, 19)),
+        (job("learningRate: '2e-4'"), "WrongType", (8, 5)),
+        (job("learningRate: -1"), "OutOfRange", (8, 5)),
+        (job("maxSteps: 99999999999999999999"), "OutOfRange", (8, 5)),
+        (job("learningRte: 1"), "UnknownField", (8, 5)),
+        (job("epochs: 1").encode("utf-16-le"), "NotUtf8", (1, 1)),
+        (job("epochs: 1 # é").encode("latin-1"), "NotUtf8", (8, 17)),
+        (b"", "Empty", (1, 1)),
+        (b"\x00\x01\x02", "NotUtf8", (1, 1)),
+        ("kind: Pod\napiVersion: v1\n", "NoFineTuneJob", (1, 1)),
+        (job("epochs: 1").replace("FineTuneJob", "FinetuneJob"), "WrongKind", (2, 1)),
+        ("}", "Syntax", (1, 1)),
+    ],
+)
+def test_each_kind_of_bad_file_gives_one_finding_with_its_place(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    content: str | bytes,
+    code: str,
+    place: tuple[int, int] | None,
+) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert main(["validate", str(file)]) == 1
+    lines = [line for line in capsys.readouterr().out.splitlines() if " error " in line]
+    assert len(lines) == 1
+    assert f": error {code}: " in lines[0]
+    assert lines[0].startswith(f"{file}:{place[0]}:{place[1]}:" if place else f"{file}:")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-8"])
+def test_text_with_a_mark_is_read(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_bytes(job("epochs: 1 # é").encode(encoding))
+    assert main(["validate", str(file)]) == 0
+
+
+@pytest.mark.parametrize(("name", "code"), [("", "IsDirectory"), ("none.yaml", "NotFound")])
+def test_a_directory_and_a_missing_file_are_findings_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, code: str
+) -> None:
+    assert main(["validate", "-o", "json", str(tmp_path / name)]) == 1
+    assert [found["code"] for found in json.loads(capsys.readouterr().out)[0]["errors"]] == [code]
+
+
+def test_2e_minus_4_is_a_number_as_for_kubectl(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text(job("learningRate: 2e-4"))
+    assert main(["validate", str(file)]) == 0
+
+
+def test_other_kinds_beside_a_job_are_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text("apiVersion: v1\nkind: Service\nmetadata: {name: s}\n---\n" + job("epochs: 1"))
+    assert main(["validate", str(file)]) == 0

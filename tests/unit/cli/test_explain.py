@@ -1,0 +1,101 @@
+"""`finetune explain`: what a field means, and what a job has there."""
+
+from pathlib import Path
+
+import pytest
+
+from finetune_cli.errors import CommandError
+from finetune_cli.fields import all_fields, field_at
+from finetune_cli.main import main
+
+JOB = """\
+apiVersion: finetune.dev/v1alpha1
+kind: FineTuneJob
+metadata: {name: job}
+spec:
+  preset: instruct
+  model: {id: org/model}
+  dataset: {train: {path: /data}}
+  training: {epochs: 1}
+"""
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> str:
+    file = tmp_path / "job.yaml"
+    file.write_text(JOB)
+    return str(file)
+
+
+def explained(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(["explain", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_field_shows_its_type_range_default_and_section(capsys: pytest.CaptureFixture[str]) -> None:
+    assert explained(capsys, "training.learningRate") == (
+        "training.learningRate: number, > 0, ≤ 10\n"
+        "  Peak learning rate, after the warm-up.\n"
+        "  section: training\n"
+        "  default: 0.0002\n"
+    )
+
+
+def test_a_choice_shows_its_values(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "quantization.type: one of none, int8, int4, nf4, fp4\n" in explained(capsys, "quantization.type")
+
+
+def test_a_section_lists_its_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    text = explained(capsys, "method")
+    assert "  method.type  " in text
+    assert "method.lora.rank" not in text
+
+
+def test_without_a_field_the_sections_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "  training  " in explained(capsys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["training.epochs"], "in this job: 1.0 (manifest)"),
+        (["dataset.format"], "in this job: alpaca (preset instruct)"),
+        (["training.seed"], "in this job: 42 (default)"),
+        (["training.seed", "--set", "training.seed=7"], "in this job: 7 (--set)"),
+        (["training.neftuneNoiseAlpha"], "in this job: absent (default)"),
+    ],
+)
+def test_with_a_file_each_value_says_where_it_came_from(
+    capsys: pytest.CaptureFixture[str], job: str, arguments: list[str], line: str
+) -> None:
+    field, *rest = arguments
+    assert line in explained(capsys, field, job, *rest)
+
+
+@pytest.mark.parametrize(
+    "spelling", ["training.learningRate", "spec.training.learning_rate", "ftj.spec.training.learningRate"]
+)
+def test_a_field_is_found_by_each_of_its_spellings(spelling: str) -> None:
+    assert field_at(spelling).path == "training.learningRate"
+
+
+def test_items_of_lists_are_fields_too() -> None:
+    assert field_at("resources.env[0].name").path == "resources.env[].name"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [("learningRate", "training.learningRate"), ("training.learnRate", "training.learningRate")],
+)
+def test_an_unknown_field_is_answered_with_the_nearest(wrong: str, meant: str) -> None:
+    with pytest.raises(CommandError, match=f"did you mean {meant}"):
+        field_at(wrong)
+
+
+def test_an_unknown_field_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "xyzzy"]) == 2
+    assert capsys.readouterr().err.startswith("finetune explain: xyzzy is not a field of the API")
+
+
+def test_every_field_has_a_description() -> None:
+    assert [path for path, field in all_fields().items() if not field.description] == []

@@ -1,0 +1,87 @@
+"""`finetune init` writes a manifest that validates, and overwrites nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from finetune_cli.main import main
+from finetune_cli.yaml_reader import parse
+
+FLAGS = ["--name", "mine", "--model", "org/model", "--dataset"]
+
+
+def written(file: Path) -> dict[str, object]:
+    spec = parse(file.read_bytes())[0].value["spec"]
+    assert isinstance(spec, dict)
+    return spec
+
+
+@pytest.mark.parametrize(
+    ("dataset", "train"),
+    [
+        ("org/data", {"hub": {"id": "org/data"}}),
+        ("/data/a.jsonl", {"path": "/data/a.jsonl"}),
+        ("pvc:claim/dir/a.jsonl", {"pvc": {"claimName": "claim", "path": "dir/a.jsonl"}}),
+        ("configmap:map/a.jsonl", {"configMap": {"name": "map", "key": "a.jsonl"}}),
+    ],
+)
+def test_the_flags_make_a_valid_commented_job(tmp_path: Path, dataset: str, train: object) -> None:
+    file = tmp_path / "job.yaml"
+    assert main(["init", str(file), *FLAGS, dataset]) == 0
+    assert written(file)["dataset"] == {"format": "alpaca", "train": train}
+    assert "# Model id on the Hugging Face hub" in file.read_text()
+    assert main(["validate", str(file)]) == 0
+
+
+def test_the_commented_lines_are_yaml_too(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    assert main(["init", str(file), *FLAGS, "org/data"]) == 0
+    head, _, tail = file.read_text().partition("the default.\n")
+    file.write_text(
+        head + "\n" + "\n".join(line.replace("  # ", "  ", 1) for line in tail.splitlines()) + "\n"
+    )
+    assert written(file)["training"] == {
+        "epochs": 3.0,
+        "learningRate": 0.0002,
+        "microBatchSize": 1,
+        "maxSequenceLength": 2048,
+    }
+
+
+def test_a_preset_is_named_and_its_format_left_to_it(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    assert main(["init", str(file), *FLAGS, "org/data", "--preset", "chat"]) == 0
+    assert written(file)["preset"] == "chat"
+    assert "format" not in written(file)["dataset"]  # type: ignore[operator]
+
+
+def test_a_file_that_is_there_is_overwritten_only_by_force(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text("mine")
+    assert main(["init", str(file), *FLAGS, "org/data"]) == 2
+    assert file.read_text() == "mine"
+    assert main(["init", str(file), *FLAGS, "org/data", "--force"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["--model", "org/model"], 2),
+        ([*FLAGS, "pvc:claim"], 2),
+        ([*FLAGS, "org/data", "--preset", "chatt"], 2),
+        ([*FLAGS, "org/data", "--format", "alpacca"], 1),
+    ],
+)
+def test_what_would_be_no_valid_job_is_not_written(tmp_path: Path, arguments: list[str], status: int) -> None:
+    file = tmp_path / "job.yaml"
+    assert main(["init", str(file), *arguments]) == status
+    assert not file.exists()
+
+
+def test_text_that_yaml_would_take_for_something_else_is_quoted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["init", "-", "--model", "1e5", "--dataset", "on", "--name", "a"]) == 0
+    spec = parse(capsys.readouterr().out.encode())[0].value["spec"]
+    assert spec["model"]["id"] == "1e5"
+    assert spec["dataset"]["train"]["hub"]["id"] == "on"
