@@ -17,6 +17,7 @@ from collections import Counter
 import kopf
 
 from finetune_api import ProgressReport
+from finetune_operator.admission_server import AdmissionServer
 from finetune_operator.cluster import Cluster
 from finetune_operator.errors import ApiError
 from finetune_operator.event_writer import EventWriter
@@ -27,6 +28,7 @@ from finetune_operator.keys import JobKey
 from finetune_operator.metrics import Metrics
 from finetune_operator.queue import Backoff, KeyedQueue
 from finetune_operator.reconciler import Reconciler
+from finetune_operator.registration import Registration
 from finetune_operator.rendering import RenderConfig
 from finetune_operator.reports import ReportStore
 from finetune_operator.settings import Settings
@@ -64,12 +66,16 @@ class Operator:
             settings.namespace,
             server.tls_secret,
             [host, f"{host}.cluster.local", "localhost"],
+            server.make_certificate,
         )
+        webhook = settings.webhook
+        self.registration = Registration(cluster, webhook.configuration if webhook else None, time.monotonic)
         self.allowance = Allowance(server.reports_per_second, server.report_burst, time.monotonic)
         self.authenticator = Authenticator(
             cluster, self.state.jobs, self.state.pods, clock=time.monotonic, wall_clock=time.time
         )
         self.status_server = StatusServer(self.authenticator, self.allowance, self.receive, self.metrics)
+        self.admission_server = AdmissionServer(self.metrics)
         self.http_server = HttpServer(self.metrics, self.health)
         self.reconciler = Reconciler(
             cluster, self.state, self.metrics, self.render_config, EventWriter(cluster, settings.instance)
@@ -98,12 +104,15 @@ class Operator:
             if not await self._begin(stop):
                 return
             background = [
-                asyncio.create_task(self.certificate.keep_fresh(), name="certificate"),
+                asyncio.create_task(
+                    self.certificate.keep_fresh(self.registration.publish), name="certificate"
+                ),
                 asyncio.create_task(self._resync_forever(), name="resync"),
             ]
             self.workers.start()
             await self._watch(stop, background, ready)
         finally:
+            await self.admission_server.stop()
             await self.status_server.stop()
             await self.workers.stop(STOP_SECONDS)
             for task in background:
@@ -127,13 +136,13 @@ class Operator:
         )
 
     async def _begin(self, stop: asyncio.Event) -> bool:
-        """Certificate, first listing, status server; tries until it works. False if stopped before that."""
+        """Certificate, first listing, servers; tries until it works. False if stopped before that."""
         while not stop.is_set():
             try:
                 await self.certificate.refresh()
                 await self.state.resync(self.cluster, self.settings.watch_namespaces)
                 break
-            except ApiError as error:
+            except (ApiError, ValueError) as error:
                 logger.warning("cannot start yet, trying again: %s", error)
                 await _wait(stop, FIRST_SYNC_RETRY_SECONDS)
         else:
@@ -141,6 +150,8 @@ class Operator:
         self._synced = True
         server = self.settings.status_server
         self.status_port = await self.status_server.start(server.host, server.port, self.certificate.context)
+        if webhook := self.settings.webhook:
+            await self.admission_server.start(webhook.host, webhook.port, self.certificate.context)
         for key in self.state.finetune_jobs.jobs():
             self.state.queue.add(key)
         return True
@@ -177,6 +188,7 @@ class Operator:
             failed.append(watcher)
         logger.info("stopping")
         self.health.ready["stopping"] = lambda: "the operator is stopping"
+        await self.admission_server.stop()
         await self.status_server.stop()
         await self.workers.stop(STOP_SECONDS)
         for task in background:
@@ -210,6 +222,7 @@ class Operator:
             f"no events for what was written: {', '.join(kinds)}" if (kinds := state.monitor.deaf()) else ""
         )
         self.health.ready["caches"] = lambda: "" if self._synced else "the first listing is not complete"
+        self.health.ready["webhook"] = self.registration.problem
         self.health.ready["watching"] = lambda: (
             "" if self._watching.is_set() else "the watches have not started"
         )

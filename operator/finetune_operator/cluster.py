@@ -21,6 +21,7 @@ Manifest = Mapping[str, Any]
 
 REQUEST_SECONDS = 30.0
 PAGE = 500
+STRATEGIC_MERGE = "application/strategic-merge-patch+json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ PODS = Resource("v1", "pods")
 SECRETS = Resource("v1", "secrets")
 EVENTS = Resource("events.k8s.io/v1", "events")
 TOKEN_REVIEWS = Resource("authentication.k8s.io/v1", "tokenreviews")
+WEBHOOK_CONFIGURATIONS = Resource("admissionregistration.k8s.io/v1", "validatingwebhookconfigurations")
 
 _RESOURCES = {
     ("batch/v1", "Job"): JOBS,
@@ -122,8 +124,8 @@ class Cluster:
             if not token:
                 return Listing(items, int(page["metadata"]["resourceVersion"]))
 
-    async def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any]:
-        """One object, read from the API server's store and not from any cache."""
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any]:
+        """One object, read from the API server's store and not from any cache. None: of the whole cluster."""
         return await self._request("GET", resource.path(namespace, name))
 
     async def create(self, resource: Resource, namespace: str, manifest: Manifest) -> dict[str, Any]:
@@ -161,6 +163,14 @@ class Cluster:
         path = resource.path(namespace, name, subresource)
         return await self._request("PUT", path, query={"fieldManager": MANAGER}, body=manifest)
 
+    async def patch(
+        self, resource: Resource, namespace: str | None, name: str, changes: Manifest
+    ) -> dict[str, Any]:
+        """Merge changes into an object of a built-in kind; lists are merged by the keys of their items."""
+        path = resource.path(namespace, name)
+        query = {"fieldManager": MANAGER}
+        return await self._request("PATCH", path, query=query, body=changes, content=STRATEGIC_MERGE)
+
     async def review_token(self, token: str, audience: str) -> dict[str, Any]:
         """What the API server says of a bearer token: the `status` of a TokenReview."""
         body = {
@@ -173,9 +183,15 @@ class Cluster:
         return status
 
     async def _request(
-        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Manifest | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Manifest | None = None,
+        content: str = "application/json",
     ) -> dict[str, Any]:
-        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        headers = {"Accept": "application/json", "Content-Type": content}
         try:
             method, url, headers, payload, _ = await self._client.param_serialize(
                 method, path, header_params=headers, body=body, auth_settings=["BearerToken"]

@@ -38,6 +38,12 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+        self.admissions = Counter(
+            "finetune_admissions_total",
+            "FineTuneJobs that the API server asked about: allowed, refused, or unchecked (our fault).",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.reports_coalesced = Counter(
             "finetune_reports_coalesced_total",
             "Accepted reports that a newer one replaced before they reached a status.",

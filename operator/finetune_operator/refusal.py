@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from finetune_api import ConditionType, Finding, FineTuneJobStatus, ObjectMeta, Phase, Reason
+from finetune_operator.attempts import clipped
 from finetune_operator.conditions import Situation, State
 from finetune_operator.plan import Plan
 from finetune_operator.planning import Decision, final_status
 from finetune_operator.revision import revised
 from finetune_operator.story import acceptance
+
+MESSAGE_BYTES = 8192
+"""A condition's message may have 32 KiB, and several conditions carry this one."""
 
 
 def rejected(
@@ -29,8 +33,13 @@ def rejected(
 
 def refusal(status: FineTuneJobStatus, findings: Sequence[Finding]) -> Decision:
     """What becomes of a job with these errors."""
-    message = " ".join(str(finding) for finding in findings)
-    return Decision(status, Situation(State.REJECTED, Reason.INVALID_SPEC, message), Phase.STALLED)
+    situation = Situation(State.REJECTED, Reason.INVALID_SPEC, described(findings))
+    return Decision(status, situation, Phase.STALLED)
+
+
+def described(findings: Sequence[Finding]) -> str:
+    """These errors in one message: field, value, rule and remedy of each, in at most `MESSAGE_BYTES`."""
+    return clipped(" ".join(str(finding) for finding in findings), MESSAGE_BYTES)
 
 
 def is_rejected(status: FineTuneJobStatus, generation: int) -> bool:

@@ -41,11 +41,22 @@ class StatusServerSettings(_Section):
     """Base URL handed to pods; by default `https://<service_name>.<namespace>.svc:<port>`."""
     tls_secret: str = "finetune-operator-tls"  # noqa: S105 - the name of a Secret
     """Secret with `tls.crt`, `tls.key`, `ca.crt` (and `ca.key` when the operator keeps it)."""
+    make_certificate: bool = True
+    """Whether the operator makes and renews what is in `tls_secret`, or waits for somebody who does."""
     status_interval_seconds: float = Field(2.0, ge=0)
     """At least this long between two status writes of one job that carry nothing but progress."""
     reports_per_second: float = Field(5.0, gt=0)
     """What one job may send on average; more is answered 429."""
     report_burst: int = Field(20, ge=1)
+
+
+class WebhookSettings(_Section):
+    """Where the API server asks about FineTuneJobs; it sees the status server's certificate."""
+
+    host: str = "0.0.0.0"  # noqa: S104 - a pod's server is reached through its Service
+    port: int = Field(9443, ge=0, le=65535)
+    configuration: str | None = None
+    """ValidatingWebhookConfiguration whose `caBundle` the operator keeps; None: somebody else does."""
 
 
 class Settings(_Section):
@@ -59,6 +70,8 @@ class Settings(_Section):
     """Namespaces whose jobs are served; empty means all."""
     trainer: TrainerSettings
     status_server: StatusServerSettings = StatusServerSettings()
+    webhook: WebhookSettings | None = None
+    """None: jobs are not checked when they are applied."""
     http_host: str = "0.0.0.0"  # noqa: S104 - probes and Prometheus come from outside the pod
     http_port: int = Field(8080, ge=0, le=65535)
     """`/metrics`, `/healthz` and `/readyz`, plain HTTP."""

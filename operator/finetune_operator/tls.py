@@ -1,7 +1,7 @@
-"""The status server's certificate: kept in one Secret, renewed in time, changed without a restart.
+"""The servers' certificate: kept in one Secret, renewed in time, changed without a restart.
 
 The operator makes an authority and a leaf when the Secret is absent, and renews what it made. A Secret
-without `ca.key` belongs to somebody else (cert-manager, an administrator): it is read again now and then,
+without `ca.key` belongs to somebody else (cert-manager, an administrator): it is read again every minute,
 never written. Attempts carry `ca.crt` in their ConfigMap, so the authority must outlive them: it lives ten
 years, a leaf 90 days.
 """
@@ -13,7 +13,7 @@ import base64
 import logging
 import ssl
 import tempfile
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,13 +26,15 @@ from finetune_operator.labels import MANAGED_BY, MANAGER
 
 logger = logging.getLogger(__name__)
 
-CHECK_SECONDS = 3600.0
+CHECK_SECONDS = 60.0
+"""A certificate that others renew must not be served for long beside a caBundle that is newer already."""
+RETRY_SECONDS = 1.0
 
 
 class SecretStore(Protocol):
     """What is needed of the cluster."""
 
-    async def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any]:
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any]:
         """Read one Secret."""
 
     async def create(self, resource: Resource, namespace: str, manifest: Manifest) -> dict[str, Any]:
@@ -67,13 +69,15 @@ class ServerCertificate:
         namespace: str,
         secret: str,
         names: list[str],
+        may_make: bool = True,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`names` are the DNS names that clients use."""
+        """`names` are the DNS names that clients use. Unless `may_make`, an absent Secret is waited for."""
         self._store = store
         self._namespace = namespace
         self._secret = secret
         self._names = names
+        self._may_make = may_make
         self._clock = clock
         self._material: Material | None = None
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -101,6 +105,8 @@ class ServerCertificate:
             try:
                 secret = await self._store.get(SECRETS, self._namespace, self._secret)
             except NotFoundError:
+                if not self._may_make:
+                    raise
                 material = self._issue(new_authority(f"{self._secret}.{self._namespace}", self._clock()))
                 try:
                     await self._store.create(SECRETS, self._namespace, self._manifest(material))
@@ -126,20 +132,26 @@ class ServerCertificate:
             return
         raise ApiError(f"Secret {self._namespace}/{self._secret} keeps changing under our hands")
 
-    async def keep_fresh(self) -> None:
-        """Refresh once an hour, for ever; a failure is logged and tried again after a minute."""
-        delay = CHECK_SECONDS
+    async def keep_fresh(self, publish: Callable[[str], Awaitable[None]]) -> None:
+        """Refresh now and every minute, for ever, and let `publish` tell clients the authority.
+
+        A failure is logged and tried again, soon at first.
+        """
+        retry = RETRY_SECONDS
         while True:
-            await asyncio.sleep(delay)
             try:
                 await self.refresh()
-                delay = CHECK_SECONDS
+                await publish(self.authority)
             except (ApiError, ValueError) as error:
                 logger.error("the certificate could not be refreshed: %s", error)
-                delay = 60.0
+                await asyncio.sleep(retry)
+                retry = min(2 * retry, CHECK_SECONDS)
+            else:
+                retry = RETRY_SECONDS
+                await asyncio.sleep(CHECK_SECONDS)
 
     def _must_renew(self, material: Material) -> bool:
-        if not material.ours:
+        if not (self._may_make and material.ours):
             return False
         return is_due(material.leaf.certificate, self._clock()) or not set(self._names) <= names_of(
             material.leaf.certificate

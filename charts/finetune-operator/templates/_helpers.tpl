@@ -19,3 +19,14 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- define "finetune-operator.tlsSecret" -}}
 {{- .Values.tls.secretName | default (printf "%s-tls" (include "finetune-operator.name" .)) -}}
 {{- end }}
+
+{{- /* "true" if the operator makes its certificate itself, else empty. */ -}}
+{{- define "finetune-operator.makesCertificate" -}}
+{{- if not (or .Values.tls.secretName .Values.tls.certManager.issuerRef) }}true{{ end -}}
+{{- end }}
+
+{{- /* "true" if the operator keeps the webhook's caBundle, else empty. */ -}}
+{{- define "finetune-operator.keepsCaBundle" -}}
+{{- $others := or .Values.webhook.caBundle .Values.tls.certManager.issuerRef -}}
+{{- if and .Values.webhook.enabled (not $others) }}true{{ end -}}
+{{- end }}

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from finetune_operator import tls
 from finetune_operator.certificates import new_authority, new_leaf
 from finetune_operator.cluster import Manifest, Resource
-from finetune_operator.errors import AlreadyExistsError, ConflictError, NotFoundError
+from finetune_operator.errors import AlreadyExistsError, ApiError, ConflictError, NotFoundError
 from finetune_operator.tls import ServerCertificate
 
 START = datetime.now(UTC)
@@ -26,7 +27,7 @@ class Secrets:
         self.version = 0
         self.before_write: Callable[[], None] = lambda: None
 
-    async def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any]:
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any]:
         assert (resource.plural, namespace, name) == ("secrets", "system", "tls")
         if self.stored is None:
             raise NotFoundError(name)
@@ -86,7 +87,7 @@ def calendar() -> Calendar:
 
 
 def certificate(secrets: Secrets, calendar: Calendar, names: list[str] | None = None) -> ServerCertificate:
-    return ServerCertificate(secrets, "system", "tls", names or NAMES, calendar)
+    return ServerCertificate(secrets, "system", "tls", names or NAMES, clock=calendar)
 
 
 async def served_by(server: ServerCertificate) -> str:
@@ -180,6 +181,45 @@ async def test_never_writes_a_secret_whose_authority_is_not_ours(
     await server.refresh()
     assert secrets.version == 1
     assert server.authority == authority.certificate
+
+
+async def test_waits_for_a_secret_that_somebody_else_makes(secrets: Secrets, calendar: Calendar) -> None:
+    server = ServerCertificate(secrets, "system", "tls", NAMES, may_make=False, clock=calendar)
+    with pytest.raises(NotFoundError):
+        await server.refresh()
+    assert secrets.stored is None
+
+
+async def test_a_secret_that_was_handed_over_to_somebody_else_is_left_to_them(
+    secrets: Secrets, calendar: Calendar
+) -> None:
+    await certificate(secrets, calendar).refresh()
+    calendar.now += timedelta(days=80)
+    server = ServerCertificate(secrets, "system", "tls", NAMES, may_make=False, clock=calendar)
+    await server.refresh()
+    assert secrets.version == 1
+
+
+async def test_tells_the_authority_again_and_again_also_after_a_failure(
+    secrets: Secrets, calendar: Calendar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls, "CHECK_SECONDS", 0)
+    monkeypatch.setattr(tls, "RETRY_SECONDS", 0)
+    server = certificate(secrets, calendar)
+    told: list[str] = []
+
+    async def publish(authority: str) -> None:
+        told.append(authority)
+        if len(told) == 1:
+            raise ApiError("not now")
+        if len(told) == 2:
+            secrets.stored = None  # somebody deletes the Secret: a new authority follows
+        if len(told) == 3:
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await server.keep_fresh(publish)
+    assert told[0] == told[1] != told[2] == server.authority
 
 
 async def test_makes_a_new_leaf_when_the_service_has_another_name(

@@ -1,0 +1,160 @@
+"""Admission: what the API server is told about a FineTuneJob that somebody applies. Pure.
+
+An error refuses the job; warnings and suggestions travel along, and kubectl prints them. The findings and
+their words are those of the reconciler and of the command line. A write that asks for nothing new always
+passes, so that a job which was valid once, or slipped in, can still be labelled, paused, finalised, deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic.alias_generators import to_camel
+
+from finetune_api import GROUP, Finding, check_manifest
+from finetune_api.validation import errors_in
+from finetune_operator.refusal import described
+
+WARNING_CHARACTERS: Final = 256
+ALL_WARNINGS_CHARACTERS: Final = 4096
+"""Once all warnings of a request exceed the latter, the API server cuts each to the former and drops the
+last ones (`truncateItemRunes`, `truncateAtTotalRunes` in k8s.io/apiserver/pkg/endpoints/filters)."""
+
+_OUTSIDE_SPEC: Final = frozenset({"", "apiVersion", "kind", "metadata", "spec"})
+
+
+class AdmissionRequest(BaseModel):
+    """The part that matters here of a request in `admission.k8s.io/v1`."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="ignore", frozen=True
+    )
+
+    uid: str
+    operation: Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
+    object: dict[str, Any] | None = None
+    old_object: dict[str, Any] | None = None
+
+
+class AdmissionReview(BaseModel):
+    """What the API server posts."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True)
+
+    api_version: Literal["admission.k8s.io/v1"]
+    kind: Literal["AdmissionReview"]
+    request: AdmissionRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of a request: without `errors` it passes, with `warnings` on the way."""
+
+    errors: tuple[Finding, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the object may be stored."""
+        return not self.errors
+
+
+def judge(request: AdmissionRequest) -> Verdict:
+    """Whether the object of a request may be stored, and what its author should know."""
+    new, old = request.object, request.old_object
+    if new is None or request.operation not in {"CREATE", "UPDATE"}:
+        return Verdict()
+    if old is not None and (_is_leaving(new) or _wish(new) == _wish(old)):
+        return Verdict()
+    findings = _findings(new)
+    if old is not None and _has_started(old):
+        # What is fixed since the start can't be mended any more, so only what this change adds may refuse it.
+        known = _findings(old)
+        findings = [finding for finding in findings if finding not in known]
+    advice = [finding for finding in findings if finding.severity != "error"]
+    return Verdict(tuple(errors_in(findings)), tuple(warnings(advice)))
+
+
+def answer(request: AdmissionRequest, verdict: Verdict) -> dict[str, JsonValue]:
+    """The AdmissionReview that goes back to the API server."""
+    response: dict[str, JsonValue] = {"uid": request.uid, "allowed": verdict.allowed}
+    if not verdict.allowed:
+        response["status"] = _status(request.object or {}, verdict.errors)
+    if verdict.warnings:
+        response["warnings"] = list(verdict.warnings)
+    return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}
+
+
+def warnings(findings: Sequence[Finding]) -> list[str]:
+    """One line per finding, code and path first; few and short enough that none is cut on its way."""
+    lines = [_line(finding) for finding in findings]
+    if sum(map(len, lines)) <= ALL_WARNINGS_CHARACTERS:
+        return lines
+    most = ALL_WARNINGS_CHARACTERS // WARNING_CHARACTERS
+    if len(lines) > most:
+        left_out = len(lines) - most + 1
+        lines = [*lines[: most - 1], f"{left_out} more findings: `finetune validate` shows all of them"]
+    return [_shortened(line) for line in lines]
+
+
+def _line(finding: Finding) -> str:
+    """A finding as kubectl shows it after `Warning: `."""
+    kind = "suggestion " if finding.severity == "suggestion" else ""
+    text = f"{kind}{finding.code}: {finding}"
+    # A header with a control character in it would be dropped whole.
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _shortened(line: str) -> str:
+    return line if len(line) <= WARNING_CHARACTERS else line[: WARNING_CHARACTERS - 1] + "…"
+
+
+def _status(manifest: Mapping[str, Any], errors: Sequence[Finding]) -> JsonValue:
+    """The refusal as a Kubernetes Status: kubectl lists its causes as it lists the schema's refusals."""
+    return {
+        "code": 422,
+        "reason": "Invalid",
+        "message": described(errors),
+        "details": {
+            "group": GROUP,
+            "kind": "FineTuneJob",
+            "name": (manifest.get("metadata") or {}).get("name", ""),
+            "causes": [
+                {"reason": error.code, "field": _field(error.path), "message": _without_path(error)}
+                for error in errors
+            ],
+        },
+    }
+
+
+def _field(path: str) -> str:
+    """A finding's path from the root of the object."""
+    section = path.partition(".")[0].partition("[")[0]
+    return path if section in _OUTSIDE_SPEC else f"spec.{path}"
+
+
+def _without_path(finding: Finding) -> str:
+    return str(finding).removeprefix(f"{finding.path}:").lstrip()
+
+
+def _findings(manifest: Mapping[str, Any]) -> list[Finding]:
+    """Every finding about what its author wrote: the status is the operator's."""
+    _, findings = check_manifest({key: value for key, value in manifest.items() if key != "status"})
+    return findings
+
+
+def _wish(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What a job asks for, apart from being paused or not."""
+    return {key: value for key, value in (manifest.get("spec") or {}).items() if key != "suspend"}
+
+
+def _is_leaving(manifest: Mapping[str, Any]) -> bool:
+    return bool((manifest.get("metadata") or {}).get("deletionTimestamp"))
+
+
+def _has_started(manifest: Mapping[str, Any]) -> bool:
+    status = manifest.get("status") or {}
+    return bool(status.get("startTime") or status.get("attempts"))

@@ -1,0 +1,64 @@
+"""The HTTPS endpoint that the API server asks before it stores a FineTuneJob: parse, judge, answer."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from finetune_operator.admission import AdmissionRequest, AdmissionReview, Verdict, answer, judge
+from finetune_operator.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+PATH = "/validate/finetunejobs"
+MAX_REVIEW_BYTES = 8 * 1024 * 1024
+"""A request holds the object twice, and etcd takes objects of 1.5 MiB; escaping makes them longer."""
+UNCHECKED = Verdict(
+    warnings=(
+        "the finetune operator could not check this FineTuneJob now, because of a fault of its own; "
+        "an invalid job will be Stalled, and its conditions will say why",
+    )
+)
+
+
+class AdmissionServer:
+    """Answers from its own memory: nothing is asked of the cluster while a user waits."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        app = web.Application(client_max_size=MAX_REVIEW_BYTES)
+        app.router.add_post(PATH, self._review)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
+
+    async def start(self, host: str, port: int, context: ssl.SSLContext) -> int:
+        """Listen; returns the port, which is news when `port` is 0."""
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, port, ssl_context=context).start()
+        return int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Finish the requests that are being answered, then close."""
+        await self._runner.cleanup()
+
+    async def _review(self, http: web.Request) -> web.Response:
+        try:
+            review = AdmissionReview.model_validate_json(await http.read())
+        except ValidationError as error:
+            raise web.HTTPBadRequest(text=f"an AdmissionReview of admission.k8s.io/v1: {error}") from error
+        verdict = self._judged(review.request)
+        return web.json_response(answer(review.request, verdict))
+
+    def _judged(self, request: AdmissionRequest) -> Verdict:
+        try:
+            verdict = judge(request)
+        except Exception:
+            # A fault of ours must not keep a user from working; the reconciler looks at the job again.
+            logger.exception("a FineTuneJob could not be checked")
+            verdict, outcome = UNCHECKED, "unchecked"
+        else:
+            outcome = "allowed" if verdict.allowed else "refused"
+        self._metrics.admissions.labels(outcome).inc()
+        return verdict

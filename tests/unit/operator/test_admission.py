@@ -1,0 +1,176 @@
+"""Admission: who is refused, who never is, and what kubectl prints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from finetune_api import Finding
+from finetune_operator.admission import (
+    ALL_WARNINGS_CHARACTERS,
+    WARNING_CHARACTERS,
+    AdmissionRequest,
+    Verdict,
+    answer,
+    judge,
+    warnings,
+)
+
+VALID: dict[str, Any] = {
+    "model": {"id": "organisation/model"},
+    "dataset": {"format": "alpaca", "train": {"hub": {"id": "organisation/data"}}},
+    "checkpoints": {"storage": {"claimName": "models"}},
+}
+INVALID = {**VALID, "resources": {"memory": "64Mi"}}
+RISKY = {**VALID, "training": {"learningRate": 0.01}}
+
+
+def manifest(spec: Any, *, status: Any = None, **metadata: Any) -> dict[str, Any]:
+    job = {
+        "apiVersion": "finetune.dev/v1alpha1",
+        "kind": "FineTuneJob",
+        "metadata": {"name": "tune", "namespace": "team", **metadata},
+        "spec": spec,
+    }
+    return job if status is None else {**job, "status": status}
+
+
+def create(spec: Any, **more: Any) -> Verdict:
+    return judge(AdmissionRequest(uid="7", operation="CREATE", object=manifest(spec, **more)))
+
+
+def update(old: dict[str, Any], new: dict[str, Any]) -> Verdict:
+    return judge(AdmissionRequest(uid="7", operation="UPDATE", object=new, old_object=old))
+
+
+def test_a_valid_job_passes_in_silence() -> None:
+    assert create(VALID) == Verdict()
+
+
+def test_an_invalid_job_is_refused() -> None:
+    verdict = create(INVALID)
+    assert not verdict.allowed
+    assert [error.path for error in verdict.errors] == ["resources.sharedMemory"]
+
+
+def test_a_risky_job_passes_with_a_warning() -> None:
+    verdict = create(RISKY)
+    assert verdict.allowed
+    [warning] = verdict.warnings
+    assert warning.startswith("HighLearningRate: training.learningRate: 0.01 ")
+
+
+def test_a_refused_job_is_told_its_warnings_too() -> None:
+    verdict = create({**INVALID, **{"training": {"learningRate": 0.01}}})
+    assert not verdict.allowed
+    assert len(verdict.warnings) == 1
+
+
+def test_a_status_that_this_version_does_not_understand_is_not_its_authors_fault() -> None:
+    assert create(VALID, status={"attempts": "many"}).allowed
+
+
+class TestAnUpdate:
+    def test_that_breaks_a_job_is_refused(self) -> None:
+        assert not update(manifest(VALID), manifest(INVALID)).allowed
+
+    def test_that_mends_a_job_passes(self) -> None:
+        assert update(manifest(INVALID), manifest(VALID)).allowed
+
+    def test_that_leaves_something_wrong_is_refused_before_the_start(self) -> None:
+        assert not update(manifest(INVALID), manifest({**INVALID, "budget": {"maxHours": 5}})).allowed
+
+    @pytest.mark.parametrize(
+        "metadata",
+        [{"labels": {"team": "a"}}, {"finalizers": []}, {"annotations": {"note": "x"}}],
+        ids=["label", "finalizer", "annotation"],
+    )
+    def test_of_the_metadata_of_an_invalid_job_passes_in_silence(self, metadata: Any) -> None:
+        assert update(manifest(INVALID), manifest(INVALID, **metadata)) == Verdict()
+
+    def test_of_the_status_of_an_invalid_job_passes(self) -> None:
+        assert update(manifest(INVALID), manifest(INVALID, status={"phase": "Stalled"})) == Verdict()
+
+    @pytest.mark.parametrize(("before", "after"), [(False, True), (True, False), (None, True), (True, None)])
+    def test_that_pauses_or_resumes_always_passes(self, before: bool | None, after: bool | None) -> None:
+        def job(suspend: bool | None) -> dict[str, Any]:
+            return manifest(INVALID if suspend is None else {**INVALID, "suspend": suspend})
+
+        assert update(job(before), job(after)) == Verdict()
+
+    def test_of_a_job_that_is_being_deleted_passes(self) -> None:
+        leaving = manifest(INVALID, deletionTimestamp="2026-01-01T00:00:00Z")
+        assert update(manifest(VALID), leaving) == Verdict()
+
+    @pytest.mark.parametrize(
+        "status",
+        [{"startTime": "2026-01-01T00:00:00Z"}, {"attempts": [{"number": 1}]}],
+        ids=["start time", "attempt"],
+    )
+    def test_of_a_started_job_answers_only_for_what_it_changes(self, status: Any) -> None:
+        running = manifest(INVALID, status=status)
+        limited = manifest({**INVALID, "failurePolicy": {"maxRetries": 9}}, status=status)
+        worse = manifest({**INVALID, "model": {"id": "a/b", "path": "/m"}}, status=status)
+        assert update(running, limited).allowed
+        assert [error.path for error in update(running, worse).errors] == ["model"]
+
+
+@pytest.mark.parametrize("operation", ["DELETE", "CONNECT"])
+def test_other_operations_are_none_of_its_business(operation: Any) -> None:
+    request = AdmissionRequest(uid="7", operation=operation, old_object=manifest(INVALID))
+    assert judge(request) == Verdict()
+
+
+class TestTheAnswer:
+    def test_names_the_request(self) -> None:
+        request = AdmissionRequest(uid="7", operation="CREATE", object=manifest(VALID))
+        assert answer(request, Verdict()) == {
+            "apiVersion": "admission.k8s.io/v1",
+            "kind": "AdmissionReview",
+            "response": {"uid": "7", "allowed": True},
+        }
+
+    def test_lists_field_value_rule_and_remedy_as_the_schemas_refusals_are_listed(self) -> None:
+        request = AdmissionRequest(uid="7", operation="CREATE", object=manifest(INVALID))
+        response: Any = answer(request, judge(request))["response"]
+        assert response["allowed"] is False
+        status = response["status"]
+        assert (status["code"], status["reason"]) == (422, "Invalid")
+        assert status["details"]["name"] == "tune"
+        [cause] = status["details"]["causes"]
+        assert cause["reason"] == "Conflict"
+        assert cause["field"] == "spec.resources.sharedMemory"
+        assert cause["message"].startswith("1Gi counts as the pod's memory")
+        assert cause["message"].endswith("Raise resources.memory or lower resources.sharedMemory.")
+
+    def test_leaves_paths_outside_the_spec_as_they_are(self) -> None:
+        request = AdmissionRequest(uid="7", operation="CREATE", object=manifest(VALID, name="1st"))
+        response: Any = answer(request, judge(request))["response"]
+        assert response["status"]["details"]["causes"][0]["field"] == "metadata.name"
+
+
+def finding(number: int = 0, *, message: str = "may go wrong", severity: Any = "warning") -> Finding:
+    path = f"resources.env[{number}].value"
+    return Finding(severity=severity, code="PlainSecret", path=path, message=message, remedy="Use a Secret")
+
+
+class TestWarnings:
+    def test_are_written_out_while_there_is_room(self) -> None:
+        [line] = warnings([finding(message="may go wrong " * 100)])
+        assert len(line) > WARNING_CHARACTERS
+
+    def test_say_that_a_suggestion_is_one(self) -> None:
+        assert warnings([finding(severity="suggestion")])[0].startswith("suggestion PlainSecret: resources.")
+
+    def test_too_many_are_shortened_so_that_the_api_server_cuts_none(self) -> None:
+        lines = warnings([finding(number, message="may go wrong " * 30) for number in range(40)])
+        assert sum(map(len, lines)) <= ALL_WARNINGS_CHARACTERS
+        assert max(map(len, lines)) <= WARNING_CHARACTERS
+        for number, line in enumerate(lines[:-1]):
+            assert line.startswith(f"PlainSecret: resources.env[{number}].value: ")
+        assert lines[-1] == f"{40 - len(lines) + 1} more findings: `finetune validate` shows all of them"
+
+    def test_have_no_control_characters_because_the_api_server_would_drop_them_whole(self) -> None:
+        [line] = warnings([finding(message="two\nlines\x00and\x7fmore")])
+        assert "two lines and more" in line
