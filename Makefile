@@ -18,17 +18,17 @@ help: ## list the targets
 demo: prepare ## a cluster, the chart, the images; pre-train and tune a small model, show what it learned
 	scripts/with-cluster $(PYTHON) -m finetune_demo
 
-test: prepare test-unit test-integration test-e2e ## unit, integration and e2e; `make test-ranks` adds 10 minutes of them
+test: prepare test-unit test-trainer test-integration test-e2e ## every test there is, from the fastest to the slowest
 
 prepare: ## what both need the first time; part of them
 	@scripts/prepare
 
 ##@ Tests
-.PHONY: test-unit test-ranks test-integration test-cluster test-e2e
+.PHONY: test-unit test-trainer test-integration test-cluster test-e2e
 test-unit: ## pure logic and the trainer on tiny models; no cluster
 	$(PYTHON) -m pytest tests/unit -m "not slow" $(PYTEST_ARGS)
 
-test-ranks: ## the trainer on several ranks, killed and resumed, as real processes
+test-trainer: ## the trainer on several ranks, killed and resumed, as real processes
 	$(PYTHON) -m pytest tests/unit -m slow $(PYTEST_ARGS)
 
 test-integration: binaries ## the operator against a real control plane

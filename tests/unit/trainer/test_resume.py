@@ -1,0 +1,72 @@
+"""Two ranks that are killed, and told to end, in the middle of their work: the attempts together compute what
+one uninterrupted run computes, bit for bit."""
+
+import os
+import random
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetune_api import ExitCode, Reason, ResolvedJob
+from runs import end_of, launched, losses, output_weights, ranks_of, run, wait_for_step
+
+MakeJob = Callable[..., ResolvedJob]
+
+pytestmark = pytest.mark.slow
+
+STEPS = 24
+EVERY = 4
+"""Optimizer steps between two checkpoints."""
+
+
+def spec(method: str, zero_stage: int) -> dict[str, Any]:
+    return {
+        # dropout: the random numbers of every rank must go on too
+        "method": {"type": method, **({"lora": {"dropout": 0.1}} if method == "lora" else {})},
+        "distributed": {"processesPerNode": 2, "zeroStage": zero_stage},
+        "training": {"microBatchSize": 1, "gradientAccumulationSteps": 2, "maxSteps": STEPS},
+        "checkpoints": {"everySteps": EVERY},
+    }
+
+
+@pytest.mark.parametrize("zero_stage", [2, 3])
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_run_that_is_killed_and_told_to_end_goes_on_exactly(
+    make_job: MakeJob, tmp_path: Path, method: str, zero_stage: int
+) -> None:
+    what = spec(method, zero_stage)
+    whole, broken = make_job(what, run_directory=tmp_path / "whole"), make_job(what)
+    run(whole, tmp_path / "a")
+    chance = random.Random(f"{method}-{zero_stage}")
+
+    kill_at = chance.randrange(EVERY + 1, 2 * EVERY + 1)
+    with launched(broken, tmp_path / "b") as node:
+        wait_for_step(broken, kill_at, node, tmp_path / "b")
+        os.kill(chance.choice(ranks_of(node)), signal.SIGKILL)
+        status, result = end_of(node, tmp_path / "b")
+    assert status == ExitCode.CRASHED
+    assert result is not None
+    assert result.outcome == "failed"
+
+    second = make_job(what, attempt=2)
+    stop_at = chance.randrange(3 * EVERY, 4 * EVERY)
+    with launched(second, tmp_path / "c") as node:
+        wait_for_step(broken, stop_at, node, tmp_path / "c")
+        node.send_signal(signal.SIGTERM)
+        status, result = end_of(node, tmp_path / "c")
+    assert status == ExitCode.INTERRUPTED
+    assert result is not None
+    assert (result.outcome, result.reason) == ("interrupted", Reason.INTERRUPTED)
+    assert result.resumed_step is not None
+    assert result.resumed_step >= EVERY
+    assert result.checkpoints is not None
+    assert result.checkpoints.latest is not None
+    assert result.checkpoints.latest.step == result.step < STEPS
+
+    last = run(make_job(what, attempt=3), tmp_path / "d")
+    assert last.resumed_step == result.step
+    assert losses(broken) == losses(whole)
+    assert output_weights(broken) == output_weights(whole)
