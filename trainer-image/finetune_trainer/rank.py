@@ -16,7 +16,7 @@ from finetune_trainer.arguments import training_arguments
 from finetune_trainer.callbacks import RunCallback, checkpoints_status
 from finetune_trainer.checkpoints import Checkpoint, CheckpointStore, check_same_ranks
 from finetune_trainer.data.dataset import TokenizedDataset, split, tokenize, tokenize_as_stream
-from finetune_trainer.data.examples import Document, Example
+from finetune_trainer.data.examples import Document, Example, turns
 from finetune_trainer.data.loading import load_examples
 from finetune_trainer.data.rendering import Renderer, Supervise
 from finetune_trainer.data.sampling import GlobalOrder
@@ -260,7 +260,7 @@ def texts(examples: list[Example]) -> list[str]:
         if isinstance(example, Document):
             found.append(example.text)
         else:
-            found += [message.content for message in example.messages]
+            found += [message.content for message in turns(example)]
     return found
 
 

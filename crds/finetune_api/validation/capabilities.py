@@ -35,12 +35,9 @@ LIMITS: Final[tuple[Limit, ...]] = (
     *_only_default(
         "quantization", "type", "computeType", "storageType", "doubleQuantization", "skipModules", "allowDora"
     ),
-    Limit("dataset.format", ("alpaca", "messages", "csv", "text")),
     *_only_default("dataset.train", "http", "s3", "upload"),
     *_only_default("dataset.eval", "http", "s3", "upload"),
-    *_only_default(
-        "dataset.columns", "prompt", "completion", "chosen", "rejected", "label", "tools", "length"
-    ),
+    *_only_default("dataset.columns", "label", "length"),
     *_only_default("dataset", "preprocessing.workers", "packing", "streaming"),
     Limit("training.stage", ("pretrain", "sft")),
     Limit("training.optimizer", ("adamw", "adamwFused", "adafactor", "sgd")),
