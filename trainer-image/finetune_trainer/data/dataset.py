@@ -80,6 +80,14 @@ class TokenizedDataset(Dataset[Sample]):
         """Real tokens (no padding, no fillers) of the sequences at these indices."""
         return sum(len(self.sequences[index].ids) for index in indices if index < len(self.sequences))
 
+    def lengths(self) -> list[int]:
+        """Tokens of each sequence."""
+        return [len(tokens.ids) for tokens in self.sequences]
+
+    def collate(self, samples: Sequence[Sample], pad_id: int) -> Batch:
+        """A micro-batch of samples."""
+        return collate(samples, pad_id)
+
     def origins(self, indices: Iterable[int]) -> list[Origin]:
         """Where the sequences at these indices come from."""
         return [self.sequences[index].origin for index in indices if index < len(self.sequences)]

@@ -26,6 +26,14 @@ def dataset(job: FineTuneJob, target: str) -> Iterator[Finding]:
             "Remove dataset.evalSplit or dataset.eval",
             spec.eval_split,
         )
+    if spec.packing and job.spec.training.stage == "pretrain":
+        yield error(
+            Code.CONFLICT,
+            "dataset.packing",
+            "is for records that must not see one another; text for training.stage pretrain is one stream",
+            "Remove dataset.packing",
+            spec.packing,
+        )
     yield from _format(job)
 
 

@@ -12,7 +12,8 @@ from finetune_trainer.errors import DataError, InvalidConfigError
 from finetune_trainer.tokenizers import Tokenizer, load_tokenizer
 
 CHATML = (
-    "{%- for m in messages -%}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{%- endfor -%}"
+    "{%- for m in messages -%}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}"
+    "{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\n' }}{%- endif -%}"
 )
 LLAMA_3 = (
@@ -22,27 +23,31 @@ LLAMA_3 = (
     "{{- '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{%- endif -%}"
 )
 GEMMA_3 = (
-    "{{ '<bos>' }}{%- if messages[0]['role'] == 'system' -%}{%- set first = messages[0]['content'] + '\n\n' -%}"
+    "{{ '<bos>' }}{%- if messages[0]['role'] == 'system' -%}"
+    "{%- set first = messages[0]['content'] + '\n\n' -%}"
     "{%- set loop_messages = messages[1:] -%}{%- else -%}{%- set first = '' -%}"
     "{%- set loop_messages = messages -%}{%- endif -%}"
     "{%- for m in loop_messages -%}"
     "{%- if (m['role'] == 'user') != (loop.index0 % 2 == 0) -%}"
     "{{ raise_exception('Conversation roles must alternate user/assistant') }}{%- endif -%}"
-    "{{ '<start_of_turn>' + ('model' if m['role'] == 'assistant' else 'user') + '\n' + (first if loop.first else '') }}"
+    "{{ '<start_of_turn>' + ('model' if m['role'] == 'assistant' else 'user') + '\n' }}"
+    "{{ first if loop.first else '' }}"
     "{{ m['content'] | trim }}{{ '<end_of_turn>\n' }}{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{ '<start_of_turn>model\n' }}{%- endif -%}"
 )
 MISTRAL = (
     "{{ '<s>' }}{%- set ns = namespace(system='') -%}{%- for m in messages -%}"
     "{%- if m['role'] == 'system' -%}{%- set ns.system = m['content'] + '\n\n' -%}"
-    "{%- elif m['role'] == 'user' -%}{{ '[INST] ' + ns.system + m['content'] + ' [/INST]' }}{%- set ns.system = '' -%}"
+    "{%- elif m['role'] == 'user' -%}{{ '[INST] ' + ns.system + m['content'] + ' [/INST]' }}"
+    "{%- set ns.system = '' -%}"
     "{%- else -%}{{ ' ' + m['content'] | trim + '</s>' }}{%- endif -%}{%- endfor -%}"
 )
 QWEN_3 = (
     "{%- set ns = namespace(last=0) -%}"
     "{%- for m in messages -%}{%- if m['role'] == 'user' -%}{%- set ns.last = loop.index0 -%}{%- endif -%}"
     "{%- endfor -%}{%- for m in messages -%}{{ '<|im_start|>' + m['role'] + '\n' }}"
-    "{%- if m['role'] == 'assistant' and loop.index0 > ns.last -%}{{ '<think>\n\n</think>\n\n' }}{%- endif -%}"
+    "{%- if m['role'] == 'assistant' and loop.index0 > ns.last -%}{{ '<think>\n\n</think>\n\n' }}"
+    "{%- endif -%}"
     "{{ m['content'] + '<|im_end|>\n' }}{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\n' }}{%- endif -%}"
 )
@@ -121,7 +126,8 @@ def test_an_answer_that_holds_the_mark_itself_is_found(tokenizer: Tokenizer) -> 
 
 def test_calls_of_tools_are_answers_and_what_tools_say_is_not(tokenizer: Tokenizer) -> None:
     template = (
-        "{%- if tools -%}{{ 'TOOLS ' + (tools | map(attribute='function.name') | join(',')) + '\n' }}{%- endif -%}"
+        "{%- if tools -%}{{ 'TOOLS ' + (tools | map(attribute='function.name') | join(',')) + '\n' }}"
+        "{%- endif -%}"
         "{%- for m in messages -%}{{ '<' + m['role'] + '>' + m['content'] }}"
         "{%- for c in m['tool_calls'] or [] -%}{{ '[' + c['function']['name'] + ' ' }}"
         "{{- c['function']['arguments'] | tojson }}{{ ']' }}{%- endfor -%}{{ '</>' }}{%- endfor -%}"
@@ -141,7 +147,7 @@ def test_calls_of_tools_are_answers_and_what_tools_say_is_not(tokenizer: Tokeniz
 def test_a_conversation_that_the_template_refuses_is_named_with_what_the_template_says(
     tokenizer: Tokenizer,
 ) -> None:
-    with pytest.raises(DataError, match="f, line 1: the chat template refuses .* roles must alternate"):
+    with pytest.raises(DataError, match=r"f, line 1: the chat template refuses .* roles must alternate"):
         answers(tokenizer, GEMMA_3, [*TURNS[1:2], *TURNS[1:]])
 
 
