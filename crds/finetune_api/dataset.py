@@ -129,6 +129,10 @@ class ColumnsSpec(ApiModel):
     text: ShortText | None = Field(default=None, description="Plain text, for the text format.")
     messages: ShortText | None = Field(default=None, description="List of messages or turns.")
     prompt: ShortText | None = Field(default=None, description="Prompt, for promptCompletion and preference.")
+    prompt_template: Annotated[str, Field(min_length=1, max_length=16384)] | None = Field(
+        default=None,
+        description="Prompt of the custom format, with {column} for its values; {{ and }} are braces.",
+    )
     completion: ShortText | None = Field(default=None, description="Completion, for promptCompletion.")
     chosen: ShortText | None = Field(default=None, description="Preferred answer, for preference.")
     rejected: ShortText | None = Field(

@@ -19,6 +19,7 @@ from finetune_api.resolved import ResolvedJob
 from finetune_api.status import CheckpointsStatus
 from finetune_trainer.checkpoints import CheckpointStore, Manifest
 from finetune_trainer.data.dataset import TokenizedDataset
+from finetune_trainer.data.packed import PackedDataset
 from finetune_trainer.data.sampling import GlobalOrder
 from finetune_trainer.deepspeed_config import uses_deepspeed
 from finetune_trainer.distributed import any_rank, barrier
@@ -39,7 +40,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
     """Follows the run on every rank; rank 0 writes and reports."""
 
     job: ResolvedJob
-    data: TokenizedDataset
+    data: TokenizedDataset | PackedDataset
     order: GlobalOrder
     store: CheckpointStore
     reporter: Reporter

@@ -16,8 +16,9 @@ from finetune_trainer.arguments import training_arguments
 from finetune_trainer.callbacks import RunCallback, checkpoints_status
 from finetune_trainer.checkpoints import Checkpoint, CheckpointStore, check_same_ranks
 from finetune_trainer.data.dataset import TokenizedDataset, split, tokenize, tokenize_as_stream
-from finetune_trainer.data.examples import Document, Example
+from finetune_trainer.data.examples import Document, Example, turns
 from finetune_trainer.data.loading import load_examples
+from finetune_trainer.data.packed import PackedDataset, check_isolation, pack_dataset
 from finetune_trainer.data.rendering import Renderer, Supervise
 from finetune_trainer.data.sampling import GlobalOrder
 from finetune_trainer.deepspeed_config import Precision, uses_deepspeed
@@ -99,12 +100,16 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
     reporter.update(activity="loading", urgent=True)
     model = load_base(spec.model, base, load_dtype(spec.model, spec.method, precision))
     check_fit(model, tokenizer, spec.training.max_sequence_length)
+    if isinstance(data, PackedDataset):
+        data = data.laid_out_for(model.config._attn_implementation)
+        check_isolation(model, data)
     adapted = apply_method(model, spec.method, spec.training.seed)
     order = GlobalOrder(
         size=len(data),
         global_batch=job.effective_batch_size,
         seed=spec.training.seed if spec.training.data_seed is None else spec.training.data_seed,
         shuffle=spec.training.sampling != "sequential",
+        lengths=data.lengths() if spec.training.sampling == "groupByLength" else None,
     )
     follower = RunCallback(
         job=job,
@@ -229,8 +234,9 @@ def prepare_base(job: ResolvedJob, examples: list[Example]) -> tuple[Tokenizer, 
 
 def prepare_data(
     job: ResolvedJob, examples: list[Example], tokenizer: Tokenizer
-) -> tuple[TokenizedDataset, TokenizedDataset | None]:
-    """Training and evaluation data as tokens. Every rank does this for itself: the data is the same on all of
+) -> tuple[TokenizedDataset | PackedDataset, TokenizedDataset | None]:
+    """Training and evaluation data as tokens; only the former is packed. Every rank does this for itself:
+    the data is the same on all of
     them, and none waits for another long enough to trip the collective's timeout."""
     spec = job.spec
     pretrain = spec.training.stage == "pretrain"
@@ -251,7 +257,14 @@ def prepare_data(
         data.facts.tokens,
         data.facts.supervised_tokens,
     )
-    return data, evaluation
+    if not spec.dataset.packing:
+        return data, evaluation
+    packed = pack_dataset(data, spec.training.max_sequence_length)
+    full = packed.facts.tokens / (len(packed) * spec.training.max_sequence_length)
+    log.info(
+        "%d records are packed into %d sequences, which are %.1f %% full", len(data), len(packed), 100 * full
+    )
+    return packed, evaluation
 
 
 def texts(examples: list[Example]) -> list[str]:
@@ -261,12 +274,16 @@ def texts(examples: list[Example]) -> list[str]:
         if isinstance(example, Document):
             found.append(example.text)
         else:
-            found += [message.content for message in example.messages]
+            found += [message.content for message in turns(example)]
     return found
 
 
 def effective(
-    job: ResolvedJob, precision: Precision, data: TokenizedDataset, model: object, attention: str
+    job: ResolvedJob,
+    precision: Precision,
+    data: TokenizedDataset | PackedDataset,
+    model: object,
+    attention: str,
 ) -> dict[str, str]:
     """What really runs, after automatic decisions; for the status."""
     import torch
@@ -296,4 +313,6 @@ def effective(
         facts["truncatedRecords"] = f"{data.facts.truncated} ({data.facts.cut_tokens} tokens cut)"
     if data.facts.unsupervised:
         facts["recordsWithoutAnswer"] = str(data.facts.unsupervised)
+    if isinstance(data, PackedDataset):
+        facts["packedRecords"] = str(len(data.records))
     return facts

@@ -7,7 +7,8 @@ import torch
 from torch.utils.data import DataLoader
 from transformers import Trainer
 
-from finetune_trainer.data.dataset import TokenizedDataset, collate
+from finetune_trainer.data.dataset import TokenizedDataset
+from finetune_trainer.data.packed import PackedDataset
 from finetune_trainer.data.sampling import GlobalOrder, RankBatches
 from finetune_trainer.distributed import sum_over_ranks
 
@@ -34,7 +35,7 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
     def get_train_dataloader(self) -> DataLoader[Any]:
         """This rank's micro-batches. The loader is complete: accelerate is not asked to divide it among
         ranks."""
-        return self._loader(cast(TokenizedDataset, self.train_dataset), self.batches)
+        return self._loader(cast(TokenizedDataset | PackedDataset, self.train_dataset), self.batches)
 
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
         """`eval_loss`: the mean over all supervised tokens of the evaluation data, as for one long batch."""
@@ -75,12 +76,12 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
             order, micro_batch=micro_batch, rank=self.args.process_index, ranks=self.args.world_size
         )
 
-    def _loader(self, dataset: TokenizedDataset, batches: RankBatches) -> DataLoader[Any]:
+    def _loader(self, dataset: TokenizedDataset | PackedDataset, batches: RankBatches) -> DataLoader[Any]:
         workers = self.args.dataloader_num_workers
         return DataLoader(
             dataset,
             batch_sampler=batches,
-            collate_fn=partial(collate, pad_id=self.pad_id),
+            collate_fn=partial(dataset.collate, pad_id=self.pad_id),
             num_workers=workers,
             pin_memory=self.args.device.type == "cuda",
         )

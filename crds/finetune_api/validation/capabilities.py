@@ -38,18 +38,14 @@ LIMITS: Final[tuple[Limit, ...]] = (
     *_only_default(
         "quantization", "type", "computeType", "storageType", "doubleQuantization", "skipModules", "allowDora"
     ),
-    Limit("dataset.format", ("alpaca", "messages", "csv", "text")),
     *_only_default("dataset.train", "http", "s3", "upload"),
     *_only_default("dataset.eval", "http", "s3", "upload"),
-    *_only_default(
-        "dataset.columns", "prompt", "completion", "chosen", "rejected", "label", "tools", "length"
-    ),
-    *_only_default("dataset", "preprocessing.workers", "packing", "streaming"),
+    *_only_default("dataset.columns", "label", "length"),
+    *_only_default("dataset", "preprocessing.workers", "streaming"),
     Limit("training.stage", ("pretrain", "sft")),
     Limit("training.optimizer", ("adamw", "adamwFused", "adafactor", "sgd")),
     Limit("training.schedule.type", ("cosine", "linear", "constant")),
     *_only_default("training.schedule", "cycles", "power", "stableRatio"),
-    Limit("training.sampling", ("random", "sequential")),
     *_only_default("training.dataLoader", "pinMemory", "prefetchFactor"),
     *_only_default(
         "training",

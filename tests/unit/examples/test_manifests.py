@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from finetune_api import FineTuneJob, check_manifest
-from finetune_cli.findings import check_file
+from finetune_cli.findings import check_files
 from finetune_operator.rendering import RenderConfig, render_attempt
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -30,7 +30,7 @@ def test_there_are_examples() -> None:
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
 def test_a_manifest_has_no_errors(path: Path) -> None:
-    report = check_file(str(path))
+    [report] = check_files([str(path)])
     errors = [str(placed.finding) for placed in report.findings if placed.finding.severity == "error"]
     assert errors == []
 

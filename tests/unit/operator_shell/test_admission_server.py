@@ -79,7 +79,8 @@ def review(**spec: Any) -> dict[str, Any]:
 
 
 async def test_a_valid_job_is_allowed(endpoint: Endpoint) -> None:
-    assert await endpoint.response() == {"uid": "7", "allowed": True}
+    response = await endpoint.response()
+    assert (response["uid"], response["allowed"]) == ("7", True)
     assert endpoint.counted("allowed") == 1
 
 

@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
 import numpy as np
@@ -15,6 +15,9 @@ from finetune_trainer.data.rendering import IGNORED, Ids, Renderer, Tokens
 from finetune_trainer.errors import DataError
 
 log = logging.getLogger(__name__)
+
+SHOWN = 5
+"""Records that a warning names; the rest are counted."""
 
 
 class Sample(TypedDict):
@@ -43,6 +46,10 @@ class DataFacts:
     truncated: int = 0
     """Records that were longer than the limit; for pre-training none, since text is cut into sequences."""
     cut_tokens: int = 0
+    """Tokens of these records that are not trained on: what is behind the limit, or all where they are
+    dropped."""
+    cut_supervised_tokens: int = 0
+    """Those of the cut tokens that the loss would have counted."""
     unsupervised: int = 0
     """Records that trained on nothing and were left out."""
 
@@ -73,6 +80,14 @@ class TokenizedDataset(Dataset[Sample]):
         """Real tokens (no padding, no fillers) of the sequences at these indices."""
         return sum(len(self.sequences[index].ids) for index in indices if index < len(self.sequences))
 
+    def lengths(self) -> list[int]:
+        """Tokens of each sequence."""
+        return [len(tokens.ids) for tokens in self.sequences]
+
+    def collate(self, samples: Sequence[Sample], pad_id: int) -> Batch:
+        """A micro-batch of samples."""
+        return collate(samples, pad_id)
+
     def origins(self, indices: Iterable[int]) -> list[Origin]:
         """Where the sequences at these indices come from."""
         return [self.sequences[index].origin for index in indices if index < len(self.sequences)]
@@ -83,37 +98,52 @@ def tokenize(examples: Sequence[Example], renderer: Renderer) -> TokenizedDatase
 
     Raises `DataError` when none is left.
     """
+    drop = renderer.preprocessing.overlong == "drop"
     kept: list[Tokens] = []
-    truncated = cut = unsupervised = 0
+    overlong: list[Tokens] = []
+    unsupervised: list[Tokens] = []
     for example in examples:
         tokens = renderer(example)
-        truncated += bool(tokens.cut)
-        cut += tokens.cut
-        if tokens.cut and renderer.preprocessing.overlong == "drop":
+        if tokens.cut:
+            overlong.append(tokens)
+        if tokens.cut and drop:
             continue
-        if tokens.supervised:
-            kept.append(tokens)
-        else:
-            unsupervised += 1
-    if truncated:
-        what = "dropped" if renderer.preprocessing.overlong == "drop" else "cut"
+        (kept if tokens.supervised else unsupervised).append(tokens)
+    facts = DataFacts(
+        records=len(examples),
+        sequences=len(kept),
+        tokens=sum(len(tokens.ids) for tokens in kept),
+        supervised_tokens=sum(tokens.supervised for tokens in kept),
+        truncated=len(overlong),
+        cut_tokens=sum(tokens.cut + drop * len(tokens.ids) for tokens in overlong),
+        cut_supervised_tokens=sum(tokens.cut_supervised + drop * tokens.supervised for tokens in overlong),
+        unsupervised=len(unsupervised),
+    )
+    if overlong:
         log.warning(
-            "%d of %d records are longer than training.maxSequenceLength (%d) and were %s; %d tokens are "
-            "lost",
-            truncated,
-            len(examples),
+            "%d of %d records are longer than training.maxSequenceLength (%d) and were %s: %d tokens are "
+            "lost, %d of them supervised (%s)",
+            facts.truncated,
+            facts.records,
             renderer.max_length,
-            what,
-            cut,
+            "dropped" if drop else "cut",
+            facts.cut_tokens,
+            facts.cut_supervised_tokens,
+            _named(overlong),
         )
     if unsupervised:
-        log.warning("%d of %d records train on nothing and were left out", unsupervised, len(examples))
+        log.warning(
+            "%d of %d records train on nothing and were left out (%s)",
+            facts.unsupervised,
+            facts.records,
+            _named(unsupervised),
+        )
     if not kept:
         raise DataError(
-            f"none of {len(examples)} records trains on anything: {truncated} were longer than "
+            f"none of {facts.records} records trains on anything: {facts.truncated} were longer than "
             f"training.maxSequenceLength ({renderer.max_length}). Raise it, or look at the data"
         )
-    return TokenizedDataset(kept, _facts(examples, kept, truncated, cut, unsupervised))
+    return TokenizedDataset(kept, facts)
 
 
 def tokenize_as_stream(examples: Sequence[Example], renderer: Renderer) -> TokenizedDataset:
@@ -135,7 +165,7 @@ def tokenize_as_stream(examples: Sequence[Example], renderer: Renderer) -> Token
             sequences.append(tokens)
     if not sequences:
         raise DataError(f"the {len(examples)} documents hold no text to train on")
-    return TokenizedDataset(sequences, _facts(examples, sequences, 0, 0, 0))
+    return TokenizedDataset(sequences, _facts(sequences, DataFacts(len(examples), 0, 0, 0)))
 
 
 def split(
@@ -154,7 +184,10 @@ def split(
     order = np.random.default_rng(seed).permutation(len(dataset))
     parts = sorted(order[held_out:].tolist()), sorted(order[:held_out].tolist())
     train, evaluation = ([dataset.sequences[index] for index in part] for part in parts)
-    return _part(train, dataset.facts), _part(evaluation, dataset.facts)
+    return (
+        TokenizedDataset(train, _facts(train, dataset.facts)),
+        TokenizedDataset(evaluation, _facts(evaluation, dataset.facts)),
+    )
 
 
 def collate(samples: Sequence[Sample], pad_id: int) -> Batch:
@@ -172,21 +205,16 @@ def collate(samples: Sequence[Sample], pad_id: int) -> Batch:
     return Batch(input_ids=ids, attention_mask=mask, labels=labels)
 
 
-def _facts(
-    examples: Sequence[Example], sequences: Sequence[Tokens], truncated: int, cut: int, unsupervised: int
-) -> DataFacts:
-    return DataFacts(
-        records=len(examples),
+def _facts(sequences: Sequence[Tokens], whole: DataFacts) -> DataFacts:
+    """The facts of the whole, with the counts of these sequences."""
+    return replace(
+        whole,
         sequences=len(sequences),
         tokens=sum(len(tokens.ids) for tokens in sequences),
         supervised_tokens=sum(tokens.supervised for tokens in sequences),
-        truncated=truncated,
-        cut_tokens=cut,
-        unsupervised=unsupervised,
     )
 
 
-def _part(sequences: Sequence[Tokens], whole: DataFacts) -> TokenizedDataset:
-    return TokenizedDataset(
-        sequences, _facts([], sequences, whole.truncated, whole.cut_tokens, whole.unsupervised)
-    )
+def _named(records: Sequence[Tokens]) -> str:
+    shown = "; ".join(str(tokens.origin) for tokens in records[:SHOWN])
+    return f"{shown}; and {len(records) - SHOWN} more" if len(records) > SHOWN else shown

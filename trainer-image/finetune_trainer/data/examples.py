@@ -40,12 +40,33 @@ class BrokenRecordError(Exception):
     """Raised by a format when a record is not what it should be; the reader adds file and line."""
 
 
+Json = dict[str, object]
+"""A JSON object."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One turn."""
 
     role: Role
     content: str
+    tool_calls: tuple[Json, ...] = ()
+    """Calls of the assistant, in the form that chat templates take: `{"type": "function", "function":
+    {"name": …, "arguments": {…}}}`, with an `id` where the record has one."""
+    name: str | None = None
+    """The tool that a turn of role `tool` comes from."""
+    tool_call_id: str | None = None
+
+    def to_template(self) -> Json:
+        """The turn as a chat template sees it."""
+        turn: Json = {"role": self.role, "content": self.content}
+        if self.tool_calls:
+            turn["tool_calls"] = list(self.tool_calls)
+        if self.name is not None:
+            turn["name"] = self.name
+        if self.tool_call_id is not None:
+            turn["tool_call_id"] = self.tool_call_id
+        return turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +75,8 @@ class Conversation:
 
     origin: Origin
     messages: tuple[Message, ...]
+    tools: tuple[Json, ...] = ()
+    """Tools that the assistant may call, as JSON schemas of functions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,4 +87,21 @@ class Document:
     text: str
 
 
-Example = Conversation | Document
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """Two ways to go on from the same turns, of which the first is preferred."""
+
+    origin: Origin
+    prompt: tuple[Message, ...]
+    chosen: tuple[Message, ...]
+    rejected: tuple[Message, ...]
+
+
+Example = Conversation | Document | Preference
+
+
+def turns(example: Conversation | Preference) -> tuple[Message, ...]:
+    """All turns of an example; of a preference the prompt's, then those of both answers."""
+    if isinstance(example, Conversation):
+        return example.messages
+    return (*example.prompt, *example.chosen, *example.rejected)

@@ -21,19 +21,11 @@ def load_examples(dataset: DatasetSpec, source: DataSource, path: str | None) ->
     """All examples of a source, in the order of its files and lines.
 
     `path` is where the source is on this machine (None for the hub). Raises `DataError` naming the first
-    broken records, and `InvalidConfigError` for a format that the trainer does not know.
+    broken records, and what `read_examples` raises.
     """
-    format_ = FORMATS.get(dataset.format)
-    if format_ is None:
-        raise InvalidConfigError(
-            f"dataset.format: {dataset.format} is not known to this trainer. "
-            f"Use one of {', '.join(sorted(FORMATS))}"
-        )
-    limit = dataset.max_samples
-    parsed = _parse(format_, _records(format_, source, path), dataset.columns)
     examples: list[Example] = []
     broken: list[BrokenRecord] = []
-    for item in parsed if limit is None else islice(parsed, limit):
+    for item in read_examples(dataset, source, path):
         if isinstance(item, BrokenRecord):
             broken.append(item)
         else:
@@ -42,8 +34,26 @@ def load_examples(dataset: DatasetSpec, source: DataSource, path: str | None) ->
         raise DataError(_describe(broken, total=len(broken) + len(examples)))
     if not examples:
         raise DataError(f"dataset: {path or source} holds no records")
-    log.info("read %d records (%s) from %s", len(examples), format_.name, path or "the hub")
+    log.info("read %d records (%s) from %s", len(examples), dataset.format, path or "the hub")
     return examples
+
+
+def read_examples(
+    dataset: DatasetSpec, source: DataSource, path: str | None
+) -> Iterator[Example | BrokenRecord]:
+    """Examples and broken records of a source, in the order of its files and lines.
+
+    Raises `DataError` when there is no file, and `InvalidConfigError` for a format that the trainer does not
+    know.
+    """
+    format_ = FORMATS.get(dataset.format)
+    if format_ is None:
+        raise InvalidConfigError(
+            f"dataset.format: {dataset.format} is not known to this trainer. "
+            f"Use one of {', '.join(sorted(FORMATS))}"
+        )
+    parsed = _parse(format_, format_.gather(_records(format_, source, path)), dataset.columns)
+    yield from parsed if dataset.max_samples is None else islice(parsed, dataset.max_samples)
 
 
 def _records(format_: Format, source: DataSource, path: str | None) -> Iterator[Record | BrokenRecord]:

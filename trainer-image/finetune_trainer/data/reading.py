@@ -2,19 +2,30 @@
 
 import csv
 import glob
+import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
+from finetune_trainer.data.compression import COMPRESSIONS, DAMAGED, open_bytes, suffix_of
 from finetune_trainer.data.examples import BrokenRecord, Origin, Record
 from finetune_trainer.errors import DataError
 
 JSON_SUFFIXES = (".jsonl", ".json", ".ndjson")
+CSV_SUFFIXES = (".csv", ".tsv")
+PARQUET_SUFFIXES = (".parquet",)
+RECORD_SUFFIXES = (*JSON_SUFFIXES, *CSV_SUFFIXES, *PARQUET_SUFFIXES)
+"""Files that hold records, whatever the format of these."""
+
+LONGEST_CELL = 1 << 27
+"""Characters in one CSV field; Python's own limit of 131,072 is too small for documents."""
+
+ROWS_AT_ONCE = 1024
 
 
 def find_files(path: str, suffixes: tuple[str, ...]) -> list[Path]:
     """The files that a path stands for, sorted: a file, a directory (searched through), or a glob
-    (`**/*.py`).
+    (`**/*.py`). A compressed file (`train.jsonl.gz`) counts as what it holds.
 
     Raises `DataError` when there are none.
     """
@@ -22,8 +33,8 @@ def find_files(path: str, suffixes: tuple[str, ...]) -> list[Path]:
     if place.is_file():
         return [place]
     if place.is_dir():
-        found = [file for file in place.rglob("*") if file.suffix in suffixes and file.is_file()]
-        wanted = f"a file that ends in {', '.join(suffixes)}"
+        found = [file for file in place.rglob("*") if suffix_of(file) in suffixes and file.is_file()]
+        wanted = f"a file that ends in {', '.join(suffixes)} (or that and {', '.join(COMPRESSIONS)})"
     else:
         found = [Path(name) for name in glob.glob(path, recursive=True) if Path(name).is_file()]  # noqa: PTH207
         wanted = "a file"
@@ -32,10 +43,28 @@ def find_files(path: str, suffixes: tuple[str, ...]) -> list[Path]:
     return sorted(found)
 
 
+def read_records(path: Path) -> Iterator[Record | BrokenRecord]:
+    """Records of a JSON, JSON-lines, CSV or Parquet file, compressed or not; by the file's suffix.
+
+    A file with another suffix is taken for JSON lines.
+    """
+    suffix = suffix_of(path)
+    if suffix in CSV_SUFFIXES:
+        yield from read_csv_records(path)
+    elif suffix in PARQUET_SUFFIXES:
+        yield from read_parquet_records(path)
+    else:
+        yield from read_json_records(path)
+
+
 def read_json_records(path: Path) -> Iterator[Record | BrokenRecord]:
     """Objects of a JSON-lines file, or of one JSON list; blank lines are skipped."""
-    if path.suffix == ".json" and _starts_with_list(path):
-        yield from _read_json_list(path)
+    try:
+        if suffix_of(path) == ".json" and _starts_with_list(path):
+            yield from _read_json_list(path)
+            return
+    except DAMAGED as error:
+        yield _unreadable(path, 0, error)
         return
     for number, line in _lines(path):
         if not isinstance(line, str):
@@ -46,21 +75,50 @@ def read_json_records(path: Path) -> Iterator[Record | BrokenRecord]:
 
 def read_csv_records(path: Path) -> Iterator[Record | BrokenRecord]:
     """Rows of a CSV file (tab-separated for .tsv) under the names of its header line."""
+    csv.field_size_limit(LONGEST_CELL)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",", strict=True)
+        with (
+            open_bytes(path) as raw,
+            io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as file,
+        ):
+            reader = csv.DictReader(file, delimiter="\t" if suffix_of(path) == ".tsv" else ",", strict=True)
             yield from _rows(path, reader)
     except UnicodeDecodeError as error:
         yield BrokenRecord(Origin(path.name, 0), f"is not UTF-8 (byte {error.start})")
+    except DAMAGED as error:
+        yield _unreadable(path, 0, error)
+
+
+def read_parquet_records(path: Path) -> Iterator[Record | BrokenRecord]:
+    """Rows of a Parquet file, numbered from 1."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if path.suffix.lower() in COMPRESSIONS:
+        yield BrokenRecord(Origin(path.name, 0), "is Parquet, which compresses itself: unpack the file")
+        return
+    number = 0
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield Record(Origin(f"{path.name}, row {number}", 0), dict(row))
+    except (pa.ArrowException, OSError) as error:
+        origin = Origin(f"{path.name}, after row {number}", 0)
+        yield BrokenRecord(origin, f"cannot be read as Parquet: {_first_line(error)}")
 
 
 def read_plain_file(path: Path, key: str) -> Iterator[Record | BrokenRecord]:
     """A whole file as one record, under the given key."""
     origin = Origin(str(path), 0)
     try:
-        yield Record(origin, {key: path.read_text(encoding="utf-8")})
+        with open_bytes(path) as file:
+            yield Record(origin, {key: file.read().decode("utf-8")})
     except UnicodeDecodeError as error:
         yield BrokenRecord(origin, f"is not UTF-8 (byte {error.start})")
+    except DAMAGED as error:
+        yield _unreadable(path, 0, error)
 
 
 def _rows(path: Path, reader: "csv.DictReader[str]") -> Iterator[Record | BrokenRecord]:
@@ -85,16 +143,18 @@ def _rows(path: Path, reader: "csv.DictReader[str]") -> Iterator[Record | Broken
             yield Record(origin, {str(name): value for name, value in row.items()})
 
 
-def _lines(path: Path) -> Iterable[tuple[int, str | BrokenRecord]]:
-    with path.open("rb") as file:
-        for number, raw in enumerate(file, start=1):
-            try:
-                yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                yield (
-                    number,
-                    BrokenRecord(Origin(path.name, number), f"is not UTF-8 (byte {error.start} of the line)"),
-                )
+def _lines(path: Path) -> Iterator[tuple[int, str | BrokenRecord]]:
+    number = 0
+    try:
+        with open_bytes(path) as file:
+            for number, raw in enumerate(file, start=1):
+                try:
+                    yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8")
+                except UnicodeDecodeError as error:
+                    problem = f"is not UTF-8 (byte {error.start} of the line)"
+                    yield number, BrokenRecord(Origin(path.name, number), problem)
+    except DAMAGED as error:
+        yield number, _unreadable(path, number, error)
 
 
 def _json_record(text: str, origin: Origin) -> Record | BrokenRecord:
@@ -110,13 +170,14 @@ def _json_record(text: str, origin: Origin) -> Record | BrokenRecord:
 
 
 def _starts_with_list(path: Path) -> bool:
-    with path.open("rb") as file:
+    with open_bytes(path) as file:
         return file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
 
 
 def _read_json_list(path: Path) -> Iterator[Record | BrokenRecord]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8-sig"))
+        with open_bytes(path) as file:
+            values = json.loads(file.read().decode("utf-8-sig"))
     except json.JSONDecodeError as error:
         yield BrokenRecord(
             Origin(path.name, error.lineno), f"is not valid JSON: {error.msg} at column {error.colno}"
@@ -125,9 +186,21 @@ def _read_json_list(path: Path) -> Iterator[Record | BrokenRecord]:
     except UnicodeDecodeError as error:
         yield BrokenRecord(Origin(path.name, 0), f"is not UTF-8 (byte {error.start})")
         return
+    except RecursionError:
+        yield BrokenRecord(Origin(path.name, 0), "is not usable JSON: it is nested too deeply")
+        return
     for position, value in enumerate(values, start=1):
         origin = Origin(f"{path.name}[{position - 1}]", 0)
         if isinstance(value, dict):
             yield Record(origin, value)
         else:
             yield BrokenRecord(origin, f"must be a JSON object, not {type(value).__name__}")
+
+
+def _unreadable(path: Path, line: int, error: Exception) -> BrokenRecord:
+    where = f"{path.name}, after line {line}" if line else path.name
+    return BrokenRecord(Origin(where, 0), f"is damaged or cannot be read: {_first_line(error)}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

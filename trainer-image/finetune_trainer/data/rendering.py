@@ -1,20 +1,16 @@
 """From an example to token ids and labels: the chat template applied once, the loss on what was asked for,
-exactly.
+exactly."""
 
-A template says itself where the answers are (`{% generation %}`), or that is found out by rendering each
-conversation up to its answers: what is rendered behind the generation prompt is the answer.
-"""
-
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from finetune_api.dataset import PreprocessingSpec
-from finetune_trainer.data.examples import Conversation, Document, Example, Message, Origin
+from finetune_trainer.data.answers import Span, render_with_answers
+from finetune_trainer.data.examples import Conversation, Document, Example, Json, Message, Origin, Preference
 from finetune_trainer.errors import DataError, InvalidConfigError
 from finetune_trainer.tokenizers import Tokenizer
 
@@ -22,10 +18,7 @@ IGNORED = -100
 """The label of a token that the loss does not count; PyTorch's `ignore_index`."""
 
 Ids = npt.NDArray[np.int32]
-Span = tuple[int, int]
 Supervise = Literal["answers", "lastAnswer", "all"]
-
-GENERATION_BLOCK = re.compile(r"\{%-?\s*generation\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +30,8 @@ class Tokens:
     origin: Origin
     cut: int = 0
     """Tokens that the length limit cut off."""
+    cut_supervised: int = 0
+    """Those of them that the loss would have counted."""
 
     @property
     def supervised(self) -> int:
@@ -56,6 +51,10 @@ class Renderer:
     def __call__(self, example: Example) -> Tokens:
         """Raises `DataError` for an example that is too long where that is to fail, `InvalidConfigError` for
         a template that cannot be used."""
+        if isinstance(example, Preference):
+            raise InvalidConfigError(
+                "dataset.format: preferences are for training.stage dpo and rm, which this version cannot do"
+            )
         if isinstance(example, Document):
             ids, labels = self._document(example)
         else:
@@ -70,10 +69,12 @@ class Renderer:
         return ids, labels
 
     def _conversation(self, conversation: Conversation) -> tuple[list[int], list[int]]:
-        messages = self._with_system_prompt(conversation.messages)
-        template = str(self.tokenizer.chat_template)
-        text, spans = (_marked if GENERATION_BLOCK.search(template) else _compared)(
-            self.tokenizer, messages, last_only=self.supervise == "lastAnswer", origin=conversation.origin
+        text, spans = render_with_answers(
+            self.tokenizer,
+            self._with_system_prompt(conversation.messages),
+            conversation.tools,
+            last_only=self.supervise == "lastAnswer",
+            origin=conversation.origin,
         )
         encoding = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         ids: list[int] = list(encoding["input_ids"])
@@ -83,8 +84,8 @@ class Renderer:
         self._open(ids, labels)
         return ids, labels
 
-    def _with_system_prompt(self, messages: tuple[Message, ...]) -> list[dict[str, str]]:
-        turns = [{"role": message.role, "content": message.content} for message in messages]
+    def _with_system_prompt(self, messages: tuple[Message, ...]) -> list[Json]:
+        turns = [message.to_template() for message in messages]
         prompt = self.preprocessing.system_prompt
         if prompt and turns[0]["role"] != "system":
             turns.insert(0, {"role": "system", "content": prompt})
@@ -97,11 +98,17 @@ class Renderer:
         if not self.preprocessing.add_eos_token or end is None:
             return
         last = max((position for position, label in enumerate(labels) if label != IGNORED), default=None)
-        if last is None or ids[last] == end or ids[last] in self.tokenizer.all_special_ids:
+        if last is None or ids[last] == end or ids[last] in self._special_ids:
             return
         del ids[last + 1 :], labels[last + 1 :]
         ids.append(end)
         labels.append(end)
+
+    @cached_property
+    def _special_ids(self) -> frozenset[int]:
+        # many tokenizers mark the end of a turn (<|eot_id|>, <end_of_turn>) without naming it among their own
+        added = self.tokenizer.added_tokens_decoder
+        return frozenset([*self.tokenizer.all_special_ids, *(id_ for id_ in added if added[id_].special)])
 
     def _open(self, ids: list[int], labels: list[int]) -> None:
         start = self.tokenizer.bos_token_id
@@ -121,6 +128,7 @@ class Renderer:
             labels=np.asarray(labels[: self.max_length], dtype=np.int32),
             origin=origin,
             cut=cut,
+            cut_supervised=sum(label != IGNORED for label in labels[self.max_length :]),
         )
 
 
@@ -135,44 +143,3 @@ def _labels(ids: list[int], offsets: list[Span], spans: list[Span]) -> list[int]
         if span is not None and start >= span[0] and end > start:
             labels[position] = ids[position]
     return labels
-
-
-def _marked(
-    tokenizer: Tokenizer, messages: list[dict[str, str]], *, last_only: bool, origin: Origin
-) -> tuple[str, list[Span]]:
-    """Text and answers of a template that marks its answers."""
-    from transformers.utils.chat_template_utils import render_jinja_template
-
-    rendered, spans = render_jinja_template(
-        conversations=[messages],
-        chat_template=str(tokenizer.chat_template),
-        return_assistant_tokens_mask=True,
-        **tokenizer.special_tokens_map,
-    )
-    answers: list[Span] = [(start, end) for start, end in spans[0]]
-    if not answers:
-        raise InvalidConfigError(
-            f"model.tokenizer.chatTemplate: its generation blocks hold no answer of {origin}"
-        )
-    return rendered[0], answers[-1:] if last_only else answers
-
-
-def _compared(
-    tokenizer: Tokenizer, messages: list[dict[str, str]], *, last_only: bool, origin: Origin
-) -> tuple[str, list[Span]]:
-    """Text and answers of a template without marks, by rendering the conversation up to each answer."""
-    render: Callable[..., str] = tokenizer.apply_chat_template
-    text = render(messages, tokenize=False)
-    answers = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
-    spans: list[Span] = []
-    for index in answers[-1:] if last_only else answers:
-        prompt = render(messages[:index], tokenize=False, add_generation_prompt=True)
-        answered = text if index == len(messages) - 1 else render(messages[: index + 1], tokenize=False)
-        if not text.startswith(prompt) or not text.startswith(answered):
-            raise InvalidConfigError(
-                f"model.tokenizer.chatTemplate: turn {index + 1} of {origin} is rendered differently when "
-                "more turns follow, so that the answer cannot be told from the prompt. Mark answers with {% "
-                "generation %} in the template, or set dataset.preprocessing.supervise: lastAnswer"
-            )
-        spans.append((len(prompt), len(answered.rstrip())))
-    return text, spans

@@ -4,15 +4,19 @@ Optimizer step k of an epoch takes the next `global batch` of a permutation of t
 cut into ranks and accumulation steps changes who computes what, not what is computed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 from torch.utils.data import Sampler
 
+WINDOW_STEPS = 64
+"""Steps whose records are sorted by length together, under `groupByLength`."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class GlobalOrder:
     """Which records make up each optimizer step. Indices from `size` on stand for fillers."""
 
@@ -22,6 +26,8 @@ class GlobalOrder:
     """Records per optimizer step, over all ranks and accumulation steps."""
     seed: int
     shuffle: bool = True
+    lengths: Sequence[int] | None = None
+    """Tokens of each record, where steps are to hold records of similar length."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -42,8 +48,33 @@ class GlobalOrder:
 def _epoch(order: GlobalOrder, epoch: int) -> list[int]:
     indices = np.arange(order.size)
     if order.shuffle:
-        indices = np.random.default_rng((order.seed, epoch)).permutation(order.size)
+        random = np.random.default_rng((order.seed, epoch))
+        indices = random.permutation(order.size)
+        if order.lengths is not None:
+            indices = _grouped(indices, np.asarray(order.lengths), order.global_batch, random)
     return [*indices.tolist(), *range(order.size, order.steps_per_epoch * order.global_batch)]
+
+
+def _grouped(
+    indices: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], batch: int, random: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """The records, such that those of a step are of similar length, and steps come in random order.
+
+    The step with the longest record is the first: if memory runs out, then at once. Records that fill no
+    whole step stay at the end.
+    """
+    whole = len(indices) // batch * batch
+    if not whole:
+        return indices
+    windows = [
+        indices[start : start + WINDOW_STEPS * batch] for start in range(0, whole, WINDOW_STEPS * batch)
+    ]
+    windows[-1] = windows[-1][: whole - WINDOW_STEPS * batch * (len(windows) - 1)]
+    by_length = np.concatenate([window[np.argsort(-lengths[window], kind="stable")] for window in windows])
+    steps = random.permutation(by_length.reshape(-1, batch))
+    longest = int(lengths[steps].max(axis=1).argmax())
+    steps[[0, longest]] = steps[[longest, 0]]
+    return np.concatenate([steps.ravel(), indices[whole:]])
 
 
 class RankBatches(Sampler[list[int]]):

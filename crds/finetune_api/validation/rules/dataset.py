@@ -34,6 +34,14 @@ def dataset(job: FineTuneJob, target: str) -> Iterator[Finding]:
             "Raise dataset.evalSplit or dataset.maxSamples",
             spec.eval_split,
         )
+    if spec.packing and job.spec.training.stage == "pretrain":
+        yield error(
+            Code.CONFLICT,
+            "dataset.packing",
+            "is for records that must not see one another; text for training.stage pretrain is one stream",
+            "Remove dataset.packing",
+            spec.packing,
+        )
     yield from _format(job)
 
 

@@ -51,7 +51,7 @@ def test_every_other_choice_is_refused_with_a_remedy(make_manifest, path):
     ("path", "value"),
     [
         ("preset", "chat"),
-        ("dataset.packing", True),
+        ("dataset.streaming", True),
         ("dataset.train", {"http": {"url": "https://example.org/train.jsonl"}}),
         ("training.labelSmoothing", 0.1),
         ("training.parameterGroups", [{"pattern": "x"}]),

@@ -63,6 +63,21 @@ def test_overlong_records_may_be_dropped_whole(tokenizer: Tokenizer) -> None:
     assert len(tokenize(examples, renderer(tokenizer, overlong="drop"))) == 1
 
 
+@pytest.mark.parametrize("overlong", ["truncate", "drop"])
+def test_what_is_lost_to_the_limit_is_counted_and_said(
+    tokenizer: Tokenizer, caplog: pytest.LogCaptureFixture, overlong: str
+) -> None:
+    long_answer = Conversation(Origin("f", 2), (Message("user", "a"), Message("assistant", "b" * 300)))
+    examples = [conversation("a"), long_answer]
+    whole = tokenize(examples, renderer(tokenizer, 1000)).facts
+    data = tokenize(examples, renderer(tokenizer, overlong=overlong))
+    assert data.facts.truncated == 1
+    assert data.facts.cut_tokens == whole.tokens - data.facts.tokens
+    assert data.facts.cut_supervised_tokens == whole.supervised_tokens - data.facts.supervised_tokens > 0
+    assert f"{data.facts.cut_tokens} tokens are lost" in caplog.text
+    assert "(f, line 2)" in caplog.text
+
+
 def test_data_that_trains_on_nothing_at_all_is_an_error(tokenizer: Tokenizer) -> None:
     with pytest.raises(DataError, match="none of 1 records trains on anything"):
         tokenize([conversation("a" * 300)], renderer(tokenizer))

@@ -1,11 +1,22 @@
 """Files into records: each knows its line, a broken one says what is wrong."""
 
+import bz2
+import gzip
+import lzma
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow
 import pytest
 
 from finetune_trainer.data.examples import BrokenRecord, Record
-from finetune_trainer.data.reading import find_files, read_csv_records, read_json_records
+from finetune_trainer.data.reading import (
+    RECORD_SUFFIXES,
+    find_files,
+    read_csv_records,
+    read_json_records,
+    read_records,
+)
 from finetune_trainer.errors import DataError
 
 
@@ -103,3 +114,84 @@ def test_a_path_that_stands_for_nothing_is_an_error(tmp_path: Path) -> None:
         find_files(str(tmp_path / "gone.jsonl"), (".jsonl",))
     with pytest.raises(DataError, match=r"a file that ends in \.jsonl"):
         find_files(str(tmp_path), (".jsonl",))
+
+
+def parquet(path: Path, rows: list[dict[str, object]]) -> Path:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+COMPRESSED: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zst": lambda content: bytes(pyarrow.compress(content, codec="zstd", asbytes=True)),
+}
+
+
+@pytest.mark.parametrize("suffix", COMPRESSED)
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.jsonl", b'{"x": "1"}\n{"x": "2"}\n'),
+        ("a.json", b'[{"x": "1"}, {"x": "2"}]'),
+        ("a.csv", b"x\n1\n2\n"),
+    ],
+)
+def test_a_compressed_file_is_read_as_if_it_were_not(
+    tmp_path: Path, suffix: str, name: str, content: bytes
+) -> None:
+    path = tmp_path / (name + suffix)
+    path.write_bytes(COMPRESSED[suffix](content))
+    records = list(read_records(path))
+    assert all(isinstance(record, Record) for record in records)
+    assert [record.fields for record in records if isinstance(record, Record)] == [{"x": "1"}, {"x": "2"}]
+    assert str(records[0].origin).startswith(path.name)
+
+
+@pytest.mark.parametrize("suffix", COMPRESSED)
+def test_a_damaged_compressed_file_is_named(tmp_path: Path, suffix: str) -> None:
+    whole = COMPRESSED[suffix](b"".join(b'{"x": %d}\n' % number for number in range(9999)))
+    path = tmp_path / f"a.jsonl{suffix}"
+    path.write_bytes(whole[: len(whole) // 2])
+    *_, broken = read_records(path)
+    assert isinstance(broken, BrokenRecord)
+    assert "a.jsonl" in str(broken)
+
+
+def test_what_only_claims_to_be_compressed_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(b'{"x": 1}\n')
+    (broken,) = read_records(path)
+    assert str(broken).startswith("a.jsonl.gz: is damaged or cannot be read: Not a gzipped file")
+
+
+def test_parquet_rows_are_records_with_their_number(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "a.parquet", [{"x": "1", "y": [{"z": 1}]}, {"x": "2", "y": None}])
+    first, second = read_records(path)
+    assert isinstance(first, Record)
+    assert first.fields == {"x": "1", "y": [{"z": 1}]}
+    assert str(second.origin) == "a.parquet, row 2"
+
+
+def test_a_damaged_parquet_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    path.write_bytes(b"PAR1 and no more")
+    (broken,) = read_records(path)
+    assert str(broken).startswith("a.parquet, after row 0: cannot be read as Parquet: ")
+
+
+def test_a_directory_gives_its_compressed_files_too(tmp_path: Path) -> None:
+    for name in ("b.jsonl.gz", "a.parquet", "c.txt", "d.gz"):
+        (tmp_path / name).touch()
+    assert [path.name for path in find_files(str(tmp_path), RECORD_SUFFIXES)] == ["a.parquet", "b.jsonl.gz"]
+
+
+def test_a_cell_may_hold_a_long_document(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("x\n" + "a" * 200_000 + "\n")
+    (record,) = read_records(path)
+    assert isinstance(record, Record)

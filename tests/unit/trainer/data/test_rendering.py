@@ -5,10 +5,11 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from transformers import AddedToken
 
 from finetune_api.dataset import PreprocessingSpec
 from finetune_api.model import ModelSpec
-from finetune_trainer.data.examples import Conversation, Document, Message, Origin
+from finetune_trainer.data.examples import Conversation, Document, Example, Message, Origin, Preference
 from finetune_trainer.data.rendering import IGNORED, Renderer, Supervise, Tokens
 from finetune_trainer.errors import DataError, InvalidConfigError
 from finetune_trainer.tokenizers import CHATML, PLAIN, Tokenizer, complete_tokenizer, load_tokenizer
@@ -43,7 +44,7 @@ def tokenizer(tiny_model: Path) -> Tokenizer:
 
 def render(
     tokenizer: Tokenizer,
-    example: Conversation | Document = SEVERAL_TURNS,
+    example: Example = SEVERAL_TURNS,
     *,
     template: str | None = None,
     supervise: Supervise = "answers",
@@ -143,6 +144,28 @@ def test_a_template_that_rewrites_earlier_turns_is_refused_with_a_way_out(tokeni
     )
     with pytest.raises(InvalidConfigError, match="turn 3 of f, line 1 is rendered differently"):
         render(tokenizer, template=rewriting)
+
+
+def test_what_the_limit_cuts_of_the_answers_is_told_apart(tokenizer: Tokenizer) -> None:
+    whole, cut = render(tokenizer), render(tokenizer, max_length=20)
+    assert whole.cut_supervised == 0
+    assert 0 < cut.cut_supervised == whole.supervised - cut.supervised < cut.cut
+
+
+def test_an_end_of_turn_that_the_template_has_is_enough(tokenizer: Tokenizer) -> None:
+    # as in Llama 3: a special token, but not one that the tokenizer names among its own
+    tokenizer.add_tokens([AddedToken("<|eot|>", special=True)])
+    template = "{%- for m in messages -%}{{ m['role'] + ': ' + m['content'] + '<|eot|>' }}{%- endfor -%}"
+    template += "{%- if add_generation_prompt -%}{{ 'assistant: ' }}{%- endif -%}"
+    tokens = render(tokenizer, template=template)
+    assert supervised(tokenizer, tokens) == ["3<|eot|>", "4<|eot|>"]
+    assert tokenizer.eos_token_id not in tokens.ids.tolist()
+
+
+def test_preferences_are_not_rendered_by_this_version(tokenizer: Tokenizer) -> None:
+    turns = SEVERAL_TURNS.messages
+    with pytest.raises(InvalidConfigError, match=r"preferences are for training.stage dpo and rm"):
+        render(tokenizer, Preference(Origin("f", 1), turns[:2], turns[2:3], turns[4:]))
 
 
 def test_a_document_is_supervised_whole_and_closed_by_the_end_token(tokenizer: Tokenizer) -> None:

@@ -4,11 +4,21 @@ A format says how files are read into records and how a record becomes an exampl
 with a `FORMAT` and name it here.
 """
 
-from finetune_trainer.data.formats import alpaca, csv, messages, text
+from finetune_trainer.data.formats import (
+    alpaca,
+    csv,
+    custom,
+    messages,
+    oasst,
+    preference,
+    prompt_completion,
+    sharegpt,
+    text,
+)
 from finetune_trainer.data.formats.base import Format
 
-FORMATS: dict[str, Format] = {
-    format.name: format for format in (alpaca.FORMAT, csv.FORMAT, messages.FORMAT, text.FORMAT)
-}
+_MODULES = (alpaca, csv, custom, messages, oasst, preference, prompt_completion, sharegpt, text)
+
+FORMATS: dict[str, Format] = {module.FORMAT.name: module.FORMAT for module in _MODULES}
 
 __all__ = ["FORMATS", "Format"]

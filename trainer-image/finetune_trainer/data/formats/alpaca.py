@@ -3,8 +3,8 @@ answer)."""
 
 from finetune_api.dataset import ColumnsSpec
 from finetune_trainer.data.examples import BrokenRecordError, Conversation, Message, Record
-from finetune_trainer.data.formats.base import Format, json_type, optional_text, required_text
-from finetune_trainer.data.reading import JSON_SUFFIXES, read_json_records
+from finetune_trainer.data.formats.base import Format, json_type, optional_text, required_text, structure
+from finetune_trainer.data.reading import RECORD_SUFFIXES, read_records
 
 
 def parse(record: Record, columns: ColumnsSpec) -> Conversation:
@@ -21,7 +21,7 @@ def parse(record: Record, columns: ColumnsSpec) -> Conversation:
 
 
 def _history(record: Record, column: str) -> list[Message]:
-    pairs = record.fields.get(column) or []
+    pairs = structure(record, column) or []
     if not isinstance(pairs, list):
         raise BrokenRecordError(
             f"{column!r} must be a list of [prompt, answer] pairs, not {json_type(pairs)}"
@@ -36,4 +36,4 @@ def _history(record: Record, column: str) -> list[Message]:
     return turns
 
 
-FORMAT = Format(name="alpaca", read=read_json_records, parse=parse, suffixes=JSON_SUFFIXES)
+FORMAT = Format(name="alpaca", read=read_records, parse=parse, suffixes=RECORD_SUFFIXES)

@@ -1,5 +1,6 @@
 """What a format is made of, and how it takes a value out of a record."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,8 +8,15 @@ from pathlib import Path
 from finetune_api.dataset import ColumnsSpec
 from finetune_trainer.data.examples import BrokenRecord, BrokenRecordError, Example, Record
 
-Read = Callable[[Path], Iterator[Record | BrokenRecord]]
+Records = Iterator[Record | BrokenRecord]
+Read = Callable[[Path], Records]
 Parse = Callable[[Record, ColumnsSpec], Example | None]
+Gather = Callable[[Records], Records]
+
+
+def as_they_are(records: Records) -> Records:
+    """Each record stands for itself."""
+    return records
 
 
 @dataclass(frozen=True)
@@ -17,20 +25,21 @@ class Format:
 
     `parse` raises `BrokenRecordError` for a record that cannot be used, and returns None for one that holds
     nothing and was not meant to. `suffixes` are the files of a directory that belong to the format.
+    `gather` joins records that only together make an example.
     """
 
     name: str
     read: Read
     parse: Parse
     suffixes: tuple[str, ...]
+    gather: Gather = as_they_are
 
 
 def required_text(record: Record, column: str) -> str:
     """The text in a column; raises `BrokenRecordError` when it is missing, no text, or empty."""
     value = optional_text(record, column)
     if value is None:
-        found = ", ".join(sorted(record.fields)) or "none"
-        raise BrokenRecordError(f"{column!r} is missing; the record has: {found}. See dataset.columns")
+        raise missing(record, column)
     if not value.strip():
         raise BrokenRecordError(f"{column!r} is empty; it must hold text")
     return value
@@ -43,6 +52,24 @@ def optional_text(record: Record, column: str) -> str | None:
     if value is None or isinstance(value, str):
         return value
     raise BrokenRecordError(f"{column!r} must be text, not {json_type(value)}")
+
+
+def structure(record: Record, column: str) -> object:
+    """The value in a column, None when it is missing. Text that holds a JSON list or object, as the cells of
+    a table do, is read; raises `BrokenRecordError` when it is not valid."""
+    value = record.fields.get(column)
+    if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
+        return value
+    try:
+        return json.loads(value)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise BrokenRecordError(f"{column!r} is text that is not valid JSON: {error}") from error
+
+
+def missing(record: Record, column: str) -> BrokenRecordError:
+    """The error for a column that the record does not have."""
+    found = ", ".join(sorted(map(str, record.fields))) or "none"
+    return BrokenRecordError(f"{column!r} is missing; the record has: {found}. See dataset.columns")
 
 
 def json_type(value: object) -> str:

@@ -4,7 +4,7 @@
 from finetune_api.dataset import ColumnsSpec
 from finetune_trainer.data.examples import BrokenRecordError, Conversation, Message, Record
 from finetune_trainer.data.formats.base import Format, optional_text, required_text
-from finetune_trainer.data.reading import read_csv_records
+from finetune_trainer.data.reading import CSV_SUFFIXES, read_csv_records
 
 
 def parse(record: Record, columns: ColumnsSpec) -> Conversation:
@@ -31,4 +31,4 @@ def _prompt_columns(record: Record, columns: ColumnsSpec) -> list[str]:
     return wanted
 
 
-FORMAT = Format(name="csv", read=read_csv_records, parse=parse, suffixes=(".csv", ".tsv"))
+FORMAT = Format(name="csv", read=read_csv_records, parse=parse, suffixes=CSV_SUFFIXES)

@@ -42,6 +42,11 @@ def test_evaluation_data_is_given_or_held_out_but_not_both(brief):
     assert brief(changes) == [("error", "Conflict", "dataset.evalSplit")]
 
 
+def test_text_for_pretraining_is_one_stream_and_not_packed(brief):
+    changes = {"dataset.format": "text", "training.stage": "pretrain", "dataset.packing": True}
+    assert ("error", "Conflict", "dataset.packing") in brief(changes)
+
+
 @pytest.mark.parametrize(
     ("form", "stage", "suits"),
     [

@@ -34,6 +34,16 @@ def test_keys_may_have_other_names() -> None:
     assert turns({"chat": chat}, columns) == [("user", "q"), ("assistant", "a")]
 
 
+def test_a_cell_of_a_table_may_hold_the_turns_as_json() -> None:
+    assert turns({"messages": '[{"role": "assistant", "content": "a"}]'}) == [("assistant", "a")]
+
+
+def test_tools_come_with_the_conversation() -> None:
+    tool = {"type": "function", "function": {"name": "add"}}
+    record = Record(Origin("f", 1), {"messages": [QUESTION, ANSWER], "tools": [tool]})
+    assert parse(record, ColumnsSpec()).tools == (tool,)
+
+
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
@@ -53,8 +63,9 @@ def test_keys_may_have_other_names() -> None:
         ({"messages": ["hello"]}, r"messages\[0\] must be an object"),
         (
             {"messages": [QUESTION, {"role": "assistant", "content": "", "tool_calls": [{}]}]},
-            r"messages\[1\] calls tools",
+            r"messages\[1\].tool_calls\[0\] must name the function",
         ),
+        ({"messages": "[{"}, "'messages' is text that is not valid JSON"),
     ],
 )
 def test_a_record_that_cannot_be_used_says_which_turn_and_why(fields: dict[str, Any], problem: str) -> None:

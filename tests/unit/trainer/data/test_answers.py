@@ -1,0 +1,160 @@
+"""Answers are found exactly in templates as the hub's models have them, none of which marks its answers."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetune_api.model import ModelSpec
+from finetune_trainer.data.answers import MARK, render_with_answers
+from finetune_trainer.data.examples import Origin
+from finetune_trainer.errors import DataError, InvalidConfigError
+from finetune_trainer.tokenizers import Tokenizer, load_tokenizer
+
+CHATML = (
+    "{%- for m in messages -%}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\n' }}{%- endif -%}"
+)
+LLAMA_3 = (
+    "{{- '<|begin_of_text|>' }}{%- for m in messages -%}"
+    "{{- '<|start_header_id|>' + m['role'] + '<|end_header_id|>\n\n' + m['content'] | trim + '<|eot_id|>' }}"
+    "{%- endfor -%}{%- if add_generation_prompt -%}"
+    "{{- '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{%- endif -%}"
+)
+GEMMA_3 = (
+    "{{ '<bos>' }}{%- if messages[0]['role'] == 'system' -%}"
+    "{%- set first = messages[0]['content'] + '\n\n' -%}"
+    "{%- set loop_messages = messages[1:] -%}{%- else -%}{%- set first = '' -%}"
+    "{%- set loop_messages = messages -%}{%- endif -%}"
+    "{%- for m in loop_messages -%}"
+    "{%- if (m['role'] == 'user') != (loop.index0 % 2 == 0) -%}"
+    "{{ raise_exception('Conversation roles must alternate user/assistant') }}{%- endif -%}"
+    "{{ '<start_of_turn>' + ('model' if m['role'] == 'assistant' else 'user') + '\n' }}"
+    "{{ first if loop.first else '' }}"
+    "{{ m['content'] | trim }}{{ '<end_of_turn>\n' }}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{ '<start_of_turn>model\n' }}{%- endif -%}"
+)
+MISTRAL = (
+    "{{ '<s>' }}{%- set ns = namespace(system='') -%}{%- for m in messages -%}"
+    "{%- if m['role'] == 'system' -%}{%- set ns.system = m['content'] + '\n\n' -%}"
+    "{%- elif m['role'] == 'user' -%}{{ '[INST] ' + ns.system + m['content'] + ' [/INST]' }}"
+    "{%- set ns.system = '' -%}"
+    "{%- else -%}{{ ' ' + m['content'] | trim + '</s>' }}{%- endif -%}{%- endfor -%}"
+)
+QWEN_3 = (
+    "{%- set ns = namespace(last=0) -%}"
+    "{%- for m in messages -%}{%- if m['role'] == 'user' -%}{%- set ns.last = loop.index0 -%}{%- endif -%}"
+    "{%- endfor -%}{%- for m in messages -%}{{ '<|im_start|>' + m['role'] + '\n' }}"
+    "{%- if m['role'] == 'assistant' and loop.index0 > ns.last -%}{{ '<think>\n\n</think>\n\n' }}"
+    "{%- endif -%}"
+    "{{ m['content'] + '<|im_end|>\n' }}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\n' }}{%- endif -%}"
+)
+"""Only the answer to the last question opens with its reasoning."""
+DEEPSEEK_R1 = (
+    "{%- for m in messages -%}{%- if m['role'] == 'assistant' -%}{{ '<A>' + m['content'] + '<end>' }}"
+    "{%- else -%}{{ '<U>' + m['content'] }}{%- endif -%}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{ '<A><think>\n' }}{%- endif -%}"
+)
+"""Its generation prompt opens a reasoning that answers in the history do not have."""
+
+TEMPLATES = {
+    "chatml": (CHATML, ["3<|im_end|>", "4 <|im_end|>"]),
+    "llama3": (LLAMA_3, ["3<|eot_id|>", "4<|eot_id|>"]),
+    "gemma3": (GEMMA_3, ["3<end_of_turn>", "4<end_of_turn>"]),
+    "mistral": (MISTRAL, [" 3</s>", " 4</s>"]),
+    "qwen3": (QWEN_3, ["3<|im_end|>", "<think>\n\n</think>\n\n4 <|im_end|>"]),
+    "deepseek": (DEEPSEEK_R1, ["3<end>", "4 <end>"]),
+}
+
+TURNS: list[dict[str, Any]] = [
+    {"role": "system", "content": "be brief"},
+    {"role": "user", "content": "add 1 and 2"},
+    {"role": "assistant", "content": "3"},
+    {"role": "user", "content": "is 3 more than 2? add 2 and 2"},
+    {"role": "assistant", "content": "4 "},
+]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_model: Path) -> Tokenizer:
+    return load_tokenizer(ModelSpec(path=str(tiny_model)), base=str(tiny_model), revision=None)
+
+
+def answers(
+    tokenizer: Tokenizer,
+    template: str,
+    turns: list[dict[str, Any]] = TURNS,
+    *,
+    tools: tuple[dict[str, object], ...] = (),
+    last_only: bool = False,
+) -> list[str]:
+    tokenizer.chat_template = template
+    text, spans = render_with_answers(tokenizer, turns, tools, last_only=last_only, origin=Origin("f", 1))
+    assert text == tokenizer.apply_chat_template(turns, tools=list(tools) or None, tokenize=False)
+    return [text[start:end] for start, end in spans]
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_each_answer_is_found_with_the_end_of_its_turn_and_nothing_else(
+    tokenizer: Tokenizer, name: str
+) -> None:
+    template, expected = TEMPLATES[name]
+    assert answers(tokenizer, template) == expected
+    assert answers(tokenizer, template, last_only=True) == expected[-1:]
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_an_answer_that_repeats_the_question_is_found_where_it_stands(
+    tokenizer: Tokenizer, name: str
+) -> None:
+    template, expected = TEMPLATES[name]
+    turns = [{**turn, "content": "same"} for turn in TURNS]
+    wanted = [text.replace("3", "same").replace("4 ", "same").replace("4", "same") for text in expected]
+    assert answers(tokenizer, template, turns) == wanted
+
+
+def test_a_conversation_that_the_assistant_opens_has_its_first_answer_too(tokenizer: Tokenizer) -> None:
+    assert answers(tokenizer, CHATML, TURNS[2:]) == TEMPLATES["chatml"][1]
+
+
+def test_an_answer_that_holds_the_mark_itself_is_found(tokenizer: Tokenizer) -> None:
+    turns = [*TURNS[1:2], {"role": "assistant", "content": f"a {MARK} b"}]
+    assert answers(tokenizer, DEEPSEEK_R1, turns) == [f"a {MARK} b<end>"]
+
+
+def test_calls_of_tools_are_answers_and_what_tools_say_is_not(tokenizer: Tokenizer) -> None:
+    template = (
+        "{%- if tools -%}{{ 'TOOLS ' + (tools | map(attribute='function.name') | join(',')) + '\n' }}"
+        "{%- endif -%}"
+        "{%- for m in messages -%}{{ '<' + m['role'] + '>' + m['content'] }}"
+        "{%- for c in m['tool_calls'] or [] -%}{{ '[' + c['function']['name'] + ' ' }}"
+        "{{- c['function']['arguments'] | tojson }}{{ ']' }}{%- endfor -%}{{ '</>' }}{%- endfor -%}"
+        "{%- if add_generation_prompt -%}{{ '<assistant>' }}{%- endif -%}"
+    )
+    call = {"type": "function", "function": {"name": "add", "arguments": {"a": 1}}}
+    turns: list[dict[str, Any]] = [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "2", "name": "add"},
+        {"role": "assistant", "content": "two"},
+    ]
+    tool: dict[str, object] = {"type": "function", "function": {"name": "add", "parameters": {}}}
+    assert answers(tokenizer, template, turns, tools=(tool,)) == ['[add {"a": 1}]</>', "two</>"]
+
+
+def test_a_conversation_that_the_template_refuses_is_named_with_what_the_template_says(
+    tokenizer: Tokenizer,
+) -> None:
+    with pytest.raises(DataError, match=r"f, line 1: the chat template refuses .* roles must alternate"):
+        answers(tokenizer, GEMMA_3, [*TURNS[1:2], *TURNS[1:]])
+
+
+def test_a_template_that_shows_an_answer_only_in_part_is_refused_with_a_way_out(tokenizer: Tokenizer) -> None:
+    shortening = (
+        "{%- for m in messages -%}{{ m['role'] }}:{{ m['content'] if loop.last else '...' }}\n{%- endfor -%}"
+        "{%- if add_generation_prompt -%}assistant:{%- endif -%}"
+    )
+    with pytest.raises(InvalidConfigError, match="turn 3 of f, line 1 is rendered differently"):
+        answers(tokenizer, shortening)

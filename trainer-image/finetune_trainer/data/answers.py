@@ -1,0 +1,132 @@
+"""Where the assistant's answers stand in a rendered conversation, for any chat template.
+
+Three ways, the first that holds is taken, and none of them guesses:
+
+1. The template says so itself (`{% generation %}`).
+2. What is rendered behind the generation prompt is the answer. That needs a template which renders a turn in
+   the same way whether or not more turns follow.
+3. The conversation is rendered again with a mark in place of the answer. What stands where the mark stood is
+   the answer, and the end of the turn is read off behind the mark. This is for templates that drop earlier
+   reasoning, or whose generation prompt already opens it.
+"""
+
+import re
+from collections.abc import Sequence
+
+from jinja2 import TemplateError
+
+from finetune_trainer.data.examples import Json, Origin
+from finetune_trainer.errors import DataError, InvalidConfigError
+from finetune_trainer.tokenizers import Tokenizer
+
+Span = tuple[int, int]
+
+GENERATION_BLOCK = re.compile(r"\{%-?\s*generation\b")
+MARK = "\u27eaanswer\u27eb"
+"""Stands for an answer; made longer until the conversation does not hold it."""
+
+
+def render_with_answers(
+    tokenizer: Tokenizer,
+    messages: Sequence[Json],
+    tools: Sequence[Json],
+    *,
+    last_only: bool,
+    origin: Origin,
+) -> tuple[str, list[Span]]:
+    """The conversation as text, and where its answers are: character positions, each with the end of its
+    turn.
+
+    Raises `DataError` when the template refuses the conversation, `InvalidConfigError` when it does not let
+    answers be told from prompts.
+    """
+    template = _Template(tokenizer, tools)
+    try:
+        if GENERATION_BLOCK.search(str(tokenizer.chat_template)):
+            text, answers = template.marked(messages)
+            if not answers:
+                raise InvalidConfigError(
+                    f"model.tokenizer.chatTemplate: its generation blocks hold no answer of {origin}"
+                )
+            return text, answers[-1:] if last_only else answers
+        text = template.render(messages)
+    except (TemplateError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{origin}: the chat template refuses this conversation: {error}. Mend the record, or set "
+            "model.tokenizer.chatTemplate"
+        ) from error
+    turns = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
+    spans: list[Span] = []
+    for turn in turns[-1:] if last_only else turns:
+        span = _behind_prompt(template, messages, turn, text) or _in_place_of_mark(
+            template, messages, turn, text
+        )
+        if span is None or (spans and span[0] < spans[-1][1]):
+            raise InvalidConfigError(
+                f"model.tokenizer.chatTemplate: turn {turn + 1} of {origin} is rendered differently when "
+                "more turns follow, so that the answer cannot be told from the prompt. Mark answers with {% "
+                "generation %} in the template, or set dataset.preprocessing.supervise: lastAnswer"
+            )
+        spans.append(span)
+    return text, spans
+
+
+class _Template:
+    """The tokenizer's chat template with the tools of one conversation."""
+
+    def __init__(self, tokenizer: Tokenizer, tools: Sequence[Json]) -> None:
+        self.tokenizer = tokenizer
+        self.tools = list(tools) or None
+
+    def render(self, messages: Sequence[Json], *, prompt: bool = False) -> str:
+        text = self.tokenizer.apply_chat_template(
+            list(messages), tools=self.tools, tokenize=False, add_generation_prompt=prompt
+        )
+        return str(text)
+
+    def marked(self, messages: Sequence[Json]) -> tuple[str, list[Span]]:
+        from transformers.utils.chat_template_utils import render_jinja_template
+
+        rendered, spans = render_jinja_template(
+            conversations=[list(messages)],
+            tools=self.tools,
+            chat_template=str(self.tokenizer.chat_template),
+            return_assistant_tokens_mask=True,
+            **self.tokenizer.special_tokens_map,
+        )
+        return str(rendered[0]), [(start, end) for start, end in spans[0]]
+
+    def try_render(self, messages: Sequence[Json], *, prompt: bool = False) -> str | None:
+        """None where the template cannot render a part of a conversation by itself."""
+        try:
+            return self.render(messages, prompt=prompt)
+        except (TemplateError, TypeError, ValueError):
+            return None
+
+
+def _behind_prompt(template: _Template, messages: Sequence[Json], turn: int, text: str) -> Span | None:
+    prompt = template.try_render(messages[:turn], prompt=True)
+    last = turn == len(messages) - 1
+    answered = text if last else template.try_render(messages[: turn + 1])
+    if prompt is None or answered is None or not text.startswith(prompt) or not text.startswith(answered):
+        return None
+    start, end = len(prompt), len(answered.rstrip())
+    return (start, end) if start < end else None
+
+
+def _in_place_of_mark(template: _Template, messages: Sequence[Json], turn: int, text: str) -> Span | None:
+    if messages[turn].get("tool_calls"):
+        return None
+    mark = MARK
+    while any(mark in str(message.get("content")) for message in messages):
+        mark += MARK
+    marked = [*messages[:turn], {**messages[turn], "content": mark}, *messages[turn + 1 :]]
+    whole, alone = template.try_render(marked), template.try_render(marked[: turn + 1])
+    if whole is None or alone is None or whole.count(mark) != 1 or alone.count(mark) != 1:
+        return None
+    before, after = whole.split(mark)
+    closing = alone.split(mark)[1].rstrip()
+    fits = text.startswith(before) and text.endswith(after) and len(before) + len(after) <= len(text)
+    if not fits or not after.startswith(closing):
+        return None
+    return len(before), len(text) - len(after) + len(closing)
