@@ -84,7 +84,7 @@ def test_accumulating_packs_changes_nothing(packed: Callable[..., ResolvedJob]) 
 
 
 def test_a_packed_run_goes_on_as_if_nothing_had_happened(packed: Callable[..., ResolvedJob]) -> None:
-    settings = {"microBatchSize": 1, "gradientAccumulationSteps": 2, "sampling": "groupByLength"}
+    settings = {"microBatchSize": 1, "gradientAccumulationSteps": 2}
     expected = train(packed("whole", **settings))
     reporter = Reporter([])
     job = packed("stopped", **settings)
