@@ -1,5 +1,6 @@
 """The chart: the same at every rendering, restricted, no more rights than are used, and checked values."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -86,7 +87,7 @@ def test_the_account_may_do_no_more_than_its_roles_say(
 
     assert may("create", "jobs.batch", "-n", "anywhere") == "yes"
     assert may("update", "secrets/finetune-operator-tls", "-n", SYSTEM) == "yes"
-    assert may("patch", "validatingwebhookconfigurations/finetune-operator") == "yes"
+    assert may("patch", "validatingwebhookconfigurations/finetune-operator").startswith("yes")
     for forbidden in (
         ("get", "secrets", "-n", SYSTEM),
         ("get", "secrets", "-n", "anywhere"),
@@ -192,9 +193,26 @@ class TestTheWebhook:
             m for m in manifests if m["kind"] != "CustomResourceDefinition"
         )
 
-    def test_is_removed_by_an_uninstall(self) -> None:
-        for configuration in of_kind(rendered(), "ValidatingWebhookConfiguration"):
-            assert "annotations" not in configuration["metadata"], "nothing that would keep it, and no hook"
+    def test_keeps_its_authority_through_an_upgrade_and_goes_with_an_uninstall(
+        self, control_plane: ControlPlane
+    ) -> None:
+        target = (f"--kubeconfig={control_plane.kubeconfig}", "--namespace=released")
+        chosen = ("--set=nameOverride=released", "--set=crds.enabled=false")
+        found = ("get", "validatingwebhookconfigurations", "released", "--ignore-not-found", "-o")
+
+        def release(verb: str, *options: str) -> None:
+            done = helm(verb, "released", *options, *target)
+            assert done.returncode == 0, done.stderr
+
+        release("install", str(CHART), "--create-namespace", *chosen)
+        bundle = {"webhooks": [{"name": WEBHOOK, "clientConfig": {"caBundle": "QUJD"}}]}
+        as_operator = ("--type=strategic", "--field-manager=finetune-operator", "-p", json.dumps(bundle))
+        control_plane.kubectl("patch", "validatingwebhookconfiguration", "released", *as_operator)
+        release("upgrade", str(CHART), *chosen, "--set=webhook.timeoutSeconds=7")
+        [webhook] = json.loads(control_plane.kubectl(*found, "json"))["webhooks"]
+        assert (webhook["clientConfig"]["caBundle"], webhook["timeoutSeconds"]) == ("QUJD", 7)
+        release("uninstall")
+        assert control_plane.kubectl(*found, "name") == ""
 
 
 def secret_rights(manifests: list[Manifest]) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
