@@ -146,9 +146,12 @@ def _findings(manifest: Mapping[str, Any]) -> list[Finding]:
     return findings
 
 
-def _wish(manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _wish(manifest: Mapping[str, Any]) -> object:
     """What a job asks for, apart from being paused or not."""
-    return {key: value for key, value in (manifest.get("spec") or {}).items() if key != "suspend"}
+    spec = manifest.get("spec")
+    if not isinstance(spec, Mapping):
+        return spec
+    return {key: value for key, value in spec.items() if key != "suspend"}
 
 
 def _is_leaving(manifest: Mapping[str, Any]) -> bool:

@@ -141,7 +141,7 @@ class ServerCertificate:
                 await self.refresh()
                 await publish(self.authority)
             except (ApiError, ValueError) as error:
-                logger.error("the certificate could not be refreshed: %s", error)
+                logger.error("the certificate could not be refreshed, or not be made known: %s", error)
                 await asyncio.sleep(retry)
                 retry = min(2 * retry, every)
             else:

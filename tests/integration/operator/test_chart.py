@@ -248,6 +248,8 @@ def test_the_operator_reads_the_settings_that_the_chart_writes(tmp_path: Path) -
     assert settings.trainer.image_pull_secrets == ("pull",)
     assert settings.watch_namespaces == ("one",)
     assert settings.status_server.status_interval_seconds == 5
+    assert settings.webhook is not None
+    assert settings.webhook.configuration == "finetune-operator"
     assert settings.status_url == f"https://finetune-operator.{SYSTEM}.svc:8443"
 
 

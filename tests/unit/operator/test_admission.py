@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 
-from finetune_api import Finding
+from finetune_api import Finding, FineTuneJobSpec
+from finetune_api.crd import structural_schema
 from finetune_operator.admission import (
     ALL_WARNINGS_CHARACTERS,
     WARNING_CHARACTERS,
@@ -16,6 +19,7 @@ from finetune_operator.admission import (
     judge,
     warnings,
 )
+from schema_values import spoiled, values
 
 VALID: dict[str, Any] = {
     "model": {"id": "organisation/model"},
@@ -69,6 +73,28 @@ def test_a_refused_job_is_told_its_warnings_too() -> None:
 
 def test_a_status_that_this_version_does_not_understand_is_not_its_authors_fault() -> None:
     assert create(VALID, status={"attempts": "many"}).allowed
+
+
+SPECS = values(structural_schema(FineTuneJobSpec))
+drawn = settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+)
+
+
+@drawn
+@given(SPECS | spoiled(SPECS))
+def test_whatever_the_spec_the_answer_says_why_and_fits_and_the_same_spec_passes_again(spec: Any) -> None:
+    request = AdmissionRequest(uid="7", operation="CREATE", object=manifest(spec))
+    verdict = judge(request)
+    response: Any = json.loads(json.dumps(answer(request, verdict)))["response"]
+    assert response["allowed"] == (not verdict.errors)
+    for cause in [] if response["allowed"] else response["status"]["details"]["causes"]:
+        assert cause["reason"]
+        assert cause["message"]
+    assert sum(map(len, verdict.warnings)) <= ALL_WARNINGS_CHARACTERS
+    assert update(manifest(spec), manifest(spec, labels={"team": "a"})) == Verdict()
 
 
 class TestAnUpdate:
