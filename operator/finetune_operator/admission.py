@@ -75,7 +75,7 @@ def judge(request: AdmissionRequest) -> Verdict:
         known = _findings(old)
         findings = [finding for finding in findings if finding not in known]
     advice = [finding for finding in findings if finding.severity != "error"]
-    return Verdict(tuple(errors_in(findings)), tuple(warnings(advice)))
+    return Verdict(tuple(errors_in(findings)), tuple(warning_lines(advice)))
 
 
 def answer(request: AdmissionRequest, verdict: Verdict) -> dict[str, JsonValue]:
@@ -88,7 +88,7 @@ def answer(request: AdmissionRequest, verdict: Verdict) -> dict[str, JsonValue]:
     return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}
 
 
-def warnings(findings: Sequence[Finding]) -> list[str]:
+def warning_lines(findings: Sequence[Finding]) -> list[str]:
     """One line per finding, code and path first; few and short enough that none is cut on its way."""
     lines = [_line(finding) for finding in findings]
     if sum(map(len, lines)) <= ALL_WARNINGS_CHARACTERS:

@@ -11,7 +11,7 @@ import pytest
 from findings_table import CASES, COMPLETE, Case
 from finetune_api import check_manifest
 from finetune_api.validation import errors_in
-from finetune_operator.admission import warnings
+from finetune_operator.admission import warning_lines
 from onenode import ControlPlane
 from operator_rig import Manifest, free_port, running, wait_until
 from webhook_rig import CONFIGURATION, INVALID, Author, answers, authors_namespace, registered
@@ -59,7 +59,7 @@ def test_apply_tells_what_every_other_route_tells(author: Author, case: Case) ->
     for finding in errors:
         assert f'The FineTuneJob "{case.name}" is invalid' in result.stderr
         assert str(finding) in result.stderr
-    for line in warnings([finding for finding in findings if finding not in errors]):
+    for line in warning_lines([finding for finding in findings if finding not in errors]):
         assert f"Warning: {line}" in result.stderr
 
 
@@ -74,7 +74,7 @@ def test_more_advice_than_the_api_server_carries_loses_no_code_and_no_path(autho
     advice = [found for found in check_manifest(job)[1] if found.severity != "error"]
     printed = author.done("apply", "-f", "-", stdin=job).splitlines()
     shown = [line for line in printed if line.startswith("Warning: ")]
-    assert shown == [f"Warning: {line}" for line in warnings(advice)]
+    assert shown == [f"Warning: {line}" for line in warning_lines(advice)]
     assert "more findings" in shown[-1]
 
 

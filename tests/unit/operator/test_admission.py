@@ -17,7 +17,7 @@ from finetune_operator.admission import (
     Verdict,
     answer,
     judge,
-    warnings,
+    warning_lines,
 )
 from schema_values import spoiled, values
 
@@ -183,14 +183,16 @@ def finding(number: int = 0, *, message: str = "may go wrong", severity: Any = "
 
 class TestWarnings:
     def test_are_written_out_while_there_is_room(self) -> None:
-        [line] = warnings([finding(message="may go wrong " * 100)])
+        [line] = warning_lines([finding(message="may go wrong " * 100)])
         assert len(line) > WARNING_CHARACTERS
 
     def test_say_that_a_suggestion_is_one(self) -> None:
-        assert warnings([finding(severity="suggestion")])[0].startswith("suggestion PlainSecret: resources.")
+        assert warning_lines([finding(severity="suggestion")])[0].startswith(
+            "suggestion PlainSecret: resources."
+        )
 
     def test_too_many_are_shortened_so_that_the_api_server_cuts_none(self) -> None:
-        lines = warnings([finding(number, message="may go wrong " * 30) for number in range(40)])
+        lines = warning_lines([finding(number, message="may go wrong " * 30) for number in range(40)])
         assert sum(map(len, lines)) <= ALL_WARNINGS_CHARACTERS
         assert max(map(len, lines)) <= WARNING_CHARACTERS
         for number, line in enumerate(lines[:-1]):
@@ -198,5 +200,5 @@ class TestWarnings:
         assert lines[-1] == f"{40 - len(lines) + 1} more findings: `finetune validate` shows all of them"
 
     def test_have_no_control_characters_because_the_api_server_would_drop_them_whole(self) -> None:
-        [line] = warnings([finding(message="two\nlines\x00and\x7fmore")])
+        [line] = warning_lines([finding(message="two\nlines\x00and\x7fmore")])
         assert "two lines and more" in line
