@@ -75,7 +75,7 @@ def judge(request: AdmissionRequest) -> Verdict:
         known = _findings(old)
         findings = [finding for finding in findings if finding not in known]
     advice = [finding for finding in findings if finding.severity != "error"]
-    return Verdict(tuple(errors_in(findings)), tuple(warnings(advice)))
+    return Verdict(tuple(errors_in(findings)), tuple(warning_lines(advice)))
 
 
 def answer(request: AdmissionRequest, verdict: Verdict) -> dict[str, JsonValue]:
@@ -88,7 +88,7 @@ def answer(request: AdmissionRequest, verdict: Verdict) -> dict[str, JsonValue]:
     return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}
 
 
-def warnings(findings: Sequence[Finding]) -> list[str]:
+def warning_lines(findings: Sequence[Finding]) -> list[str]:
     """One line per finding, code and path first; few and short enough that none is cut on its way."""
     lines = [_line(finding) for finding in findings]
     if sum(map(len, lines)) <= ALL_WARNINGS_CHARACTERS:
@@ -146,9 +146,12 @@ def _findings(manifest: Mapping[str, Any]) -> list[Finding]:
     return findings
 
 
-def _wish(manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _wish(manifest: Mapping[str, Any]) -> object:
     """What a job asks for, apart from being paused or not."""
-    return {key: value for key, value in (manifest.get("spec") or {}).items() if key != "suspend"}
+    spec = manifest.get("spec")
+    if not isinstance(spec, Mapping):
+        return spec
+    return {key: value for key, value in spec.items() if key != "suspend"}
 
 
 def _is_leaving(manifest: Mapping[str, Any]) -> bool:

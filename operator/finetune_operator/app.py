@@ -104,9 +104,7 @@ class Operator:
             if not await self._begin(stop):
                 return
             background = [
-                asyncio.create_task(
-                    self.certificate.keep_fresh(self.registration.publish), name="certificate"
-                ),
+                asyncio.create_task(self._keep_certificate(), name="certificate"),
                 asyncio.create_task(self._resync_forever(), name="resync"),
             ]
             self.workers.start()
@@ -199,6 +197,9 @@ class Operator:
         for task in failed:
             cause = None if task.cancelled() else task.exception()
             raise RuntimeError(f"{task.get_name()} ended by itself") from cause
+
+    async def _keep_certificate(self) -> None:
+        await self.certificate.keep_fresh(self.registration.publish, self.settings.certificate_check_seconds)
 
     async def _resync_forever(self) -> None:
         """List everything now and then, and look at every job: what a watch missed is found."""

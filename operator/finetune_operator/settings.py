@@ -81,6 +81,8 @@ class Settings(_Section):
     reconcile_timeout_seconds: float = Field(60.0, gt=0)
     backoff_seconds: float = Field(0.5, gt=0)
     max_backoff_seconds: float = Field(300.0, gt=0)
+    certificate_check_seconds: float = Field(60.0, gt=0)
+    """How long a certificate that somebody else has renewed may be served yet: its clients move on, too."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] = "json"
 

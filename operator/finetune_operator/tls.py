@@ -1,9 +1,9 @@
 """The servers' certificate: kept in one Secret, renewed in time, changed without a restart.
 
 The operator makes an authority and a leaf when the Secret is absent, and renews what it made. A Secret
-without `ca.key` belongs to somebody else (cert-manager, an administrator): it is read again every minute,
-never written. Attempts carry `ca.crt` in their ConfigMap, so the authority must outlive them: it lives ten
-years, a leaf 90 days.
+without `ca.key` belongs to somebody else (cert-manager, an administrator): it is read again every so
+often, never written. Attempts carry `ca.crt` in their ConfigMap, so the authority must outlive them: it
+lives ten years, a leaf 90 days.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ from finetune_operator.labels import MANAGED_BY, MANAGER
 
 logger = logging.getLogger(__name__)
 
-CHECK_SECONDS = 60.0
-"""A certificate that others renew must not be served for long beside a caBundle that is newer already."""
 RETRY_SECONDS = 1.0
 
 
@@ -132,8 +130,8 @@ class ServerCertificate:
             return
         raise ApiError(f"Secret {self._namespace}/{self._secret} keeps changing under our hands")
 
-    async def keep_fresh(self, publish: Callable[[str], Awaitable[None]]) -> None:
-        """Refresh now and every minute, for ever, and let `publish` tell clients the authority.
+    async def keep_fresh(self, publish: Callable[[str], Awaitable[None]], every: float) -> None:
+        """Refresh now and `every` so many seconds, for ever, and let `publish` tell clients the authority.
 
         A failure is logged and tried again, soon at first.
         """
@@ -143,12 +141,12 @@ class ServerCertificate:
                 await self.refresh()
                 await publish(self.authority)
             except (ApiError, ValueError) as error:
-                logger.error("the certificate could not be refreshed: %s", error)
+                logger.error("the certificate could not be refreshed, or not be made known: %s", error)
                 await asyncio.sleep(retry)
-                retry = min(2 * retry, CHECK_SECONDS)
+                retry = min(2 * retry, every)
             else:
                 retry = RETRY_SECONDS
-                await asyncio.sleep(CHECK_SECONDS)
+                await asyncio.sleep(every)
 
     def _must_renew(self, material: Material) -> bool:
         if not (self._may_make and material.ours):

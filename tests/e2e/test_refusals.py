@@ -53,6 +53,27 @@ def test_the_api_server_refuses_an_invalid_spec_with_the_way_out(cluster: Cluste
     assert "exactly one" in refused.stderr.lower()
 
 
+def test_apply_tells_what_only_the_validator_knows(cluster: Cluster, namespace: str) -> None:
+    """The API server asks the operator's webhook through its Service, with the chart's defaults."""
+    no_room = merged(FROM_SCRATCH, {"resources": {"memory": "1Gi", "sharedMemory": "1Gi"}})
+    manifest = yaml.safe_dump(job_manifest("no-room", no_room))
+
+    refused = cluster.run("kubectl", "apply", "--server-side", "-f", "-", stdin=manifest)
+
+    assert refused.returncode != 0
+    assert "resources.sharedMemory: 1Gi counts as the pod's memory" in refused.stderr
+    assert "Raise resources.memory or lower resources.sharedMemory" in refused.stderr
+
+
+def test_apply_warns_of_what_may_go_wrong(cluster: Cluster, namespace: str) -> None:
+    risky = yaml.safe_dump(job_manifest("risky", merged(FROM_SCRATCH, {"training": {"learningRate": 0.01}})))
+
+    warned = cluster.run("kubectl", "apply", "--server-side", "--dry-run=server", "-f", "-", stdin=risky)
+
+    assert warned.returncode == 0, warned.stderr
+    assert "Warning: HighLearningRate: training.learningRate: 0.01" in warned.stderr
+
+
 def test_a_started_job_is_immutable_but_for_what_may_change(cluster: Cluster, submit: SubmitJob) -> None:
     submit("immutable", {"suspend": True})
     change = json.dumps({"spec": {"training": {"learningRate": 0.1}}})
@@ -98,7 +119,18 @@ def crd_without_cel(cluster: Cluster, release: list[str]) -> Iterator[None]:
     cluster.kubectl("replace", "-f", "-", stdin=json.dumps(original))
 
 
-@pytest.mark.usefixtures("crd_without_cel")
+@pytest.fixture
+def no_webhook(cluster: Cluster, release: list[str]) -> Iterator[None]:
+    """A cluster whose API server does not ask the operator before it stores a job."""
+    reference = ("validatingwebhookconfiguration", "finetune-operator")
+    found = cluster.get(*reference)
+    cluster.kubectl("delete", *reference)
+    yield
+    kept = {key: found["metadata"][key] for key in ("name", "labels", "annotations")}
+    cluster.kubectl("create", "-f", "-", stdin=json.dumps(dict(found, metadata=kept)))
+
+
+@pytest.mark.usefixtures("no_webhook", "crd_without_cel")
 def test_an_invalid_job_that_slipped_past_admission_is_stalled_and_never_tried(
     cluster: Cluster, submit: SubmitJob
 ) -> None:
@@ -115,7 +147,7 @@ def test_an_invalid_job_that_slipped_past_admission_is_stalled_and_never_tried(
 
 
 def _applied(cluster: Cluster, submit: SubmitJob, spec: dict[str, object]) -> Job | None:
-    """None while the API server still serves the schema with the rules."""
+    """None while the API server still serves the schema with the rules, or asks the webhook."""
     manifest = yaml.safe_dump(job_manifest("slipped", spec))
     dry = cluster.run("kubectl", "apply", "--server-side", "--dry-run=server", "-f", "-", stdin=manifest)
     return submit("slipped", spec, {}) if dry.returncode == 0 else None

@@ -30,7 +30,8 @@ def installation(
 ) -> Path:
     """The chart's CRDs and rights, installed; returns a kubeconfig of the operator's ServiceAccount."""
     control_plane.kubectl("create", "namespace", SYSTEM)
-    wanted = [m for m in rendered_chart if m["kind"] not in {"Deployment", "Service"}]
+    elsewhere = {"Deployment", "Service", "ValidatingWebhookConfiguration"}
+    wanted = [m for m in rendered_chart if m["kind"] not in elsewhere]
     control_plane.kubectl("apply", "--server-side", "-f", "-", input=yaml.safe_dump_all(wanted))
     for crd in (m["metadata"]["name"] for m in wanted if m["kind"] == "CustomResourceDefinition"):
         control_plane.kubectl("wait", "--for=condition=Established", f"crd/{crd}", "--timeout=30s")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 
-from finetune_api import Finding
+from finetune_api import Finding, FineTuneJobSpec
+from finetune_api.crd import structural_schema
 from finetune_operator.admission import (
     ALL_WARNINGS_CHARACTERS,
     WARNING_CHARACTERS,
@@ -14,8 +17,9 @@ from finetune_operator.admission import (
     Verdict,
     answer,
     judge,
-    warnings,
+    warning_lines,
 )
+from schema_values import spoiled, values
 
 VALID: dict[str, Any] = {
     "model": {"id": "organisation/model"},
@@ -70,6 +74,28 @@ def test_a_refused_job_is_told_its_warnings_too() -> None:
 
 def test_a_status_that_this_version_does_not_understand_is_not_its_authors_fault() -> None:
     assert create(VALID, status={"attempts": "many"}).allowed
+
+
+SPECS = values(structural_schema(FineTuneJobSpec))
+drawn = settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+)
+
+
+@drawn
+@given(SPECS | spoiled(SPECS))
+def test_whatever_the_spec_the_answer_says_why_and_fits_and_the_same_spec_passes_again(spec: Any) -> None:
+    request = AdmissionRequest(uid="7", operation="CREATE", object=manifest(spec))
+    verdict = judge(request)
+    response: Any = json.loads(json.dumps(answer(request, verdict)))["response"]
+    assert response["allowed"] == (not verdict.errors)
+    for cause in [] if response["allowed"] else response["status"]["details"]["causes"]:
+        assert cause["reason"]
+        assert cause["message"]
+    assert sum(map(len, verdict.warnings)) <= ALL_WARNINGS_CHARACTERS
+    assert update(manifest(spec), manifest(spec, labels={"team": "a"})) == Verdict()
 
 
 class TestAnUpdate:
@@ -158,14 +184,16 @@ def finding(number: int = 0, *, message: str = "may go wrong", severity: Any = "
 
 class TestWarnings:
     def test_are_written_out_while_there_is_room(self) -> None:
-        [line] = warnings([finding(message="may go wrong " * 100)])
+        [line] = warning_lines([finding(message="may go wrong " * 100)])
         assert len(line) > WARNING_CHARACTERS
 
     def test_say_that_a_suggestion_is_one(self) -> None:
-        assert warnings([finding(severity="suggestion")])[0].startswith("suggestion PlainSecret: resources.")
+        assert warning_lines([finding(severity="suggestion")])[0].startswith(
+            "suggestion PlainSecret: resources."
+        )
 
     def test_too_many_are_shortened_so_that_the_api_server_cuts_none(self) -> None:
-        lines = warnings([finding(number, message="may go wrong " * 30) for number in range(40)])
+        lines = warning_lines([finding(number, message="may go wrong " * 30) for number in range(40)])
         assert sum(map(len, lines)) <= ALL_WARNINGS_CHARACTERS
         assert max(map(len, lines)) <= WARNING_CHARACTERS
         for number, line in enumerate(lines[:-1]):
@@ -173,5 +201,5 @@ class TestWarnings:
         assert lines[-1] == f"{40 - len(lines) + 1} more findings: `finetune validate` shows all of them"
 
     def test_have_no_control_characters_because_the_api_server_would_drop_them_whole(self) -> None:
-        [line] = warnings([finding(message="two\nlines\x00and\x7fmore")])
+        [line] = warning_lines([finding(message="two\nlines\x00and\x7fmore")])
         assert "two lines and more" in line

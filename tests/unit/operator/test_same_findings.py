@@ -10,7 +10,7 @@ from findings_table import CASES, Case
 from finetune_api import Finding, InvalidJobError, check_manifest, parse_job
 from finetune_api.validation import errors_in
 from finetune_cli.main import main
-from finetune_operator.admission import AdmissionRequest, answer, judge, warnings
+from finetune_operator.admission import AdmissionRequest, answer, judge, warning_lines
 from finetune_operator.decide import decide
 from finetune_operator.observation import Observed
 from finetune_operator.refusal import described, rejected
@@ -54,9 +54,9 @@ def test_the_webhook(case: Case) -> None:
     errors = errors_in(findings_of(case))
     advice = [finding for finding in findings_of(case) if finding not in errors]
     assert response["allowed"] == (not errors)
-    assert response.get("warnings", []) == warnings(advice)
+    assert response.get("warnings", []) == warning_lines(advice)
     for finding in advice:
-        assert any(str(finding) in line for line in warnings(advice))
+        assert any(str(finding) in line for line in warning_lines(advice))
     if errors:
         status = response["status"]
         assert isinstance(status, dict)

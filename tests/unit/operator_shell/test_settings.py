@@ -21,6 +21,13 @@ def test_a_minimal_file_is_enough(tmp_path: Path) -> None:
     assert settings.watch_namespaces == ()
 
 
+def test_jobs_are_checked_at_admission_only_where_that_is_asked_for(tmp_path: Path) -> None:
+    assert load(tmp_path, MINIMAL).webhook is None
+    webhook = load(tmp_path, MINIMAL + "webhook: {configuration: finetune-operator}").webhook
+    assert webhook is not None
+    assert (webhook.port, webhook.configuration) == (9443, "finetune-operator")
+
+
 def test_the_pod_knows_its_own_name_and_namespace(tmp_path: Path) -> None:
     settings = load(tmp_path, "trainer: {image: x}", POD_NAMESPACE="own", POD_NAME="pod-1")
     assert (settings.namespace, settings.instance) == ("own", "pod-1")

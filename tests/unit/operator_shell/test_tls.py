@@ -203,7 +203,6 @@ async def test_a_secret_that_was_handed_over_to_somebody_else_is_left_to_them(
 async def test_tells_the_authority_again_and_again_also_after_a_failure(
     secrets: Secrets, calendar: Calendar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tls, "CHECK_SECONDS", 0)
     monkeypatch.setattr(tls, "RETRY_SECONDS", 0)
     server = certificate(secrets, calendar)
     told: list[str] = []
@@ -218,7 +217,7 @@ async def test_tells_the_authority_again_and_again_also_after_a_failure(
             raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await server.keep_fresh(publish)
+        await server.keep_fresh(publish, every=0)
     assert told[0] == told[1] != told[2] == server.authority
 
 

@@ -1,0 +1,102 @@
+"""`kubectl apply` with the webhook in front: the validator's findings, and nobody stopped without need.
+
+The webhook is registered with failurePolicy Fail, so that whatever passes was really asked about.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from findings_table import CASES, COMPLETE, Case
+from finetune_api import check_manifest
+from finetune_api.validation import errors_in
+from finetune_operator.admission import warning_lines
+from onenode import ControlPlane
+from operator_rig import Manifest, free_port, running, wait_until
+from webhook_rig import CONFIGURATION, INVALID, Author, answers, authors_namespace, registered
+
+
+@pytest.fixture(scope="module")
+def author(
+    control_plane: ControlPlane,
+    installation: Path,
+    rendered_chart: list[Manifest],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Author]:
+    """An author, whose namespace already holds invalid jobs `old-…`, and whose jobs are checked from now on.
+
+    The operator has the rights that the chart gives it, and writes its authority into the registration.
+    """
+    port = free_port()
+    with authors_namespace(control_plane) as somebody:
+        for name in ("old-metadata", "old-status", "old-paused", "old-changed", "old-deleted"):
+            somebody.done("create", "-f", "-", stdin=somebody.job(name, INVALID))
+        webhook = {"host": "127.0.0.1", "port": port, "configuration": CONFIGURATION}
+        folder = tmp_path_factory.mktemp("webhook-operator")
+        scope = [somebody.namespace]
+        with (
+            registered(somebody, rendered_chart, port) as trusted,
+            running(folder, installation, webhook=webhook, watchNamespaces=scope, instance="webhook"),
+        ):
+            assert "BEGIN CERTIFICATE" in trusted(), "ready means registered"
+            wait_until("the API server asks the webhook", lambda: answers(somebody))
+            yield somebody
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_apply_tells_what_every_other_route_tells(author: Author, case: Case) -> None:
+    manifest = author.job(case.name, case.manifest["spec"])
+    findings = check_manifest(manifest)[1]
+    errors = errors_in(findings)
+
+    result = author.kubectl("apply", "-f", "-", stdin=manifest)
+
+    assert (result.returncode == 0) == (not errors), result.stderr
+    if case.schema:
+        assert case.schema in result.stderr
+        return
+    for finding in errors:
+        assert f'The FineTuneJob "{case.name}" is invalid' in result.stderr
+        assert str(finding) in result.stderr
+    for line in warning_lines([finding for finding in findings if finding not in errors]):
+        assert f"Warning: {line}" in result.stderr
+
+
+def test_a_dry_run_is_checked_too(author: Author) -> None:
+    job = author.job("dry", INVALID)
+    assert "resources.sharedMemory" in author.refused("apply", "--dry-run=server", "-f", "-", stdin=job)
+
+
+def test_more_advice_than_the_api_server_carries_loses_no_code_and_no_path(author: Author) -> None:
+    secrets = [{"name": f"API_TOKEN_{'X' * 60}_{number}", "value": "x"} for number in range(40)]
+    job = author.job("verbose", {**COMPLETE, "resources": {"env": secrets}})
+    advice = [found for found in check_manifest(job)[1] if found.severity != "error"]
+    printed = author.done("apply", "-f", "-", stdin=job).splitlines()
+    shown = [line for line in printed if line.startswith("Warning: ")]
+    assert shown == [f"Warning: {line}" for line in warning_lines(advice)]
+    assert "more findings" in shown[-1]
+
+
+class TestAnInvalidJobThatIsThere:
+    def test_can_be_labelled(self, author: Author) -> None:
+        author.done("label", "ftj", "old-metadata", "team=a")
+
+    def test_can_have_its_status_written(self, author: Author) -> None:
+        status = {"status": {"metrics": {"loss": "2.5"}}}
+        author.done(*author.patch("old-status", status), "--subresource=status")
+
+    def test_can_be_paused_and_resumed(self, author: Author) -> None:
+        for suspend in (True, False):
+            author.done(*author.patch("old-paused", {"spec": {"suspend": suspend}}))
+
+    def test_cannot_be_changed_unless_that_mends_it(self, author: Author) -> None:
+        wrong = author.patch("old-changed", {"spec": {"training": {"maxSteps": 5}}})
+        assert "resources.sharedMemory" in author.refused(*wrong)
+        author.done(*author.patch("old-changed", {"spec": {"resources": {"memory": "8Gi"}}}))
+
+    def test_can_be_finalised_and_deleted(self, author: Author) -> None:
+        author.done(*author.patch("old-deleted", {"metadata": {"finalizers": ["example.com/wait"]}}))
+        author.done("delete", "ftj", "old-deleted", "--wait=false")
+        author.done(*author.patch("old-deleted", {"metadata": {"finalizers": None}}))
+        wait_until("the job is gone", lambda: author.kubectl("get", "ftj", "old-deleted").returncode != 0)
