@@ -14,8 +14,8 @@ _INTRODUCTION = (
     "# Where every parameter went\n\n"
     "The product was born from five documents. This is each of their parameters: its name there, the value "
     "that the document gives it (its default, or that of its example), our field, written below `spec`, our "
-    "default, and how the values go over. What is no field says where it lives instead. Below each table stands "
-    "what the document demands or advises, and the finding that says it before a run.\n"
+    "default, and how the values go over. What is no field says where it lives instead. Below each table "
+    "stands what the document demands or advises, and the finding that says it before a run.\n"
 )
 
 
