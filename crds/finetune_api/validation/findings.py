@@ -35,7 +35,8 @@ class Finding(ApiModel):
         }
 
     def __str__(self) -> str:
-        shown = "" if self.value is None or isinstance(self.value, dict | list) else f" {self.value}"
+        value = str(self.value).lower() if isinstance(self.value, bool) else self.value
+        shown = "" if value is None or isinstance(value, dict | list) else f" {value}"
         end = "" if self.remedy.endswith("?") else "."
         return f"{self.path}:{shown} {self.message}. {self.remedy}{end}"
 

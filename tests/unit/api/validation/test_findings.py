@@ -31,3 +31,7 @@ def test_programs_get_the_same_five_keys_from_the_validator_and_the_command_line
     report = FileReport("job.yaml", [PlacedFinding(finding, None)]).to_json_object()
     assert list(finding.for_machines().items()) == list(five.items())
     assert report["errors"] == [five]
+
+
+def test_a_truth_value_reads_as_in_yaml():
+    assert str(error(Code.CONFLICT, "a", "is odd", "Remove it", True)) == "a: true is odd. Remove it."
