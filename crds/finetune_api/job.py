@@ -58,6 +58,29 @@ class FineTuneJobSpec(ApiModel):
                 field_path=".quantization",
             ),
             cel(
+                "self.quantization.type == 'none' || self.method.type != 'pissa' && "
+                "!(self.method.lora.initialization in ['pissa', 'loftq'])",
+                "pissa and loftq are computed from whole weights: set quantization.type to none, or use "
+                "method.type qlora with lora.initialization auto",
+                field_path=".quantization",
+            ),
+            cel(
+                "!self.checkpoints.universal || self.distributed.zeroStage >= 1",
+                "checkpoints.universal converts what ZeRO has shared out: set distributed.zeroStage to 1 or "
+                "more, or universal: false",
+                field_path=".checkpoints",
+            ),
+            cel(
+                "!self.dataset.streaming || has(self.training.maxSteps)",
+                "a stream has no known length: set training.maxSteps, or dataset.streaming: false",
+                field_path=".dataset",
+            ),
+            cel(
+                "!self.dataset.streaming || !self.dataset.packing",
+                "a stream can't be packed: set dataset.packing: false, or dataset.streaming: false",
+                field_path=".dataset",
+            ),
+            cel(
                 "self.distributed.offload.parameters == 'none' || self.distributed.zeroStage == 3",
                 "distributed.offload.parameters needs distributed.zeroStage 3; set zeroStage: 3 or "
                 "offload.parameters: none",

@@ -6,28 +6,35 @@ from collections.abc import Iterator
 from pydantic import JsonValue
 
 from finetune_api.parameter_map import DOCUMENTS
-from finetune_api.parameter_map.row import Elsewhere, Parameter, Row, Stated
+from finetune_api.parameter_map.advice import ADVICE, Advice
+from finetune_api.parameter_map.row import Document, Elsewhere, Parameter, Row, Stated
+from finetune_api.validation.codes import Code
 
 _INTRODUCTION = (
     "# Where every parameter went\n\n"
     "The product was born from five documents. This is each of their parameters: its name there, the value "
     "that the document gives it (its default, or that of its example), our field, written below `spec`, our "
-    "default, and how the values go over. What is no field says where it lives instead.\n"
+    "default, and how the values go over. What is no field says where it lives instead. Below each table "
+    "stands what the document demands or advises, and the finding that says it before a run.\n"
 )
 
 
 def parameter_map_page() -> str:
     """The whole page, without the notice that it is generated."""
-    return "".join(
-        [_INTRODUCTION, *(part for document in DOCUMENTS for part in _table(document.name, document.rows))]
-    )
+    return "".join([_INTRODUCTION, *(line for document in DOCUMENTS for line in _section(document))])
 
 
-def _table(title: str, rows: tuple[Row, ...]) -> Iterator[str]:
-    yield f"\n## {title[0].upper()}{title[1:]}\n\n"
+def _section(document: Document) -> Iterator[str]:
+    yield f"\n## {document.name[0].upper()}{document.name[1:]}\n\n"
     yield "| its name there | value there | our field | our default | remarks |\n|---|---|---|---|---|\n"
-    for row in rows:
-        yield _line(row)
+    yield from map(_line, document.rows)
+    yield "\n| rule or advice | where it is followed |\n|---|---|\n"
+    yield from map(_advice_line, ADVICE[document.name])
+
+
+def _advice_line(advice: Advice) -> str:
+    place = f"finding `{advice.place}`" if isinstance(advice.place, Code) else advice.place
+    return f"| {advice.text} | {place} |\n"
 
 
 def _line(row: Row) -> str:

@@ -53,6 +53,8 @@ class Code(DocumentedStr):
     )
     UNSTABLE_PRECISION = "UnstablePrecision", "fp16 overflows where bf16 does not."
     SLOW_PRECISION = "SlowPrecision", "fp32 on an accelerator."
+    HIGH_ADAPTER_SCALE = "HighAdapterScale", "The adapter's output is multiplied by a large number."
+    SHORT_TIMEOUT = "ShortTimeout", "Ranks give up on one another while one still prepares the data."
     NO_MASTER_WEIGHTS = "NoMasterWeights", "Trained weights are held in 16 bit, without a copy in fp32."
     DEVICE_MISMATCH = "DeviceMismatch", "The device does not have this attention or these kernels."
     PACKING_ATTENTION = "PackingAttention", "Packed records may see one another with this attention."

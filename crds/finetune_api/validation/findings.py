@@ -21,8 +21,22 @@ class Finding(ApiModel):
     message: str = Field(description="The rule, and how the value breaks it.")
     remedy: str = Field(description="What to change.")
 
+    def for_machines(self) -> dict[str, JsonValue]:
+        """Stable output for programs: code, path, value, message and remedy, always all five.
+
+        The severity is not among them: reports group findings by it.
+        """
+        return {
+            "code": self.code,
+            "path": self.path,
+            "value": self.value,
+            "message": self.message,
+            "remedy": self.remedy,
+        }
+
     def __str__(self) -> str:
-        shown = "" if self.value is None or isinstance(self.value, dict | list) else f" {self.value}"
+        value = str(self.value).lower() if isinstance(self.value, bool) else self.value
+        shown = "" if value is None or isinstance(value, dict | list) else f" {value}"
         end = "" if self.remedy.endswith("?") else "."
         return f"{self.path}:{shown} {self.message}. {self.remedy}{end}"
 

@@ -85,7 +85,10 @@ def _finding(details: ErrorDetails) -> Finding:
 
 
 def field_path(location: Sequence[str | int]) -> str:
-    """A location as a path that people read: `resources.env[0].name`; `spec.` is left out."""
+    """A location as a path that people read: `resources.env[0].name`; `spec.` is left out.
+
+    A field whose name is empty is written as `""`.
+    """
     parts = list(location)
     if len(parts) > 1 and parts[0] == "spec":
         parts = parts[1:]
@@ -94,7 +97,8 @@ def field_path(location: Sequence[str | int]) -> str:
         if isinstance(part, int):
             path += f"[{part}]"
         elif part != "[key]":
-            path += f".{part}" if path else part
+            name = part or '""'
+            path += f".{name}" if path else name
     return path
 
 

@@ -16,6 +16,8 @@ NAMESPACE = "api-tests"
 class Api:
     """kubectl in a namespace of our own."""
 
+    namespace = NAMESPACE
+
     def __init__(self, control_plane: ControlPlane) -> None:
         self._control_plane = control_plane
 

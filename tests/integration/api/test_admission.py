@@ -41,6 +41,9 @@ CHANGES = [
         {"env": [{"name": "A", "value": "x", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]},
         "give value or valueFrom, not both",
     ),
+    ("checkpoints", {"universal": True}, "set distributed.zeroStage to 1 or more"),
+    ("dataset", {"train": {"path": "/d"}, "streaming": True}, "set training.maxSteps"),
+    ("dataset", {"train": {"path": "/d"}, "streaming": True, "packing": True}, "a stream can't be packed"),
     ("training", {"epochs": 0}, "should be greater than 0"),
     ("training", {"microBatchSize": 0}, "should be greater than or equal to 1"),
     ("distributed", {"zeroStage": 4}, "should be less than or equal to 3"),
@@ -70,6 +73,11 @@ def test_dora_on_a_quantized_base_must_be_allowed(api, manifest):
     assert "dora on a quantized base is refused" in refusal(lambda: api.create(manifest("dora", **sections)))
     sections["quantization"]["allowDora"] = True
     api.create(manifest("dora", **sections))
+
+
+def test_pissa_on_a_quantized_base_is_refused(api, manifest):
+    sections = {"method": {"type": "pissa"}, "quantization": {"type": "nf4"}}
+    assert "computed from whole weights" in refusal(lambda: api.create(manifest("pissa", **sections)))
 
 
 @pytest.mark.parametrize("kind", ["full", "freeze", "spectrum"])

@@ -4,9 +4,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from finetune_api.job import FineTuneJob
+from finetune_api.resolved import processes_per_node
 from finetune_api.validation.codes import Code
 from finetune_api.validation.fields import plain
-from finetune_api.validation.findings import Finding, error, warning
+from finetune_api.validation.findings import Finding, error, suggestion, warning
+
+SHORT_TIMEOUT_SECONDS: Final = 300
 
 OFFLOAD_OPTIMIZERS: Final = ("adamw",)
 """Optimizers that DeepSpeed runs on the CPU as they are; any other is quietly replaced by Adam."""
@@ -40,6 +43,15 @@ def distributed(job: FineTuneJob, _target: str) -> Iterator[Finding]:
             "nccl connects GPUs, and resources.accelerators.perNode is 0",
             "Use backend: auto",
             spec.backend,
+        )
+    ranks = spec.nodes * processes_per_node(job.spec)
+    if ranks > 1 and spec.timeout_seconds < SHORT_TIMEOUT_SECONDS:
+        yield suggestion(
+            Code.SHORT_TIMEOUT,
+            "distributed.timeoutSeconds",
+            "is short: ranks wait for one another while the first one tokenises the data",
+            f"Use {SHORT_TIMEOUT_SECONDS} or more",
+            spec.timeout_seconds,
         )
     if spec.deepspeed_config is not None:
         yield from _raw(job, spec.deepspeed_config)
@@ -77,9 +89,7 @@ def _offload(job: FineTuneJob) -> Iterator[Finding]:
 
 def _raw(job: FineTuneJob, config: Mapping[str, Any]) -> Iterator[Finding]:
     spec = job.spec
-    ranks = spec.distributed.nodes * (
-        spec.distributed.processes_per_node or spec.resources.accelerators.per_node or 1
-    )
+    ranks = spec.distributed.nodes * processes_per_node(spec)
     micro, steps = spec.training.micro_batch_size, spec.training.gradient_accumulation_steps
     wanted = {
         "train_micro_batch_size_per_gpu": ("training.microBatchSize", micro),

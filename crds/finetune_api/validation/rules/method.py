@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 
 from finetune_api.job import FineTuneJob
-from finetune_api.method import ALL_LINEAR, LoraSpec
+from finetune_api.method import ALL_LINEAR, LoraSpec, MethodSpec
 from finetune_api.validation.codes import Code
-from finetune_api.validation.findings import Finding, error, warning
+from finetune_api.validation.findings import Finding, error, suggestion, warning
 from finetune_api.validation.rules.common import pattern, patterns
 
+HIGH_SCALE = 16
 FOUR_BIT = ("int4", "nf4", "fp4")
 NEEDS_WHOLE_WEIGHTS = ("pissa", "loftq")
 """Initializations that decompose the base's weights and fail on quantized ones."""
@@ -17,6 +18,8 @@ def method(job: FineTuneJob, _target: str) -> Iterator[Finding]:
     """Adapter settings that mean something, and a quantization that the method can train on."""
     spec = job.spec.method
     yield from _lora(spec.lora)
+    if spec.uses_adapters:
+        yield from _scale(spec)
     yield from _initialization(job)
     for name, settings in (("freeze", spec.freeze), ("spectrum", spec.spectrum)):
         if settings is None:
@@ -65,6 +68,20 @@ def _lora(lora: LoraSpec) -> Iterator[Finding]:
             "is a part of LoRA+, and learningRateRatio is not set",
             "Set method.lora.learningRateRatio, such as 16",
             lora.embedding_learning_rate,
+        )
+
+
+def _scale(spec: MethodSpec) -> Iterator[Finding]:
+    rooted = spec.type == "rslora" or spec.lora.rank_stabilized
+    scale = spec.lora.alpha / (spec.lora.rank**0.5 if rooted else spec.lora.rank)
+    if scale > HIGH_SCALE:
+        yield suggestion(
+            Code.HIGH_ADAPTER_SCALE,
+            "method.lora.alpha",
+            f"multiplies the adapter's output by {scale:.3g} (alpha / {'√rank' if rooted else 'rank'}), "
+            "which acts like a much higher learning rate",
+            "Lower alpha: twice the rank is usual, and about √rank to twice that for rslora",
+            spec.lora.alpha,
         )
 
 

@@ -1,5 +1,8 @@
+import pytest
+
 from finetune_api.validation import Code, errors_in
 from finetune_api.validation.findings import error, suggestion, warning
+from finetune_cli.findings import FileReport, PlacedFinding
 
 
 def test_a_finding_reads_as_field_value_rule_remedy():
@@ -19,3 +22,16 @@ def test_only_errors_refuse():
 def test_a_finding_in_json_has_the_documented_keys():
     finding = error(Code.CONFLICT, "a", "b", "c", 1).to_json_object()
     assert list(finding) == ["severity", "code", "path", "value", "message", "remedy"]
+
+
+@pytest.mark.parametrize("value", [None, 0, "x", [1, "a"], {"a": None}])
+def test_programs_get_the_same_five_keys_from_the_validator_and_the_command_line(value):
+    finding = error(Code.CONFLICT, "a.b", "is odd", "Remove it", value)
+    five = {"code": "Conflict", "path": "a.b", "value": value, "message": "is odd", "remedy": "Remove it"}
+    report = FileReport("job.yaml", [PlacedFinding(finding, None)]).to_json_object()
+    assert list(finding.for_machines().items()) == list(five.items())
+    assert report["errors"] == [five]
+
+
+def test_a_truth_value_reads_as_in_yaml():
+    assert str(error(Code.CONFLICT, "a", "is odd", "Remove it", True)) == "a: true is odd. Remove it."

@@ -70,3 +70,9 @@ def test_a_raw_configuration_may_repeat_the_spec_or_leave_it_open(brief):
 def test_nodes_that_share_a_volume_for_one_machine_are_warned_about(brief):
     assert brief({"distributed.nodes": 2}) == [("warning", "SharedVolume", "checkpoints.storage.accessModes")]
     assert brief({"distributed.nodes": 2, **SHARED}) == []
+
+
+@pytest.mark.parametrize(("seconds", "processes", "short"), [(299, 2, True), (300, 2, False), (10, 1, False)])
+def test_ranks_wait_for_one_another_long_enough(brief, seconds, processes, short):
+    found = brief({"distributed": {"timeoutSeconds": seconds, "processesPerNode": processes}})
+    assert found == ([("suggestion", "ShortTimeout", "distributed.timeoutSeconds")] if short else [])

@@ -103,3 +103,20 @@ def test_layers_are_chosen_by_index_or_by_pattern(brief):
     assert brief(layers) == []
     found = brief(layers | {f"{LORA}.targetPattern": "q_proj"})
     assert found == [("error", "Conflict", f"{LORA}.layersToTransform")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "rank", "alpha", "high"),
+    [
+        ("lora", 16, 32, False),
+        ("lora", 1, 16, False),
+        ("lora", 1, 16.5, True),
+        ("rslora", 64, 128, False),
+        ("rslora", 64, 129, True),
+        ("full", 1, 1000, False),
+    ],
+)
+def test_an_adapter_is_not_scaled_up_too_far(brief, kind, rank, alpha, high):
+    settings = {f"{LORA}.rank": rank, f"{LORA}.alpha": alpha, "training.learningRate": 1e-5}
+    found = brief({"method.type": kind} | settings)
+    assert found == ([("suggestion", "HighAdapterScale", f"{LORA}.alpha")] if high else [])
