@@ -18,6 +18,8 @@ VERBS: Final = {
     "explain": "say what a field means, and what value a job has there",
     "compare": "say in what two jobs differ, and what that means",
     "presets": "list the built-in presets, or show one",
+    "import": "make a job of another program's configuration",
+    "export": "write a job as another program's configuration",
     "run": "train on this machine, without a cluster",
     "submit": "send jobs to the cluster",
     "list": "list the jobs of a namespace",

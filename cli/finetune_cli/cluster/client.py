@@ -82,7 +82,7 @@ class Cluster:
 
     def delete(self, name: str, *, dry_run: bool = False) -> None:
         """Delete a job; its pods and their Job go with it, its storage stays. Raises `Refusal`."""
-        query = [("propagationPolicy", "Foreground"), *([("dryRun", "All")] if dry_run else [])]
+        query = [("propagationPolicy", "Background"), *([("dryRun", "All")] if dry_run else [])]
         self._json("DELETE", self._job(name), query=query)
 
     def watch(self, name: str, resource_version: str, seconds: int) -> Iterator[Object]:

@@ -19,7 +19,7 @@ class Pods:
     def __init__(self, **texts: list[str]) -> None:
         self.texts = texts
 
-    def logs(self, pod: str, *, follow: bool, tail: int | None) -> Iterator[str]:
+    def logs(self, pod: str, *, follow: bool, tail: int | None) -> Iterator[str]:  # noqa: ARG002
         yield from self.texts[pod][-tail if tail else 0 :]
 
 
