@@ -37,7 +37,9 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     from finetune_cli.foreign.writing import write
 
-    writing = write(values(job), set(prepared.origins), arguments.to)
+    found = values(job)
+    chosen = {path for path in found if prepared.origin(path) != "default"}
+    writing = write(found, chosen, arguments.to)
     print(yaml.safe_dump(writing.document, sort_keys=False, allow_unicode=True), end="")
     for lost in writing.lost:
         print(f"lost: {lost.path}: {lost.value} ({lost.reason})", file=sys.stderr)

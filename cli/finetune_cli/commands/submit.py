@@ -70,6 +70,11 @@ def _checked(arguments: argparse.Namespace) -> list[dict[str, Any]]:
                 for placed in place(job, findings):
                     finding = placed.finding
                     print(f"{file.label}:{placed.position}: {finding.severity}: {finding}", file=sys.stderr)
+                if not job.name:
+                    where = job.document.locate("metadata")
+                    print(
+                        f"{file.label}:{where}: error: metadata.name is needed to apply it", file=sys.stderr
+                    )
                 refused |= bool(errors_in(findings)) or not job.name
                 manifests.append({key: value for key, value in body.items() if key != "status"})
     except YamlError as error:
