@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from finetune_cli.foreign import rules
+from finetune_cli.foreign import arguments, rules
 from finetune_cli.foreign.rules import Choice, Left, Mapped, NotMapped, Read, Result, Table, To, flag
 
 NAME: Final = "axolotl"
@@ -53,7 +53,7 @@ def _project(value: Any) -> Result:
 
 
 TABLE: Final[Table] = {
-    **{key: rules.TRAINER[key] for key in _SHARED},
+    **{key: arguments.TRAINER[key] for key in _SHARED},
     "base_model": Read(rules.model),
     "revision_of_model": To("model.revision"),
     "tokenizer_config": To("model.tokenizer.id"),
@@ -104,8 +104,8 @@ TABLE: Final[Table] = {
     "micro_batch_size": To("training.microBatchSize"),
     "eval_batch_size": To("evaluation.microBatchSize"),
     "num_epochs": To("training.epochs"),
-    "optimizer": Choice("training.optimizer", rules.OPTIMIZERS),
-    "lr_scheduler": Choice("training.schedule.type", rules.SCHEDULES),
+    "optimizer": Choice("training.optimizer", arguments.OPTIMIZERS),
+    "lr_scheduler": Choice("training.schedule.type", arguments.SCHEDULES),
     "cosine_min_lr_ratio": To("training.schedule.minLearningRateRatio"),
     "flash_attention": flag({"model.attention": "flash_attention_2"}),
     "sdp_attention": flag({"model.attention": "sdpa"}),

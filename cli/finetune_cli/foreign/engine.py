@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from finetune_cli.foreign import rules
+from finetune_cli.foreign import arguments
 from finetune_cli.foreign.rules import Choice, Left, Mapped, NotMapped, Read, Result, Table, To
 
 NAME: Final = "engine"
@@ -42,7 +42,7 @@ TABLE: Final[Table] = {
     "min_lr_ratio": To("training.schedule.minLearningRateRatio"),
     "gradient_accumulation_steps": To("training.gradientAccumulationSteps"),
     "max_grad_norm": To("training.maxGradNorm"),
-    "mixed_precision": Choice("training.precision", rules.PRECISIONS),
+    "mixed_precision": Choice("training.precision", arguments.PRECISIONS),
     "logging_steps": To("training.loggingSteps"),
     "save_steps": To("checkpoints.everySteps"),
     "eval_steps": To("evaluation.everySteps"),

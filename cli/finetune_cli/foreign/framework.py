@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from finetune_cli.foreign import rules
+from finetune_cli.foreign import arguments, rules
 from finetune_cli.foreign.rules import Choice, Left, Mapped, NotMapped, Read, Result, Table, To, flag, switch
 
 NAME: Final = "framework"
@@ -47,7 +47,7 @@ TABLE: Final[Table] = {
     "fine_tuning.lora.alpha": To("method.lora.alpha"),
     "fine_tuning.lora.dropout": To("method.lora.dropout"),
     "fine_tuning.lora.target_modules": rules.listed("method.lora.targetModules"),
-    "fine_tuning.lora.bias": Choice("method.lora.bias", rules.BIAS),
+    "fine_tuning.lora.bias": Choice("method.lora.bias", arguments.BIAS),
     "fine_tuning.lora.task_type": Choice(
         "method.lora.taskType", {"CAUSAL_LM": "causalLm", "SEQ_CLS": "sequenceClassification"}
     ),
@@ -59,26 +59,26 @@ TABLE: Final[Table] = {
     "fine_tuning.spectrum.layers_to_finetune": Read(_layers),
     "fine_tuning.quantization.bits": Read(
         lambda value: (
-            Mapped({"quantization.type": rules.QUANTIZATION_BITS[value]}, weak=True)
-            if value in rules.QUANTIZATION_BITS
+            Mapped({"quantization.type": arguments.QUANTIZATION_BITS[value]}, weak=True)
+            if value in arguments.QUANTIZATION_BITS
             else NotMapped("bits are 4 or 8")
         )
     ),
-    "fine_tuning.quantization.bnb_4bit_compute_dtype": Choice("quantization.computeType", rules.DTYPES),
+    "fine_tuning.quantization.bnb_4bit_compute_dtype": Choice("quantization.computeType", arguments.DTYPES),
     "fine_tuning.quantization.bnb_4bit_quant_type": Choice("quantization.type", {"nf4": "nf4", "fp4": "fp4"}),
     "fine_tuning.quantization.bnb_4bit_use_double_quant": To("quantization.doubleQuantization"),
     "training.epochs": To("training.epochs"),
     "training.micro_batch_size": To("training.microBatchSize"),
     "training.gradient_accumulation_steps": To("training.gradientAccumulationSteps"),
     "training.learning_rate": To("training.learningRate"),
-    "training.lr_scheduler_type": Choice("training.schedule.type", rules.SCHEDULES),
+    "training.lr_scheduler_type": Choice("training.schedule.type", arguments.SCHEDULES),
     "training.warmup_ratio": To("training.schedule.warmupRatio"),
     "training.max_grad_norm": To("training.maxGradNorm"),
-    "training.optimizer": Choice("training.optimizer", rules.OPTIMIZERS),
+    "training.optimizer": Choice("training.optimizer", arguments.OPTIMIZERS),
     "training.weight_decay": To("training.weightDecay"),
     "training.max_seq_length": To("training.maxSequenceLength"),
-    "training.gradient_checkpointing": rules.CHECKPOINTING,
-    "training.mixed_precision": Choice("training.precision", rules.PRECISIONS),
+    "training.gradient_checkpointing": arguments.CHECKPOINTING,
+    "training.mixed_precision": Choice("training.precision", arguments.PRECISIONS),
     "dataset.format": Choice(
         "dataset.format", {name: name for name in ("alpaca", "sharegpt", "oasst", "custom")}
     ),
@@ -88,17 +88,17 @@ TABLE: Final[Table] = {
     "dataset.preprocessing.add_bos_token": To("dataset.preprocessing.addBosToken"),
     "dataset.preprocessing.use_chat_template": To("dataset.preprocessing.useChatTemplate"),
     "distributed.use_deepspeed": switch("distributed.engine", "deepspeed", "torch"),
-    "distributed.deepspeed_config": rules.TRAINER["deepspeed"],
+    "distributed.deepspeed_config": arguments.TRAINER["deepspeed"],
     "distributed.zero_stage": To("distributed.zeroStage"),
     "distributed.gradient_accumulation_steps": To("training.gradientAccumulationSteps"),
-    "output.output_dir": rules.TRAINER["output_dir"],
+    "output.output_dir": arguments.TRAINER["output_dir"],
     "output.logging_steps": To("training.loggingSteps"),
     "output.eval_steps": Left("evaluation.eval_steps says it; one interval is enough"),
     "output.save_steps": To("checkpoints.everySteps"),
     "output.save_total_limit": To("checkpoints.keep"),
-    "output.push_to_hub": rules.TRAINER["push_to_hub"],
+    "output.push_to_hub": arguments.TRAINER["push_to_hub"],
     "output.hub_model_id": To("output.hub.id"),
-    "evaluation.do_eval": rules.TRAINER["do_eval"],
+    "evaluation.do_eval": arguments.TRAINER["do_eval"],
     "evaluation.eval_batch_size": To("evaluation.microBatchSize"),
     "evaluation.eval_strategy": rules.strategy("evaluation.everySteps", "evaluation.atEpochEnd"),
     "evaluation.eval_steps": To("evaluation.everySteps"),

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from finetune_cli.foreign import rules
+from finetune_cli.foreign import arguments, rules
 from finetune_cli.foreign.rules import Choice, Left, Mapped, NotMapped, Read, Result, Table, To, flag
 
 NAME: Final = "llamafactory"
@@ -45,11 +45,11 @@ def _template(value: Any) -> Result:
 
 
 TABLE: Final[Table] = {
-    **rules.TRAINER,
+    **arguments.TRAINER,
     "model_name_or_path": Read(rules.model),
     "model_revision": To("model.revision"),
     "trust_remote_code": To("model.trustRemoteCode"),
-    "hf_hub_token": rules.TRAINER["hub_token"],
+    "hf_hub_token": arguments.TRAINER["hub_token"],
     "cache_dir": Left("downloads are kept on model.cache.claimName"),
     "finetuning_type": Choice(
         "method.type", {"lora": "lora", "full": "full", "freeze": "freeze", "qlora": "qlora"}
@@ -86,7 +86,7 @@ TABLE: Final[Table] = {
     "pissa_iter": To("method.lora.pissaIterations"),
     "freeze_trainable_layers": To("method.freeze.trainableLayers"),
     "freeze_extra_modules": rules.listed("method.freeze.extraModules"),
-    "quantization_bit": Choice("quantization.type", rules.QUANTIZATION_BITS),
+    "quantization_bit": Choice("quantization.type", arguments.QUANTIZATION_BITS),
     "quantization_type": Choice("quantization.type", {"nf4": "nf4", "fp4": "fp4"}),
     "quantization_method": Left("quantization.type says the type; the trainer knows the library"),
     "double_quantization": To("quantization.doubleQuantization"),

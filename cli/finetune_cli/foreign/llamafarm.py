@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from finetune_cli.foreign import llamafactory, rules
+from finetune_cli.foreign import arguments, llamafactory, rules
 from finetune_cli.foreign.rules import Choice, Left, Mapped, Read, Table, To, flag
 
 NAME: Final = "llamafarm"
@@ -30,7 +30,7 @@ def block(document: Mapping[str, Any], prefix: str = "") -> tuple[str, Mapping[s
 _PYTORCH: Final[Table] = {
     "base_model.huggingface_id": Read(rules.model),
     "base_model.cache_dir": Left("downloads are kept on model.cache.claimName"),
-    "base_model.torch_dtype": Choice("model.loadPrecision", rules.DTYPES),
+    "base_model.torch_dtype": Choice("model.loadPrecision", arguments.DTYPES),
     "base_model.load_in_8bit": flag({"quantization.type": "int8"}, weak=True),
     "base_model.load_in_4bit": flag({"quantization.type": "nf4"}, weak=True),
     "base_model.device_map": Left("each rank takes its own device"),
@@ -43,18 +43,18 @@ _PYTORCH: Final[Table] = {
     "method.dropout": To("method.lora.dropout"),
     "method.lora_dropout": To("method.lora.dropout"),
     "method.target_modules": rules.listed("method.lora.targetModules"),
-    "method.bias": Choice("method.lora.bias", rules.BIAS),
+    "method.bias": Choice("method.lora.bias", arguments.BIAS),
     "method.modules_to_save": rules.listed("method.lora.modulesToSave"),
     "method.layers_to_transform": rules.listed("method.lora.layersToTransform"),
     "method.layers_pattern": To("method.lora.layersPattern"),
     "method.quantization.load_in_4bit": flag({"quantization.type": "nf4"}, weak=True),
-    "method.quantization.bnb_4bit_compute_dtype": Choice("quantization.computeType", rules.DTYPES),
+    "method.quantization.bnb_4bit_compute_dtype": Choice("quantization.computeType", arguments.DTYPES),
     "method.quantization.bnb_4bit_quant_type": Choice("quantization.type", {"nf4": "nf4", "fp4": "fp4"}),
     "method.quantization.bnb_4bit_use_double_quant": To("quantization.doubleQuantization"),
-    **{f"training.{key}": rule for key, rule in rules.TRAINER.items()},
+    **{f"training.{key}": rule for key, rule in arguments.TRAINER.items()},
     "training.batch_size": To("training.microBatchSize"),
     "training.num_epochs": To("training.epochs"),
-    "training.optimizer": Choice("training.optimizer", rules.OPTIMIZERS),
+    "training.optimizer": Choice("training.optimizer", arguments.OPTIMIZERS),
     "training.use_flash_attention": _FLASH,
     "training.compute_metrics": Left("the loss is always computed; see evaluation.metrics for more"),
     "training.early_stopping": Left("training.earlyStopping is on where it has values"),

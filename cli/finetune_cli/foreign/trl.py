@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from finetune_cli.foreign import rules
+from finetune_cli.foreign import arguments, rules
 from finetune_cli.foreign.rules import Choice, Left, Mapped, NotMapped, Read, Result, Table, To, flag, switch
 
 NAME: Final = "trl"
@@ -66,13 +66,13 @@ def _command(value: Any) -> Result:
 
 
 TABLE: Final[Table] = {
-    **rules.TRAINER,
+    **arguments.TRAINER,
     "command": Read(_command),
     "config": Left("a file of this machine: import it too, or name its options here"),
     "model_name_or_path": Read(rules.model),
     "model_revision": To("model.revision"),
-    "dtype": Choice("model.loadPrecision", rules.DTYPES),
-    "torch_dtype": Choice("model.loadPrecision", rules.DTYPES),
+    "dtype": Choice("model.loadPrecision", arguments.DTYPES),
+    "torch_dtype": Choice("model.loadPrecision", arguments.DTYPES),
     "attn_implementation": To("model.attention"),
     "trust_remote_code": To("model.trustRemoteCode"),
     "use_peft": switch("method.type", "lora", "full"),
@@ -91,7 +91,7 @@ TABLE: Final[Table] = {
     "load_in_4bit": flag({"quantization.type": "nf4"}, weak=True),
     "bnb_4bit_quant_type": Choice("quantization.type", {"nf4": "nf4", "fp4": "fp4"}),
     "use_bnb_nested_quant": To("quantization.doubleQuantization"),
-    "bnb_4bit_quant_storage": Choice("quantization.storageType", {**rules.DTYPES, "uint8": "uint8"}),
+    "bnb_4bit_quant_storage": Choice("quantization.storageType", {**arguments.DTYPES, "uint8": "uint8"}),
     "dataset_name": rules.data("dataset.train"),
     "dataset_config": To("dataset.train.hub.config"),
     "dataset_train_split": To("dataset.train.hub.split"),
@@ -113,5 +113,5 @@ TABLE: Final[Table] = {
     "pad_token": Left("the tokenizer's own is used"),
     "beta": To("training.dpo.beta"),
     "ignore_bias_buffers": Left("only needed by other launchers"),
-    "activation_checkpointing": rules.CHECKPOINTING,
+    "activation_checkpointing": arguments.CHECKPOINTING,
 }
