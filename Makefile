@@ -56,8 +56,9 @@ format: ## rewrite the code as lint wants it
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 
-generate: ## write the CRDs, the chart's copies and the reference from the models
+generate: ## write the CRDs, the chart's copies and the reference from the models and the parser
 	$(PYTHON) -m finetune_api.generate
+	$(PYTHON) -m finetune_cli.reference
 
 lock: ## resolve pyproject.toml into requirements/*.txt
 	scripts/lock

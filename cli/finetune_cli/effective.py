@@ -6,7 +6,8 @@ from typing import Any
 from finetune_api.job import FineTuneJob
 from finetune_api.validation import InvalidJobError, parse_job
 from finetune_cli.errors import INVALID, CommandError
-from finetune_cli.manifests import JobDocument, load
+from finetune_cli.fields import all_fields
+from finetune_cli.manifests import chosen, load
 from finetune_cli.preparation import PreparedJob, prepare
 from finetune_cli.yaml_reader import YamlError
 
@@ -26,29 +27,16 @@ def read_job(source: str, name: str | None, overrides: Sequence[str]) -> tuple[P
         raise CommandError(f"{source}: {invalid.findings[0]}", INVALID) from None
 
 
-def chosen(label: str, jobs: Sequence[JobDocument], name: str | None) -> JobDocument:
-    """Return the job of that name, or the only one. Raises `CommandError`."""
-    names = [job.name for job in jobs]
-    if not jobs:
-        raise CommandError(f"{label} holds a preset, and no job that uses it")
-    if name is None:
-        if len(names) > 1:
-            raise CommandError(f"{label} holds several jobs: choose one with --job {'|'.join(names)}")
-        return jobs[0]
-    if name not in names:
-        raise CommandError(f"--job {name}: {label} holds {', '.join(names)}")
-    return jobs[names.index(name)]
-
-
 def values(job: FineTuneJob) -> dict[str, Any]:
-    """Return each value of the spec by its path; lists are one value, and what is absent is left out."""
+    """Return each value of the spec by its path; absent ones left out. A list or map is one value."""
     return dict(_flat(job.spec.to_json_object(), ""))
 
 
 def _flat(value: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    fields = all_fields()
     for key, child in value.items():
         path = f"{prefix}.{key}" if prefix else key
-        if isinstance(child, Mapping):
+        if isinstance(child, Mapping) and fields[path].is_section:
             yield from _flat(child, path)
         else:
             yield path, child

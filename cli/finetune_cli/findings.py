@@ -70,6 +70,11 @@ def check_files(
     ]
 
 
+def check_file(source: str, target: Target = "cluster") -> FileReport:
+    """Return every finding about the jobs in one source."""
+    return check_files([source], target)[0]
+
+
 def _check(
     file: ManifestFile, target: Target, presets: Mapping[str, PresetDocument], overrides: Sequence[str]
 ) -> FileReport:

@@ -2,11 +2,12 @@
 
 import difflib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from finetune_cli.errors import CommandError
 from finetune_cli.yaml_reader import YamlDocument, YamlError, parse, read_bytes
 
 STANDARD_INPUT: Final = "-"
@@ -83,6 +84,20 @@ def load(source: str) -> ManifestFile:
             documents[0].position,
         )
     return ManifestFile(label_of(source), tuple(jobs), config_maps, presets)
+
+
+def chosen(label: str, jobs: Sequence[JobDocument], name: str | None) -> JobDocument:
+    """Return the job of that name, or the only one. Raises `CommandError`."""
+    names = [job.name for job in jobs]
+    if not jobs:
+        raise CommandError(f"{label} holds a preset, and no job that uses it")
+    if name is None:
+        if len(names) > 1:
+            raise CommandError(f"{label} holds several jobs: choose one with --job {'|'.join(names)}")
+        return jobs[0]
+    if name not in names:
+        raise CommandError(f"--job {name}: {label} holds {', '.join(names)}")
+    return jobs[names.index(name)]
 
 
 def label_of(source: str) -> str:

@@ -26,6 +26,11 @@ class PreparedJob:
     origins: Mapping[str, str] = field(default_factory=dict)
     """`manifest`, `--set` or `preset NAME` by the path of the value; what is not here is a default."""
 
+    def origin(self, path: str) -> str:
+        """Return where the value of a field came from; a map is where one of its keys came from."""
+        below = (origin for named, origin in self.origins.items() if named.startswith(f"{path}."))
+        return self.origins.get(path) or next(below, "default")
+
 
 def load_files(sources: Sequence[str]) -> list[ManifestFile]:
     """Read several files; a FineTunePreset in one of them is known to the jobs in all of them.
@@ -64,9 +69,10 @@ def _with_preset(
 
     resolution = resolve(_values(job, name, presets), body["spec"])
     metadata = body.get("metadata") or {}
-    if isinstance(metadata, Mapping):
-        annotations = {**(metadata.get("annotations") or {}), PRESET_ANNOTATION: name}
-        body = body | {"metadata": {**metadata, "annotations": annotations}}
+    annotations = (metadata.get("annotations") or {}) if isinstance(metadata, Mapping) else None
+    if isinstance(annotations, Mapping):
+        named = {**annotations, PRESET_ANNOTATION: name}
+        body = body | {"metadata": {**metadata, "annotations": named}}
     from_preset = {
         path: f"preset {name}" for path, origin in resolution.origins.items() if origin == "preset"
     }
@@ -98,15 +104,9 @@ def _values(job: JobDocument, name: str, presets: Mapping[str, PresetDocument]) 
 def _origins(written: Any, spec: Mapping[str, Any]) -> dict[str, str]:
     from finetune_api.presets.merge import leaves
 
-    before = set(leaves(written)) if isinstance(written, Mapping) else set()
+    before = dict(leaves(written)) if isinstance(written, Mapping) else {}
     return {
-        path: "manifest" if path in before and _at(written, path) == _at(spec, path) else "--set"
-        for path in leaves(spec)
+        path: "manifest" if path in before and before[path] == value else "--set"
+        for path, value in leaves(spec)
         if path != "preset"
     }
-
-
-def _at(spec: Any, path: str) -> Any:
-    for part in path.split("."):
-        spec = spec[part]
-    return spec

@@ -52,9 +52,7 @@ def _effective(arguments: argparse.Namespace) -> Effective:
     from finetune_cli.fields import shown
 
     prepared, job = read_job(arguments.file, arguments.job, arguments.overrides)
-    return {
-        path: (shown(value), prepared.origins.get(path, "default")) for path, value in values(job).items()
-    }
+    return {path: (shown(value), prepared.origin(path)) for path, value in values(job).items()}
 
 
 def _print(field: "Field", effective: Effective | None) -> None:

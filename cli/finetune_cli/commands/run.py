@@ -60,9 +60,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the job and print its status. Returns the exit status that the module's text lists."""
     from finetune_api import ExitCode, check_manifest, validate_job
-    from finetune_cli.effective import chosen
     from finetune_cli.findings import place
-    from finetune_cli.manifests import load
+    from finetune_cli.manifests import chosen, load
     from finetune_cli.preparation import prepare
     from finetune_cli.yaml_reader import YamlError
 

@@ -41,18 +41,18 @@ def resolve(values: Mapping[str, Any], raw_spec: Mapping[str, Any]) -> Resolutio
     """
     written = {key: value for key, value in raw_spec.items() if key != "preset"}
     spec = _merged(_without_alternatives(values, written), written)
-    named = set(leaves(written))
-    return Resolution(spec, {path: "manifest" if path in named else "preset" for path in leaves(spec)})
+    named = dict(leaves(written))
+    return Resolution(spec, {path: "manifest" if path in named else "preset" for path, _ in leaves(spec)})
 
 
-def leaves(spec: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the dotted path of each value that is no mapping (or an empty one); nulls are left out."""
+def leaves(spec: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each value that is no mapping (or an empty one) with its dotted path; nulls are left out."""
     for key, value in spec.items():
         path = f"{prefix}.{key}" if prefix else str(key)
         if isinstance(value, Mapping) and value:
             yield from leaves(value, path)
         elif value is not None:
-            yield path
+            yield path, value
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ spec:
   model: {id: org/model}
   dataset: {train: {path: /data}}
   training: {epochs: 1}
+  resources: {nodeSelector: {example.org/gpu: a100}}
 """
 
 
@@ -63,6 +64,7 @@ def test_without_a_field_the_sections_are_listed(capsys: pytest.CaptureFixture[s
         (["training.seed"], "in this job: 42 (default)"),
         (["training.seed", "--set", "training.seed=7"], "in this job: 7 (--set)"),
         (["training.neftuneNoiseAlpha"], "in this job: absent (default)"),
+        (["resources.nodeSelector"], 'in this job: {"example.org/gpu": "a100"} (manifest)'),
     ],
 )
 def test_with_a_file_each_value_says_where_it_came_from(

@@ -1,5 +1,6 @@
 """`finetune init` writes a manifest that validates, and overwrites nothing."""
 
+import io
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,21 @@ def test_text_that_yaml_would_take_for_something_else_is_quoted(
     spec = parse(capsys.readouterr().out.encode())[0].value["spec"]
     assert spec["model"]["id"] == "1e5"
     assert spec["dataset"]["train"]["hub"]["id"] == "on"
+
+
+class Terminal(io.StringIO):
+    """Standard input at a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_it_asks_for_what_the_flags_leave_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal("org/model\n\n\n"))
+    file = tmp_path / "job.yaml"
+    assert main(["init", str(file), "--name", "mine"]) == 0
+    assert written(file)["model"] == {"id": "org/model"}
+    assert written(file)["dataset"] == {"format": "alpaca", "train": {"hub": {"id": "org/data"}}}
+    assert "Model: id on the Hugging Face hub, or /path" in capsys.readouterr().err

@@ -66,6 +66,24 @@ def test_an_unknown_preset_is_named_with_its_place_and_a_guess(tmp_path: Path) -
     assert caught.value.remedy == "Did you mean chat?"
 
 
+def test_keys_with_dots_in_them_are_no_paths(tmp_path: Path) -> None:
+    text = JOB % "chat" + "  resources: {nodeSelector: {example.org/gpu: a100}}\n"
+    job = prepared(tmp_path, text, "training.seed=7")
+    assert job.body["spec"]["resources"]["nodeSelector"] == {"example.org/gpu": "a100"}
+    assert job.origins["resources.nodeSelector.example.org/gpu"] == "manifest"
+
+
+@pytest.mark.parametrize("metadata", ["[]", "text", "{annotations: [1]}", "{annotations: text}", "null"])
+def test_broken_metadata_is_left_to_the_validator(tmp_path: Path, metadata: str) -> None:
+    job = prepared(tmp_path, (JOB % "chat").replace("{name: job}", metadata))
+    assert job.body["spec"]["dataset"]["format"] == "messages"
+
+
+@pytest.mark.parametrize("preset", ["5", "[chat]", "''", "null"])
+def test_what_is_no_name_of_a_preset_is_left_to_the_validator(tmp_path: Path, preset: str) -> None:
+    assert "format" not in prepared(tmp_path, JOB % preset).body["spec"]["dataset"]
+
+
 def test_a_preset_without_values_is_refused_with_its_place(tmp_path: Path) -> None:
     with pytest.raises(YamlError) as caught:
         prepared(tmp_path, PRESET.replace("values", "valves") + "---\n" + JOB % "ours")

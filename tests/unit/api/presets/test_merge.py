@@ -74,4 +74,5 @@ def test_every_alternative_is_a_field_of_the_api():
 
 
 def test_leaves_are_paths_of_values():
-    assert list(leaves({"a": {"b": 1, "c": {}}, "d": [1], "e": None})) == ["a.b", "a.c", "d"]
+    found = leaves({"a": {"b": 1, "c": {}}, "d": [1], "e": None})
+    assert dict(found) == {"a.b": 1, "a.c": {}, "d": [1]}

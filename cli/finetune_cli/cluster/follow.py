@@ -1,0 +1,76 @@
+"""Follow a job until something is true of it."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from finetune_cli.cluster.client import Cluster, Refusal
+from finetune_cli.errors import INVALID, CommandError
+
+_WATCH_SECONDS: Final = 30
+_NOT_FOUND: Final = 404
+
+Job = Mapping[str, Any]
+
+
+def states(cluster: Cluster, name: str, timeout: float) -> Iterator[Job | None]:
+    """Yield the job now and after each change; None, and no more, once it is deleted.
+
+    Raises `CommandError` after `timeout` seconds, and `Refusal` for a job that was never there.
+    """
+    deadline = time.monotonic() + timeout
+    job = cluster.get(name)
+    yield job
+    while True:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            raise CommandError(f"{name}: not after {timeout:g} s", INVALID)
+        seconds = max(1, min(_WATCH_SECONDS, int(remaining)))
+        for event in cluster.watch(name, job["metadata"]["resourceVersion"], seconds):
+            if event["type"] == "DELETED":
+                yield None
+                return
+            if event["type"] == "ERROR":
+                break
+            if event["type"] != "BOOKMARK":
+                job = event["object"]
+                yield job
+        try:
+            newest = cluster.get(name)
+        except Refusal as refusal:
+            if refusal.status != _NOT_FOUND:
+                raise
+            yield None
+            return
+        if newest["metadata"]["resourceVersion"] != job["metadata"]["resourceVersion"]:
+            job = newest
+            yield job
+
+
+def wait_until(
+    cluster: Cluster,
+    name: str,
+    done: Callable[[Job], bool],
+    timeout: float,
+    show: Callable[[Job], None] = lambda _: None,
+) -> Job | None:
+    """Return the job once `done` is true of it, or None when it is gone; `show` sees each state of it."""
+    for job in states(cluster, name, timeout):
+        if job is None:
+            return None
+        show(job)
+        if done(job):
+            return job
+    return None
+
+
+def phase(job: Job) -> str:
+    """Return the job's phase, of a status that is about the spec as it is now; else an empty string."""
+    status = job.get("status", {})
+    current = status.get("observedGeneration") == job["metadata"].get("generation")
+    return str(status.get("phase") or "") if current else ""
+
+
+def is_finished(job: Job) -> bool:
+    """Whether the job has ended for good."""
+    return phase(job) in {"Succeeded", "Failed"}

@@ -1,0 +1,45 @@
+"""Jobs in the form that was asked for: the API server's own columns, names, JSON or YAML."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+
+def name_of(job: Mapping[str, Any]) -> str:
+    """Return `finetunejob.finetune.dev/NAME`, which kubectl takes too."""
+    return f"finetunejob.finetune.dev/{job['metadata']['name']}"
+
+
+def table_lines(table: Mapping[str, Any], *, wide: bool) -> list[str]:
+    """Return the lines of an API server's Table; `wide` also shows columns of lower priority."""
+    columns = [
+        (index, column["name"])
+        for index, column in enumerate(table["columnDefinitions"])
+        if wide or not column.get("priority")
+    ]
+    rows = [[name.upper() for _, name in columns]]
+    for row in table["rows"]:
+        rows.append([_cell(row["cells"][index]) for index, _ in columns])
+    widths = [max(len(row[index]) for row in rows) for index in range(len(columns))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+
+
+def print_object(value: Mapping[str, Any], output: str) -> None:
+    """Print an object as JSON or YAML."""
+    if output == "json":
+        print(json.dumps(value, indent=2, ensure_ascii=False))
+    else:
+        print(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), end="")
+
+
+def as_list(jobs: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return one job as it is, and several as a List."""
+    return jobs[0] if len(jobs) == 1 else {"apiVersion": "v1", "kind": "List", "items": list(jobs)}
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else str(value)

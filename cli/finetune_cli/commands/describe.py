@@ -1,0 +1,26 @@
+"""Describe a job for people: its conditions, attempts, checkpoints, and what has happened.
+
+exit status: 0 described, 1 there is no such job, 2 wrong use
+"""
+
+import argparse
+
+from finetune_cli.cluster.verb import add_cluster, add_names, cluster_of
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `finetune describe`."""
+    add_names(parser)
+    add_cluster(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the description."""
+    from finetune_cli.cluster.description import describe
+
+    with cluster_of(arguments) as cluster:
+        for index, name in enumerate(arguments.names):
+            job = cluster.get(name)
+            print("\n" * bool(index), end="")
+            print("\n".join(describe(job, cluster.events(job["metadata"]["uid"]))))
+    return 0

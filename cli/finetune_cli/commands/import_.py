@@ -1,0 +1,83 @@
+"""Make a job of another program's configuration, and say for every key what became of it.
+
+  framework     the YAML framework (model, fine_tuning, training, …)
+  llamafarm     a LlamaFarm strategy, PyTorch or LlamaFactory
+  engine        the training engine's TrainingConfig
+  llamafactory  LLaMA-Factory's YAML
+  axolotl       Axolotl's YAML
+  trl           a command line of TRL: finetune import --from trl trl sft --model_name_or_path …
+
+Options after FILE override keys of the file: finetune import config.yaml --model.base_model org/model. The
+manifest goes to standard output or -o; the account of the keys, and what the validator says of the result, to
+standard error.
+
+exit status: 0 imported, 1 the configuration can't be read, 2 wrong use
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from finetune_cli.errors import CommandError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `finetune import`."""
+    parser.add_argument(
+        "--from",
+        dest="kind",
+        choices=("framework", "llamafarm", "engine", "llamafactory", "axolotl", "trl"),
+        help="format; recognised when absent",
+    )
+    parser.add_argument("--name", default="imported", help="name of the job")
+    parser.add_argument(
+        "-o", "--output", metavar="MANIFEST", help="file to write; standard output when absent"
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite MANIFEST")
+    parser.add_argument(
+        "--report", choices=("lines", "json"), default="lines", help="form of the account of the keys"
+    )
+    parser.add_argument("file", metavar="FILE", help="configuration, or the first word of a TRL command")
+    parser.add_argument("options", nargs=argparse.REMAINDER, metavar="--KEY VALUE", help="overrides of keys")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Import, write, and give the account."""
+    import yaml
+
+    from finetune_cli.foreign.importing import import_job
+
+    target = Path(arguments.output) if arguments.output else None
+    if target is not None and target.exists() and not arguments.force:
+        raise CommandError(f"{target} is there already; --force overwrites it")
+    manifest, reading = import_job(arguments.file, arguments.options, arguments.kind, arguments.name)
+    if arguments.report == "json":
+        account = [
+            {
+                "key": line.key,
+                "value": line.shown,
+                "mapped": line.mapped,
+                "paths": line.paths,
+                "note": line.note,
+            }
+            for line in reading.lines
+        ]
+        print(json.dumps(account, indent=2, ensure_ascii=False), file=sys.stderr)
+    else:
+        for line in reading.lines:
+            print(line, file=sys.stderr)
+        _print_findings(manifest)
+    text = yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True)
+    if target is None:
+        print(text, end="")
+    else:
+        target.write_text(text, encoding="utf-8")
+    return 0
+
+
+def _print_findings(manifest: dict[str, object]) -> None:
+    from finetune_api.validation import check_manifest
+
+    for finding in check_manifest(manifest)[1]:
+        print(f"{finding.severity}: {finding}", file=sys.stderr)

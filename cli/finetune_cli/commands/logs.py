@@ -1,0 +1,72 @@
+"""Print what the pods of a job have written, each line after its rank's pod where there are several.
+
+exit status: 0 printed, 1 there is no such job or pod, 2 wrong use
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from finetune_cli.cluster.verb import add_cluster, cluster_of
+from finetune_cli.errors import INVALID, CommandError
+
+if TYPE_CHECKING:
+    from finetune_cli.cluster.client import Cluster
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `finetune logs`."""
+    parser.add_argument("name", metavar="NAME", help="name of a job")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on as the pods write")
+    parser.add_argument("--tail", type=int, metavar="LINES", help="only the last lines of each pod")
+    parser.add_argument("--attempt", type=int, metavar="N", help="which attempt; the newest when absent")
+    add_cluster(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the lines."""
+    with cluster_of(arguments) as cluster:
+        attempt = arguments.attempt or cluster.get(arguments.name).get("status", {}).get("attempt")
+        pods = sorted(pod["metadata"]["name"] for pod in cluster.pods(arguments.name, attempt))
+        if not pods:
+            raise CommandError(
+                f"{arguments.name} has no pods{f' of attempt {attempt}' if attempt else ''}", INVALID
+            )
+        for line in lines(cluster, pods, follow=arguments.follow, tail=arguments.tail):
+            print(line, flush=arguments.follow)
+    return 0
+
+
+def lines(cluster: "Cluster", pods: Sequence[str], *, follow: bool, tail: int | None) -> Iterator[str]:
+    """Yield the lines of all pods: one after the other, or, followed, as they come."""
+    if len(pods) == 1:
+        yield from cluster.logs(pods[0], follow=follow, tail=tail)
+    elif not follow:
+        for pod in pods:
+            yield from (f"{pod}: {line}" for line in cluster.logs(pod, follow=False, tail=tail))
+    else:
+        yield from _merged(cluster, pods, tail)
+
+
+def _merged(cluster: "Cluster", pods: Sequence[str], tail: int | None) -> Iterator[str]:
+    from queue import SimpleQueue
+    from threading import Thread
+
+    queue: SimpleQueue[Any] = SimpleQueue()
+
+    def read(pod: str) -> None:
+        try:
+            for line in cluster.logs(pod, follow=True, tail=tail):
+                queue.put(f"{pod}: {line}")
+        finally:
+            queue.put(None)
+
+    for pod in pods:
+        Thread(target=read, args=(pod,), daemon=True).start()
+    running = len(pods)
+    while running:
+        line = queue.get()
+        if line is None:
+            running -= 1
+        else:
+            yield line

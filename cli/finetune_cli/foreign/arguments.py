@@ -1,0 +1,144 @@
+"""The vocabulary of transformers' TrainingArguments, which the other programs share: names and keys."""
+
+from finetune_cli.foreign.rules import (
+    Choice,
+    Left,
+    Mapped,
+    Read,
+    Table,
+    To,
+    flag,
+    steps_or_ratio,
+    strategy,
+    switch,
+    trackers,
+    unless,
+)
+
+OPTIMIZERS = {
+    "adamw_torch": "adamw",
+    "adamw_torch_fused": "adamwFused",
+    "adamw_8bit": "adamw8bit",
+    "adamw_bnb_8bit": "adamw8bit",
+    "paged_adamw_8bit": "pagedAdamw8bit",
+    "paged_adamw_32bit": "pagedAdamw",
+    "paged_adamw": "pagedAdamw",
+    "adamw": "adamw",
+    "adafactor": "adafactor",
+    "ademamix": "ademamix",
+    "ademamix_8bit": "ademamix8bit",
+    "lion_32bit": "lion",
+    "lion": "lion",
+    "lion_8bit": "lion8bit",
+    "paged_lion_32bit": "pagedLion",
+    "paged_lion_8bit": "pagedLion8bit",
+    "sgd": "sgd",
+    "adagrad": "adagrad",
+    "rmsprop": "rmsprop",
+    "galore_adamw": "galoreAdamw",
+    "apollo_adamw": "apolloAdamw",
+    "lomo": "lomo",
+    "adalomo": "adalomo",
+    "grokadamw": "grokadamw",
+    "stable_adamw": "stableAdamw",
+    "schedule_free_adamw": "scheduleFreeAdamw",
+    "schedule_free_sgd": "scheduleFreeSgd",
+}
+"""transformers' names of optimizers."""
+
+SCHEDULES = {
+    "cosine": "cosine",
+    "linear": "linear",
+    "constant": "constant",
+    "constant_with_warmup": "constant",
+    "polynomial": "polynomial",
+    "cosine_with_restarts": "cosineWithRestarts",
+    "inverse_sqrt": "inverseSqrt",
+    "warmup_stable_decay": "warmupStableDecay",
+    "reduce_lr_on_plateau": "reduceOnPlateau",
+}
+"""transformers' names of schedules."""
+
+DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "auto": "auto"}
+BIAS = {"none": "none", "all": "all", "lora_only": "loraOnly"}
+QUANTIZATION_BITS = {4: "nf4", 8: "int8"}
+COMPILE_MODES = {"default": "default", "reduce-overhead": "reduceOverhead", "max-autotune": "maxAutotune"}
+PRECISIONS = {"bf16": "bf16", "fp16": "fp16", "no": "fp32"}
+CHECKPOINTING = switch("training.gradientCheckpointing", "full", "none")
+
+TRAINER: Table = {
+    "per_device_train_batch_size": To("training.microBatchSize"),
+    "per_device_eval_batch_size": To("evaluation.microBatchSize"),
+    "gradient_accumulation_steps": To("training.gradientAccumulationSteps"),
+    "learning_rate": To("training.learningRate"),
+    "num_train_epochs": To("training.epochs"),
+    "max_steps": unless(-1, "training.maxSteps", "that epochs decide"),
+    "lr_scheduler_type": Choice("training.schedule.type", SCHEDULES),
+    "warmup_ratio": To("training.schedule.warmupRatio"),
+    "warmup_steps": Read(steps_or_ratio),
+    "optim": Choice("training.optimizer", OPTIMIZERS),
+    "weight_decay": To("training.weightDecay"),
+    "adam_beta1": To("training.adamBeta1"),
+    "adam_beta2": To("training.adamBeta2"),
+    "adam_epsilon": To("training.adamEpsilon"),
+    "max_grad_norm": To("training.maxGradNorm"),
+    "label_smoothing_factor": To("training.labelSmoothing"),
+    "neftune_noise_alpha": To("training.neftuneNoiseAlpha"),
+    "gradient_checkpointing": CHECKPOINTING,
+    "bf16": flag({"training.precision": "bf16"}),
+    "fp16": flag({"training.precision": "fp16"}),
+    "tf32": flag({"training.precision": "tf32"}, weak=True),
+    "torch_compile": flag({"training.compile": "default"}, weak=True),
+    "torch_compile_mode": Choice("training.compile", COMPILE_MODES),
+    "use_liger_kernel": switch("model.kernels", "liger", "none"),
+    "group_by_length": switch("training.sampling", "groupByLength", "random"),
+    "train_sampling_strategy": Choice(
+        "training.sampling",
+        {"random": "random", "sequential": "sequential", "group_by_length": "groupByLength"},
+    ),
+    "length_column_name": To("dataset.columns.length"),
+    "dataloader_num_workers": To("training.dataLoader.workers"),
+    "dataloader_pin_memory": To("training.dataLoader.pinMemory"),
+    "dataloader_prefetch_factor": To("training.dataLoader.prefetchFactor"),
+    "seed": To("training.seed"),
+    "data_seed": To("training.dataSeed"),
+    "logging_steps": To("training.loggingSteps"),
+    "logging_first_step": To("training.loggingFirstStep"),
+    "eval_steps": To("evaluation.everySteps"),
+    "eval_strategy": strategy("evaluation.everySteps", "evaluation.atEpochEnd"),
+    "evaluation_strategy": strategy("evaluation.everySteps", "evaluation.atEpochEnd"),
+    "eval_accumulation_steps": To("evaluation.accumulationSteps"),
+    "save_steps": To("checkpoints.everySteps"),
+    "save_strategy": strategy("checkpoints.everySteps", "checkpoints.atEpochEnd"),
+    "save_total_limit": To("checkpoints.keep"),
+    "load_best_model_at_end": switch("output.checkpoint", "best", "last"),
+    "metric_for_best_model": Read(
+        lambda value: Mapped({"checkpoints.metric": str(value).removeprefix("eval_")})
+    ),
+    "greater_is_better": To("checkpoints.greaterIsBetter"),
+    "report_to": Read(trackers),
+    "run_name": To("tracking.runName"),
+    "hub_model_id": To("output.hub.id"),
+    "hub_strategy": Choice(
+        "output.hub.strategy",
+        {"end": "end", "every_save": "everySave", "checkpoint": "checkpoint", "all_checkpoints": "everySave"},
+    ),
+    "hub_private_repo": To("output.hub.private"),
+    "hub_revision": To("output.hub.revision"),
+    "push_to_hub": Left("a job pushes where output.hub is set, with output.hub.tokenSecret"),
+    "hub_token": Left(
+        "secrets do not stand in manifests: make a Secret, and name it in output.hub.tokenSecret"
+    ),
+    "ddp_timeout": Read(lambda value: Mapped({"distributed.timeoutSeconds": min(int(value), 86400)})),
+    "resume_from_checkpoint": Left("a job resumes by itself from its newest whole checkpoint"),
+    "output_dir": Left("a job writes to its own directory on checkpoints.storage"),
+    "overwrite_output_dir": Left("a job never overwrites another run's directory"),
+    "logging_dir": Left("metrics lie beside the checkpoints"),
+    "do_train": Left("a job always trains"),
+    "do_eval": Left("a job evaluates where it has evaluation data"),
+    "remove_unused_columns": Left("the data's format says which columns are read"),
+    "deepspeed": Left("a file of this machine: write its content into distributed.deepspeedConfig"),
+    "logging_strategy": Left("training.loggingSteps says it"),
+    "include_num_input_tokens_seen": Left("tokens are always counted"),
+}
+"""Keys of transformers' TrainingArguments, which LLaMA-Factory, TRL and LlamaFarm share."""

@@ -1,0 +1,123 @@
+"""From a file or a command line of another program to a manifest, and a line for each of its keys."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from finetune_cli.errors import INVALID, CommandError
+from finetune_cli.foreign import axolotl, engine, framework, llamafactory, llamafarm, trl
+from finetune_cli.foreign.reading import Line, Reading, read
+from finetune_cli.yaml_reader import YamlError, parse, parse_scalar, read_bytes
+
+FORMATS: Final = ("framework", "llamafarm", "engine", "llamafactory", "axolotl", "trl")
+
+_DOCUMENTS: Final = (framework, llamafarm, engine, llamafactory, axolotl)
+"""Formats that are YAML, in the order in which they are recognised."""
+
+
+def import_job(
+    source: str, options: Sequence[str], kind: str | None, name: str
+) -> tuple[dict[str, Any], Reading]:
+    """Return the manifest, and what became of each key.
+
+    `source` is a file, or the first word of a TRL command; `options` are the words after it: dotted options
+    that override keys of the file, or the rest of the command. Raises `CommandError`.
+    """
+    if kind == trl.NAME:
+        reading = _trl(source, list(options))
+    else:
+        reading = _document(_overridden(_load(source), options), kind)
+    manifest = {
+        "apiVersion": "finetune.dev/v1alpha1",
+        "kind": "FineTuneJob",
+        "metadata": {"name": name},
+        "spec": reading.spec,
+    }
+    return manifest, reading
+
+
+def _load(source: str) -> dict[str, Any]:
+    try:
+        document = parse(read_bytes(Path(source)))[0].value
+    except YamlError as error:
+        raise CommandError(f"{source}: {error}. {error.remedy}", INVALID) from None
+    if not isinstance(document, dict):
+        raise CommandError(f"{source}: a configuration is a mapping of keys to values", INVALID)
+    return document
+
+
+def _document(document: dict[str, Any], kind: str | None) -> Reading:
+    module = next((known for known in _DOCUMENTS if kind == known.NAME), None) or next(
+        (known for known in _DOCUMENTS if known.recognises(document)), None
+    )
+    if module is None:
+        raise CommandError(f"the format is not recognised: name it with --from {'|'.join(FORMATS)}")
+    if module is llamafarm:
+        return _llamafarm(document)
+    reading = read(document, module.TABLE)
+    if module is engine:
+        return Reading(_under(reading.spec, engine.IMPLIED), reading.lines)
+    return reading
+
+
+def _llamafarm(document: dict[str, Any]) -> Reading:
+    found = llamafarm.block(document)
+    if found is None:
+        raise CommandError("there is no fine_tuner in it, which is what a job is made of", INVALID)
+    prefix, fine_tuner = found
+    return read(document, llamafarm.table(fine_tuner), within=prefix)
+
+
+def _trl(source: str, options: list[str]) -> Reading:
+    words = [source, *options]
+    if not options and Path(source).is_file():
+        text = read_bytes(Path(source)).decode(errors="replace")
+        words = shlex.split(text.replace("\\\n", " "), comments=True)
+    try:
+        document = trl.parse(words)
+    except (ValueError, YamlError) as error:
+        raise CommandError(f"not a command line of TRL: {error}") from None
+    reading = read(document, trl.TABLE)
+    implied = {} if "use_peft" in document else {"method": {"type": "full"}}
+    return Reading(_under(reading.spec, implied), reading.lines)
+
+
+def _overridden(document: dict[str, Any], options: Sequence[str]) -> dict[str, Any]:
+    """Return the document with dotted options: `--model.base_model VALUE` or `--model.base_model=VALUE`."""
+    words = list(options)
+    while words:
+        word = words.pop(0)
+        if not word.startswith("--"):
+            raise CommandError(
+                f"{word}: write --key VALUE, with the file's own keys, as in --training.epochs 1"
+            )
+        key, equals, text = word[2:].partition("=")
+        if not equals:
+            if not words:
+                raise CommandError(f"{word}: its value is missing")
+            text = words.pop(0)
+        try:
+            value = parse_scalar(text)
+        except YamlError as error:
+            raise CommandError(f"{word}: {error}; {error.remedy}") from None
+        *parents, last = key.split(".")
+        section = document
+        for parent in parents:
+            inner = section.setdefault(parent, {})
+            if not isinstance(inner, dict):
+                raise CommandError(f"{word}: {parent} has no keys of its own")
+            section = inner
+        section[last] = value
+    return document
+
+
+def _under(spec: Mapping[str, Any], implied: Mapping[str, Any]) -> dict[str, Any]:
+    from finetune_api.presets import resolve
+
+    return resolve(implied, spec).spec
+
+
+def not_mapped(reading: Reading) -> list[Line]:
+    """Return the keys that have no place in the job."""
+    return [line for line in reading.lines if not line.mapped]

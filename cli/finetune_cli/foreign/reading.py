@@ -1,0 +1,120 @@
+"""Read a foreign configuration with a table: every key is answered for."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from finetune_cli.foreign.rules import Mapped, NotMapped, Table
+
+ADAPTERS_ON_4_BIT = ("nf4", "fp4", "int4")
+
+
+@dataclass(frozen=True)
+class Line:
+    """What became of one key."""
+
+    key: str
+    value: Any
+    paths: tuple[str, ...]
+    """Fields of ours that it has set; empty where it could not be, or need not be."""
+    mapped: bool
+    note: str
+
+    def __str__(self) -> str:
+        target = f" → {', '.join(self.paths)}" if self.paths else ""
+        verdict = target or (" → nothing to set" if self.mapped else " → not mapped")
+        return f"{self.key}: {self.shown}{verdict}{f' ({self.note})' if self.note else ''}"
+
+    @property
+    def shown(self) -> Any:
+        """The value, unless it may be a secret."""
+        secret = isinstance(self.value, str) and re.search(r"(token|secret|password|key)$", self.key)
+        return "(not shown)" if secret else self.value
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The spec that a foreign configuration describes, and what became of each of its keys."""
+
+    spec: dict[str, Any]
+    lines: tuple[Line, ...]
+
+
+def read(document: Mapping[str, Any], table: Table, *, within: str = "") -> Reading:
+    """Return what `document` says of a job. `within` is a prefix of its keys that the table leaves out."""
+    values: dict[str, Any] = {}
+    weak: set[str] = set()
+    setters: dict[str, str] = {}
+    lines = []
+    for key, value in flatten(document):
+        result = _meaning(key, value, table, within)
+        if isinstance(result, NotMapped):
+            lines.append(Line(key, value, (), False, result.reason))
+            continue
+        refused = {}
+        for path, wanted in result.values.items():
+            gives_way = result.weak or _is_general(path, wanted)
+            if path not in values or (path in weak and not gives_way):
+                values[path] = wanted
+                setters[path] = key
+                (weak.add if gives_way else weak.discard)(path)
+            elif values[path] != wanted:
+                refused[path] = setters[path]
+        note = "; ".join(f"{path} is what {other} says" for path, other in refused.items()) or result.note
+        lines.append(
+            Line(key, value, tuple(path for path in result.values if path not in refused), not refused, note)
+        )
+    return Reading(nested(_consistent(values)), tuple(lines))
+
+
+def _is_general(path: str, value: Any) -> bool:
+    """Whether a key that says more may replace the value: dora and rslora are lora elsewhere."""
+    return path == "method.type" and value in ("lora", "qlora")
+
+
+def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each leaf with its dotted key; lists of mappings are entered, other lists are values."""
+    if isinstance(value, Mapping) and value:
+        for key, child in value.items():
+            yield from flatten(child, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        for index, item in enumerate(value):
+            yield from flatten(item, f"{prefix}[{index}]")
+    else:
+        yield prefix, value
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return dotted paths as sections within sections."""
+    result: dict[str, Any] = {}
+    for path, value in values.items():
+        *parents, name = path.split(".")
+        section = result
+        for parent in parents:
+            section = section.setdefault(parent, {})
+        section[name] = value
+    return result
+
+
+def _meaning(key: str, value: Any, table: Table, within: str) -> Mapped | NotMapped:
+    if re.search(r"\[[1-9]\d*\]", key):
+        return NotMapped("a job reads one data set: join them first")
+    rule = table.get(re.sub(r"\[0\]", "[]", key.removeprefix(within)))
+    if rule is None:
+        return NotMapped("this program does not know the key")
+    if value is None or value == {}:
+        return Mapped({}, "not set there either")
+    try:
+        return rule.read(value)
+    except (TypeError, ValueError, KeyError):
+        return NotMapped("the value is not of the kind that the key wants")
+
+
+def _consistent(values: dict[str, Any]) -> dict[str, Any]:
+    """Bring together what other programs say apart: adapters on a 4-bit base are qlora here."""
+    if values.get("quantization.type") in ADAPTERS_ON_4_BIT and values.get("method.type", "lora") == "lora":
+        return values | {"method.type": "qlora"}
+    if values.get("method.type") == "qlora" and "quantization.type" not in values:
+        return values | {"quantization.type": "nf4"}
+    return values

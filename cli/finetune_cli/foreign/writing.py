@@ -1,0 +1,199 @@
+"""Write a job as another program's configuration, by the same tables, and say what is lost."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from finetune_cli.foreign import axolotl, llamafactory
+from finetune_cli.foreign.rules import Choice, Table, To
+
+Values = Mapping[str, Any]
+Special = Callable[[Values], tuple[dict[str, Any], set[str]]]
+"""Keys of theirs that take a function to find, and the paths of ours that they say."""
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A value that was chosen, and that the other program is not told."""
+
+    path: str
+    value: Any
+    reason: str
+
+
+@dataclass(frozen=True)
+class Writing:
+    """A configuration, and what is not in it."""
+
+    document: dict[str, Any]
+    lost: tuple[Lost, ...]
+
+
+def write(values: Values, chosen: set[str], target: str) -> Writing:
+    """Return the configuration for `target` (llamafactory or axolotl).
+
+    `values` are the effective values by path; `chosen` are the paths that the user or a preset has set. Every
+    value is written that has a place there, since defaults differ.
+    """
+    table, special, reasons = _TARGETS[target]
+    relevant = _relevant(values)
+    document, said = special(relevant)
+    for key, rule in table.items():
+        if not isinstance(rule, To | Choice) or rule.path in said or rule.path not in relevant:
+            continue
+        value = relevant[rule.path]
+        theirs = rule.write(value) if isinstance(rule, Choice) else value
+        if theirs is not None and value != "auto":
+            document.setdefault(key, theirs)
+            said.add(rule.path)
+    lost = tuple(
+        Lost(path, values[path], _reason(path, reasons))
+        for path in values
+        if path in chosen and path not in said and values[path] != "auto"
+    )
+    return Writing(document, lost)
+
+
+def _relevant(values: Values) -> dict[str, Any]:
+    """Return the values without settings that have no effect: of methods and types that are not used."""
+    without = []
+    if values.get("quantization.type") == "none":
+        without.append("quantization.")
+    if values.get("method.type") in ("full", "freeze", "spectrum"):
+        without.append("method.lora.")
+    if values.get("training.schedule.type") != "polynomial":
+        without.append("training.schedule.power")
+    return {
+        path: value for path, value in values.items() if value != [] and not path.startswith(tuple(without))
+    }
+
+
+def _reason(path: str, reasons: Mapping[str, str]) -> str:
+    near = [reason for prefix, reason in reasons.items() if path == prefix or path.startswith(f"{prefix}.")]
+    section = path.partition(".")[0]
+    return near[0] if near else _SECTIONS.get(section, "it has no key for it")
+
+
+_SECTIONS: Final = {
+    "resources": "where it runs is not its business",
+    "failurePolicy": "it starts no attempts of its own",
+    "budget": "it has no limits in money and time",
+    "checkpoints": "it has no such rule for checkpoints",
+    "distributed": "it takes a DeepSpeed file and a launcher's options",
+}
+
+
+def _shared(values: Values) -> tuple[dict[str, Any], set[str]]:
+    """What both programs say alike."""
+    document: dict[str, Any] = {}
+    said: set[str] = set()
+
+    def say(path: str, key: str, value: Any) -> None:
+        document[key] = value
+        said.add(path)
+
+    if "training.maxSteps" in values:
+        say("training.maxSteps", "max_steps", values["training.maxSteps"])
+        said.add("training.epochs")
+    if "training.schedule.warmupSteps" in values:
+        say("training.schedule.warmupSteps", "warmup_steps", values["training.schedule.warmupSteps"])
+        said.add("training.schedule.warmupRatio")
+    if values.get("training.precision") in ("bf16", "fp16"):
+        say("training.precision", values["training.precision"], True)
+    if values.get("training.precision") == "fp32":
+        say("training.precision", "bf16", False)
+    if values.get("checkpoints.metric"):
+        say("checkpoints.metric", "metric_for_best_model", values["checkpoints.metric"])
+    return document, said
+
+
+def _llamafactory(values: Values) -> tuple[dict[str, Any], set[str]]:
+    document, said = _shared(values)
+    document["model_name_or_path"] = values.get("model.id") or values.get("model.path")
+    said |= {"model.id", "model.path"}
+    method = values["method.type"]
+    if method in ("full", "freeze"):
+        document["finetuning_type"] = method
+        said.add("method.type")
+    elif method != "spectrum":
+        document["finetuning_type"] = "lora"
+        document |= {
+            "dora": {"use_dora": True},
+            "pissa": {"pissa_init": True},
+            "rslora": {"use_rslora": True},
+        }.get(method, {})
+        said.add("method.type")
+    modules = values.get("method.lora.targetModules")
+    if modules:
+        document["lora_target"] = "all" if modules == ["all-linear"] else ",".join(modules)
+        said.add("method.lora.targetModules")
+    if values.get("quantization.type") in ("nf4", "fp4"):
+        document |= {"quantization_bit": 4, "quantization_type": values["quantization.type"]}
+        said.add("quantization.type")
+    if values.get("dataset.evalSplit"):
+        document["val_size"] = values["dataset.evalSplit"]
+        said.add("dataset.evalSplit")
+    return document, said
+
+
+def _axolotl(values: Values) -> tuple[dict[str, Any], set[str]]:
+    document, said = _shared(values)
+    document["base_model"] = values.get("model.id") or values.get("model.path")
+    said |= {"model.id", "model.path"}
+    method, bits = values["method.type"], values.get("quantization.type")
+    if method in ("lora", "qlora", "dora", "rslora"):
+        document["adapter"] = "qlora" if method == "qlora" or bits == "nf4" else "lora"
+        document |= {"dora": {"peft_use_dora": True}, "rslora": {"peft_use_rslora": True}}.get(method, {})
+        said.add("method.type")
+    elif method == "full":
+        said.add("method.type")
+    if bits in ("nf4", "int8"):
+        document["load_in_4bit" if bits == "nf4" else "load_in_8bit"] = True
+        said.add("quantization.type")
+    modules = values.get("method.lora.targetModules")
+    if modules:
+        document |= (
+            {"lora_target_linear": True} if modules == ["all-linear"] else {"lora_target_modules": modules}
+        )
+        said.add("method.lora.targetModules")
+    if values.get("training.stage") in ("dpo", "kto", "grpo"):
+        loss = values.get("training.dpo.lossType", "sigmoid")
+        document["rl"] = loss if loss in ("ipo", "orpo", "simpo") else values["training.stage"]
+        said |= {"training.stage", "training.dpo.lossType"}
+    if values.get("training.stage") == "sft":
+        said.add("training.stage")
+    if values.get("dataset.evalSplit"):
+        document["val_set_size"] = values["dataset.evalSplit"]
+        said.add("dataset.evalSplit")
+    document["datasets"] = [_axolotl_data(values, said)]
+    return document, said
+
+
+def _axolotl_data(values: Values, said: set[str]) -> dict[str, Any]:
+    formats = {"alpaca": "alpaca", "sharegpt": "sharegpt", "text": "completion", "messages": "chat_template"}
+    data: dict[str, Any] = {}
+    fields = {
+        "dataset.train.hub.id": "path",
+        "dataset.train.path": "path",
+        "dataset.train.hub.split": "split",
+        "dataset.train.hub.config": "name",
+        "dataset.columns.messages": "field_messages",
+    }
+    for path, key in fields.items():
+        if path in values:
+            data[key] = values[path]
+            said.add(path)
+    if values.get("dataset.format") in formats:
+        data["type"] = formats[values["dataset.format"]]
+        said.add("dataset.format")
+    return data
+
+
+_TARGETS: Final[Mapping[str, tuple[Table, Special, Mapping[str, str]]]] = {
+    "llamafactory": (llamafactory.TABLE, _llamafactory, llamafactory.LOST),
+    "axolotl": (
+        {key: rule for key, rule in axolotl.TABLE.items() if "[" not in key},
+        _axolotl,
+        axolotl.LOST,
+    ),
+}

@@ -1,0 +1,41 @@
+"""`python -m finetune_cli.reference` writes docs/cli.md: the help of every verb."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import cast
+
+from finetune_cli.main import VERBS, parser_for
+
+PAGE = Path(__file__).parents[2] / "docs/cli.md"
+_WIDTH = "100"
+
+_HEAD = """\
+<!-- Generated from the command line's own help by `make generate`; do not edit. -->
+
+# The command line: `finetune`
+
+Installed as `kubectl-finetune` too, so that `kubectl finetune VERB` is the same. The verbs for a cluster need
+the Kubernetes client: `pip install 'finetune-operator[operator]'`.
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = _WIDTH
+    try:
+        parser = parser_for(*VERBS)
+        subparsers = next(action for action in parser._actions if isinstance(action.choices, dict))
+        verbs = cast("dict[str, argparse.ArgumentParser]", subparsers.choices)
+        helps = [("finetune", parser.format_help())]
+        helps += [(f"finetune {name}", verb.format_help()) for name, verb in verbs.items()]
+    finally:
+        os.environ.pop("COLUMNS")
+        if before is not None:
+            os.environ["COLUMNS"] = before
+    return _HEAD + "".join(f"\n## {title}\n\n```text\n{text.rstrip()}\n```\n" for title, text in helps)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,209 @@
+"""The verbs for a cluster, against a real API server. The operator is played by patches of the status."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from finetune_api.crd import fine_tune_job_crd, fine_tune_preset_crd, to_yaml
+from finetune_cli.main import main
+from onenode import ControlPlane
+from operator_rig import Namespace, wait_until
+
+JOB = """\
+apiVersion: finetune.dev/v1alpha1
+kind: FineTuneJob
+metadata: {{name: {name}}}
+spec:
+  preset: instruct
+  model: {{id: org/model}}
+  dataset: {{train: {{path: /data/train.jsonl}}}}
+  checkpoints: {{storage: {{claimName: models}}}}
+  resources: {{volumes: [{{name: data, mountPath: /data, claimName: data}}]}}
+"""
+
+
+@pytest.fixture(scope="module")
+def namespace(control_plane: ControlPlane) -> Iterator[Namespace]:
+    crds = [fine_tune_job_crd(), fine_tune_preset_crd()]
+    stream = "---\n".join(to_yaml(crd) for crd in crds)
+    control_plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=stream)
+    resources = ("api-resources", "--api-group=finetune.dev", "-o", "name")
+    wait_until("both kinds are served", lambda: len(control_plane.kubectl(*resources).split()) == len(crds))
+    control_plane.kubectl("create", "namespace", "cli-tests")
+    yield Namespace(control_plane, "cli-tests")
+    control_plane.kubectl("delete", "namespace", "cli-tests", "--wait=false")
+
+
+@pytest.fixture
+def finetune(namespace: Namespace) -> Callable[..., int]:
+    """`finetune VERB …` in the tests' namespace; returns the exit status."""
+    where = ["--kubeconfig", str(namespace.control_plane.kubeconfig), "-n", namespace.name]
+    return lambda verb, *words: main([verb, *words, *where])
+
+
+@pytest.fixture
+def submitted(finetune: Callable[..., int], tmp_path: Path) -> Callable[..., Path]:
+    def submit(name: str, *words: str, status: int = 0) -> Path:
+        file = tmp_path / f"{name}.yaml"
+        file.write_text(JOB.format(name=name))
+        assert finetune("submit", str(file), *words) == status
+        return file
+
+    return submit
+
+
+def test_a_submitted_job_carries_its_preset_and_overrides(namespace, submitted, capsys) -> None:
+    submitted("sent", "--set", "training.learningRate=1e-4")
+    assert capsys.readouterr().out == "finetunejob.finetune.dev/sent\n"
+    job = namespace.get("finetunejob", "sent")
+    assert "preset" not in job["spec"]
+    assert job["metadata"]["annotations"]["finetune.dev/preset"] == "instruct"
+    assert job["spec"]["training"]["learningRate"] == 1e-4
+    assert job["spec"]["training"]["microBatchSize"] == 4
+    managers = json.loads(namespace.kubectl("get", "ftj", "sent", "-o", "json", "--show-managed-fields"))[
+        "metadata"
+    ]["managedFields"]
+    assert [(entry["manager"], entry["operation"]) for entry in managers] == [("finetune", "Apply")]
+
+
+def test_submitting_again_changes_nothing(namespace, submitted) -> None:
+    submitted("again")
+    before = namespace.get("finetunejob", "again")
+    submitted("again")
+    after = namespace.get("finetunejob", "again")
+    assert after["spec"] == before["spec"]
+    assert after["metadata"]["generation"] == 1
+
+
+@pytest.mark.parametrize("dry_run", ["client", "server"])
+def test_a_dry_run_shows_the_job_and_sends_nothing(namespace, submitted, capsys, dry_run) -> None:
+    submitted(f"dry-{dry_run}", f"--dry-run={dry_run}", "-o", "json")
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["spec"]["dataset"]["format"] == "alpaca"
+    assert ("schedule" in shown["spec"]["training"]) is True
+    assert namespace.get("finetunejob", f"dry-{dry_run}") == {}
+
+
+def test_an_invalid_job_is_not_sent(namespace, submitted, capsys) -> None:
+    submitted("invalid", "--set", "training.epochs=many", status=1)
+    assert "training.epochs: many" in capsys.readouterr().err
+    assert namespace.get("finetunejob", "invalid") == {}
+
+
+def test_what_the_api_server_refuses_is_told_in_its_words(namespace, submitted, capsys) -> None:
+    submitted("fixed")
+    started = {"observedGeneration": 1, "startTime": "2026-01-02T03:04:05Z"}
+    namespace.patch_status("ftj", "fixed", started)
+    submitted("fixed", "--set", "training.learningRate=0.5", status=1)
+    assert "spec.training can't change once the job has started" in capsys.readouterr().err
+
+
+def test_another_manager_s_field_is_a_conflict_with_the_way_out(namespace, submitted, capsys) -> None:
+    submitted("shared")
+    namespace.kubectl("patch", "ftj", "shared", "--type=merge", "-p", '{"spec":{"training":{"epochs":9}}}')
+    submitted("shared", status=1)
+    assert "--force-conflicts" in capsys.readouterr().err
+    submitted("shared", "--force-conflicts")
+    assert namespace.get("finetunejob", "shared")["spec"]["training"]["epochs"] == 3
+
+
+def test_list_and_get_print_the_columns_that_kubectl_prints(namespace, submitted, finetune, capsys) -> None:
+    submitted("listed")
+    namespace.patch_status("ftj", "listed", {"phase": "Running", "observedGeneration": 1})
+    capsys.readouterr()
+    assert finetune("list") == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header.split() == ["NAME", "PHASE", "PROGRESS", "LOSS", "TIME", "LEFT", "ATTEMPT", "AGE"]
+    assert ["listed", "Running"] in [row.split()[:2] for row in rows]
+    assert finetune("get", "listed", "-o", "wide") == 0
+    assert "org/model" in capsys.readouterr().out
+    assert finetune("get", "listed", "-o", "name") == 0
+    assert capsys.readouterr().out == "finetunejob.finetune.dev/listed\n"
+    assert finetune("get", "listed", "-o", "json") == 0
+    assert json.loads(capsys.readouterr().out)["metadata"]["name"] == "listed"
+    assert finetune("list", "-o", "yaml") == 0
+    assert "kind: FineTuneJobList" in capsys.readouterr().out
+
+
+def test_a_job_that_is_not_there_exits_with_1(finetune, capsys) -> None:
+    assert finetune("get", "nobody") == 1
+    assert 'finetunejobs.finetune.dev "nobody" not found' in capsys.readouterr().err
+
+
+def test_suspend_and_resume_change_one_field(namespace, submitted, finetune) -> None:
+    submitted("paused")
+    assert finetune("suspend", "paused", "--dry-run=server") == 0
+    assert namespace.get("finetunejob", "paused")["spec"]["suspend"] is False
+    assert finetune("suspend", "paused") == 0
+    assert namespace.get("finetunejob", "paused")["spec"]["suspend"] is True
+    assert finetune("resume", "paused") == 0
+    assert namespace.get("finetunejob", "paused")["spec"]["suspend"] is False
+
+
+def test_cancel_declares_the_time_to_be_over(namespace, submitted, finetune) -> None:
+    submitted("cancelled")
+    assert finetune("cancel", "cancelled") == 0
+    policy = namespace.get("finetunejob", "cancelled")["spec"]["failurePolicy"]
+    assert policy["activeDeadlineSeconds"] == 1
+
+
+def test_describe_tells_conditions_and_events(namespace, submitted, finetune, capsys) -> None:
+    submitted("described")
+    condition = {
+        "type": "Ready",
+        "status": "False",
+        "reason": "Progressing",
+        "message": "It trains.",
+        "lastTransitionTime": "2026-01-02T03:04:05Z",
+    }
+    namespace.patch_status("ftj", "described", {"phase": "Running", "conditions": [condition]})
+    capsys.readouterr()
+    assert finetune("describe", "described") == 0
+    text = capsys.readouterr().out
+    assert "Preset:     instruct" in text
+    assert "Ready=False  Progressing  It trains." in text
+    assert "Events:     none" in text
+
+
+@pytest.mark.parametrize(("phase", "status"), [("Succeeded", 0), ("Failed", 1)])
+def test_watch_ends_with_the_job_and_with_its_outcome(
+    namespace, submitted, finetune, capsys, phase, status
+) -> None:
+    name = f"watched-{status}"
+    submitted(name)
+    later = threading.Timer(
+        0.5, namespace.patch_status, ("ftj", name, {"phase": phase, "observedGeneration": 1})
+    )
+    later.start()
+    assert finetune("watch", name, "--timeout", "30") == status
+    later.join()
+    assert capsys.readouterr().out.endswith(f"{name}: {phase}\n")
+
+
+def test_waiting_ends_at_the_timeout(submitted, finetune, capsys) -> None:
+    submitted("slow")
+    assert finetune("watch", "slow", "--timeout", "1") == 1
+    assert "slow: not after 1 s" in capsys.readouterr().err
+
+
+def test_a_deleted_job_is_gone_after_the_wait(namespace, submitted, finetune) -> None:
+    submitted("deleted")
+    assert finetune("delete", "deleted", "--wait", "--timeout", "30") == 0
+    assert namespace.get("finetunejob", "deleted") == {}
+    assert finetune("delete", "deleted") == 1
+
+
+def test_a_job_without_pods_has_no_logs(submitted, finetune, capsys) -> None:
+    submitted("silent")
+    assert finetune("logs", "silent") == 1
+    assert "silent has no pods" in capsys.readouterr().err
+
+
+def test_a_cluster_that_does_not_answer_is_named(
+    namespace, tmp_path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["list", "--kubeconfig", str(tmp_path / "none")]) == 2
+    assert "no usable kubeconfig" in capsys.readouterr().err

@@ -1,0 +1,165 @@
+"""Jobs become configurations of other programs; what they hold comes back, and what is lost is said."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from finetune_api import ResolvedJob
+from finetune_cli.effective import read_job, values
+from finetune_cli.foreign.importing import import_job
+from finetune_cli.foreign.reading import flatten
+from finetune_cli.foreign.writing import Writing, write
+from finetune_cli.main import main
+
+JOB = """
+apiVersion: finetune.dev/v1alpha1
+kind: FineTuneJob
+metadata: {name: job}
+spec:
+  model: {id: org/base, attention: flash_attention_2}
+  method: {type: qlora, lora: {rank: 8, alpha: 16, dropout: 0.1, targetModules: [q_proj, v_proj]}}
+  quantization: {type: nf4}
+  dataset: {format: alpaca, train: {hub: {id: org/data}}, evalSplit: 0.1, packing: true}
+  training:
+    maxSteps: 50
+    microBatchSize: 2
+    learningRate: 1.0e-4
+    optimizer: pagedAdamw8bit
+    schedule: {type: linear, warmupSteps: 5}
+    precision: bf16
+    maxSequenceLength: 1024
+    gradientCheckpointing: full
+  resources: {accelerators: {perNode: 1}}
+  failurePolicy: {maxRetries: 7}
+"""
+TARGETS = ("llamafactory", "axolotl")
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> str:
+    file = tmp_path / "job.yaml"
+    file.write_text(JOB)
+    return str(file)
+
+
+def written(job: str, target: str, *overrides: str) -> Writing:
+    prepared, parsed = read_job(job, None, overrides)
+    return write(values(parsed), set(prepared.origins), target)
+
+
+def read_back(document: dict[str, Any], tmp_path: Path, target: str) -> dict[str, Any]:
+    file = tmp_path / "exported.yaml"
+    file.write_text(yaml.safe_dump(document))
+    return dict(flatten(import_job(str(file), [], target, "job")[0]["spec"]))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        (),
+        ("quantization.type=none", "method.type=lora", "method.lora.targetModules=[all-linear]"),
+        ("quantization.type=none", "method.type=full"),
+        ("quantization.type=none", "method.type=dora"),
+        ("training.stage=dpo", "dataset.format=alpaca"),
+        ("training.precision=fp16", "training.optimizer=adamw", "training.schedule.type=cosine"),
+    ],
+    ids=lambda overrides: ",".join(overrides) or "as it is",
+)
+def test_what_is_written_and_not_lost_comes_back_the_same(
+    job: str, tmp_path: Path, target: str, overrides: tuple[str, ...]
+) -> None:
+    prepared, parsed = read_job(job, None, overrides)
+    chosen = values(parsed)
+    writing = write(chosen, set(prepared.origins), target)
+    back = read_back(writing.document, tmp_path, target)
+    lost = {entry.path for entry in writing.lost}
+    method = chosen["method.type"]
+    kept = {
+        path: chosen[path]
+        for path in prepared.origins
+        if path not in lost and not (method == "full" and path.startswith("method.lora."))
+    }
+    kept.pop("quantization.type") if kept.get("quantization.type") == "none" else None
+    kept.pop("method.type") if method == "full" else None
+    kept.pop("training.stage", None)
+    assert {path: back.get(path) for path in kept} == kept
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_reading_what_was_written_leaves_no_key_unmapped(job: str, tmp_path: Path, target: str) -> None:
+    file = tmp_path / "exported.yaml"
+    file.write_text(yaml.safe_dump(written(job, target).document))
+    _, reading = import_job(str(file), [], target, "job")
+    assert [str(line) for line in reading.lines if not line.mapped] == []
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_everything_that_was_chosen_is_written_or_lost_with_a_reason(job: str, target: str) -> None:
+    writing = written(job, target)
+    lost = {entry.path: entry.reason for entry in writing.lost}
+    assert lost["failurePolicy.maxRetries"] == "it starts no attempts of its own"
+    assert lost["resources.accelerators.perNode"] == "where it runs is not its business"
+    assert all(lost.values())
+
+
+def test_llama_factory_gets_its_own_keys(job: str) -> None:
+    found = written(job, "llamafactory").document
+    expected = {
+        "model_name_or_path": "org/base",
+        "stage": "sft",
+        "finetuning_type": "lora",
+        "lora_rank": 8,
+        "lora_target": "q_proj,v_proj",
+        "quantization_bit": 4,
+        "cutoff_len": 1024,
+        "max_steps": 50,
+        "bf16": True,
+        "flash_attn": "fa2",
+        "optim": "paged_adamw_8bit",
+        "val_size": 0.1,
+    }
+    assert {key: found.get(key) for key in expected} == expected
+
+
+def test_axolotl_gets_its_own_keys(job: str) -> None:
+    found = written(job, "axolotl").document
+    expected = {
+        "base_model": "org/base",
+        "adapter": "qlora",
+        "load_in_4bit": True,
+        "lora_r": 8,
+        "sequence_len": 1024,
+        "sample_packing": True,
+        "datasets": [{"path": "org/data", "split": "train", "type": "alpaca"}],
+        "val_set_size": 0.1,
+    }
+    assert {key: found.get(key) for key in expected} == expected
+
+
+def test_a_method_that_the_other_does_not_have_is_lost(job: str) -> None:
+    writing = written(job, "axolotl", "method.type=spectrum", "quantization.type=none")
+    assert "method.type" in {entry.path for entry in writing.lost}
+
+
+def test_the_trainer_s_configuration_holds_the_whole_job(
+    job: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", job, "--to", "trainer"]) == 0
+    resolved = ResolvedJob.from_json_object(json.loads(capsys.readouterr().out))
+    assert resolved.spec == read_job(job, None, ())[1].spec
+
+
+def test_import_and_export_are_verbs(job: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", job, "--to", "axolotl"]) == 0
+    printed = capsys.readouterr()
+    assert "lost: failurePolicy.maxRetries: 7 (it starts no attempts of its own)" in printed.err
+    config, manifest = tmp_path / "axolotl.yaml", tmp_path / "again.yaml"
+    config.write_text(printed.out)
+    assert main(["import", "-o", str(manifest), str(config), "--micro_batch_size", "4"]) == 0
+    assert "base_model: org/base → model.id" in capsys.readouterr().err
+    assert yaml.safe_load(manifest.read_text())["spec"]["training"]["microBatchSize"] == 4
+    assert main(["import", "-o", str(manifest), str(config)]) == 2

@@ -1,0 +1,81 @@
+"""What the cluster verbs do with answers of the API server. The log streams here are stand-ins: pods run on a
+node only; everything else of these verbs is tested against a real API server, in tests/integration/cli."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from finetune_cli.cluster.client import _refusal, _warning_text
+from finetune_cli.cluster.description import describe
+from finetune_cli.cluster.follow import phase
+from finetune_cli.cluster.output import table_lines
+from finetune_cli.commands.logs import lines
+
+
+class Pods:
+    """Answers `logs` from texts."""
+
+    def __init__(self, **texts: list[str]) -> None:
+        self.texts = texts
+
+    def logs(self, pod: str, *, follow: bool, tail: int | None) -> Iterator[str]:  # noqa: ARG002
+        yield from self.texts[pod][-tail if tail else 0 :]
+
+
+def printed(pods: Pods, *, follow: bool = False, tail: int | None = None) -> list[str]:
+    return list(lines(pods, sorted(pods.texts), follow=follow, tail=tail))  # type: ignore[arg-type]
+
+
+def test_the_lines_of_a_single_pod_are_printed_as_they_are() -> None:
+    assert printed(Pods(a=["1", "2"]), tail=1) == ["2"]
+
+
+def test_the_lines_of_several_pods_carry_their_names() -> None:
+    assert printed(Pods(a=["1"], b=["2"])) == ["a: 1", "b: 2"]
+
+
+def test_followed_pods_are_read_side_by_side() -> None:
+    assert sorted(printed(Pods(a=["1", "2"], b=["3"]), follow=True)) == ["a: 1", "a: 2", "b: 3"]
+
+
+TABLE: dict[str, Any] = {
+    "columnDefinitions": [{"name": "Name"}, {"name": "Phase"}, {"name": "Model", "priority": 1}],
+    "rows": [{"cells": ["a-long-name", None, "org/m"]}, {"cells": ["b", "Running", ""]}],
+}
+
+
+def test_columns_are_aligned_and_wide_ones_left_out() -> None:
+    assert table_lines(TABLE, wide=False) == ["NAME         PHASE", "a-long-name", "b            Running"]
+    assert table_lines(TABLE, wide=True)[0] == "NAME         PHASE    MODEL"
+
+
+@pytest.mark.parametrize(("observed", "expected"), [(2, "Running"), (1, ""), (None, "")])
+def test_a_phase_counts_only_if_it_is_about_the_newest_spec(observed: int | None, expected: str) -> None:
+    status = {"phase": "Running", "observedGeneration": observed}
+    assert phase({"metadata": {"generation": 2}, "status": status}) == expected
+
+
+def test_a_description_lists_attempts_and_events() -> None:
+    job = {
+        "metadata": {"name": "a"},
+        "spec": {"model": {"path": "/m"}},
+        "status": {"attempts": [{"number": 1, "outcome": "Failed"}]},
+    }
+    event = {"lastTimestamp": "T", "type": "Warning", "reason": "Retry", "message": "again"}
+    text = list(describe(job, [event]))
+    assert "Model:      /m" in text
+    assert text[-4:] == ["Attempts:", "  1: outcome Failed", "Events:", "  T  Warning  Retry  again"]
+
+
+def test_a_refusal_is_told_in_the_api_server_s_words() -> None:
+    refusal = _refusal(404, b'{"reason": "NotFound", "message": "not there"}')
+    assert (refusal.status, refusal.reason, str(refusal)) == (404, "NotFound", "not there")
+    assert str(_refusal(502, b"bad gateway")) == "bad gateway"
+
+
+def test_warnings_are_taken_out_of_their_header() -> None:
+    assert (
+        _warning_text('299 - "training.learningRate: 1 is \\"high\\""')
+        == 'training.learningRate: 1 is "high"'
+    )
