@@ -124,6 +124,16 @@ def test_a_run_leaves_a_verified_output_checkpoints_and_metrics(
     assert reporter.report.effective["strategy"] == "one process"
 
 
+def test_every_key_of_the_metrics_is_documented(make_job: MakeJob) -> None:
+    job = make_job({"dataset": {"evalSplit": 0.2}})
+    train(job)
+    lines = (Path(job.paths.run_directory) / "metrics.jsonl").read_text().splitlines()
+    written = {key for line in lines for key in json.loads(line)}
+    page = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    assert {"perplexity", "remainingSeconds", "memoryBytes", "evalPerplexity"} <= written
+    assert {key for key in written if f"`{key}`" not in page} == set()
+
+
 def test_training_lowers_the_loss(make_job: MakeJob) -> None:
     job = make_job({"training": {"maxSteps": 30}, "checkpoints": {"everySteps": 0}})
     train(job)
@@ -221,6 +231,57 @@ def test_evaluation_chooses_the_best_checkpoint(make_job: MakeJob) -> None:
     assert float(result.metrics["evalLoss"]) == pytest.approx(scores[6], rel=1e-4)
 
 
+@pytest.mark.parametrize(("spec", "kind"), [(FULL, "model"), (LORA, "adapter")])
+def test_a_run_that_no_longer_improves_stops_early_and_leaves_its_best_state(
+    make_job: MakeJob, spec: dict[str, Any], kind: str
+) -> None:
+    early = spec | {
+        # a rate at which the loss soon rises again
+        "training": {
+            "maxSteps": 40,
+            "learningRate": 0.3,
+            "schedule": {"type": "constant"},
+            "earlyStopping": {"patience": 2},
+        },
+        "dataset": {"evalSplit": 0.2},
+        "evaluation": {"everySteps": 2},
+        "checkpoints": {"everySteps": 0, "keep": 1},
+        "output": {"checkpoint": "best"},
+    }
+    job = make_job(early)
+    result = train(job)
+    scores = metrics(job, "evalLoss")
+    best = min(scores, key=lambda step: scores[step])
+    assert result.step == max(scores) == best + 4 < 40
+    assert "stopped early" in result.message
+    assert result.checkpoints is not None
+    assert result.checkpoints.best is not None
+    assert result.checkpoints.best.step == best
+    checkpoint = Path(job.paths.run_directory) / "checkpoints" / f"step-{best:08d}"
+    name = "adapter_model" if kind == "adapter" else "model"
+    assert same(weights(job, kind), load_file(checkpoint / f"{name}.safetensors"))
+
+    again = train(make_job(early, attempt=2))
+    assert (again.resumed_step, again.step) == (result.step, result.step)
+
+
+def test_a_checkpoint_has_no_metric_of_another_step(make_job: MakeJob) -> None:
+    job = make_job(
+        {
+            "training": {"maxSteps": 5},
+            "dataset": {"evalSplit": 0.2},
+            "evaluation": {"everySteps": 2, "atEnd": False},
+            "checkpoints": {"everySteps": 3},
+        }
+    )
+    result = train(job)
+    assert list(metrics(job, "evalLoss")) == [2, 4]
+    assert result.checkpoints is not None
+    assert result.checkpoints.latest is not None
+    assert result.checkpoints.latest.step == 5
+    assert result.checkpoints.best is None
+
+
 def test_the_evaluation_loss_is_the_mean_over_tokens_whatever_the_batch(
     make_job: MakeJob, tmp_path: Path
 ) -> None:
@@ -269,7 +330,8 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_names_the_records(
     monkeypatch.setattr(LlamaForCausalLM, "forward", poisoned)
     job = make_job()
     with pytest.raises(
-        DivergedError, match=r"step 3: loss nan, .*Records of this step: train.jsonl, line \d+; "
+        DivergedError,
+        match=r"step 3: loss nan, .*Records whose loss is not a number: train.jsonl, line \d+; ",
     ):
         train(job)
     latest = CheckpointStore(Path(job.paths.run_directory), keep=3, greater_is_better=False).latest()
