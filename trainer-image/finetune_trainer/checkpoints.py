@@ -38,7 +38,11 @@ NAME = re.compile(r"step-(\d{8,})")
 
 
 class Manifest(BaseModel):
-    """What a checkpoint is, and what its files must hold."""
+    """What a checkpoint is, and what its files must hold.
+
+    `step` is the position in the data too, whose order is a function of seed and step (`data/sampling.py`);
+    the random states of all ranks are files of their own (`rng_state*.pth`).
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
