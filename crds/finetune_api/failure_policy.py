@@ -20,8 +20,16 @@ class DivergenceSpec(ApiModel):
         description="The run fails when the smoothed loss is this many times its lowest value; "
         "no limit when absent.",
     )
+    spike_deviations: Annotated[float, Field(gt=0, le=1000)] | None = Field(
+        default=None,
+        description="The run fails when three losses in a row are above the window's median by this many "
+        "deviations (1.4826 times the median absolute deviation, and at least 1 % of the median); losses "
+        "that are above it do not enter the window. No limit when absent.",
+    )
     window_steps: Annotated[Integer, Field(ge=1, le=100_000)] = Field(
-        default=50, description="Optimizer steps over which the loss is smoothed."
+        default=50,
+        description="Optimizer steps whose median is the smoothed loss; nothing is judged before so many "
+        "are done.",
     )
 
 

@@ -7,7 +7,6 @@ import math
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +15,32 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from finetune_api.lineage import lineage_hash
 from finetune_api.resolved import ResolvedJob
-from finetune_api.status import CheckpointsStatus
-from finetune_trainer.checkpoints import CheckpointStore, Manifest
+from finetune_trainer.checkpoints import CheckpointStore, Manifest, checkpoints_status, library_versions
 from finetune_trainer.data.dataset import TokenizedDataset
 from finetune_trainer.data.packed import PackedDataset
 from finetune_trainer.data.sampling import GlobalOrder
 from finetune_trainer.deepspeed_config import uses_deepspeed
 from finetune_trainer.distributed import any_rank, barrier
 from finetune_trainer.errors import DivergedError, StorageError
+from finetune_trainer.guards import Guard, are_finite, is_a_norm
+from finetune_trainer.improvement import Improvement
 from finetune_trainer.interruption import StopRequest
-from finetune_trainer.metrics import Line, MetricsFile, Stopwatch, Window, memory_bytes
+from finetune_trainer.metrics import (
+    REPORTED,
+    Line,
+    MetricsFile,
+    Stopwatch,
+    Window,
+    is_logged,
+    memory_bytes,
+    perplexity,
+)
 from finetune_trainer.reporting import Reporter
+from finetune_trainer.utilisation import Utilisation
 
 log = logging.getLogger(__name__)
 
 WINDOW_FILE = "window.json"
-LIBRARIES = ("torch", "transformers", "accelerate", "peft", "deepspeed")
-SHOWN_RECORDS = 16
 
 
 @dataclass
@@ -45,6 +53,9 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
     store: CheckpointStore
     reporter: Reporter
     stop: StopRequest
+    guard: Guard
+    improvement: Improvement
+    utilisation: Utilisation | None
     evaluates: bool
     first: bool
     """Whether this is rank 0."""
@@ -58,17 +69,25 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         self.tokens = 0
         self.step_seconds: float | None = None
         self.scores: dict[str, float] = {}
+        self.scored_step = 0
 
     def resume(self, checkpoint: Path) -> None:
         """Takes up the metrics where a checkpoint left them."""
-        self.window.losses = json.loads((checkpoint / WINDOW_FILE).read_text(encoding="utf-8"))["losses"]
+        kept = json.loads((checkpoint / WINDOW_FILE).read_text(encoding="utf-8"))
+        self.window.losses = kept["losses"]
+        if self.guard.trend is not None and kept.get("trend") is not None:
+            self.guard.trend.restore(kept["trend"])
+        if kept.get("improvement") is not None:
+            self.improvement.restore(kept["improvement"])
 
     # --- the run
     # ------------------------------------------------------------------------------------------------
 
     def on_train_begin(
-        self, _args: TrainingArguments, state: TrainerState, _control: TrainerControl, **_kwargs: Any
+        self, _args: TrainingArguments, state: TrainerState, control: TrainerControl, **_kwargs: Any
     ) -> None:
+        # a run that had stopped early when it was saved
+        control.should_training_stop = self.improvement.exhausted
         self.tokens = sum(self.data.tokens_in(self.order.step(step)) for step in range(state.global_step))
         if self.first:
             self.file.begin(state.global_step)
@@ -133,8 +152,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         indices = self.order.step(state.global_step - 1)
         # DeepSpeed's stage 0 tells no gradient norm: what a bad gradient does to the weights shows instead
         weights_are_finite = model is None or logs.get("grad_norm") is not None or are_finite(model)
-        self._refuse_nan(
-            state.global_step, logs, indices, scaled=args.fp16, weights_are_finite=weights_are_finite
+        self.guard.check(
+            state.global_step, logs["loss"], logs.get("grad_norm"), weights_are_finite=weights_are_finite
         )
         tokens = self.data.tokens_in(indices)
         self.tokens += tokens
@@ -146,21 +165,28 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         self.reporter.update(
             step=state.global_step, epoch=_epoch(state), tokens=self.tokens, remaining_seconds=remaining
         )
-        if self._logs_now(state):
+        if is_logged(self.job.spec.training, state.global_step, state.max_steps):
             self._write_line(args, state, logs)
 
     def on_evaluate(
         self,
         _args: TrainingArguments,
         state: TrainerState,
-        _control: TrainerControl,
+        control: TrainerControl,
         metrics: dict[str, float] | None = None,
         **_kwargs: Any,
     ) -> None:
         loss = (metrics or {})["eval_loss"]
         if not math.isfinite(loss):
             raise DivergedError(f"the evaluation loss after step {state.global_step} is {loss}")
-        self.scores = {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
+        self.scores = {"loss": loss, "perplexity": perplexity(loss)}
+        self.scored_step = state.global_step
+        spec = self.job.spec
+        value = self.scores.get(spec.checkpoints.metric)
+        if value is not None and self.improvement.add(value) and spec.output.checkpoint == "best":
+            control.should_save = True
+        if self.improvement.exhausted:
+            control.should_save = control.should_training_stop = True
         if self.first:
             self.file.append(
                 {
@@ -174,31 +200,6 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         log.info("step %d: evaluation loss %.4f", state.global_step, loss)
         self.watch.restart()
 
-    def _refuse_nan(
-        self, step: int, logs: dict[str, float], indices: list[int], *, scaled: bool, weights_are_finite: bool
-    ) -> None:
-        gradient = logs.get("grad_norm")
-        # fp16: an infinite gradient makes the scaler skip the step and lower its scale; that is no divergence
-        gradient_is_finite = gradient is None or math.isfinite(gradient) or scaled
-        if not (math.isfinite(logs["loss"]) and gradient_is_finite and weights_are_finite):
-            origins = self.data.origins(indices)
-            shown = "; ".join(map(str, origins[:SHOWN_RECORDS]))
-            more = f"; and {len(origins) - SHOWN_RECORDS} more" if len(origins) > SHOWN_RECORDS else ""
-            raise DivergedError(
-                f"step {step}: loss {logs['loss']}, gradient norm {gradient}. Records of this step: "
-                f"{shown}{more}. The last checkpoint is from before. Lower training.learningRate, set "
-                "training.maxGradNorm, or look at these records"
-            )
-
-    def _logs_now(self, state: TrainerState) -> bool:
-        training = self.job.spec.training
-        step = state.global_step
-        return (
-            step % training.logging_steps == 0
-            or step >= state.max_steps
-            or (step == 1 and training.logging_first_step)
-        )
-
     def _write_line(self, args: TrainingArguments, state: TrainerState, logs: dict[str, float]) -> None:
         loss, tokens_per_second, samples_per_second = self.window.close()
         memory, peak = memory_bytes(args.device)
@@ -206,21 +207,24 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             "step": state.global_step,
             "epoch": _epoch(state),
             "loss": loss,
+            "perplexity": perplexity(loss),
             "learningRate": logs["learning_rate"],
             "tokens": self.tokens,
             "tokensPerSecond": round(tokens_per_second, 1),
             "samplesPerSecond": round(samples_per_second, 3),
             "memoryBytes": memory,
             "peakMemoryBytes": peak,
+            "remainingSeconds": round((state.max_steps - state.global_step) * (self.step_seconds or 0.0), 1),
             "attempt": self.job.attempt,
         }
-        if (gradient := logs.get("grad_norm")) is not None and math.isfinite(gradient):
+        if self.utilisation is not None:
+            line["modelFlopsUtilization"] = round(self.utilisation.share(tokens_per_second), 4)
+        if (gradient := logs.get("grad_norm")) is not None and is_a_norm(gradient):
             line["gradNorm"] = gradient
         if not self.first:
             return
         self.file.append(line)
-        shown = ("loss", "learningRate", "gradNorm", "tokensPerSecond", "samplesPerSecond", "peakMemoryBytes")
-        self.reporter.update(metrics={name: _text(line[name]) for name in shown if name in line})
+        self.reporter.update(metrics={name: _text(line[name]) for name in REPORTED if name in line})
         log.info(
             "step %d/%d: loss %.4f, learning rate %.3g, %.0f tokens/s",
             state.global_step,
@@ -241,7 +245,13 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         staged = self.store.staging / f"checkpoint-{state.global_step}"
         failure: StorageError | None = None
         if self.first:
-            (staged / WINDOW_FILE).write_text(json.dumps({"losses": self.window.losses}), encoding="utf-8")
+            trend = self.guard.trend.state() if self.guard.trend else None
+            kept = {
+                "losses": self.window.losses,
+                "trend": trend,
+                "improvement": self.improvement.state(),
+            }
+            (staged / WINDOW_FILE).write_text(json.dumps(kept), encoding="utf-8")
         barrier()
         if self.first:
             try:
@@ -251,7 +261,6 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         (failed,) = any_rank(failure is not None)
         if failed:
             raise failure or StorageError(f"rank 0 cannot write the checkpoint of step {state.global_step}")
-        self.scores = {}
         self.saved_at = time.monotonic()
         if self.first:
             self.reporter.update(checkpoints=checkpoints_status(self.store), activity="training", urgent=True)
@@ -260,7 +269,9 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
 
     def _manifest(self, state: TrainerState) -> Manifest:
         spec = self.job.spec
-        value = self.scores.get(spec.checkpoints.metric)
+        # the metric of another step says nothing about these weights
+        scored = self.scored_step == state.global_step
+        value = self.scores.get(spec.checkpoints.metric) if scored else None
         return Manifest(
             job=self.job.job.name,
             job_uid=self.job.job.uid,
@@ -274,19 +285,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             time=datetime.now(UTC),
             metric=spec.checkpoints.metric if value is not None else None,
             value=value,
-            libraries={name: version(name) for name in LIBRARIES},
+            libraries=library_versions(),
         )
-
-
-def are_finite(model: torch.nn.Module) -> bool:
-    """Whether every trained weight is a number."""
-    return all(bool(torch.isfinite(weight).all()) for weight in model.parameters() if weight.requires_grad)
-
-
-def checkpoints_status(store: CheckpointStore) -> CheckpointsStatus:
-    """Latest and best checkpoint, for the status."""
-    latest, best = store.latest(), store.best()
-    return CheckpointsStatus(latest=latest.ref() if latest else None, best=best.best_ref() if best else None)
 
 
 def _is_due(step: int, every: int) -> bool:

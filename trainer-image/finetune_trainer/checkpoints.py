@@ -12,11 +12,12 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from finetune_api.status import BestCheckpointRef, CheckpointRef
+from finetune_api.status import BestCheckpointRef, CheckpointRef, CheckpointsStatus
 from finetune_trainer.errors import InvalidConfigError, StorageError
 from finetune_trainer.files import (
     FileEntry,
@@ -32,11 +33,16 @@ log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 STAGING = ".writing"
+LIBRARIES = ("torch", "transformers", "accelerate", "peft", "deepspeed")
 NAME = re.compile(r"step-(\d{8,})")
 
 
 class Manifest(BaseModel):
-    """What a checkpoint is, and what its files must hold."""
+    """What a checkpoint is, and what its files must hold.
+
+    `step` is the position in the data too, whose order is a function of seed and step (`data/sampling.py`);
+    the random states of all ranks are files of their own (`rng_state*.pth`).
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -101,6 +107,7 @@ class CheckpointStore:
         self.staging = self.directory / STAGING
         self.keep = keep
         self.greater_is_better = greater_is_better
+        self._identity: tuple[int, int] | None = None
 
     def prepare(self) -> None:
         """Makes the directories, and removes what an earlier attempt left half-written. Raises
@@ -108,6 +115,7 @@ class CheckpointStore:
         try:
             shutil.rmtree(self.staging, ignore_errors=True)
             self.staging.mkdir(parents=True)
+            self._identity = self._where()
         except OSError as error:
             raise StorageError(
                 f"checkpoints.storage: {self.directory} cannot be written: {error.strerror}. Check the "
@@ -122,6 +130,11 @@ class CheckpointStore:
         """
         target = self.directory / f"step-{manifest.step:08d}"
         try:
+            if self._identity not in (None, self._where()):
+                raise StorageError(
+                    f"checkpoints.storage: {self.directory} is no longer the volume that it was at the "
+                    "start of the attempt. Check the node's mounts and the claim"
+                )
             complete = manifest.model_copy(update={"files": describe_files(staged)})
             sync_tree(staged)
             write_atomically(staged / MANIFEST, complete.model_dump_json(indent=2) + "\n")
@@ -196,6 +209,11 @@ class CheckpointStore:
         self.directory.rename(target)
         return target
 
+    def _where(self) -> tuple[int, int]:
+        """Device and inode: another volume, or none, in the same place has others."""
+        place = self.directory.stat()
+        return place.st_dev, place.st_ino
+
     def _committed(self) -> list[Path]:
         if not self.directory.is_dir():
             return []
@@ -213,6 +231,17 @@ class CheckpointStore:
                 doomed = self.staging / f"old-{checkpoint.path.name}"
                 checkpoint.path.rename(doomed)
                 shutil.rmtree(doomed)
+
+
+def library_versions() -> dict[str, str]:
+    """What a checkpoint was written with."""
+    return {name: version(name) for name in LIBRARIES}
+
+
+def checkpoints_status(store: CheckpointStore) -> CheckpointsStatus:
+    """Latest and best checkpoint, for the status."""
+    latest, best = store.latest(), store.best()
+    return CheckpointsStatus(latest=latest.ref() if latest else None, best=best.best_ref() if best else None)
 
 
 def check_same_ranks(checkpoint: Checkpoint, *, world_size: int, zero_stage: int, deepspeed: bool) -> None:

@@ -2,11 +2,24 @@
 by."""
 
 import errno
+from pathlib import Path
 
 from finetune_api.result import ExitCode
 
 OUT_OF_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENXIO})
 """Errors of the system that speak of the volume, not of the program."""
+
+
+OUT_OF_SPACE_SIGNS = (
+    "no space left on device",
+    "read-only file system",
+    "disk quota exceeded",
+    "stale file handle",
+    "input/output error",
+    "pytorchstreamwriter failed",
+    "inline_container.cc",
+)
+"""Parts of messages by which torch and safetensors say the same, in errors of their own."""
 
 
 class TrainerError(Exception):
@@ -84,8 +97,8 @@ PEER_LOST_SIGNS = (
 """Parts of messages by which gloo, NCCL and the rendezvous store say that a rank is gone."""
 
 
-def classify(error: BaseException, *, ranks: int) -> TrainerError:
-    """The error in terms of this module, for a run of so many ranks.
+def classify(error: BaseException, *, ranks: int, volume: Path | None = None) -> TrainerError:
+    """The error in terms of this module, for a run of so many ranks that writes to a volume.
 
     A `TrainerError` is returned as it is. What nothing is known about becomes a `TrainerError` itself
     (exit code 1), which the operator may retry.
@@ -102,11 +115,19 @@ def classify(error: BaseException, *, ranks: int) -> TrainerError:
         return OutOfMemoryError(
             f"{text.splitlines()[0]}. Raise resources.memory or lower training.microBatchSize"
         )
-    if isinstance(error, OSError) and error.errno in OUT_OF_SPACE:
+    if _says_that_the_volume_is_at_fault(error, volume):
         return StorageError(f"{text}. The volume of checkpoints.storage must be writable and have room")
     if ranks > 1 and _says_that_a_peer_is_gone(error):
         return PeerLostError(f"another rank is gone: {text.splitlines()[0]}")
     return TrainerError(text)
+
+
+def _says_that_the_volume_is_at_fault(error: BaseException, volume: Path | None) -> bool:
+    if isinstance(error, OSError) and error.errno is not None:
+        named = Path(error.filename) if isinstance(error.filename, str) else None
+        ours = volume is not None and named is not None and named.is_relative_to(volume)
+        return ours or error.errno in OUT_OF_SPACE
+    return any(sign in str(error).lower() for sign in OUT_OF_SPACE_SIGNS)
 
 
 def _says_that_a_peer_is_gone(error: BaseException) -> bool:

@@ -14,10 +14,18 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from finetune_api.resolved import ResolvedJob
 from finetune_api.status import OutputStatus
+from finetune_trainer.checkpoints import CheckpointStore
 from finetune_trainer.deepspeed_config import Precision
-from finetune_trainer.distributed import any_rank, barrier
+from finetune_trainer.distributed import any_rank, barrier, from_first_rank
 from finetune_trainer.errors import OutputInvalidError, StorageError, TrainerError
-from finetune_trainer.files import FileEntry, describe_files, sync_directory, sync_tree, write_atomically
+from finetune_trainer.files import (
+    FileEntry,
+    describe_files,
+    sync_directory,
+    sync_tree,
+    what_is_wrong,
+    write_atomically,
+)
 from finetune_trainer.models import LOAD_ERRORS
 from finetune_trainer.paths import volume_path
 from finetune_trainer.precision import DTYPES
@@ -92,6 +100,20 @@ def export(trainer: FineTuneTrainer, job: ResolvedJob, base: str, precision: Pre
         raise failure or OutputInvalidError("rank 0 found the output to be invalid")
     log.info("%s is written to %s, and was loaded and run once", kind, target)
     return OutputStatus(kind=kind, path=volume_path(target), verified=True, bytes=size)
+
+
+def take_best(trainer: FineTuneTrainer, store: CheckpointStore) -> None:
+    """Goes back to the weights of the best checkpoint, on every rank. Raises `StorageError` when it is no
+    longer what was written."""
+    best = from_first_rank(store.best() if trainer.is_world_process_zero() else None)
+    if best is None or best.step == trainer.state.global_step:
+        return
+    first = trainer.is_world_process_zero()
+    problem = from_first_rank(what_is_wrong(best.path, best.manifest.files) if first else None)
+    if problem is not None:
+        raise StorageError(f"output.checkpoint: best is {best.path.name}, which is torn: {problem}")
+    log.info("the output is made from %s, the best checkpoint", best.path.name)
+    trainer.load_weights(best.path)
 
 
 def verify(

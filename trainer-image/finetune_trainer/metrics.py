@@ -1,10 +1,6 @@
 """`metrics.jsonl`: one line per logging interval and per evaluation, each step once, also across resumes.
 
-Keys of a training line: `step`, `epoch`, `loss` (mean over the interval's steps, each the mean over its
-supervised tokens), `learningRate`, `gradNorm` (of the last step), `tokens` (real ones since the start of the
-run), `tokensPerSecond` and `samplesPerSecond` (real, over training time alone), `memoryBytes`,
-`peakMemoryBytes` (of rank 0: of the device on a GPU, resident on CPU), `attempt`, `time`. An evaluation line
-has `step`, `evalLoss`, `evalPerplexity`, `attempt`, `time`.
+`docs/metrics.md` says what each key means.
 """
 
 import json
@@ -18,10 +14,36 @@ from pathlib import Path
 
 import torch
 
+from finetune_api.training import TrainingSpec
 from finetune_trainer.files import write_atomically
 
 Number = int | float
 Line = dict[str, Number | str]
+
+REPORTED = (
+    "loss",
+    "perplexity",
+    "learningRate",
+    "gradNorm",
+    "tokensPerSecond",
+    "samplesPerSecond",
+    "peakMemoryBytes",
+    "modelFlopsUtilization",
+)
+"""What of a training line the job's `status.metrics` shows."""
+
+LARGEST_EXPONENT = 700.0
+
+
+def is_logged(training: TrainingSpec, step: int, last_step: int) -> bool:
+    """Whether a step ends a window."""
+    first = step == 1 and training.logging_first_step
+    return first or step % training.logging_steps == 0 or step >= last_step
+
+
+def perplexity(loss: float) -> float:
+    """e to the loss (in nats per token); e⁷⁰⁰ where it would be larger than a float can be."""
+    return math.exp(min(loss, LARGEST_EXPONENT))
 
 
 @dataclass

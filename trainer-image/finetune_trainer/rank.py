@@ -13,15 +13,15 @@ from finetune_api.result import ExitCode, TrainingResult
 from finetune_api.validation import validate_job
 from finetune_trainer import results
 from finetune_trainer.arguments import training_arguments
-from finetune_trainer.callbacks import RunCallback, checkpoints_status
-from finetune_trainer.checkpoints import Checkpoint, CheckpointStore, check_same_ranks
+from finetune_trainer.callbacks import RunCallback
+from finetune_trainer.checkpoints import Checkpoint, CheckpointStore, check_same_ranks, checkpoints_status
 from finetune_trainer.data.dataset import TokenizedDataset, split, tokenize, tokenize_as_stream
 from finetune_trainer.data.examples import Document, Example, turns
 from finetune_trainer.data.loading import load_examples
 from finetune_trainer.data.packed import PackedDataset, check_isolation, pack_dataset
 from finetune_trainer.data.rendering import Renderer, Supervise
 from finetune_trainer.data.sampling import GlobalOrder
-from finetune_trainer.deepspeed_config import Precision, uses_deepspeed
+from finetune_trainer.deepspeed_config import uses_deepspeed
 from finetune_trainer.distributed import (
     barrier,
     end_process_group,
@@ -29,9 +29,17 @@ from finetune_trainer.distributed import (
     rank,
     start_process_group,
 )
-from finetune_trainer.errors import InterruptedRunError, InvalidConfigError, TrainerError, classify
-from finetune_trainer.export import export
+from finetune_trainer.effective import effective
+from finetune_trainer.errors import (
+    InterruptedRunError,
+    InvalidConfigError,
+    TrainerError,
+    classify,
+)
+from finetune_trainer.export import export, take_best
 from finetune_trainer.files import sync_tree
+from finetune_trainer.guards import Guard, Trend
+from finetune_trainer.improvement import Improvement
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.models import (
     apply_method,
@@ -43,8 +51,10 @@ from finetune_trainer.models import (
 )
 from finetune_trainer.precision import check_device, effective_precision
 from finetune_trainer.reporting import Reporter, sinks
+from finetune_trainer.space import check_room, checkpoint_bytes
 from finetune_trainer.tokenizers import Tokenizer, complete_tokenizer, load_tokenizer, train_tokenizer
 from finetune_trainer.trainer import FineTuneTrainer
+from finetune_trainer.utilisation import utilisation
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +68,7 @@ def run(job: ResolvedJob) -> int:
     try:
         result = train(job, reporter, stop)
     except Exception as error:
-        known = classify(error, ranks=job.world_size)
+        known = classify(error, ranks=job.world_size, volume=Path(job.paths.run_directory))
         if type(known) is TrainerError or known is not error:
             log.error("%s", known, exc_info=error)
         else:
@@ -104,12 +114,25 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
         data = data.laid_out_for(model.config._attn_implementation)
         check_isolation(model, data)
     adapted = apply_method(model, spec.method, spec.training.seed)
+    trained, _ = trained_parameters(adapted)
+    deepspeed = uses_deepspeed(spec.distributed, job.world_size)
+    check_room(run_directory, checkpoint_bytes(trained, spec.training.optimizer, deepspeed=deepspeed))
     order = GlobalOrder(
         size=len(data),
         global_batch=job.effective_batch_size,
         seed=spec.training.seed if spec.training.data_seed is None else spec.training.data_seed,
         shuffle=spec.training.sampling != "sequential",
         lengths=data.lengths() if spec.training.sampling == "groupByLength" else None,
+    )
+    divergence = spec.failure_policy.divergence
+    guard = Guard(
+        data=data,
+        order=order,
+        micro_batch=spec.training.micro_batch_size,
+        rank=rank(),
+        ranks=job.world_size,
+        scaled=precision == "fp16",
+        trend=Trend(divergence) if divergence else None,
     )
     follower = RunCallback(
         job=job,
@@ -118,6 +141,15 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
         store=store,
         reporter=reporter,
         stop=stop,
+        guard=guard,
+        utilisation=utilisation(
+            adapted,
+            arguments.device,
+            sixteen_bit=precision != "fp32",
+            ranks=job.world_size,
+            tokens_per_sequence=data.facts.tokens / len(data),
+        ),
+        improvement=Improvement(spec.training.early_stopping, spec.checkpoints.greater_is_better),
         evaluates=evaluation is not None,
         first=first,
     )
@@ -131,10 +163,8 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
         evaluation=evaluation,
         eval_micro_batch=spec.evaluation.micro_batch_size or spec.training.micro_batch_size,
         pad_id=tokenizer.pad_token_id or 0,
+        micro_losses=guard.micro_losses,
     )
-    for noisy in ("PrinterCallback", "ProgressCallback"):
-        for callback in [c for c in trainer.callback_handler.callbacks if type(c).__name__ == noisy]:
-            trainer.remove_callback(callback)
     reporter.update(effective=effective(job, precision, data, adapted, model.config._attn_implementation))
     stop.check()
 
@@ -149,14 +179,20 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
         )
 
     reporter.update(activity="exporting", urgent=True)
+    if spec.output.checkpoint == "best":
+        take_best(trainer, store)
     output = export(trainer, job, base, precision)
     reporter.update(output=output)
     end_process_group()
     report = reporter.report
+    early = (
+        " and stopped early, since evaluation no longer improved" if follower.improvement.exhausted else ""
+    )
     return TrainingResult(
         outcome="succeeded",
         reason=ExitCode.SUCCEEDED.reason,
-        message=f"trained {trainer.state.global_step} steps; the {output.kind} was loaded and run once",
+        message=f"trained {trainer.state.global_step} steps{early}; "
+        f"the {output.kind} was loaded and run once",
         exit_code=int(ExitCode.SUCCEEDED),
         step=trainer.state.global_step,
         total_steps=trainer.state.max_steps,
@@ -276,43 +312,3 @@ def texts(examples: list[Example]) -> list[str]:
         else:
             found += [message.content for message in turns(example)]
     return found
-
-
-def effective(
-    job: ResolvedJob,
-    precision: Precision,
-    data: TokenizedDataset | PackedDataset,
-    model: object,
-    attention: str,
-) -> dict[str, str]:
-    """What really runs, after automatic decisions; for the status."""
-    import torch
-
-    spec = job.spec
-    strategy = "one process"
-    if uses_deepspeed(spec.distributed, job.world_size):
-        strategy = f"DeepSpeed ZeRO-{spec.distributed.zero_stage}"
-    elif job.world_size > 1:
-        strategy = "data parallel"
-    trained, total = trained_parameters(model) if isinstance(model, torch.nn.Module) else (0, 0)
-    facts = {
-        "device": torch.cuda.get_device_name() if job.device == "cuda" else "CPU",
-        "precision": spec.training.precision if spec.training.precision == "tf32" else precision,
-        "attention": attention,
-        "strategy": strategy,
-        "ranks": str(job.world_size),
-        "effectiveBatchSize": str(job.effective_batch_size),
-        "gradientCheckpointing": "full" if spec.training.gradient_checkpointing == "full" else "none",
-        "trainedParameters": str(trained),
-        "parameters": str(total),
-        "sequences": str(data.facts.sequences),
-        "tokens": str(data.facts.tokens),
-        "supervisedTokens": str(data.facts.supervised_tokens),
-    }
-    if data.facts.truncated:
-        facts["truncatedRecords"] = f"{data.facts.truncated} ({data.facts.cut_tokens} tokens cut)"
-    if data.facts.unsupervised:
-        facts["recordsWithoutAnswer"] = str(data.facts.unsupervised)
-    if isinstance(data, PackedDataset):
-        facts["packedRecords"] = str(len(data.records))
-    return facts

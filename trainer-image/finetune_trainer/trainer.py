@@ -1,11 +1,12 @@
 """transformers' Trainer with the data order of `data/sampling.py` and an evaluation loss that is exact."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch.utils.data import DataLoader
-from transformers import Trainer
+from transformers import PrinterCallback, ProgressCallback, Trainer
 
 from finetune_trainer.data.dataset import TokenizedDataset
 from finetune_trainer.data.packed import PackedDataset
@@ -23,19 +24,29 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         evaluation: TokenizedDataset | None,
         eval_micro_batch: int,
         pad_id: int,
+        micro_losses: list[torch.Tensor],
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        for noisy in (PrinterCallback, ProgressCallback):
+            self.remove_callback(noisy)
         self.order = order
         self.evaluation = evaluation
         self.eval_micro_batch = eval_micro_batch
         self.pad_id = pad_id
+        self.micro_losses = micro_losses
         self.batches = self._batches(order, self.args.per_device_train_batch_size)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """This rank's micro-batches. The loader is complete: accelerate is not asked to divide it among
         ranks."""
         return self._loader(cast(TokenizedDataset | PackedDataset, self.train_dataset), self.batches)
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """One micro-batch; its loss is kept, so that a step that fails can name the records at fault."""
+        loss = cast(torch.Tensor, super().training_step(*args, **kwargs))
+        self.micro_losses.append(loss)
+        return loss
 
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
         """`eval_loss`: the mean over all supervised tokens of the evaluation data, as for one long batch."""
@@ -62,10 +73,15 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
+    def load_weights(self, checkpoint: Path) -> None:
+        """Takes the trained weights of a checkpoint, on all ranks together, for the output."""
+        self.state.best_model_checkpoint = str(checkpoint)
+        self._load_best_model()
+
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         # the loop looks at `max_steps` only after a step: a run that was complete when it was resumed must do
         # none
-        if self.state.global_step >= self.state.max_steps:
+        if self.control.should_training_stop or self.state.global_step >= self.state.max_steps:
             self.control.should_training_stop = True
             return
         self.batches.epoch = self.state.global_step // self.order.steps_per_epoch

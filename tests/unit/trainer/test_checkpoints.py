@@ -161,6 +161,16 @@ def test_a_failed_commit_leaves_the_last_checkpoint(store: CheckpointStore) -> N
     assert steps(store) == [10]
 
 
+def test_another_volume_in_the_place_of_the_first_is_noticed(store: CheckpointStore, tmp_path: Path) -> None:
+    commit(store, 10)
+    store.directory.rename(tmp_path / "away")
+    staged = store.staging / "checkpoint-20"
+    staged.mkdir(parents=True)
+    with pytest.raises(StorageError, match="is no longer the volume that it was at the start"):
+        store.commit(staged, manifest(20))
+    assert (tmp_path / "away" / "step-00000010" / "manifest.json").is_file()
+
+
 @pytest.mark.parametrize(
     ("world_size", "zero_stage", "deepspeed"), [(4, 2, True), (2, 3, True), (2, 2, False)]
 )

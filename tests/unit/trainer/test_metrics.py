@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from finetune_trainer.metrics import MetricsFile, Stopwatch, Window, memory_bytes
+from finetune_trainer.metrics import MetricsFile, Stopwatch, Window, memory_bytes, perplexity
 
 
 def steps(file: MetricsFile) -> list[int]:
@@ -19,6 +19,12 @@ def test_a_window_is_the_mean_of_its_steps_and_the_rates_of_its_time() -> None:
     window.add(4.0, tokens=300, samples=4, seconds=1.5)
     assert window.close() == (3.0, 200.0, 4.0)
     assert window.losses == []
+
+
+def test_perplexity_is_e_to_the_loss_and_never_too_large_for_a_float() -> None:
+    assert perplexity(0.0) == 1.0
+    assert perplexity(2.0) == pytest.approx(7.389056, rel=1e-6)
+    assert perplexity(1e9) < float("inf")
 
 
 def test_lines_are_stamped_and_appended(tmp_path: Path) -> None:

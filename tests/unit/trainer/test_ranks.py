@@ -23,6 +23,7 @@ from runs import (
     log_in,
     losses,
     message_in,
+    output_weights,
     run,
     wait_for_step,
     write_job,
@@ -110,6 +111,27 @@ def test_two_nodes_of_two_ranks_under_zero_2_compute_the_same_loss_as_one_proces
     assert ends[0][1].outcome == "succeeded"
     assert ends[1][1] is None, "only rank 0 leaves a result when all is well"
     assert losses(job) == close(alone("full"))
+
+
+@pytest.mark.parametrize(("method", "zero_stage"), [("lora", 2), ("full", 3)])
+def test_two_ranks_stop_early_together_and_leave_their_best_state(
+    make_job: MakeJob, tmp_path: Path, method: str, zero_stage: int
+) -> None:
+    what = spec(method, {"processesPerNode": 2, "zeroStage": zero_stage}, gradientAccumulationSteps=2)
+    # a rate at which the loss soon rises again
+    what["training"] |= {"maxSteps": 40, "learningRate": 0.3, "schedule": {"type": "constant"}}
+    what["training"]["earlyStopping"] = {"patience": 2}
+    what |= {"dataset": {"evalSplit": 0.2}, "evaluation": {"everySteps": 2}, "output": {"checkpoint": "best"}}
+    job = make_job(what)
+    result = run(job, tmp_path / "a")
+    assert result.checkpoints is not None
+    assert result.checkpoints.best is not None
+    assert result.step == result.checkpoints.best.step + 4 < 40
+    (best,) = Path(job.paths.run_directory).glob(f"checkpoints/step-{result.checkpoints.best.step:08d}")
+    name = "adapter_model" if method == "lora" else "model"
+    assert output_weights(job) == (best / f"{name}.safetensors").read_bytes()
+    states = {path.name for path in best.iterdir()}
+    assert {"rng_state_0.pth", "rng_state_1.pth"} <= states, "every rank's random state is kept"
 
 
 def test_ranks_of_another_node_notice_a_lost_node(make_job: MakeJob, tmp_path: Path) -> None:

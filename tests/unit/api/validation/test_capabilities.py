@@ -59,7 +59,6 @@ def test_every_other_choice_is_refused_with_a_remedy(make_manifest, path):
         ("evaluation.benchmarks", [{"name": "b", "type": "humanEval"}]),
         ("tracking.trackers", [{"type": "wandb"}]),
         ("budget.maxCostUSD", 5),
-        ("failurePolicy.divergence", {}),
     ],
 )
 def test_what_comes_later_is_refused_rather_than_ignored(make_manifest, path, value):

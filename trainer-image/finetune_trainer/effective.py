@@ -1,0 +1,47 @@
+"""What really runs, after automatic decisions."""
+
+import torch
+
+from finetune_api.resolved import ResolvedJob
+from finetune_trainer.data.dataset import TokenizedDataset
+from finetune_trainer.data.packed import PackedDataset
+from finetune_trainer.deepspeed_config import Precision, uses_deepspeed
+from finetune_trainer.models import trained_parameters
+
+
+def effective(
+    job: ResolvedJob,
+    precision: Precision,
+    data: TokenizedDataset | PackedDataset,
+    model: object,
+    attention: str,
+) -> dict[str, str]:
+    """What really runs, after automatic decisions; for the status."""
+    spec = job.spec
+    strategy = "one process"
+    if uses_deepspeed(spec.distributed, job.world_size):
+        strategy = f"DeepSpeed ZeRO-{spec.distributed.zero_stage}"
+    elif job.world_size > 1:
+        strategy = "data parallel"
+    trained, total = trained_parameters(model) if isinstance(model, torch.nn.Module) else (0, 0)
+    facts = {
+        "device": torch.cuda.get_device_name() if job.device == "cuda" else "CPU",
+        "precision": spec.training.precision if spec.training.precision == "tf32" else precision,
+        "attention": attention,
+        "strategy": strategy,
+        "ranks": str(job.world_size),
+        "effectiveBatchSize": str(job.effective_batch_size),
+        "gradientCheckpointing": "full" if spec.training.gradient_checkpointing == "full" else "none",
+        "trainedParameters": str(trained),
+        "parameters": str(total),
+        "sequences": str(data.facts.sequences),
+        "tokens": str(data.facts.tokens),
+        "supervisedTokens": str(data.facts.supervised_tokens),
+    }
+    if data.facts.truncated:
+        facts["truncatedRecords"] = f"{data.facts.truncated} ({data.facts.cut_tokens} tokens cut)"
+    if data.facts.unsupervised:
+        facts["recordsWithoutAnswer"] = str(data.facts.unsupervised)
+    if isinstance(data, PackedDataset):
+        facts["packedRecords"] = str(len(data.records))
+    return facts
