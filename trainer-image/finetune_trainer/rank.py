@@ -15,11 +15,11 @@ from finetune_trainer import results
 from finetune_trainer.arguments import training_arguments
 from finetune_trainer.callbacks import RunCallback, checkpoints_status
 from finetune_trainer.checkpoints import Checkpoint, CheckpointStore, check_same_ranks
-from finetune_trainer.data.dataset import TokenizedDataset, split, tokenize, tokenize_as_stream
-from finetune_trainer.data.examples import Document, Example, turns
+from finetune_trainer.data.dataset import TokenizedDataset
+from finetune_trainer.data.examples import Example, texts
 from finetune_trainer.data.loading import load_examples
-from finetune_trainer.data.packed import PackedDataset, check_isolation, pack_dataset
-from finetune_trainer.data.rendering import Renderer, Supervise
+from finetune_trainer.data.packed import PackedDataset, check_isolation
+from finetune_trainer.data.preparation import prepare_data
 from finetune_trainer.data.sampling import GlobalOrder
 from finetune_trainer.deepspeed_config import Precision, uses_deepspeed
 from finetune_trainer.distributed import (
@@ -229,52 +229,6 @@ def prepare_base(job: ResolvedJob, examples: list[Example]) -> tuple[Tokenizer, 
     )
     tokenizer = load_tokenizer(bare, base=str(base_directory), revision=None)
     return complete_tokenizer(tokenizer, model, use_chat_template=use_template), str(base_directory)
-
-
-def prepare_data(
-    job: ResolvedJob, examples: list[Example], tokenizer: Tokenizer
-) -> tuple[TokenizedDataset | PackedDataset, TokenizedDataset | None]:
-    """Training and evaluation data as tokens; only the former is packed. Every rank does this for itself:
-    the data is the same on all of
-    them, and none waits for another long enough to trip the collective's timeout."""
-    spec = job.spec
-    pretrain = spec.training.stage == "pretrain"
-    asked = spec.dataset.preprocessing.supervise
-    supervise: Supervise = ("all" if pretrain else "answers") if asked == "auto" else asked
-    renderer = Renderer(tokenizer, spec.dataset.preprocessing, spec.training.max_sequence_length, supervise)
-    to_tokens = tokenize_as_stream if pretrain else tokenize
-    data = to_tokens(examples, renderer)
-    if spec.dataset.eval is None:
-        data, evaluation = split(data, spec.dataset.eval_split, spec.training.seed)
-    else:
-        evaluation = to_tokens(load_examples(spec.dataset, spec.dataset.eval, job.paths.eval), renderer)
-    if evaluation is not None and (limit := spec.evaluation.max_samples) is not None:
-        evaluation = TokenizedDataset(evaluation.sequences[:limit], evaluation.facts)
-    log.info(
-        "%d sequences of %d tokens, %d of them supervised",
-        data.facts.sequences,
-        data.facts.tokens,
-        data.facts.supervised_tokens,
-    )
-    if not spec.dataset.packing:
-        return data, evaluation
-    packed = pack_dataset(data, spec.training.max_sequence_length)
-    full = packed.facts.tokens / (len(packed) * spec.training.max_sequence_length)
-    log.info(
-        "%d records are packed into %d sequences, which are %.1f %% full", len(data), len(packed), 100 * full
-    )
-    return packed, evaluation
-
-
-def texts(examples: list[Example]) -> list[str]:
-    """All text of the examples, for training a tokenizer."""
-    found: list[str] = []
-    for example in examples:
-        if isinstance(example, Document):
-            found.append(example.text)
-        else:
-            found += [message.content for message in turns(example)]
-    return found
 
 
 def effective(
