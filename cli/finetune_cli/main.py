@@ -11,6 +11,7 @@ from typing import Final, Protocol, cast
 
 VERBS: Final = {
     "validate": "say what is wrong with manifests, before anything is paid for",
+    "data": "look at training data before a run, and divide it",
     "run": "train on this machine, without a cluster",
     "version": "print the version",
 }
