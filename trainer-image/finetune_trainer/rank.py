@@ -3,7 +3,9 @@
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from finetune_api.job import FineTuneJob, ObjectMeta
@@ -15,6 +17,7 @@ from finetune_trainer import results
 from finetune_trainer.arguments import training_arguments
 from finetune_trainer.callbacks import RunCallback, checkpoints_status
 from finetune_trainer.checkpoints import Checkpoint, CheckpointStore, check_same_ranks
+from finetune_trainer.data.cache import exclusive
 from finetune_trainer.data.dataset import TokenizedDataset
 from finetune_trainer.data.examples import Example, texts
 from finetune_trainer.data.loading import load_examples
@@ -23,7 +26,6 @@ from finetune_trainer.data.preparation import prepare_data
 from finetune_trainer.data.sampling import GlobalOrder
 from finetune_trainer.deepspeed_config import Precision, uses_deepspeed
 from finetune_trainer.distributed import (
-    barrier,
     end_process_group,
     from_first_rank,
     rank,
@@ -91,7 +93,8 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
 
     reporter.update(activity="tokenizing", resumed_step=checkpoint.step if checkpoint else None)
     stop.check()
-    examples = load_examples(spec.dataset, spec.dataset.train, job.paths.train)
+    # read only where the tokens, or the tokenizer, are not there from an earlier rank or attempt
+    examples = cache(lambda: load_examples(spec.dataset, spec.dataset.train, job.paths.train))
     tokenizer, base = prepare_base(job, examples)
     data, evaluation = prepare_data(job, examples, tokenizer)
     stop.check()
@@ -196,39 +199,46 @@ def find_checkpoint(job: ResolvedJob, store: CheckpointStore) -> Checkpoint | No
     return checkpoint
 
 
-def prepare_base(job: ResolvedJob, examples: list[Example]) -> tuple[Tokenizer, str]:
-    """The tokenizer, and the directory or hub id of the base model. A model from scratch is made by rank 0,
+def prepare_base(job: ResolvedJob, examples: Callable[[], list[Example]]) -> tuple[Tokenizer, str]:
+    """The tokenizer, and the directory or hub id of the base model. A model from scratch is made by one rank,
     in the run directory, and read by all."""
-    model, training = job.spec.model, job.spec.training
+    model = job.spec.model
     use_template = job.spec.dataset.preprocessing.use_chat_template
     if model.config is None:
         base = model.path or str(model.id)
         tokenizer = load_tokenizer(model, base=base, revision=model.revision)
         return complete_tokenizer(tokenizer, model, use_chat_template=use_template), base
     base_directory = Path(job.paths.run_directory) / f"base-{lineage_hash(job.spec)[:12]}"
-    if rank() == 0 and not base_directory.exists():
-        train_spec = model.tokenizer.train
-        if train_spec is not None:
-            tokenizer = train_tokenizer(texts(examples), train_spec)
-        elif model.tokenizer.path or model.tokenizer.id:
-            tokenizer = load_tokenizer(model, base="", revision=None)
-        else:
-            raise InvalidConfigError(
-                "model.tokenizer: a model from scratch has none of its own. Set model.tokenizer.train, path "
-                "or id"
-            )
-        complete_tokenizer(tokenizer, model, use_chat_template=use_template)
-        staged = base_directory.with_name(f".{base_directory.name}.tmp")
-        shutil.rmtree(staged, ignore_errors=True)
-        create_base(model.config, tokenizer, staged, training.seed)
-        sync_tree(staged)
-        staged.rename(base_directory)
-    barrier()
+    # a file lock, no collective: training a tokenizer may take longer than ranks wait for one another
+    with exclusive(base_directory.with_name(f"{base_directory.name}.lock")):
+        if not base_directory.exists():
+            make_base(job, examples, base_directory)
     bare = model.model_copy(
         update={"tokenizer": model.tokenizer.model_copy(update={"path": None, "id": None})}
     )
     tokenizer = load_tokenizer(bare, base=str(base_directory), revision=None)
     return complete_tokenizer(tokenizer, model, use_chat_template=use_template), str(base_directory)
+
+
+def make_base(job: ResolvedJob, examples: Callable[[], list[Example]], directory: Path) -> None:
+    """Writes an untrained model and its tokenizer. Raises `InvalidConfigError`."""
+    model, training = job.spec.model, job.spec.training
+    if model.config is None:
+        raise AssertionError("only a model with a config is made from scratch")
+    if model.tokenizer.train is not None:
+        tokenizer = train_tokenizer(texts(examples()), model.tokenizer.train)
+    elif model.tokenizer.path or model.tokenizer.id:
+        tokenizer = load_tokenizer(model, base="", revision=None)
+    else:
+        raise InvalidConfigError(
+            "model.tokenizer: a model from scratch has none of its own. Set model.tokenizer.train, path or id"
+        )
+    complete_tokenizer(tokenizer, model, use_chat_template=job.spec.dataset.preprocessing.use_chat_template)
+    staged = directory.with_name(f".{directory.name}.tmp")
+    shutil.rmtree(staged, ignore_errors=True)
+    create_base(model.config, tokenizer, staged, training.seed)
+    sync_tree(staged)
+    staged.rename(directory)
 
 
 def effective(

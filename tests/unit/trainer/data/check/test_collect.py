@@ -73,8 +73,10 @@ def test_numbers_are_those_of_the_training_run(
     job = make_job(spec)
     tokenizer = load_tokenizer(job.spec.model, base=str(tiny_model), revision=None)
     complete_tokenizer(tokenizer, job.spec.model, use_chat_template=True)
-    examples = load_examples(job.spec.dataset, job.spec.dataset.train, job.paths.train)
-    data, evaluation = prepare_data(job, examples, tokenizer)
+    source = job.spec.dataset.train
+    data, evaluation = prepare_data(
+        job, lambda: load_examples(job.spec.dataset, source, job.paths.train), tokenizer
+    )
     assert evaluation is not None
     assert report.held_out == len(evaluation) == 3
     assert report.train.tokens == data.facts.tokens + evaluation.facts.tokens
