@@ -19,6 +19,7 @@ from finetune_trainer.callbacks import RunCallback, checkpoints_status
 from finetune_trainer.checkpoints import Checkpoint, CheckpointStore, check_same_ranks
 from finetune_trainer.data.cache import exclusive
 from finetune_trainer.data.dataset import TokenizedDataset
+from finetune_trainer.data.download import fetch_sources
 from finetune_trainer.data.examples import Example, texts
 from finetune_trainer.data.loading import load_examples
 from finetune_trainer.data.packed import PackedDataset, check_isolation
@@ -93,6 +94,7 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
 
     reporter.update(activity="tokenizing", resumed_step=checkpoint.step if checkpoint else None)
     stop.check()
+    job = fetch_sources(job)
     # read only where the tokens, or the tokenizer, are not there from an earlier rank or attempt
     examples = cache(lambda: load_examples(spec.dataset, spec.dataset.train, job.paths.train))
     tokenizer, base = prepare_base(job, examples)

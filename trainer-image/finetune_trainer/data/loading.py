@@ -74,7 +74,7 @@ def _records(format_: Format, source: DataSource, path: str | None) -> Iterator[
             yield Record(Origin(f"{hub.id} ({hub.split})", number), dict(row))
     else:
         raise InvalidConfigError(
-            "dataset: the source has no path on this machine; use path, pvc, configMap or hub"
+            "dataset: the source has no path on this machine; use path, pvc, configMap, http or hub"
         )
 
 

@@ -29,6 +29,7 @@ from finetune_trainer.data.check.report import (
 )
 from finetune_trainer.data.compression import DAMAGED, open_bytes, suffix_of
 from finetune_trainer.data.dataset import DataFacts, TokenizedDataset, assemble, split, tokenize_as_stream
+from finetune_trainer.data.download import fetch_sources
 from finetune_trainer.data.examples import BrokenRecord, Document, Example, Record, texts
 from finetune_trainer.data.formats import FORMATS
 from finetune_trainer.data.loading import read_examples
@@ -50,6 +51,7 @@ def check_data(job: ResolvedJob, samples: int = 3) -> DataReport:
     Raises `DataError` when there is no data at all, `ModelLoadError` and `InvalidConfigError` when there is
     no usable tokenizer.
     """
+    job = fetch_sources(job)
     spec = job.spec
     train = _read(job, spec.dataset.train, job.paths.train)
     tokenizer = _tokenizer(job, train.examples)
