@@ -133,7 +133,11 @@ def exclusive(file: Path) -> Iterator[None]:
         return
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                log.info("waiting for another process: %s", file.name)
+                fcntl.flock(handle, fcntl.LOCK_EX)
         except OSError as error:
             log.warning("%s cannot be locked: %s", file, error)
         yield
