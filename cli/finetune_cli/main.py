@@ -20,6 +20,7 @@ VERBS: Final = {
     "presets": "list the built-in presets, or show one",
     "import": "make a job of another program's configuration",
     "export": "write a job as another program's configuration",
+    "data": "look at training data before a run, and divide it",
     "run": "train on this machine, without a cluster",
     "submit": "send jobs to the cluster",
     "list": "list the jobs of a namespace",

@@ -1,4 +1,4 @@
-"""`python -m finetune_trainer`: `launch` a node's ranks, `run` one rank, or `generate` answers."""
+"""`python -m finetune_trainer`: `launch` a node's ranks, `run` one rank, `check-data`, `generate` answers."""
 
 import argparse
 import logging
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from finetune_api.resolved import ResolvedJob
 from finetune_trainer import results
 from finetune_trainer.cpus import set_threads
-from finetune_trainer.errors import InterruptedRunError, InvalidConfigError
+from finetune_trainer.errors import InterruptedRunError, InvalidConfigError, TrainerError
 from finetune_trainer.interruption import end_with_parent
 
 log = logging.getLogger("finetune_trainer")
@@ -26,6 +26,11 @@ def main(arguments: list[str] | None = None) -> int:
     for name, text in {"launch": "start and watch this node's ranks", "run": "be one rank"}.items():
         command = commands.add_parser(name, help=text)
         command.add_argument("--job", type=Path, required=True, help="the resolved job, a JSON file")
+    check = commands.add_parser("check-data", help="say what would be trained on, without a model")
+    check.add_argument("--job", type=Path, required=True, help="the resolved job, a JSON file")
+    check.add_argument("--format", choices=("text", "json", "html", "samples"), default="text")
+    check.add_argument("--out", type=Path, help="file to write; standard output when absent")
+    check.add_argument("--samples", type=int, default=3, help="records to show as the model sees them")
     generate = commands.add_parser("generate", help="answer prompts with a model")
     generate.add_argument("--model", required=True, help="directory or hub id of the model")
     generate.add_argument("--adapter", type=Path, help="directory of an adapter on that model")
@@ -65,6 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
         log.error("%s", error)
         results.write_result(results.failure(error), results.termination_message_file())
         return int(error.exit_code)
+    if options.command == "check-data":
+        return _check(job, options)
     return _train(options.command, job, options.job)
 
 
@@ -76,6 +83,16 @@ def read_job(file: Path) -> ResolvedJob:
         raise InvalidConfigError(f"--job {file} cannot be read: {error.strerror}") from error
     except ValidationError as error:
         raise InvalidConfigError(f"--job {file} is no resolved job: {error}") from error
+
+
+def _check(job: ResolvedJob, options: argparse.Namespace) -> int:
+    from finetune_trainer.data.check import command
+
+    try:
+        return command.run(job, form=options.format, out=options.out, samples=options.samples)
+    except TrainerError as error:
+        log.error("%s", error)
+        return int(error.exit_code)
 
 
 def _train(command: str, job: ResolvedJob, file: Path) -> int:

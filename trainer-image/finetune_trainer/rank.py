@@ -3,7 +3,9 @@
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from finetune_api.job import FineTuneJob, ObjectMeta
@@ -15,15 +17,15 @@ from finetune_trainer import results
 from finetune_trainer.arguments import training_arguments
 from finetune_trainer.callbacks import RunCallback
 from finetune_trainer.checkpoints import Checkpoint, CheckpointStore, check_same_ranks, checkpoints_status
-from finetune_trainer.data.dataset import TokenizedDataset, split, tokenize, tokenize_as_stream
-from finetune_trainer.data.examples import Document, Example, turns
+from finetune_trainer.data.cache import exclusive
+from finetune_trainer.data.download import fetch_sources
+from finetune_trainer.data.examples import Example, texts
 from finetune_trainer.data.loading import load_examples
-from finetune_trainer.data.packed import PackedDataset, check_isolation, pack_dataset
-from finetune_trainer.data.rendering import Renderer, Supervise
+from finetune_trainer.data.packed import PackedDataset, check_isolation
+from finetune_trainer.data.preparation import prepare_data
 from finetune_trainer.data.sampling import GlobalOrder
 from finetune_trainer.deepspeed_config import uses_deepspeed
 from finetune_trainer.distributed import (
-    barrier,
     end_process_group,
     from_first_rank,
     rank,
@@ -100,7 +102,9 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
 
     reporter.update(activity="tokenizing", resumed_step=checkpoint.step if checkpoint else None)
     stop.check()
-    examples = load_examples(spec.dataset, spec.dataset.train, job.paths.train)
+    job = fetch_sources(job)
+    # read only where the tokens, or the tokenizer, are not there from an earlier rank or attempt
+    examples = cache(lambda: load_examples(spec.dataset, spec.dataset.train, job.paths.train))
     tokenizer, base = prepare_base(job, examples)
     data, evaluation = prepare_data(job, examples, tokenizer)
     stop.check()
@@ -233,34 +237,20 @@ def find_checkpoint(job: ResolvedJob, store: CheckpointStore) -> Checkpoint | No
     return checkpoint
 
 
-def prepare_base(job: ResolvedJob, examples: list[Example]) -> tuple[Tokenizer, str]:
-    """The tokenizer, and the directory or hub id of the base model. A model from scratch is made by rank 0,
+def prepare_base(job: ResolvedJob, examples: Callable[[], list[Example]]) -> tuple[Tokenizer, str]:
+    """The tokenizer, and the directory or hub id of the base model. A model from scratch is made by one rank,
     in the run directory, and read by all."""
-    model, training = job.spec.model, job.spec.training
+    model = job.spec.model
     use_template = job.spec.dataset.preprocessing.use_chat_template
     if model.config is None:
         base = model.path or str(model.id)
         tokenizer = load_tokenizer(model, base=base, revision=model.revision)
         return complete_tokenizer(tokenizer, model, use_chat_template=use_template), base
     base_directory = Path(job.paths.run_directory) / f"base-{lineage_hash(job.spec)[:12]}"
-    if rank() == 0 and not base_directory.exists():
-        train_spec = model.tokenizer.train
-        if train_spec is not None:
-            tokenizer = train_tokenizer(texts(examples), train_spec)
-        elif model.tokenizer.path or model.tokenizer.id:
-            tokenizer = load_tokenizer(model, base="", revision=None)
-        else:
-            raise InvalidConfigError(
-                "model.tokenizer: a model from scratch has none of its own. Set model.tokenizer.train, path "
-                "or id"
-            )
-        complete_tokenizer(tokenizer, model, use_chat_template=use_template)
-        staged = base_directory.with_name(f".{base_directory.name}.tmp")
-        shutil.rmtree(staged, ignore_errors=True)
-        create_base(model.config, tokenizer, staged, training.seed)
-        sync_tree(staged)
-        staged.rename(base_directory)
-    barrier()
+    # a file lock, no collective: training a tokenizer may take longer than ranks wait for one another
+    with exclusive(base_directory.with_name(f"{base_directory.name}.lock")):
+        if not base_directory.exists():
+            make_base(job, examples, base_directory)
     bare = model.model_copy(
         update={"tokenizer": model.tokenizer.model_copy(update={"path": None, "id": None})}
     )
@@ -268,47 +258,22 @@ def prepare_base(job: ResolvedJob, examples: list[Example]) -> tuple[Tokenizer, 
     return complete_tokenizer(tokenizer, model, use_chat_template=use_template), str(base_directory)
 
 
-def prepare_data(
-    job: ResolvedJob, examples: list[Example], tokenizer: Tokenizer
-) -> tuple[TokenizedDataset | PackedDataset, TokenizedDataset | None]:
-    """Training and evaluation data as tokens; only the former is packed. Every rank does this for itself:
-    the data is the same on all of
-    them, and none waits for another long enough to trip the collective's timeout."""
-    spec = job.spec
-    pretrain = spec.training.stage == "pretrain"
-    asked = spec.dataset.preprocessing.supervise
-    supervise: Supervise = ("all" if pretrain else "answers") if asked == "auto" else asked
-    renderer = Renderer(tokenizer, spec.dataset.preprocessing, spec.training.max_sequence_length, supervise)
-    to_tokens = tokenize_as_stream if pretrain else tokenize
-    data = to_tokens(examples, renderer)
-    if spec.dataset.eval is None:
-        data, evaluation = split(data, spec.dataset.eval_split, spec.training.seed)
+def make_base(job: ResolvedJob, examples: Callable[[], list[Example]], directory: Path) -> None:
+    """Writes an untrained model and its tokenizer. Raises `InvalidConfigError`."""
+    model, training = job.spec.model, job.spec.training
+    if model.config is None:
+        raise AssertionError("only a model with a config is made from scratch")
+    if model.tokenizer.train is not None:
+        tokenizer = train_tokenizer(texts(examples()), model.tokenizer.train)
+    elif model.tokenizer.path or model.tokenizer.id:
+        tokenizer = load_tokenizer(model, base="", revision=None)
     else:
-        evaluation = to_tokens(load_examples(spec.dataset, spec.dataset.eval, job.paths.eval), renderer)
-    if evaluation is not None and (limit := spec.evaluation.max_samples) is not None:
-        evaluation = TokenizedDataset(evaluation.sequences[:limit], evaluation.facts)
-    log.info(
-        "%d sequences of %d tokens, %d of them supervised",
-        data.facts.sequences,
-        data.facts.tokens,
-        data.facts.supervised_tokens,
-    )
-    if not spec.dataset.packing:
-        return data, evaluation
-    packed = pack_dataset(data, spec.training.max_sequence_length)
-    full = packed.facts.tokens / (len(packed) * spec.training.max_sequence_length)
-    log.info(
-        "%d records are packed into %d sequences, which are %.1f %% full", len(data), len(packed), 100 * full
-    )
-    return packed, evaluation
-
-
-def texts(examples: list[Example]) -> list[str]:
-    """All text of the examples, for training a tokenizer."""
-    found: list[str] = []
-    for example in examples:
-        if isinstance(example, Document):
-            found.append(example.text)
-        else:
-            found += [message.content for message in turns(example)]
-    return found
+        raise InvalidConfigError(
+            "model.tokenizer: a model from scratch has none of its own. Set model.tokenizer.train, path or id"
+        )
+    complete_tokenizer(tokenizer, model, use_chat_template=job.spec.dataset.preprocessing.use_chat_template)
+    staged = directory.with_name(f".{directory.name}.tmp")
+    shutil.rmtree(staged, ignore_errors=True)
+    create_base(model.config, tokenizer, staged, training.seed)
+    sync_tree(staged)
+    staged.rename(directory)

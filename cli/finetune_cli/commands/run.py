@@ -33,6 +33,14 @@ _LOG_TAIL_LINES: Final = 20
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `finetune run`."""
+    add_job_arguments(parser)
+    parser.add_argument(
+        "-o", "--output", choices=("yaml", "json"), default="yaml", help="how the final status is printed"
+    )
+
+
+def add_job_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say which job, and where its volumes are on this machine."""
     parser.add_argument("file", metavar="FILE", help="manifest, or - for standard input")
     add_job(parser)
     add_set(parser)
@@ -52,13 +60,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="parent of all other volumes (default: ./volumes)",
     )
-    parser.add_argument(
-        "-o", "--output", choices=("yaml", "json"), default="yaml", help="how the final status is printed"
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the job and print its status. Returns the exit status that the module's text lists."""
+    found = read_job(arguments)
+    return found if isinstance(found, int) else _run(*found, arguments)
+
+
+def read_job(arguments: argparse.Namespace) -> "tuple[FineTuneJob, ManifestFile] | int":
+    """The job that the arguments name, without errors; or the exit status, after saying what is wrong."""
     from finetune_api import ExitCode, check_manifest, validate_job
     from finetune_cli.findings import place
     from finetune_cli.manifests import chosen, load
@@ -81,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if job is None or any(finding.severity == "error" for finding in findings):
         return ExitCode.INVALID_CONFIG
-    return _run(job, manifest, arguments)
+    return job, manifest
 
 
 def _run(job: "FineTuneJob", manifest: "ManifestFile", arguments: argparse.Namespace) -> int:

@@ -38,8 +38,8 @@ LIMITS: Final[tuple[Limit, ...]] = (
     *_only_default(
         "quantization", "type", "computeType", "storageType", "doubleQuantization", "skipModules", "allowDora"
     ),
-    *_only_default("dataset.train", "http", "s3", "upload"),
-    *_only_default("dataset.eval", "http", "s3", "upload"),
+    *_only_default("dataset.train", "http.tokenSecret", "s3", "upload"),
+    *_only_default("dataset.eval", "http.tokenSecret", "s3", "upload"),
     *_only_default("dataset.columns", "label", "length"),
     *_only_default("dataset", "preprocessing.workers", "streaming"),
     Limit("training.stage", ("pretrain", "sft")),

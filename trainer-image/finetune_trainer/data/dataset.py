@@ -98,19 +98,18 @@ def tokenize(examples: Sequence[Example], renderer: Renderer) -> TokenizedDatase
 
     Raises `DataError` when none is left.
     """
+    return assemble([renderer(example) for example in examples], renderer)
+
+
+def assemble(rendered: Sequence[Tokens], renderer: Renderer) -> TokenizedDataset:
+    """What `tokenize` makes of examples that are tokens already."""
     drop = renderer.preprocessing.overlong == "drop"
-    kept: list[Tokens] = []
-    overlong: list[Tokens] = []
-    unsupervised: list[Tokens] = []
-    for example in examples:
-        tokens = renderer(example)
-        if tokens.cut:
-            overlong.append(tokens)
-        if tokens.cut and drop:
-            continue
-        (kept if tokens.supervised else unsupervised).append(tokens)
+    overlong = [tokens for tokens in rendered if tokens.cut]
+    fitting = [tokens for tokens in rendered if not (drop and tokens.cut)]
+    kept = [tokens for tokens in fitting if tokens.supervised]
+    unsupervised = [tokens for tokens in fitting if not tokens.supervised]
     facts = DataFacts(
-        records=len(examples),
+        records=len(rendered),
         sequences=len(kept),
         tokens=sum(len(tokens.ids) for tokens in kept),
         supervised_tokens=sum(tokens.supervised for tokens in kept),

@@ -1,5 +1,6 @@
 """What a record becomes: a conversation or a document, each knowing where it came from."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -105,3 +106,14 @@ def turns(example: Conversation | Preference) -> tuple[Message, ...]:
     if isinstance(example, Conversation):
         return example.messages
     return (*example.prompt, *example.chosen, *example.rejected)
+
+
+def texts(examples: Iterable[Example]) -> list[str]:
+    """All text of the examples, for training a tokenizer."""
+    found: list[str] = []
+    for example in examples:
+        if isinstance(example, Document):
+            found.append(example.text)
+        else:
+            found += [message.content for message in turns(example)]
+    return found

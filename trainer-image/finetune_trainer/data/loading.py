@@ -1,13 +1,14 @@
 """From the spec's data source to examples; a broken record ends the run with its file and line."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
 from finetune_api.dataset import ColumnsSpec, DatasetSpec, DataSource
 from finetune_trainer.data.examples import BrokenRecord, BrokenRecordError, Example, Origin, Record
 from finetune_trainer.data.formats import FORMATS, Format
+from finetune_trainer.data.formats.base import Records
 from finetune_trainer.data.reading import find_files
 from finetune_trainer.errors import DataError, InvalidConfigError
 
@@ -39,12 +40,15 @@ def load_examples(dataset: DatasetSpec, source: DataSource, path: str | None) ->
 
 
 def read_examples(
-    dataset: DatasetSpec, source: DataSource, path: str | None
+    dataset: DatasetSpec,
+    source: DataSource,
+    path: str | None,
+    see: Callable[[Record], None] = lambda _record: None,
 ) -> Iterator[Example | BrokenRecord]:
     """Examples and broken records of a source, in the order of its files and lines.
 
-    Raises `DataError` when there is no file, and `InvalidConfigError` for a format that the trainer does not
-    know.
+    `see` gets each record as it was read. Raises `DataError` when there is no file, and `InvalidConfigError`
+    for a format that the trainer does not know.
     """
     format_ = FORMATS.get(dataset.format)
     if format_ is None:
@@ -52,7 +56,8 @@ def read_examples(
             f"dataset.format: {dataset.format} is not known to this trainer. "
             f"Use one of {', '.join(sorted(FORMATS))}"
         )
-    parsed = _parse(format_, format_.gather(_records(format_, source, path)), dataset.columns)
+    records = _seen(_records(format_, source, path), see)
+    parsed = _parse(format_, format_.gather(records), dataset.columns)
     yield from parsed if dataset.max_samples is None else islice(parsed, dataset.max_samples)
 
 
@@ -69,8 +74,15 @@ def _records(format_: Format, source: DataSource, path: str | None) -> Iterator[
             yield Record(Origin(f"{hub.id} ({hub.split})", number), dict(row))
     else:
         raise InvalidConfigError(
-            "dataset: the source has no path on this machine; use path, pvc, configMap or hub"
+            "dataset: the source has no path on this machine; use path, pvc, configMap, http or hub"
         )
+
+
+def _seen(records: Records, see: Callable[[Record], None]) -> Records:
+    for record in records:
+        if isinstance(record, Record):
+            see(record)
+        yield record
 
 
 def _parse(

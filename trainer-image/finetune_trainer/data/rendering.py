@@ -61,6 +61,11 @@ class Renderer:
             ids, labels = self._conversation(example)
         return self._limited(example.origin, ids, labels)
 
+    def is_end(self, token: int) -> bool:
+        """Whether a token can end an answer: the end token, or a special one that the template closes turns
+        with."""
+        return token == self.tokenizer.eos_token_id or token in self._special_ids
+
     def _document(self, document: Document) -> tuple[list[int], list[int]]:
         ids = list(self.tokenizer.encode(document.text, add_special_tokens=False))
         labels = list(ids)
@@ -98,7 +103,7 @@ class Renderer:
         if not self.preprocessing.add_eos_token or end is None:
             return
         last = max((position for position, label in enumerate(labels) if label != IGNORED), default=None)
-        if last is None or ids[last] == end or ids[last] in self._special_ids:
+        if last is None or self.is_end(ids[last]):
             return
         del ids[last + 1 :], labels[last + 1 :]
         ids.append(end)

@@ -52,7 +52,11 @@ def test_every_other_choice_is_refused_with_a_remedy(make_manifest, path):
     [
         ("preset", "chat"),
         ("dataset.streaming", True),
-        ("dataset.train", {"http": {"url": "https://example.org/train.jsonl"}}),
+        ("dataset.train", {"s3": {"uri": "s3://bucket/train.jsonl"}}),
+        (
+            "dataset.train",
+            {"http": {"url": "https://example.org/d", "tokenSecret": {"name": "s", "key": "k"}}},
+        ),
         ("training.labelSmoothing", 0.1),
         ("training.parameterGroups", [{"pattern": "x"}]),
         ("output.hub", {"id": "a/b", "tokenSecret": {"name": "s", "key": "k"}}),

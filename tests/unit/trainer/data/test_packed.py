@@ -127,5 +127,7 @@ def test_a_model_that_lets_documents_see_one_another_is_refused() -> None:
         def forward(self, input_ids: torch.Tensor, **_ignored: Any) -> Any:
             return self.inner(input_ids=input_ids)
 
-    with pytest.raises(InvalidConfigError, match=r"dataset.packing: this model lets packed records see"):
+    with pytest.raises(
+        InvalidConfigError, match=r"dataset.packing: this model, with its attention, lets packed"
+    ):
         check_isolation(Leaking(), pack_dataset(records(3), 8))

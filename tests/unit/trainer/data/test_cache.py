@@ -1,0 +1,202 @@
+"""Tokenised data on disk: found again by content, made by one process, never taken when it is not whole."""
+
+import errno
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from finetune_api.dataset import DatasetSpec
+from finetune_api.model import ModelSpec
+from finetune_trainer.data import cache
+from finetune_trainer.data.cache import cache_key, cached, exclusive
+from finetune_trainer.data.dataset import DataFacts, TokenizedDataset
+from finetune_trainer.data.examples import Origin
+from finetune_trainer.data.rendering import Renderer, Tokens
+from finetune_trainer.tokenizers import CHATML, complete_tokenizer, load_tokenizer
+
+
+def dataset() -> TokenizedDataset:
+    sequences = [
+        Tokens(np.arange(length, dtype=np.int32), np.full(length, -100, np.int32), Origin(name, line), 3, 2)
+        for length, name, line in [(4, "a", 1), (2, "b", 7), (5, "a", 2)]
+    ]
+    return TokenizedDataset(sequences, DataFacts(3, 3, 11, 8, truncated=3, cut_tokens=9))
+
+
+class Made:
+    """Makes the data, and counts how often."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self) -> TokenizedDataset:
+        self.times += 1
+        return dataset()
+
+
+def same(one: TokenizedDataset, two: TokenizedDataset) -> bool:
+    return one.facts == two.facts and all(
+        (a.ids == b.ids).all()
+        and (a.labels == b.labels).all()
+        and (a.origin, a.cut, a.cut_supervised) == (b.origin, b.cut, b.cut_supervised)
+        for a, b in zip(one.sequences, two.sequences, strict=True)
+    )
+
+
+def test_what_was_made_once_is_found_again(tmp_path: Path) -> None:
+    make = Made()
+    first, second = cached(tmp_path, "k", make), cached(tmp_path, "k", make)
+    assert make.times == 1
+    assert same(first, second)
+    assert same(second, dataset())
+    cached(tmp_path, "other", make)
+    assert make.times == 2
+
+
+def test_stored_data_is_trained_on_as_any_other(tmp_path: Path) -> None:
+    make = Made()
+    cached(tmp_path, "k", make)
+    data = cached(tmp_path, "k", make)
+    assert data.lengths() == [4, 2, 5]
+    assert data.tokens_in([0, 2, 3]) == 9
+    assert data.collate([data[0], data[1], data[3]], 9)["input_ids"].shape == (3, 4)
+    assert [tokens.origin.line for tokens in data.sequences[1:]] == [7, 2]
+    with pytest.raises(IndexError):
+        data.sequences[3]
+
+
+def test_data_without_a_key_is_not_kept(tmp_path: Path) -> None:
+    make = Made()
+    for _ in range(2):
+        cached(tmp_path, None, make)
+    assert make.times == 2
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["ids.npy", "labels.npy", "ends.npy", "meta.json"])
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_data_that_is_not_whole_is_made_again(tmp_path: Path, name: str, damage: str) -> None:
+    make = Made()
+    cached(tmp_path, "k", make)
+    file = tmp_path / "k" / name
+    content = file.read_bytes()
+    file.unlink()
+    if damage == "cut":
+        file.write_bytes(content[:-4])
+    assert same(cached(tmp_path, "k", make), dataset())
+    assert same(cached(tmp_path, "k", make), dataset())
+    assert make.times == 2
+
+
+def test_a_writer_that_was_killed_leaves_nothing_that_is_taken_or_stays(tmp_path: Path) -> None:
+    (tmp_path / ".k.dead.tmp").mkdir()
+    make = Made()
+    cached(tmp_path, "k", make)
+    assert make.times == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["k", "lock"]
+
+
+def test_a_full_disk_costs_a_warning_and_leaves_no_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(_directory: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cache, "sync_tree", full)
+    assert same(cached(tmp_path, "k", Made()), dataset())
+    assert "No space left on device" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+
+
+def test_an_error_while_making_is_passed_on_and_frees_the_lock(tmp_path: Path) -> None:
+    def fail() -> TokenizedDataset:
+        raise RuntimeError("broken record")
+
+    with pytest.raises(RuntimeError, match="broken record"):
+        cached(tmp_path, "k", fail)
+    assert same(cached(tmp_path, "k", Made()), dataset())
+
+
+HOLDER = """
+import fcntl, os, sys
+handle = os.open(sys.argv[1], os.O_CREAT | os.O_RDWR)
+fcntl.flock(handle, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Another process that holds the lock until it is killed."""
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / "lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_holder_that_is_killed_gives_the_lock_up(tmp_path: Path, holder: "subprocess.Popen[str]") -> None:
+    import fcntl
+
+    with (tmp_path / "lock").open("w") as file, pytest.raises(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    holder.kill()
+    with exclusive(tmp_path / "lock"):
+        pass
+
+
+@pytest.fixture
+def key(tiny_model: Path, tmp_path: Path) -> Callable[..., str | None]:
+    def make(
+        content: str = '{"instruction": "a", "output": "b"}\n',
+        template: str = CHATML,
+        max_length: int = 64,
+        **fields: Any,
+    ) -> str | None:
+        path = tmp_path / "train.jsonl"
+        path.write_text(content)
+        model = ModelSpec(path=str(tiny_model))
+        tokenizer = load_tokenizer(model, base=str(tiny_model), revision=None)
+        complete_tokenizer(tokenizer, model, use_chat_template=True)
+        tokenizer.chat_template = template
+        spec = DatasetSpec.from_json_object({"train": {"path": str(path)}} | fields)
+        renderer = Renderer(tokenizer, spec.preprocessing, max_length, "answers")
+        return cache_key(spec, str(path), renderer, stream=False)
+
+    return make
+
+
+def test_the_key_is_the_same_for_the_same_data_and_settings(key: Callable[..., str | None]) -> None:
+    assert key() == key()
+    assert len(key() or "") == 64
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"content": '{"instruction": "a", "output": "c"}\n'},
+        {"template": CHATML + " "},
+        {"max_length": 65},
+        {"maxSamples": 1},
+        {"format": "messages"},
+        {"columns": {"output": "answer"}},
+        {"preprocessing": {"addBosToken": True}},
+    ],
+    ids=json.dumps,
+)
+def test_whatever_changes_the_tokens_changes_the_key(
+    key: Callable[..., str | None], change: dict[str, Any]
+) -> None:
+    assert key(**change) != key()
+
+
+def test_what_does_not_change_the_tokens_does_not_change_the_key(key: Callable[..., str | None]) -> None:
+    assert key(packing=True, evalSplit=0.1) == key()

@@ -1,0 +1,124 @@
+"""Data behind an HTTP(S) address: fetched once into the run directory, for all ranks and attempts."""
+
+import hashlib
+import http.client
+import logging
+import re
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import IO
+from urllib.parse import unquote, urlsplit
+from uuid import uuid4
+
+from finetune_api.dataset import DataSource, HttpSource
+from finetune_api.resolved import ResolvedJob
+from finetune_trainer.data.cache import exclusive
+from finetune_trainer.errors import DataError, TrainerError
+
+log = logging.getLogger(__name__)
+
+DOWNLOADS = "downloads"
+"""Directory of fetched files within the run directory."""
+SECONDS = 60.0
+"""How long a server may stay silent."""
+LARGEST_BYTES = 64 * 1024**3
+CHUNK_BYTES = 1 << 20
+
+
+def fetch_sources(job: ResolvedJob) -> ResolvedJob:
+    """The job with the paths of its data that comes over HTTP, which is there when this returns.
+
+    Raises `DataError` for what the server does not give, or what is not what it should be; `TrainerError`
+    when the server cannot be reached.
+    """
+    directory = Path(job.paths.run_directory) / DOWNLOADS
+
+    def path(source: DataSource | None, known: str | None) -> str | None:
+        return known if source is None or source.http is None else str(fetch(source.http, directory))
+
+    dataset, paths = job.spec.dataset, job.paths
+    found = {"train": path(dataset.train, paths.train), "eval": path(dataset.eval, paths.eval)}
+    return job.model_copy(update={"paths": paths.model_copy(update=found)})
+
+
+def fetch(source: HttpSource, directory: Path) -> Path:
+    """The file, from an earlier rank or attempt where it is there already."""
+    name = hashlib.sha256(source.url.encode("utf-8")).hexdigest()[:16]
+    place = directory / name / _file_name(source.url)
+    with exclusive(directory / f"{name}.lock"):
+        if not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            staged = place.with_name(f".{uuid4().hex}.tmp")
+            try:
+                with staged.open("wb") as file:
+                    _download(source, file)
+                staged.rename(place)
+            finally:
+                staged.unlink(missing_ok=True)
+    return place
+
+
+def _download(source: HttpSource, file: IO[bytes]) -> None:
+    shown = _shown(source.url)
+    digest, size = hashlib.sha256(), 0
+    try:
+        with urllib.request.build_opener(_Redirects).open(source.url, timeout=SECONDS) as response:
+            promised = response.headers.get("Content-Length")
+            while chunk := response.read(CHUNK_BYTES):
+                size += len(chunk)
+                if size > LARGEST_BYTES:
+                    raise DataError(f"{shown}: is larger than {LARGEST_BYTES} bytes. Put it into a volume")
+                digest.update(chunk)
+                file.write(chunk)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code < 400:
+            raise DataError(f"{shown}: is redirected too often, or to what is not HTTP") from None
+        kind = DataError if error.code < 500 else TrainerError
+        meaning = http.client.responses.get(error.code, "")
+        raise kind(f"{shown}: the server answers {error.code} {meaning}") from None
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+        raise TrainerError(f"{shown}: cannot be fetched: {getattr(error, 'reason', error)}") from None
+    if promised is not None and size != int(promised):
+        raise TrainerError(f"{shown}: the connection ended after {size} of {promised} bytes")
+    if source.sha256 is not None and digest.hexdigest() != source.sha256:
+        raise DataError(
+            f"{shown}: its SHA-256 is {digest.hexdigest()}, dataset's http.sha256 says {source.sha256}"
+        )
+    log.info("fetched %s (%d bytes)", shown, size)
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Never from HTTPS to HTTP. That other schemes are not followed is the library's own rule."""
+
+    max_redirections = 5
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        before, after = urlsplit(req.full_url).scheme, urlsplit(newurl).scheme
+        if after != "https" and (before, after) != ("http", "http"):
+            fp.close()
+            shown = _shown(req.full_url)
+            raise DataError(f"{shown}: is redirected from {before} to {after}, which is refused")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _shown(url: str) -> str:
+    """The address without what may be secret: user, password and query."""
+    parts = urlsplit(url)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
+
+
+def _file_name(url: str) -> str:
+    """The last part of the path; its suffix says how the file is read."""
+    name = unquote(urlsplit(url).path).rpartition("/")[2]
+    return re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".")[-128:] or "data"

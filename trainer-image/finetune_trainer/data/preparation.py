@@ -1,0 +1,72 @@
+"""From examples to what is trained on: tokens, held-out part, packs; all as the job asks."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from finetune_api.job import FineTuneJobSpec
+from finetune_api.resolved import ResolvedJob
+from finetune_trainer.data.cache import cache_key, cached
+from finetune_trainer.data.dataset import TokenizedDataset, split, tokenize, tokenize_as_stream
+from finetune_trainer.data.examples import Example
+from finetune_trainer.data.loading import load_examples
+from finetune_trainer.data.packed import PackedDataset, pack_dataset
+from finetune_trainer.data.rendering import Renderer, Supervise
+from finetune_trainer.tokenizers import Tokenizer
+
+CACHE = "data"
+"""Directory of tokenised data within the run directory."""
+
+log = logging.getLogger(__name__)
+
+
+def renderer_for(spec: FineTuneJobSpec, tokenizer: Tokenizer) -> Renderer:
+    """How this job's examples become tokens."""
+    asked = spec.dataset.preprocessing.supervise
+    supervise: Supervise = asked if asked != "auto" else "all" if is_stream(spec) else "answers"
+    return Renderer(tokenizer, spec.dataset.preprocessing, spec.training.max_sequence_length, supervise)
+
+
+def is_stream(spec: FineTuneJobSpec) -> bool:
+    """Whether the data is one stream of text, cut into sequences."""
+    return spec.training.stage == "pretrain"
+
+
+def prepare_data(
+    job: ResolvedJob, examples: Callable[[], list[Example]], tokenizer: Tokenizer
+) -> tuple[TokenizedDataset | PackedDataset, TokenizedDataset | None]:
+    """Training and evaluation data as tokens; only the former is packed.
+
+    `examples` reads the training data; it is called when its tokens are not in the cache.
+    """
+    spec = job.spec
+    renderer = renderer_for(spec, tokenizer)
+    directory = Path(job.paths.run_directory) / CACHE
+
+    def tokens(path: str | None, read: Callable[[], list[Example]]) -> TokenizedDataset:
+        key = cache_key(spec.dataset, path, renderer, stream=is_stream(spec))
+        to_tokens = tokenize_as_stream if is_stream(spec) else tokenize
+        return cached(directory, key, lambda: to_tokens(read(), renderer))
+
+    data = tokens(job.paths.train, examples)
+    evaluation: TokenizedDataset | None
+    if (source := spec.dataset.eval) is None:
+        data, evaluation = split(data, spec.dataset.eval_split, spec.training.seed)
+    else:
+        evaluation = tokens(job.paths.eval, lambda: load_examples(spec.dataset, source, job.paths.eval))
+    if evaluation is not None and (limit := spec.evaluation.max_samples) is not None:
+        evaluation = TokenizedDataset(evaluation.sequences[:limit], evaluation.facts)
+    log.info(
+        "%d sequences of %d tokens, %d of them supervised",
+        data.facts.sequences,
+        data.facts.tokens,
+        data.facts.supervised_tokens,
+    )
+    if not spec.dataset.packing:
+        return data, evaluation
+    packed = pack_dataset(data, spec.training.max_sequence_length)
+    full = packed.facts.tokens / (len(packed) * spec.training.max_sequence_length)
+    log.info(
+        "%d records are packed into %d sequences, which are %.1f %% full", len(data), len(packed), 100 * full
+    )
+    return packed, evaluation
