@@ -11,6 +11,9 @@ from typing import Final, Protocol, cast
 
 VERBS: Final = {
     "validate": "say what is wrong with manifests, before anything is paid for",
+    "estimate": "say what a job needs: memory, time, money, energy",
+    "hardware": "list the accelerators that estimates know",
+    "models": "list the models that estimates know",
     "run": "train on this machine, without a cluster",
     "version": "print the version",
 }
