@@ -88,12 +88,14 @@ class Memory:
 def memory(setup: Setup) -> Memory:
     """Peak memory of one device.
 
-    The low bound assumes that no record is long, that paged states have moved to the host and that nothing is
-    fragmented; the high bound that gradients are kept between passes and fragmentation is bad.
+    The low bound assumes that no record is long, that paged states have moved to the host, that nothing is
+    fragmented and that nothing of a quantized base was cast to fp32; the high bound that gradients are kept
+    between passes and fragmentation is bad.
     """
     counts = count_parameters(setup)
     expected = _with_overhead(_peak(setup, counts, setup.length), setup, "expected")
-    low = _with_overhead(_peak(setup, counts, setup.shortest_length), setup, "low")
+    best = replace(setup, load_precision=setup.precision) if counts.quantized else setup
+    low = _with_overhead(_peak(best, counts, setup.shortest_length), setup, "low")
     if is_paged(setup.optimizer):
         low = replace(low, optimizer=0.0)
     worst = replace(setup, accumulation=max(2, setup.accumulation))
@@ -210,9 +212,7 @@ def _standing_buffers(setup: Setup, counts: ParameterCounts) -> float:
     and gathered parameters, a block of logits of a fused loss, DoRA's merged matrix."""
     buffers = 0.0
     if setup.autocast:
-        # autocast keeps the 16-bit copy of every trained fp32 weight that it has used, until the pass ends
-        cached = counts.trained_model if not setup.checkpointing else _largest_layer(setup)
-        buffers += setup.compute_bytes * cached
+        buffers += setup.compute_bytes * _cast_weights(setup, counts)
     if counts.quantized:
         buffers += setup.compute_bytes * _largest_layer(setup)
     if setup.fused_loss:
@@ -222,10 +222,19 @@ def _standing_buffers(setup: Setup, counts: ParameterCounts) -> float:
         # ‖W + BA‖ per row: the product and the sum, in fp32, of one matrix at a time
         buffers += 2 * 4 * max(target.linear.weights for target in counts.targets)
     if setup.zero_stage >= 1:
-        buffers += min(BUCKET_ELEMENTS, counts.trained) * setup.compute_bytes
+        buffers += BUCKET_ELEMENTS * setup.compute_bytes
     if setup.zero_stage == 3:
         buffers += min(LIVE_ELEMENTS, counts.model) * setup.compute_bytes
     return buffers
+
+
+def _cast_weights(setup: Setup, counts: ParameterCounts) -> float:
+    """fp32 weights whose 16-bit copy autocast, or the backward pass, holds until the pass ends: all of a
+    model that is trained without checkpointing, else the output embedding and one matrix of a layer."""
+    if counts.trained_model and not setup.checkpointing:
+        return float(counts.trained_model)
+    head = setup.architecture.vocabulary * setup.architecture.hidden
+    return head + (_largest_layer(setup) if counts.trained_model else 0.0)
 
 
 def _step_buffers(setup: Setup, counts: ParameterCounts) -> float:

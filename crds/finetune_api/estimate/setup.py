@@ -103,10 +103,12 @@ def setup_for(job: FineTuneJob, accelerator: Accelerator, devices: int | None = 
         distributed.engine == "auto" and (ranks > 1 or not plain)
     )
     precision = _precision(training.precision, accelerator)
-    load: Precision = precision if spec.method.uses_adapters else "fp32"
+    # PEFT's prepare_model_for_kbit_training casts what is not quantized of a quantized base to fp32.
+    keeps_type = spec.method.uses_adapters and spec.quantization.type == "none"
+    load: Precision = precision if keeps_type else "fp32"
     if spec.model.load_precision != "auto":
         load = spec.model.load_precision
-    length = min(training.max_sequence_length, architecture.context)
+    length = training.max_sequence_length
     return Setup(
         architecture=architecture,
         method=spec.method,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from finetune_api.estimate.memory import weight_memory
+from finetune_api.estimate.memory import quantized_bytes, weight_memory
 from finetune_api.estimate.parameters import ParameterCounts, count_parameters
 from finetune_api.estimate.ranges import Range
 from finetune_api.estimate.setup import Setup
@@ -13,9 +13,6 @@ UTILIZATION: Final = Range(0.30, 0.45, 0.60)
 """Share of the dense peak that large matrix products of a transformer reach in eager PyTorch with fused
 attention (model and hardware FLOPs utilization as in PaLM, Chowdhery et al. 2022, appendix B; 0.45–0.52 in
 Qwen's published LoRA timings on A100 from 2,048 tokens on)."""
-
-QUANTIZED_SPEED: Final = 0.8
-"""Speed of 4-bit and 8-bit bases against 16 bit: each matrix is dequantized before each product."""
 
 DISPATCH_SECONDS: Final = Range(10e-6, 22e-6, 40e-6)
 """Time in which PyTorch's eager mode starts one operation: below it no kernel helps (5–10 µs in C++, more
@@ -64,11 +61,10 @@ def throughput(setup: Setup, accelerator: Accelerator, length: float) -> Through
     flops = flops_per_token(setup, counts, length)
     tokens = setup.sequences * length
     peak = 1e12 * accelerator.tflops.get(setup.precision, accelerator.tflops["fp32"])
-    if counts.quantized:
-        peak *= QUANTIZED_SPEED
+    unpacking = _dequantized_bytes(setup, counts) / (1e9 * accelerator.bandwidth_gbs)
     compute = Range(
         *(
-            tokens * flops / (peak * share)
+            tokens * flops / (peak * share) + unpacking
             for share in (UTILIZATION.high, UTILIZATION.expected, UTILIZATION.low)
         )
     )
@@ -92,6 +88,15 @@ def _operations(setup: Setup, counts: ParameterCounts) -> float:
     adapters = sum(target.layers for target in counts.targets) * OPERATIONS_PER_ADAPTER
     forward = setup.architecture.layers * OPERATIONS_PER_LAYER + adapters
     return forward * (4 if setup.checkpointing else 3)
+
+
+def _dequantized_bytes(setup: Setup, counts: ParameterCounts) -> float:
+    """Bytes that cross the memory bus per pass to turn the quantized base into 16 bit, layer by layer: once
+    forward, once backward, once more when recomputed; whatever the number of tokens."""
+    if not counts.quantized:
+        return 0.0
+    passes = 3 if setup.checkpointing else 2
+    return passes * counts.quantized * (quantized_bytes(setup) + setup.compute_bytes)
 
 
 def _communicated_bytes(setup: Setup, counts: ParameterCounts) -> float:

@@ -37,23 +37,43 @@ class HardwareOverrideError(ValueError):
 
 
 class _AcceleratorOverride(ApiModel):
-    name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
-    title: str | None = None
-    memory_gib: _Positive | None = Field(default=None, alias="memoryGiB")
-    tflops: dict[Precision, _Positive] | None = None
-    bandwidth_gbs: _Positive | None = Field(default=None, alias="bandwidthGBs")
-    watts: _Positive | None = None
-    interconnect_gbs: _Positive | None = Field(default=None, alias="interconnectGBs")
-    usd_per_hour: Annotated[float, Field(ge=0, le=1e6)] | None = None
+    """One accelerator: changed where the catalog has it, else new."""
+
+    name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")] = (
+        Field(description="Name of the accelerator.")
+    )
+    title: str | None = Field(default=None, description="Name for people.")
+    memory_gib: _Positive | None = Field(
+        default=None, alias="memoryGiB", description="Memory that programs get, in GiB."
+    )
+    tflops: dict[Precision, _Positive] | None = Field(
+        default=None, description="Dense peak in 10¹² operations per second, by precision."
+    )
+    bandwidth_gbs: _Positive | None = Field(
+        default=None, alias="bandwidthGBs", description="Memory bandwidth, in GB/s."
+    )
+    watts: _Positive | None = Field(default=None, description="Board power at full load.")
+    interconnect_gbs: _Positive | None = Field(
+        default=None, alias="interconnectGBs", description="Bandwidth to another device, one way, in GB/s."
+    )
+    usd_per_hour: Annotated[float, Field(ge=0, le=1e6)] | None = Field(
+        default=None, description="Price of one device and hour, in US dollars."
+    )
 
 
 class _Overrides(ApiModel):
-    region: str | None = None
-    pue: Annotated[float, Field(ge=1, le=5)] = DEFAULT_PUE
-    carbon_grams_per_kwh: Annotated[float, Field(ge=0, le=5000)] | None = Field(
-        default=None, alias="carbonGramsPerKWh"
+    """The whole list."""
+
+    region: str | None = Field(default=None, description="Region of the grid; the world's mean when absent.")
+    pue: Annotated[float, Field(ge=1, le=5)] = Field(
+        default=DEFAULT_PUE, description="Power of the whole data centre over that of its computers."
     )
-    accelerators: list[_AcceleratorOverride] = Field(default_factory=list)
+    carbon_grams_per_kwh: Annotated[float, Field(ge=0, le=5000)] | None = Field(
+        default=None, alias="carbonGramsPerKWh", description="Carbon intensity; the region's when absent."
+    )
+    accelerators: list[_AcceleratorOverride] = Field(
+        default_factory=list, description="Accelerators to change or to add."
+    )
 
 
 @dataclass(frozen=True)

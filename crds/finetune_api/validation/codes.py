@@ -37,3 +37,5 @@ class Code(DocumentedStr):
     NO_CHECKPOINTS = "NoCheckpoints", "No checkpoint is written before the end."
     PLAIN_SECRET = "PlainSecret", "A value that looks like a secret stands in the manifest."
     OUTSIDE_VOLUMES = "OutsideVolumes", "A path is inside no volume of the job, so the image must hold it."
+    DOES_NOT_FIT = "DoesNotFit", "The job can't fit into the memory of the named accelerator."
+    MAY_NOT_FIT = "MayNotFit", "The job may not fit into the memory of the named accelerator."

