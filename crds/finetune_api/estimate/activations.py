@@ -49,10 +49,14 @@ def _norms(setup: Setup, counts: ParameterCounts) -> float:
     architecture, family = setup.architecture, setup.architecture.structure
     if family.norm_bias:
         return family.norms_per_layer * setup.residual_bytes * architecture.hidden
+    statistics = 4
     trained = setup.residual_bytes if counts.trained_model else 0
-    norms = family.norms_per_layer * (4 + trained) * architecture.hidden
-    heads = architecture.query_width + architecture.key_value_width
-    return norms + ((4 + trained) * heads if family.query_key_norm else 0)
+    norms = family.norms_per_layer * ((4 + trained) * architecture.hidden + statistics)
+    if not family.query_key_norm:
+        return norms
+    trained = setup.compute_bytes if counts.trained_model else 0
+    heads = architecture.heads + architecture.key_value_heads
+    return norms + heads * ((4 + trained) * architecture.head_size + statistics)
 
 
 def _attention(setup: Setup, length: int) -> float:
@@ -86,7 +90,7 @@ def _linear_inputs(setup: Setup, counts: ParameterCounts) -> float:
     per_layer = 0.0
     for target in counts.targets:
         linear = target.linear
-        kept = (size + dropout) * linear.inputs + 2 * size * setup.method.lora.rank
+        kept = (size + dropout) * linear.inputs + size * setup.method.lora.rank
         if setup.method.type == "dora":
             # Output of the base and of the adapter, which the magnitude multiplies.
             kept += 2 * size * linear.outputs

@@ -1,6 +1,5 @@
 """How many weights a method trains, freezes and quantizes."""
 
-import re
 from dataclasses import dataclass
 
 from finetune_api.catalog import Architecture, Linear
@@ -73,23 +72,15 @@ def count_parameters(setup: Setup) -> ParameterCounts:
 
 
 def lora_targets(architecture: Architecture, lora: LoraSpec) -> tuple[Target, ...]:
-    """The linear layers that PEFT would give adapters, by targetModules or targetPattern."""
+    """The linear layers that PEFT would give adapters, by targetModules; all of them for a targetPattern, since
+    a stranger's regular expression may take for ever to match and is never run here."""
     layers = len(lora.layers_to_transform) or architecture.layers
-    if lora.target_pattern is not None:
-        pattern = re.compile(lora.target_pattern)
-        chosen = [linear for linear in architecture.linears if _pattern_matches(pattern, linear.name)]
-    elif ALL_LINEAR in lora.target_modules:
+    if lora.target_pattern is not None or ALL_LINEAR in lora.target_modules:
         chosen = list(architecture.linears)
     else:
         names = {name.rpartition(".")[2] for name in lora.target_modules}
         chosen = [linear for linear in architecture.linears if linear.name in names]
     return tuple(Target(linear, min(layers, architecture.layers)) for linear in chosen)
-
-
-def _pattern_matches(pattern: re.Pattern[str], name: str) -> bool:
-    """PEFT matches a pattern with a module's full name; here it is tried on the usual forms of that name."""
-    forms = (f"model.layers.0.self_attn.{name}", f"model.layers.0.mlp.{name}", name)
-    return any(pattern.fullmatch(form) for form in forms)
 
 
 def _saved_modules(architecture: Architecture, lora: LoraSpec) -> int:

@@ -36,6 +36,17 @@ def test_the_frozen_base_of_lora_is_16_bit_and_each_adapter_weight_takes_16_byte
     assert found.optimizer == 8 * adapters
 
 
+def test_a_pattern_counts_as_every_linear_layer_and_is_never_run(parts):
+    assert parts({"method.lora.targetPattern": "(.+)+x"}) == parts()
+
+
+def test_fewer_targets_or_layers_mean_fewer_adapters(parts):
+    attention = parts({"method.lora.targetModules": ["q_proj", "v_proj"]}).gradients
+    assert attention == 4 * 16 * 32 * (8192 + 5120)
+    half = parts({"method.lora.layersToTransform": list(range(16))}).gradients
+    assert half == parts().gradients / 2
+
+
 @pytest.mark.parametrize(
     ("quantization", "bytes_per_weight"),
     [
