@@ -56,10 +56,10 @@ def run(arguments: argparse.Namespace) -> int:
             tokens=arguments.tokens,
             catalog=catalog,
         )
+        nearest = nearest_fit(job, accelerator, devices=arguments.devices, catalog=catalog)
     except (EstimateError, ValueError) as error:
         print(f"finetune estimate: {error}", file=sys.stderr)
         return 1
-    nearest = nearest_fit(job, accelerator, devices=arguments.devices, catalog=catalog)
     if arguments.output == "json":
         print(json.dumps(result.to_json_object(nearest.text if nearest else None), indent=2))
     else:

@@ -1,7 +1,7 @@
 """`estimate`: a job and hardware in; memory, steps, time, cost and carbon out. Pure: no torch, no network."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from finetune_api.estimate.cost import Cost, cost
 from finetune_api.estimate.memory import GIB, Memory, memory
@@ -11,6 +11,9 @@ from finetune_api.estimate.steps import Steps, steps
 from finetune_api.estimate.throughput import Throughput, throughput
 from finetune_api.hardware import Accelerator, HardwareCatalog
 from finetune_api.job import FineTuneJob
+
+MOST_PER_NODE: Final = 64
+"""Accelerators that a node may have (resources.accelerators.perNode)."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +101,16 @@ def estimate(
 
 
 def on_devices(job: FineTuneJob, accelerator: Accelerator, devices: int | None) -> FineTuneJob:
-    """The job as it would be on that many of these accelerators, on as many nodes as it has now where they
-    share out evenly, else on one."""
+    """The job as it would be on that many of these accelerators: on as many nodes as it has now, or more, so
+    that each node has equally many and none more than the API allows."""
     spec = job.spec
     if devices is None:
         return job
-    nodes = spec.distributed.nodes if devices % spec.distributed.nodes == 0 else 1
+    nodes = next(
+        nodes
+        for nodes in (*range(spec.distributed.nodes, devices), devices)
+        if devices % nodes == 0 and devices // nodes <= MOST_PER_NODE
+    )
     accelerators = spec.resources.accelerators.model_copy(
         update={"per_node": devices // nodes, "type": accelerator.name}
     )

@@ -72,8 +72,8 @@ def count_parameters(setup: Setup) -> ParameterCounts:
 
 
 def lora_targets(architecture: Architecture, lora: LoraSpec) -> tuple[Target, ...]:
-    """The linear layers that PEFT would give adapters, by targetModules; all of them for a targetPattern, since
-    a stranger's regular expression may take for ever to match and is never run here."""
+    """The linear layers that PEFT would give adapters, by targetModules; all of them for a targetPattern,
+    since a stranger's regular expression may take for ever to match and is never run here."""
     layers = len(lora.layers_to_transform) or architecture.layers
     if lora.target_pattern is not None or ALL_LINEAR in lora.target_modules:
         chosen = list(architecture.linears)

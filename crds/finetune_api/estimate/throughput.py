@@ -60,7 +60,7 @@ def throughput(setup: Setup, accelerator: Accelerator, length: float) -> Through
     counts = count_parameters(setup)
     flops = flops_per_token(setup, counts, length)
     tokens = setup.sequences * length
-    peak = 1e12 * accelerator.tflops.get(setup.precision, accelerator.tflops["fp32"])
+    peak = 1e12 * accelerator.tflops.get(setup.precision, min(accelerator.tflops.values()))
     unpacking = _dequantized_bytes(setup, counts) / (1e9 * accelerator.bandwidth_gbs)
     compute = Range(
         *(

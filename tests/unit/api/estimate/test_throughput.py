@@ -3,6 +3,7 @@
 import pytest
 
 from finetune_api.estimate import estimate, setup_for
+from finetune_api.estimate.estimate import on_devices
 from finetune_api.estimate.parameters import count_parameters
 from finetune_api.estimate.throughput import flops_per_token
 from finetune_api.hardware import find_accelerator, parse_overrides
@@ -64,3 +65,20 @@ def test_a_clean_grid_and_a_good_data_centre_emit_less(job, a100):
     usual = estimate(job(), a100, **COUNTED).cost.carbon_grams.expected
     found = estimate(job(), a100, catalog=clean, **COUNTED).cost.carbon_grams.expected
     assert found == pytest.approx(usual * 30 / 475 * 1.1 / 1.58)
+
+
+@pytest.mark.parametrize(
+    ("devices", "layout"), [(1, (1, 1)), (8, (1, 8)), (128, (2, 64)), (67, (67, 1)), (96, (2, 48))]
+)
+def test_devices_are_laid_out_on_nodes_as_the_api_allows(job, a100, devices, layout):
+    spec = on_devices(job(), a100, devices).spec
+    assert (spec.distributed.nodes, spec.resources.accelerators.per_node) == layout
+    assert estimate(job(), a100, devices=devices).setup.ranks == devices
+
+
+def test_a_device_without_a_number_for_the_precision_is_taken_at_its_slowest(job):
+    own = {"name": "own", "memoryGiB": 80, "tflops": {"fp16": 100.0}, "bandwidthGBs": 1000.0}
+    catalog = parse_overrides({"accelerators": [own | {"watts": 300.0, "interconnectGBs": 64.0}]})
+    found = estimate(job({"training.precision": "fp32"}), catalog.find("own"), devices=1)
+    assert found.duration_seconds.expected > 0
+    assert found.cost.usd is None
