@@ -83,7 +83,7 @@ def _linear_inputs(setup: Setup, counts: ParameterCounts) -> float:
         casts = sum(linear.inputs == architecture.hidden for linear in architecture.linears)
         casts -= architecture.query_width == architecture.hidden
         inputs = casts if setup.autocast else 2
-        share = counts.trained_model / counts.model
+        share = min(1.0, counts.trained_model / (architecture.layers * architecture.layer_parameters))
         return share * size * (inputs * architecture.hidden + width)
     # PEFT casts (and drops out) the input once for each adapter: a copy, and a mask of one byte.
     dropout = 1 if setup.method.lora.dropout else 0

@@ -15,6 +15,9 @@ Change = dict[str, Any]
 
 MORE_DEVICES: Final = (2, 4, 8, 16, 32, 64)
 
+MOST_ACCUMULATION: Final = 65536
+"""Highest training.gradientAccumulationSteps."""
+
 COUPLED: Final = (
     ("training.maxSequenceLength",),
     ("quantization.type", "method.type"),
@@ -116,7 +119,7 @@ def _candidates(
     stages: tuple[int, ...] = (0, 2, 3) if _ranks(spec) > 1 else (0,)
     stages = tuple(stage for stage in stages if not (quantized and stage == 3)) or (0,)
     base: Change = _quantized(spec) if quantized else {}
-    for micro in (size for size in range(1, min(per_rank, 64) + 1) if per_rank % size == 0):
+    for micro in _micro_batches(per_rank):
         for checkpointing in ("none", "full"):
             for stage in stages:
                 wanted = base | {
@@ -130,6 +133,13 @@ def _candidates(
                     yield fit
 
 
+def _micro_batches(per_rank: int) -> list[int]:
+    """Micro-batches up to 64 that divide the batch of one rank, with as much accumulation as the API
+    allows."""
+    sizes = range(1, min(per_rank, 64) + 1)
+    return [size for size in sizes if per_rank % size == 0 and per_rank // size <= MOST_ACCUMULATION]
+
+
 def _ladder(spec: FineTuneJobSpec) -> list[list[Change]]:
     """Changes by how much they change the run; within a rung, the mildest first."""
     training = spec.training
@@ -137,7 +147,7 @@ def _ladder(spec: FineTuneJobSpec) -> list[list[Change]]:
     smaller: list[Change] = [
         {"training.microBatchSize": micro, "training.gradientAccumulationSteps": per_rank // micro}
         for micro in range(training.micro_batch_size - 1, 0, -1)
-        if per_rank % micro == 0
+        if per_rank % micro == 0 and per_rank // micro <= MOST_ACCUMULATION
     ]
     checkpointing: list[Change] = [{"training.gradientCheckpointing": "full"}]
     if training.gradient_checkpointing == "full":
