@@ -20,9 +20,11 @@ from finetune_api import (
     Reason,
     validate_job,
 )
+from finetune_api.hardware import HardwareCatalog
 from finetune_api.validation import errors_in
 from finetune_operator import cleanup, progress, refusal, restarts, running, suspension
 from finetune_operator.conditions import Situation, State, progressing
+from finetune_operator.estimation import estimated
 from finetune_operator.observation import Observed
 from finetune_operator.plan import Plan
 from finetune_operator.planning import Decision, final_status
@@ -76,6 +78,7 @@ def _before_the_start(scene: Scene, status: FineTuneJobStatus) -> Decision:
     errors = errors_in(validate_job(scene.job))
     if errors:
         return refusal.refusal(status, errors)
+    status = revised(status, estimate=estimated(scene.job, HardwareCatalog()))
     if scene.job.spec.suspend:
         message = "Nothing has started: spec.suspend is true. The job starts when it is false."
         return Decision(status, Situation(State.SUSPENDED, Reason.SUSPENDED, message), Phase.SUSPENDED)

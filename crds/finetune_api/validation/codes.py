@@ -67,3 +67,5 @@ class Code(DocumentedStr):
     METRIC_DIRECTION = "MetricDirection", "The worst value of the metric would be taken for the best."
     BEST_BETWEEN_CHECKPOINTS = "BestBetweenCheckpoints", "The best evaluation may have no checkpoint."
     OUTSIDE_VOLUMES = "OutsideVolumes", "A path is inside no volume of the job, so the image must hold it."
+    DOES_NOT_FIT = "DoesNotFit", "The job can't fit into the memory of the named accelerator."
+    MAY_NOT_FIT = "MayNotFit", "The job may not fit into the memory of the named accelerator."

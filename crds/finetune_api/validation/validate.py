@@ -10,6 +10,7 @@ from finetune_api.validation.rules.batching import batching
 from finetune_api.validation.rules.dataset import dataset
 from finetune_api.validation.rules.devices import devices
 from finetune_api.validation.rules.distributed import distributed
+from finetune_api.validation.rules.estimate import memory_fit
 from finetune_api.validation.rules.evaluation import evaluation
 from finetune_api.validation.rules.failure_policy import failure_policy
 from finetune_api.validation.rules.metadata import metadata
@@ -45,6 +46,7 @@ SECTIONS: Final[tuple[Rules, ...]] = (
     evaluation,
     tracking,
     failure_policy,
+    memory_fit,
     unsupported,
 )
 

@@ -1,0 +1,86 @@
+"""Say what a job needs before it runs: memory per device, steps, time, money, energy and carbon.
+
+The flags stand in for what the manifest does not say. `-o json` prints one object with the keys fits,
+nearestFit, memoryPerDeviceGiB, durationSeconds, tokensPerSecond, steps, costUSD, energyKWh and carbonGrams;
+a file with several jobs needs --job. How each figure is made, and how far off it has been, is in
+docs/estimates.md.
+
+exit status: 0 the job is expected to fit, 1 it is not, or the manifest can't be estimated, 2 wrong use
+"""
+
+import argparse
+import json
+import sys
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `finetune estimate`."""
+    parser.add_argument("file", metavar="FILE", help="manifest, or - for standard input")
+    parser.add_argument("--accelerator", metavar="NAME", help="device, by its name in `finetune hardware`")
+    parser.add_argument(
+        "--devices", type=_count, metavar="N", help="number of devices, on all nodes together"
+    )
+    parser.add_argument("--records", type=_count, metavar="N", help="records of the training data")
+    parser.add_argument("--tokens", type=_count, metavar="N", help="tokens of the training data")
+    parser.add_argument("--hardware", metavar="FILE", help="prices, carbon and devices of your own, as YAML")
+    parser.add_argument("--job", metavar="NAME", help="job, where the file holds several")
+    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="override a field")
+    parser.add_argument("--fit", action="store_true", help="propose the cheapest and the fastest that fits")
+    parser.add_argument("--explain", action="store_true", help="print each formula with its numbers")
+    parser.add_argument(
+        "-o", "--output", choices=("table", "json"), default="table", help="form of the result"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Estimate one job. Returns 1 where it does not fit, or can't be estimated."""
+    from finetune_api.estimate import estimate, nearest_fit, propose_fit
+    from finetune_cli.estimates import (
+        EstimateError,
+        catalog_for,
+        chosen_accelerator,
+        explanation,
+        load_job,
+        page,
+    )
+
+    try:
+        job = load_job(arguments.file, arguments.job, arguments.set)
+        catalog = catalog_for(arguments.hardware)
+        accelerator = chosen_accelerator(job, arguments.accelerator, catalog)
+        result = estimate(
+            job,
+            accelerator,
+            devices=arguments.devices,
+            records=arguments.records,
+            tokens=arguments.tokens,
+            catalog=catalog,
+        )
+        nearest = nearest_fit(job, accelerator, devices=arguments.devices, catalog=catalog)
+    except (EstimateError, ValueError) as error:
+        print(f"finetune estimate: {error}", file=sys.stderr)
+        return 1
+    if arguments.output == "json":
+        print(json.dumps(result.to_json_object(nearest.text if nearest else None), indent=2))
+    else:
+        print(page(job, result, nearest))
+    if arguments.explain and arguments.output == "table":
+        print()
+        print(explanation(result))
+    if arguments.fit and arguments.output == "table":
+        proposal = propose_fit(job, accelerator, devices=arguments.devices, catalog=catalog)
+        print()
+        for name, fit in zip(("cheapest", "fastest"), proposal or (), strict=False):
+            hours = fit.estimate.duration_seconds.expected / 3600
+            gib = fit.estimate.memory.expected / 2**30
+            print(f"{name}: {gib:.1f} GiB, {hours:.2f} h: {fit.text or 'as it is'}")
+        if proposal is None:
+            print("nothing that was tried fits with this effective batch")
+    return 0 if result.fits else 1
+
+
+def _count(text: str) -> int:
+    number = int(text.replace("_", ""))
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number

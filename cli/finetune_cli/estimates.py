@@ -1,0 +1,126 @@
+"""What `finetune estimate` reads and prints: the job, the hardware, the table and the explanation."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from finetune_api.estimate import Estimate, Fit
+from finetune_api.estimate.explain import explain
+from finetune_api.hardware import Accelerator, HardwareCatalog, parse_overrides
+from finetune_api.job import FineTuneJob
+from finetune_api.validation import check_manifest
+from finetune_cli.manifests import load
+from finetune_cli.overrides import OverrideError, apply_overrides
+from finetune_cli.tables import table
+from finetune_cli.yaml_reader import YamlError, parse, read_bytes
+
+BAR_WIDTH = 40
+
+
+class EstimateError(Exception):
+    """What keeps an estimate from being made; the text says why and what to do."""
+
+
+def load_job(source: str, name: str | None, overrides: Sequence[str]) -> FineTuneJob:
+    """Return the job of a manifest. Raises `EstimateError`.
+
+    Only the form is checked: a job that this version can't run yet, or that would not fit, can be estimated.
+    """
+    try:
+        manifest = load(source)
+        jobs = [job for job in manifest.jobs if name in (None, job.name)]
+        if len(jobs) != 1:
+            names = ", ".join(job.name or "unnamed" for job in manifest.jobs)
+            raise EstimateError(f"{manifest.label} holds the jobs {names}; name one with --job.")
+        body = apply_overrides(jobs[0].body, overrides)
+    except (YamlError, OverrideError) as error:
+        raise EstimateError(f"{source}: {error}") from None
+    parsed, findings = check_manifest(body)
+    if parsed is None:
+        raise EstimateError("\n".join(f"{source}: {finding}" for finding in findings))
+    return parsed
+
+
+def catalog_for(path: str | None) -> HardwareCatalog:
+    """Return the hardware catalog, with the administrator's file over it. Raises `EstimateError`."""
+    if path is None:
+        return HardwareCatalog()
+    try:
+        document = parse(read_bytes(Path(path)))[0].value
+    except YamlError as error:
+        raise EstimateError(f"{path}: {error}") from None
+    if not isinstance(document, dict):
+        raise EstimateError(f"{path}: must be a mapping with accelerators, region, pue.")
+    return parse_overrides(document)
+
+
+def chosen_accelerator(job: FineTuneJob, name: str | None, catalog: HardwareCatalog) -> Accelerator:
+    """Return the accelerator of the flag, else of the job. Raises `EstimateError`."""
+    wanted = name or job.spec.resources.accelerators.type
+    if wanted is None:
+        raise EstimateError(
+            "the manifest names no accelerator: pass --accelerator, or set resources.accelerators.type. "
+            "`finetune hardware` lists the names."
+        )
+    found = catalog.find(wanted)
+    if found is None:
+        names = ", ".join(item.name for item in catalog.accelerators)
+        raise EstimateError(f"accelerator {wanted!r} is not in the catalog. Use one of {names}.")
+    return found
+
+
+def page(job: FineTuneJob, result: Estimate, nearest: Fit | None) -> str:
+    """Return the estimate for people: a bar per component against the device's memory, then time and cost."""
+    gib = result.memory.parts.gib()
+    capacity = result.accelerator.memory_gib
+    rows = [[name, f"{value:.2f} GiB", _bar(value / capacity)] for name, value in gib.items()]
+    low, expected, high = (
+        value / 2**30 for value in (result.memory.low, result.memory.expected, result.memory.high)
+    )
+    rows.append(["all", f"{expected:.2f} GiB", _bar(expected / capacity)])
+    duration, cost = result.duration_seconds, result.cost
+    verdict = "fits" if result.fits else "can't fit" if result.cannot_fit else "is not expected to fit"
+    lines = [
+        f"{job.metadata.name or 'job'} on {result.setup.ranks} × {result.accelerator.title}: {verdict}",
+        "",
+        table(["memory", "per device", f"of {capacity:.1f} GiB"], rows),
+        f"between {low:.1f} and {high:.1f} GiB",
+        "",
+        f"steps      {result.steps.steps.expected:,.0f}",
+        f"speed      {result.tokens_per_second:,.0f} tokens/s (held up by {result.throughput.bound})",
+        f"time       {_time(duration.expected)} (between {_time(duration.low)} and {_time(duration.high)})",
+        f"cost       {_dollars(result)}",
+        f"energy     {cost.energy_kwh.expected:.2f} kWh "
+        f"(between {cost.energy_kwh.low:.2f} and {cost.energy_kwh.high:.2f})",
+        f"carbon     {cost.carbon_grams.expected / 1000:.2f} kg CO2 "
+        f"(between {cost.carbon_grams.low / 1000:.2f} and {cost.carbon_grams.high / 1000:.2f})",
+    ]
+    lines += [f"assumed    {assumption}" for assumption in result.steps.assumptions]
+    if nearest is not None:
+        lines += ["", f"would fit  {nearest.text}"]
+    return "\n".join(lines)
+
+
+def explanation(result: Estimate) -> str:
+    """Return each formula with its numbers, one per line."""
+    return "\n".join(f"{line.name}: {line.formula}\n    = {line.numbers}" for line in explain(result))
+
+
+def _bar(share: float) -> str:
+    filled = min(BAR_WIDTH, round(share * BAR_WIDTH))
+    return "█" * filled + "·" * (BAR_WIDTH - filled) + f" {share:.0%}"
+
+
+def _dollars(result: Estimate) -> str:
+    usd, price = result.cost.usd, result.accelerator.price
+    if usd is None or price is None:
+        return "unknown: the catalog has no price for this device"
+    per_hour = f"{price.usd_per_hour:.2f} $ per device and hour, {price.source}, {price.date}"
+    return f"{usd.expected:.2f} $ (between {usd.low:.2f} and {usd.high:.2f}; {per_hour})"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

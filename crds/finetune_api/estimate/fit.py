@@ -1,0 +1,220 @@
+"""What to change so that a job fits, and the cheapest and fastest setting that does."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from finetune_api.estimate.estimate import Estimate, estimate, on_devices
+from finetune_api.hardware import Accelerator, HardwareCatalog
+from finetune_api.job import FineTuneJob, FineTuneJobSpec
+from finetune_api.resolved import processes_per_node
+from finetune_api.validation.fields import value_at
+
+Change = dict[str, Any]
+"""New values by field path, as in `--set`."""
+
+MORE_DEVICES: Final = (2, 4, 8, 16, 32, 64)
+
+MOST_ACCUMULATION: Final = 65536
+"""Highest training.gradientAccumulationSteps."""
+
+COUPLED: Final = (
+    ("training.maxSequenceLength",),
+    ("quantization.type", "method.type"),
+    ("distributed.zeroStage",),
+    ("training.gradientCheckpointing",),
+    ("training.microBatchSize", "training.gradientAccumulationSteps"),
+)
+"""Fields that only change together, the gravest change first."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A changed job that fits."""
+
+    changes: Change
+    estimate: Estimate
+
+    @property
+    def text(self) -> str:
+        """The changes, as one would write them: `training.microBatchSize=1, …`."""
+        return ", ".join(f"{path}={_shown(value)}" for path, value in self.changes.items())
+
+
+def nearest_fit(
+    job: FineTuneJob,
+    accelerator: Accelerator,
+    *,
+    devices: int | None = None,
+    catalog: HardwareCatalog | None = None,
+) -> Fit | None:
+    """The smallest change after which the job is expected to fit; None where it fits already, or nothing that
+    is tried here helps.
+
+    Tried in this order, each together with those before, and needless ones then taken back: smaller
+    micro-batches with the same effective batch, checkpointing, sharing out by ZeRO, a 4-bit base, more
+    devices, shorter sequences.
+    """
+    job = on_devices(job, accelerator, devices)
+    if _estimated(job, {}, accelerator, catalog).fits:
+        return None
+    so_far: Change = {}
+    for options in _ladder(job.spec):
+        for change in options:
+            found = _fit(job, so_far | change, accelerator, catalog)
+            if found is not None:
+                return _without_needless(job, found, accelerator, catalog)
+        # A rung that is no way out alone may still be one together with the next.
+        if options and "resources.accelerators.perNode" not in options[-1]:
+            so_far |= options[-1]
+    return None
+
+
+def _without_needless(
+    job: FineTuneJob, fit: Fit, accelerator: Accelerator, catalog: HardwareCatalog | None
+) -> Fit:
+    """The fit without the changes that it can do without, the gravest ones tried last."""
+    for group in COUPLED:
+        fewer = {path: value for path, value in fit.changes.items() if path not in group}
+        if fewer != fit.changes and (smaller := _fit(job, fewer, accelerator, catalog)) is not None:
+            fit = smaller
+    return fit
+
+
+def propose_fit(
+    job: FineTuneJob,
+    accelerator: Accelerator,
+    *,
+    devices: int | None = None,
+    catalog: HardwareCatalog | None = None,
+) -> tuple[Fit, Fit] | None:
+    """The cheapest and the fastest setting that are expected to fit, with the same effective batch; None
+    where none fits. The cheapest is the one with the least device time; the fastest may use other
+    micro-batches.
+
+    Tried: every micro-batch that divides the batch per rank, checkpointing on and off, ZeRO stages, and a
+    4-bit base for adapters where nothing else fits.
+    """
+    job = on_devices(job, accelerator, devices)
+    found = list(_candidates(job, accelerator, catalog, quantized=False))
+    if not found and job.spec.method.uses_adapters and job.spec.quantization.type == "none":
+        found = list(_candidates(job, accelerator, catalog, quantized=True))
+    if not found:
+        return None
+    fastest = min(found, key=lambda fit: (fit.estimate.duration_seconds.expected, len(fit.changes)))
+    cheapest = min(
+        found,
+        key=lambda fit: (
+            fit.estimate.duration_seconds.expected * fit.estimate.setup.ranks, fit.estimate.memory.expected
+        ),
+    )  # fmt: skip
+    return cheapest, fastest
+
+
+def _candidates(
+    job: FineTuneJob, accelerator: Accelerator, catalog: HardwareCatalog | None, *, quantized: bool
+) -> Iterator[Fit]:
+    spec = job.spec
+    per_rank = spec.training.micro_batch_size * spec.training.gradient_accumulation_steps
+    stages: tuple[int, ...] = (0, 2, 3) if _ranks(spec) > 1 else (0,)
+    stages = tuple(stage for stage in stages if not (quantized and stage == 3)) or (0,)
+    base: Change = _quantized(spec) if quantized else {}
+    for micro in _micro_batches(per_rank):
+        for checkpointing in ("none", "full"):
+            for stage in stages:
+                wanted = base | {
+                    "training.microBatchSize": micro,
+                    "training.gradientAccumulationSteps": per_rank // micro,
+                    "training.gradientCheckpointing": checkpointing,
+                    "distributed.zeroStage": stage,
+                }
+                fit = _fit(job, _differing(spec, wanted), accelerator, catalog)
+                if fit is not None:
+                    yield fit
+
+
+def _micro_batches(per_rank: int) -> list[int]:
+    """Micro-batches up to 64 that divide the batch of one rank, with as much accumulation as the API
+    allows."""
+    sizes = range(1, min(per_rank, 64) + 1)
+    return [size for size in sizes if per_rank % size == 0 and per_rank // size <= MOST_ACCUMULATION]
+
+
+def _ladder(spec: FineTuneJobSpec) -> list[list[Change]]:
+    """Changes by how much they change the run; within a rung, the mildest first."""
+    training = spec.training
+    per_rank = training.micro_batch_size * training.gradient_accumulation_steps
+    smaller: list[Change] = [
+        {"training.microBatchSize": micro, "training.gradientAccumulationSteps": per_rank // micro}
+        for micro in range(training.micro_batch_size - 1, 0, -1)
+        if per_rank % micro == 0 and per_rank // micro <= MOST_ACCUMULATION
+    ]
+    checkpointing: list[Change] = [{"training.gradientCheckpointing": "full"}]
+    if training.gradient_checkpointing == "full":
+        checkpointing = []
+    ranks = _ranks(spec)
+    quantized = spec.quantization.type != "none"
+    stages = [stage for stage in (2, 3) if stage > spec.distributed.zero_stage and ranks > 1]
+    if quantized:
+        stages = [stage for stage in stages if stage < 3]
+    zero: list[Change] = [{"distributed.zeroStage": stage} for stage in stages]
+    four_bit = [] if quantized or not spec.method.uses_adapters else [_quantized(spec)]
+    shorter: list[Change] = []
+    length = training.max_sequence_length // 2
+    while length >= 256:
+        shorter.append({"training.maxSequenceLength": length})
+        length //= 2
+    more = [
+        _device_change(devices, quantized or bool(four_bit)) for devices in MORE_DEVICES if devices > ranks
+    ]
+    return [smaller, checkpointing, zero, four_bit, more, shorter]
+
+
+def _quantized(spec: FineTuneJobSpec) -> Change:
+    change: Change = {"quantization.type": "nf4"}
+    return change | ({"method.type": "qlora"} if spec.method.type in ("lora", "pissa", "dora") else {})
+
+
+def _device_change(devices: int, quantized: bool) -> Change:
+    nodes = max(1, devices // 8)
+    change: Change = {"distributed.nodes": nodes, "resources.accelerators.perNode": devices // nodes}
+    return change | ({} if quantized else {"distributed.zeroStage": 3})
+
+
+def _ranks(spec: FineTuneJobSpec) -> int:
+    return spec.distributed.nodes * processes_per_node(spec)
+
+
+def _fit(
+    job: FineTuneJob, changes: Change, accelerator: Accelerator, catalog: HardwareCatalog | None
+) -> Fit | None:
+    made = _estimated(job, changes, accelerator, catalog)
+    return Fit(changes, made) if made.fits else None
+
+
+def _estimated(
+    job: FineTuneJob, changes: Change, accelerator: Accelerator, catalog: HardwareCatalog | None
+) -> Estimate:
+    return estimate(apply(job, changes), accelerator, catalog=catalog)
+
+
+def apply(job: FineTuneJob, changes: Change) -> FineTuneJob:
+    """The job with new values at field paths below `spec`."""
+    body: dict[str, Any] = job.to_json_object()
+    if "resources.accelerators.perNode" in changes:
+        body["spec"]["distributed"].pop("processesPerNode", None)
+    for path, value in changes.items():
+        node: Any = body["spec"]
+        *parents, last = path.split(".")
+        for part in parents:
+            node = node.setdefault(part, {})
+        node[last] = value
+    return FineTuneJob.from_json_object(body)
+
+
+def _differing(spec: FineTuneJobSpec, wanted: Change) -> Change:
+    return {path: value for path, value in wanted.items() if value_at(spec, path) != value}
+
+
+def _shown(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

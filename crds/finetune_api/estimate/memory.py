@@ -1,0 +1,250 @@
+"""Memory of one device: weights, gradients, optimizer, activations, logits, buffers and overhead.
+
+A step has three moments that can be its peak: the loss (all activations, and the logits), the backward pass
+of the first layer (all gradients, the activations of one layer) and the optimizer's step (its temporary
+tensors). Each is added up from the same parts, and the largest counts. Sizes are in bytes. Sources:
+`docs/estimates.md`.
+"""
+
+from dataclasses import dataclass, fields, replace
+from typing import Final
+
+from finetune_api.estimate.activations import backward_gradients, layer_activations, layer_input, logits
+from finetune_api.estimate.optimizers import FUSES_GRADIENTS, WHOLE_LIST_STEP, is_paged, state_bytes
+from finetune_api.estimate.parameters import ParameterCounts, count_parameters
+from finetune_api.estimate.ranges import Range
+from finetune_api.estimate.setup import Setup
+
+GIB: Final = 2.0**30
+MIB: Final = 2.0**20
+
+QUANTIZED_BYTES: Final = {"none": 0.0, "int8": 1.0, "int4": 0.5, "nf4": 0.5, "fp4": 0.5}
+BLOCK: Final = 64
+"""Weights that share a constant in 4 bit (bitsandbytes)."""
+CONSTANTS_PER_BLOCK: Final = 256
+"""Constants that share a constant under double quantization (Dettmers et al. 2023, section 3)."""
+
+BUCKET_ELEMENTS: Final = 500_000_000
+"""DeepSpeed's `reduce_bucket_size`: gradients are gathered in a buffer of so many elements."""
+LIVE_ELEMENTS: Final = 1_000_000_000
+"""DeepSpeed's `stage3_max_live_parameters` and `sub_group_size`: parameters gathered, or updated, at once."""
+
+CONTEXT: Final = Range(0.35 * GIB, 0.55 * GIB, 1.0 * GIB)
+"""CUDA context, kernels and library handles of one process: what `nvidia-smi` shows beyond torch's reserved
+memory (about 0.3 GiB on T4, 0.4–0.6 on A100 and H100; more with NCCL)."""
+COMMUNICATION: Final = Range(0.1 * GIB, 0.3 * GIB, 1.0 * GIB)
+"""NCCL's channels and buffers, where there are several ranks."""
+FRAGMENTATION: Final = Range(0.0, 0.1, 0.2)
+"""Share of what comes and goes that the caching allocator holds beyond what is allocated: it rounds blocks up
+to 2 MiB and keeps freed ones (PyTorch, notes on CUDA memory management)."""
+
+
+@dataclass(frozen=True)
+class MemoryParts:
+    """Memory of one device by what it holds, in bytes, at the moment of the peak."""
+
+    weights: float = 0.0
+    gradients: float = 0.0
+    optimizer: float = 0.0
+    activations: float = 0.0
+    logits: float = 0.0
+    buffers: float = 0.0
+    overhead: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """Everything."""
+        return float(sum(getattr(self, field.name) for field in fields(self)))
+
+    @property
+    def allocated(self) -> float:
+        """What `torch.cuda.max_memory_allocated` shows: everything but the overhead."""
+        return self.total - self.overhead
+
+    def gib(self) -> dict[str, float]:
+        """Each part in GiB, by name."""
+        return {field.name: getattr(self, field.name) / GIB for field in fields(self)}
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Memory of one device, with its uncertainty; `parts` add up to what is expected."""
+
+    parts: MemoryParts
+    low: float
+    high: float
+
+    @property
+    def expected(self) -> float:
+        """Bytes that are expected at the peak."""
+        return self.parts.total
+
+    @property
+    def range(self) -> Range:
+        """The same as a range, in bytes."""
+        return Range(self.low, self.expected, self.high)
+
+
+def memory(setup: Setup) -> Memory:
+    """Peak memory of one device.
+
+    The low bound assumes that no record is long, that paged states have moved to the host, that nothing is
+    fragmented and that nothing of a quantized base was cast to fp32; the high bound that gradients are kept
+    between passes and fragmentation is bad.
+    """
+    counts = count_parameters(setup)
+    expected = _with_overhead(_peak(setup, counts, setup.length), setup, "expected")
+    best = replace(setup, load_precision=setup.precision) if counts.quantized else setup
+    low = _with_overhead(_peak(best, counts, setup.shortest_length), setup, "low")
+    if is_paged(setup.optimizer):
+        low = replace(low, optimizer=0.0)
+    worst = replace(setup, accumulation=max(2, setup.accumulation))
+    high = _with_overhead(_peak(worst, counts, setup.length), setup, "high")
+    return Memory(expected, low.total, max(high.total, expected.total))
+
+
+def _with_overhead(parts: MemoryParts, setup: Setup, bound: str) -> MemoryParts:
+    moving = parts.activations + parts.logits + parts.buffers
+    overhead = getattr(CONTEXT, bound) + getattr(FRAGMENTATION, bound) * moving
+    if setup.ranks > 1:
+        overhead += getattr(COMMUNICATION, bound)
+    return replace(parts, overhead=overhead)
+
+
+def _peak(setup: Setup, counts: ParameterCounts, length: int) -> MemoryParts:
+    """The parts at the largest of a step's three moments."""
+    tokens = float(setup.sequences * length)
+    layers = setup.architecture.layers
+    layer = layer_activations(setup, counts, length) * tokens
+    kept = layer_input(setup) * tokens if setup.checkpointing else layer
+    recomputed = layer if setup.checkpointing else 0.0
+    head_input = setup.residual_bytes * setup.architecture.hidden * tokens
+    transient = backward_gradients(setup) * tokens
+    # A layer's own activations are computed again while the inputs of all layers are still there.
+    in_layer = recomputed + transient
+    at_loss = logits(setup) * tokens
+    constant = MemoryParts(weights=weight_memory(setup, counts), optimizer=optimizer_memory(setup, counts))
+    gradients = gradient_memory(setup, counts)
+    buffers = _standing_buffers(setup, counts)
+    between = gradients if _keeps_gradients(setup) else 0.0
+    stack = layers * kept + head_input
+    moments = (
+        replace(constant, gradients=between, activations=stack, logits=at_loss, buffers=buffers),
+        replace(constant, gradients=between, activations=stack + in_layer, buffers=buffers),
+        replace(constant, gradients=gradients, activations=kept + in_layer, buffers=buffers),
+        replace(constant, gradients=gradients, buffers=buffers + _step_buffers(setup, counts)),
+    )
+    return max(moments, key=lambda parts: parts.total)
+
+
+def weight_memory(setup: Setup, counts: ParameterCounts) -> float:
+    """Weights on one device: quantized ones with their constants, others in their type, adapters in fp32
+    (PEFT) or in DeepSpeed's 16 bit, a reference model where the stage needs one; ZeRO-3 shares them out."""
+    share = setup.ranks if setup.zero_stage == 3 else 1
+    if setup.offload_parameters and setup.zero_stage == 3:
+        return 0.0
+    base: float = (counts.model - counts.quantized) * setup.weight_bytes
+    base += counts.quantized * quantized_bytes(setup)
+    added = counts.added * (setup.compute_bytes if setup.deepspeed else 4)
+    reference = counts.model * setup.compute_bytes if setup.reference_copy else 0.0
+    return (base + added + reference) / share
+
+
+def quantized_bytes(setup: Setup) -> float:
+    """Bytes of one quantized weight, its share of the constants included.
+
+    4 bit: an fp32 constant per block of 64 weights; with double quantization one byte per block, and an fp32
+    constant per 256 blocks: 0.516 instead of 0.5625 bytes (Dettmers et al. 2023, QLoRA, section 3). int8: one
+    byte, and an fp32 constant per row.
+    """
+    kind = setup.quantization.type
+    if kind == "int8":
+        return 1.0 + 4 / setup.architecture.hidden
+    constant = 4 / BLOCK
+    if setup.quantization.double_quantization:
+        constant = 1 / BLOCK + 4 / (BLOCK * CONSTANTS_PER_BLOCK)
+    return QUANTIZED_BYTES[kind] + constant
+
+
+def gradient_memory(setup: Setup, counts: ParameterCounts) -> float:
+    """Gradients of all trained weights, in the weights' type; ZeRO-2 and -3 share them out, offload moves
+    them to the host with the optimizer."""
+    if setup.optimizer in FUSES_GRADIENTS:
+        return _largest_layer(setup) * setup.weight_bytes
+    shared_out = setup.zero_stage >= 2
+    if setup.offload_optimizer and shared_out:
+        return 0.0
+    return _trained_bytes(setup, counts) / (setup.ranks if shared_out else 1)
+
+
+def optimizer_memory(setup: Setup, counts: ParameterCounts) -> float:
+    """States of the optimizer and, under DeepSpeed, its fp32 originals of the trained weights; ZeRO-1 and
+    above share them out."""
+    if setup.offload_optimizer:
+        return 0.0
+    narrow = setup.architecture.hidden
+    if setup.deepspeed:
+        originals = 4.0 * counts.trained if setup.compute_bytes < 4 else 0.0
+        states = state_bytes(setup.optimizer, counts.trained, 4, narrow)
+        return (originals + states) / (setup.ranks if setup.zero_stage >= 1 else 1)
+    own = state_bytes(setup.optimizer, counts.trained_model, setup.weight_bytes, narrow)
+    added = state_bytes(setup.optimizer, counts.adapters, 4, setup.method.lora.rank)
+    return own + added + state_bytes(setup.optimizer, counts.saved_modules, 4, narrow)
+
+
+def _trained_bytes(setup: Setup, counts: ParameterCounts) -> float:
+    added = setup.compute_bytes if setup.deepspeed else 4
+    return counts.trained_model * setup.weight_bytes + counts.added * added
+
+
+def _keeps_gradients(setup: Setup) -> bool:
+    """Whether gradients of earlier passes are there while a later pass runs forward."""
+    return setup.accumulation > 1 or setup.deepspeed
+
+
+def _largest_layer(setup: Setup) -> float:
+    """Weights of the largest single matrix of the layers."""
+    return float(max(linear.weights for linear in setup.architecture.linears))
+
+
+def _standing_buffers(setup: Setup, counts: ParameterCounts) -> float:
+    """What is there all the time: 16-bit copies under autocast, one dequantized matrix, DeepSpeed's buckets
+    and gathered parameters, a block of logits of a fused loss, DoRA's merged matrix."""
+    buffers = 0.0
+    if setup.autocast:
+        buffers += setup.compute_bytes * _cast_weights(setup, counts)
+    if counts.quantized:
+        buffers += setup.compute_bytes * _largest_layer(setup)
+    if setup.fused_loss:
+        # Liger takes as many rows at once as make the block about as large as the hidden states.
+        buffers += 3 * setup.compute_bytes * setup.sequences * setup.length * setup.architecture.hidden
+    if setup.method.type == "dora" and counts.targets:
+        # ‖W + BA‖ per row: the product and the sum, in fp32, of one matrix at a time
+        buffers += 2 * 4 * max(target.linear.weights for target in counts.targets)
+    if setup.zero_stage >= 1:
+        buffers += BUCKET_ELEMENTS * setup.compute_bytes
+    if setup.zero_stage == 3:
+        buffers += min(LIVE_ELEMENTS, counts.model) * setup.compute_bytes
+    return buffers
+
+
+def _cast_weights(setup: Setup, counts: ParameterCounts) -> float:
+    """fp32 weights whose 16-bit copy autocast, or the backward pass, holds until the pass ends: all of a
+    model that is trained without checkpointing, else the output embedding and one matrix of a layer."""
+    if counts.trained_model and not setup.checkpointing:
+        return float(counts.trained_model)
+    head = setup.architecture.vocabulary * setup.architecture.hidden
+    return head + (_largest_layer(setup) if counts.trained_model else 0.0)
+
+
+def _step_buffers(setup: Setup, counts: ParameterCounts) -> float:
+    """What the optimizer's step needs for a moment: fp32 gradients of its share under DeepSpeed, one
+    temporary tensor per weight in torch's optimizers that go through all weights at once."""
+    if setup.offload_optimizer:
+        return 0.0
+    if setup.deepspeed and setup.zero_stage >= 1:
+        share = counts.trained / setup.ranks
+        return 4 * (min(share, LIVE_ELEMENTS) if setup.zero_stage == 3 else share)
+    if setup.optimizer in WHOLE_LIST_STEP:
+        return _trained_bytes(setup, counts)
+    return 0.0

@@ -1,0 +1,111 @@
+"""How many weights a method trains, freezes and quantizes."""
+
+from dataclasses import dataclass
+
+from finetune_api.catalog import Architecture, Linear
+from finetune_api.estimate.setup import Setup
+from finetune_api.method import ALL_LINEAR, FreezeSpec, LoraSpec, SpectrumSpec
+
+
+@dataclass(frozen=True)
+class Target:
+    """A linear layer that gets adapters, in so many transformer layers."""
+
+    linear: Linear
+    layers: int
+
+
+@dataclass(frozen=True)
+class ParameterCounts:
+    """Numbers of weights of one model under one method."""
+
+    model: int
+    """Weights of the model itself."""
+    quantized: int
+    """Of these, held in 8 or 4 bit."""
+    trained_model: int
+    """Of the model's own weights, those that are trained."""
+    adapters: int
+    """Weights of adapters; all are trained."""
+    saved_modules: int
+    """Copies of whole modules (lora.modulesToSave) that are trained beside the frozen original."""
+    targets: tuple[Target, ...]
+
+    @property
+    def added(self) -> int:
+        """Trained weights that are not the model's own."""
+        return self.adapters + self.saved_modules
+
+    @property
+    def trained(self) -> int:
+        """All weights that are trained."""
+        return self.trained_model + self.added
+
+
+def count_parameters(setup: Setup) -> ParameterCounts:
+    """The weights of a setup, by what happens to them."""
+    architecture, method = setup.architecture, setup.method
+    quantized = 0
+    if setup.quantization.type != "none":
+        skipped = set(setup.quantization.skip_modules)
+        kept = [linear for linear in architecture.linears if linear.name not in skipped]
+        quantized = architecture.layers * sum(linear.weights for linear in kept)
+    targets = lora_targets(architecture, method.lora) if method.uses_adapters else ()
+    magnitudes = method.type == "dora"
+    rank = method.lora.rank
+    adapters = sum(
+        target.layers
+        * (
+            rank * (target.linear.inputs + target.linear.outputs)
+            + (target.linear.outputs if magnitudes else 0)
+        )
+        for target in targets
+    )
+    return ParameterCounts(
+        model=architecture.parameters,
+        quantized=quantized,
+        trained_model=0 if method.uses_adapters else _trained_model(setup),
+        adapters=adapters,
+        saved_modules=_saved_modules(architecture, method.lora) if method.uses_adapters else 0,
+        targets=targets,
+    )
+
+
+def lora_targets(architecture: Architecture, lora: LoraSpec) -> tuple[Target, ...]:
+    """The linear layers that PEFT would give adapters, by targetModules; all of them for a targetPattern,
+    since a stranger's regular expression may take for ever to match and is never run here."""
+    layers = len(lora.layers_to_transform) or architecture.layers
+    if lora.target_pattern is not None or ALL_LINEAR in lora.target_modules:
+        chosen = list(architecture.linears)
+    else:
+        names = {name.rpartition(".")[2] for name in lora.target_modules}
+        chosen = [linear for linear in architecture.linears if linear.name in names]
+    return tuple(Target(linear, min(layers, architecture.layers)) for linear in chosen)
+
+
+def _saved_modules(architecture: Architecture, lora: LoraSpec) -> int:
+    sizes = {
+        "embed_tokens": architecture.embedding_parameters,
+        "wte": architecture.embedding_parameters,
+        "lm_head": architecture.vocabulary * architecture.hidden,
+    }
+    return sum(sizes.get(name.rpartition(".")[2], 0) for name in lora.modules_to_save)
+
+
+def _trained_model(setup: Setup) -> int:
+    architecture, method = setup.architecture, setup.method
+    if method.type == "freeze":
+        freeze = method.freeze or FreezeSpec()
+        layers = min(len(freeze.layers) or freeze.trainable_layers, architecture.layers)
+        extra = sum(
+            architecture.embedding_parameters
+            if "embed" in name
+            else architecture.vocabulary * architecture.hidden
+            for name in freeze.extra_modules
+        )
+        return layers * architecture.layer_parameters + extra
+    if method.type == "spectrum":
+        spectrum = method.spectrum or SpectrumSpec()
+        share = len(spectrum.layers) / architecture.layers if spectrum.layers else spectrum.top_fraction
+        return int(min(1.0, share) * architecture.linear_weights)
+    return architecture.parameters

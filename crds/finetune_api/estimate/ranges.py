@@ -1,0 +1,27 @@
+"""A figure with its uncertainty."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True)
+class Range:
+    """What is expected, and between which bounds the truth should lie: low ≤ expected ≤ high."""
+
+    low: float
+    expected: float
+    high: float
+
+    @classmethod
+    def exactly(cls, value: float) -> Self:
+        """A figure without uncertainty."""
+        return cls(value, value, value)
+
+    def map(self, function: Callable[[float], float]) -> "Range":
+        """The figure that follows from this one by a growing function."""
+        return Range(function(self.low), function(self.expected), function(self.high))
+
+    def times(self, other: "Range") -> "Range":
+        """The product of two figures over zero."""
+        return Range(self.low * other.low, self.expected * other.expected, self.high * other.high)

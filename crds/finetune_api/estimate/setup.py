@@ -1,0 +1,145 @@
+"""What will really run, as numbers: a job and its devices, with every `auto` decided as the trainer decides
+it."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from finetune_api.catalog import Architecture, architecture_of
+from finetune_api.hardware import Accelerator
+from finetune_api.job import FineTuneJob
+from finetune_api.method import MethodSpec
+from finetune_api.quantization import QuantizationSpec
+from finetune_api.resolved import processes_per_node
+from finetune_api.training import Optimizer
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+BYTES: Final[dict[str, int]] = {"fp32": 4, "bf16": 2, "fp16": 2}
+
+PAIRED_STAGES: Final = frozenset({"dpo", "rm"})
+"""Stages whose records are a chosen and a rejected answer: two sequences per record."""
+
+REFERENCE_STAGES: Final = frozenset({"dpo", "kto", "ppo", "grpo"})
+"""Stages that compare with the model as it started."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that the formulas ask for; sizes in tokens, sequences, ranks and bytes."""
+
+    architecture: Architecture
+    method: MethodSpec
+    quantization: QuantizationSpec
+    ranks: int
+    zero_stage: int
+    deepspeed: bool
+    offload_optimizer: bool
+    offload_parameters: bool
+    sequences: int
+    """Sequences per rank in one pass."""
+    length: int
+    """Longest sequence, in tokens."""
+    shortest_length: int
+    """Length that the longest sequence surely has, in tokens: all of it when packed."""
+    accumulation: int
+    optimizer: Optimizer
+    precision: Precision
+    """Type of the arithmetic."""
+    load_precision: Precision
+    """Type in which weights that are not quantized are held."""
+    checkpointing: bool
+    eager_attention: bool
+    fused_loss: bool
+    """Whether the loss is computed without the logits of the whole batch (kernels liger and unsloth)."""
+    reference_copy: bool
+    """Whether a second, frozen copy of the model is there."""
+
+    @property
+    def compute_bytes(self) -> int:
+        """Bytes of one activation in the arithmetic's type."""
+        return BYTES[self.precision]
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of one weight that is not quantized. DeepSpeed holds the model in the arithmetic's type and
+        the fp32 originals in its optimizer."""
+        return self.compute_bytes if self.deepspeed else BYTES[self.load_precision]
+
+    @property
+    def autocast(self) -> bool:
+        """Whether fp32 weights are cast for each operation (torch.autocast)."""
+        return not self.deepspeed and self.compute_bytes < BYTES[self.load_precision]
+
+    @property
+    def residual_bytes(self) -> int:
+        """Bytes of one channel of the residual stream, which is as wide as the embedding's output."""
+        return max(self.compute_bytes, self.weight_bytes)
+
+
+class UnknownArchitectureError(ValueError):
+    """The job's model is known neither to the catalog nor by `model.config`; the text says what to do."""
+
+
+def setup_for(job: FineTuneJob, accelerator: Accelerator, devices: int | None = None) -> Setup:
+    """What runs when `job` trains on `devices` of these accelerators (all that it asks for when None).
+
+    Raises `UnknownArchitectureError`.
+    """
+    spec = job.spec
+    architecture = architecture_of(spec.model)
+    if architecture is None:
+        raise UnknownArchitectureError(
+            f"model: the architecture of {spec.model.id or spec.model.path or 'the model'} is not in the "
+            "catalog. Use a model of `finetune models`, or describe it in model.config."
+        )
+    training, distributed = spec.training, spec.distributed
+    ranks = devices or distributed.nodes * processes_per_node(spec)
+    plain = (
+        distributed.zero_stage == 0
+        and distributed.offload.optimizer == "none"
+        and distributed.deepspeed_config is None
+    )
+    deepspeed = distributed.engine == "deepspeed" or (
+        distributed.engine == "auto" and (ranks > 1 or not plain)
+    )
+    precision = _precision(training.precision, accelerator)
+    # PEFT's prepare_model_for_kbit_training casts what is not quantized of a quantized base to fp32.
+    keeps_type = spec.method.uses_adapters and spec.quantization.type == "none"
+    load: Precision = precision if keeps_type else "fp32"
+    if spec.model.load_precision != "auto":
+        load = spec.model.load_precision
+    length = training.max_sequence_length
+    return Setup(
+        architecture=architecture,
+        method=spec.method,
+        quantization=spec.quantization,
+        ranks=ranks,
+        zero_stage=distributed.zero_stage if deepspeed else 0,
+        deepspeed=deepspeed,
+        offload_optimizer=distributed.offload.optimizer == "cpu",
+        offload_parameters=distributed.offload.parameters == "cpu",
+        sequences=training.micro_batch_size * (2 if training.stage in PAIRED_STAGES else 1),
+        length=length,
+        shortest_length=length if spec.dataset.packing else min(length, SHORT_RECORDS),
+        accumulation=training.gradient_accumulation_steps,
+        optimizer=training.optimizer,
+        precision=precision,
+        load_precision=load,
+        checkpointing=training.gradient_checkpointing == "full",
+        eager_attention=spec.model.attention == "eager",
+        fused_loss=spec.model.kernels in ("liger", "unsloth"),
+        reference_copy=training.stage in REFERENCE_STAGES and not spec.method.uses_adapters,
+    )
+
+
+SHORT_RECORDS: Final = 256
+"""Tokens that the longest record of a data set has at least, where nobody has counted: for low bounds
+only."""
+
+
+def _precision(wanted: str, accelerator: Accelerator) -> Precision:
+    if wanted == "auto":
+        return "bf16" if accelerator.supports("bf16") else "fp16" if accelerator.supports("fp16") else "fp32"
+    if wanted in ("bf16", "fp16"):
+        return "bf16" if wanted == "bf16" else "fp16"
+    return "fp32"

@@ -1,0 +1,46 @@
+"""The rule about memory: a job that can't fit on the accelerator that it names is refused before it costs."""
+
+from collections.abc import Iterator
+
+from finetune_api.job import FineTuneJob
+from finetune_api.validation.codes import Code
+from finetune_api.validation.findings import Finding, error, warning
+
+PATH = "training.microBatchSize"
+
+
+def memory_fit(job: FineTuneJob, _target: str) -> Iterator[Finding]:
+    """An error where not even the low bound fits the named accelerator, a warning where the high bound does
+    not.
+
+    Silent for jobs that name no accelerator of the catalog, whose model nobody knows in numbers, or that run
+    a program of their own. The estimator is imported only where it is asked.
+    """
+    resources = job.spec.resources
+    if not resources.accelerators.type or not resources.accelerators.per_node or resources.command:
+        return
+    from finetune_api.catalog import architecture_of
+    from finetune_api.hardware import find_accelerator
+
+    accelerator = find_accelerator(resources.accelerators.type)
+    if accelerator is None or architecture_of(job.spec.model) is None:
+        return
+    from finetune_api.estimate import estimate, nearest_fit
+
+    result = estimate(job, accelerator)
+    if not (result.cannot_fit or result.may_not_fit):
+        return
+    low, expected, high = (
+        value / 2**30 for value in (result.memory.low, result.memory.expected, result.memory.high)
+    )
+    there = f"{accelerator.memory_gib:.1f} GiB of {accelerator.name} are there"
+    batch = job.spec.training.micro_batch_size
+    nearest = nearest_fit(job, accelerator)
+    remedy = f"Set {nearest.text}" if nearest else "Watch the first steps, or leave more room"
+    if result.cannot_fit:
+        remedy = f"Set {nearest.text}" if nearest else "Use a larger accelerator, or a smaller model"
+        message = f"needs at least {low:.0f} GiB per device (about {expected:.0f}); {there}"
+        yield error(Code.DOES_NOT_FIT, PATH, message, remedy, batch)
+    else:
+        message = f"needs about {expected:.0f} GiB per device, and up to {high:.0f}; {there}"
+        yield warning(Code.MAY_NOT_FIT, PATH, message, remedy, batch)

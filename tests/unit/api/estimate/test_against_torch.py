@@ -1,0 +1,105 @@
+"""Activations against torch: every tensor that a model of transformers saves for its backward pass."""
+
+import pytest
+
+from finetune_api.catalog.lookup import from_spec
+from finetune_api.estimate.activations import layer_activations
+from finetune_api.estimate.parameters import count_parameters
+from finetune_api.estimate.setup import Setup
+from finetune_api.method import LoraSpec, MethodSpec
+from finetune_api.model import ArchitectureSpec
+from finetune_api.quantization import QuantizationSpec
+
+TOKENS = 96
+SIZES = {
+    "hidden_size": 64,
+    "attention_heads": 4,
+    "key_value_heads": 2,
+    "intermediate_size": 224,
+    "vocab_size": 128,
+    "tie_word_embeddings": False,
+}
+
+
+def predicted(family, method, load, dropout):
+    """Bytes per token and layer that we say are kept."""
+    setup = Setup(
+        architecture=from_spec(ArchitectureSpec(architecture=family, layers=2, **SIZES), 128),
+        method=MethodSpec(type=method, lora=LoraSpec(rank=8, dropout=dropout)),
+        quantization=QuantizationSpec(),
+        ranks=1,
+        zero_stage=0,
+        deepspeed=False,
+        offload_optimizer=False,
+        offload_parameters=False,
+        sequences=1,
+        length=TOKENS,
+        shortest_length=TOKENS,
+        accumulation=1,
+        optimizer="adamw",
+        precision="bf16",
+        load_precision=load,
+        checkpointing=False,
+        eager_attention=False,
+        fused_loss=False,
+        reference_copy=False,
+    )
+    return layer_activations(setup, count_parameters(setup), TOKENS)
+
+
+def measured(family, method, load):
+    """Bytes per token that a second layer adds to what is saved, weights and their copies left out."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[load]
+
+    def saved(layers):
+        config = AutoConfig.for_model(
+            family,
+            vocab_size=128,
+            hidden_size=64,
+            intermediate_size=224,
+            num_hidden_layers=layers,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=16,
+            tie_word_embeddings=False,
+            pad_token_id=None,
+            attn_implementation="sdpa",
+        )
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+        if method == "lora":
+            lora = LoraConfig(r=8, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
+            model = get_peft_model(model, lora)
+        model.train()
+        kept = {}
+        held = []
+
+        def pack(tensor):
+            # A weight, or its 16-bit copy, has no dimension of tokens.
+            shape = tuple(tensor.shape)
+            if TOKENS in shape or shape[:1] == (1,):
+                kept[tensor.untyped_storage().data_ptr()] = (tensor.untyped_storage().nbytes(), shape)
+            held.append(tensor)
+            return tensor
+
+        tokens = torch.randint(0, 100, (1, TOKENS))
+        with (
+            torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
+            torch.autocast("cpu", dtype=torch.bfloat16, enabled=method == "lora" or load == "fp32"),
+        ):
+            model(input_ids=tokens, labels=tokens, use_cache=False)
+        weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+        return sum(size for place, (size, _) in kept.items() if place not in weights)
+
+    return (saved(2) - saved(1)) / TOKENS
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # PEFT asks transformers under an old name
+@pytest.mark.parametrize("family", ["llama", "qwen3"])
+@pytest.mark.parametrize(("method", "load"), [("full", "bf16"), ("full", "fp32"), ("lora", "bf16")])
+def test_a_layer_keeps_what_we_say(family, method, load):
+    assert predicted(family, method, load, 0.0) == measured(family, method, load)

@@ -1,0 +1,158 @@
+"""Memory by component: what each setting adds, shares out or saves."""
+
+import pytest
+
+from finetune_api.estimate import estimate, memory, setup_for
+
+P = 8_030_261_248
+GIB = 2**30
+
+
+@pytest.fixture
+def parts(job, a100):
+    """The parts of the memory, in bytes."""
+    return lambda changes=None, devices=1: estimate(job(changes), a100, devices=devices).memory.parts
+
+
+FULL = {"method.type": "full"}
+
+
+def test_full_fine_tuning_in_fp32_takes_16_bytes_per_weight(parts):
+    found = parts(FULL)
+    assert found.weights == found.gradients == 4 * P
+    assert found.optimizer == 8 * P
+
+
+def test_full_fine_tuning_in_pure_bf16_takes_8_bytes_per_weight(parts):
+    found = parts(FULL | {"model.loadPrecision": "bf16"})
+    assert found.weights + found.gradients + found.optimizer == 8 * P
+
+
+def test_the_frozen_base_of_lora_is_16_bit_and_each_adapter_weight_takes_16_bytes(parts):
+    adapters = 41_943_040  # rank 16 on all seven linear layers: 32 · 16 · Σ (inputs + outputs)
+    found = parts({"training.gradientAccumulationSteps": 2})
+    assert found.weights == 2 * P + 4 * adapters
+    assert found.gradients == 4 * adapters
+    assert found.optimizer == 8 * adapters
+
+
+def test_a_pattern_counts_as_every_linear_layer_and_is_never_run(parts):
+    assert parts({"method.lora.targetPattern": "(.+)+x"}) == parts()
+
+
+def test_fewer_targets_or_layers_mean_fewer_adapters(parts):
+    attention = parts({"method.lora.targetModules": ["q_proj", "v_proj"]}).gradients
+    assert attention == 4 * 16 * 32 * (8192 + 5120)
+    half = parts({"method.lora.layersToTransform": list(range(16))}).gradients
+    assert half == parts().gradients / 2
+
+
+@pytest.mark.parametrize(
+    ("quantization", "bytes_per_weight"),
+    [
+        ({"type": "int8"}, 1 + 4 / 4096),
+        ({"type": "nf4"}, 0.5 + 1 / 64 + 4 / (64 * 256)),
+        ({"type": "nf4", "doubleQuantization": False}, 0.5625),
+    ],
+)
+def test_a_quantized_base_holds_its_linear_layers_with_their_constants(parts, quantization, bytes_per_weight):
+    linear, adapters = 6_979_321_856, 41_943_040
+    found = parts({"method.type": "qlora", "quantization": quantization})
+    assert found.weights == pytest.approx((P - linear) * 4 + linear * bytes_per_weight + 4 * adapters)
+
+
+def test_what_is_not_quantized_is_fp32_unless_the_job_says_otherwise(parts):
+    quantized = {"method.type": "qlora", "quantization.type": "nf4"}
+    rest = P - 6_979_321_856
+    fp32, bf16 = parts(quantized), parts(quantized | {"model.loadPrecision": "bf16"})
+    assert fp32.weights - bf16.weights == 2 * rest
+
+
+def test_zero_shares_out_what_its_stage_says(parts):
+    weights, gradients, optimizer = 2 * P, 2 * P, 12 * P
+    for stage, expected in {
+        1: (weights, gradients, optimizer / 8),
+        2: (weights, gradients / 8, optimizer / 8),
+        3: (weights / 8, gradients / 8, optimizer / 8),
+    }.items():
+        found = parts(FULL | {"distributed.zeroStage": stage}, devices=8)
+        assert (found.weights, found.gradients, found.optimizer) == pytest.approx(expected)
+
+
+def test_zero_2_and_3_agree_with_deepspeeds_own_estimators(parts):
+    # 2·P + 18·P/n and 18·P/n, its 4 bytes of fp32 gradients being a buffer here
+    two = parts(FULL | {"distributed.zeroStage": 2}, devices=8)
+    states = two.weights + two.gradients + two.optimizer
+    assert states + 4 * P / 8 == pytest.approx(2 * P + 18 * P / 8)
+
+
+def test_offload_moves_the_optimizer_and_then_the_weights_to_the_host(parts):
+    offload = {"optimizer": "cpu", "parameters": "cpu"}
+    found = parts(FULL | {"distributed.zeroStage": 3, "distributed.offload": offload}, devices=8)
+    assert (found.optimizer, found.gradients, found.weights) == (0, 0, 0)
+
+
+def test_checkpointing_keeps_one_residual_stream_per_layer(job, a100):
+    setup = setup_for(job({"training.gradientCheckpointing": "full", "model.kernels": "liger"}), a100)
+    tokens, layer = setup.length, 2 * 4096
+    without = memory(setup_for(job({"model.kernels": "liger"}), a100)).parts.activations
+    found = memory(setup).parts.activations
+    assert 32 * layer * tokens < found < 80 * layer * tokens < without
+
+
+def test_logits_take_12_bytes_per_token_and_word_of_the_vocabulary(parts):
+    assert parts({"model.id": "google/gemma-2-2b"}).logits == 12 * 2048 * 256000
+    assert parts({"model.id": "google/gemma-2-2b", "model.kernels": "liger"}).logits == 0
+
+
+def test_eager_attention_keeps_scores_that_grow_with_the_square_of_the_length(parts):
+    def scores(length):
+        settings = {"training.maxSequenceLength": length}
+        eager = parts(settings | {"model.attention": "eager"}).activations
+        return eager - parts(settings).activations
+
+    assert scores(4096) == pytest.approx(4 * scores(2048))
+
+
+def test_dora_keeps_the_outputs_that_its_magnitudes_multiply(parts):
+    assert parts({"method.type": "dora"}).activations > parts().activations
+    assert parts({"method.type": "pissa"}) == parts({"method.type": "rslora"}) == parts()
+
+
+@pytest.mark.parametrize("method", ["freeze", "spectrum"])
+def test_only_trained_weights_have_gradients_and_states(parts, method):
+    found = parts({"method.type": method})
+    assert 0 < found.gradients < 4 * P
+    assert found.optimizer == 2 * found.gradients
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "bytes_per_weight"), [("sgd", 0), ("lion", 4), ("adamw", 8), ("adamw8bit", 2 + 8 / 256)]
+)
+def test_optimizers_remember_different_amounts(parts, optimizer, bytes_per_weight):
+    assert parts(FULL | {"training.optimizer": optimizer}).optimizer == bytes_per_weight * P
+
+
+def test_a_paged_optimizer_may_leave_the_device(job, a100):
+    plain = estimate(job(FULL), a100, devices=1).memory
+    paged = estimate(job(FULL | {"training.optimizer": "pagedAdamw"}), a100, devices=1).memory
+    assert plain.low - paged.low >= 8 * P
+    assert plain.expected >= paged.expected
+
+
+def test_packed_data_certainly_fills_its_sequences(job, a100):
+    loose = memory(setup_for(job(), a100))
+    packed = memory(setup_for(job({"dataset.packing": True}), a100))
+    assert packed.low > loose.low
+    assert packed.expected == loose.expected
+
+
+def test_preference_pairs_double_the_sequences_and_full_training_needs_a_reference(parts):
+    assert parts({"training.stage": "dpo"}).logits == 2 * parts().logits
+    assert parts(FULL | {"training.stage": "dpo"}).weights == 4 * P + 2 * P
+
+
+def test_parts_add_up_to_what_is_expected(job, a100):
+    result = estimate(job(), a100, devices=1).memory
+    assert sum(result.parts.gib().values()) == pytest.approx(result.expected / GIB)
+    assert result.low <= result.expected <= result.high

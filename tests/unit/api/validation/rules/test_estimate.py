@@ -1,0 +1,71 @@
+import sys
+
+import pytest
+
+FULL_8B = {
+    "model.id": "meta-llama/Llama-3.1-8B",
+    "method.type": "full",
+    "resources.accelerators": {"perNode": 1, "type": "l4"},
+}
+QLORA_8B = {
+    "model.id": "meta-llama/Llama-3.1-8B",
+    "method.type": "qlora",
+    "quantization.type": "nf4",
+    "training.gradientCheckpointing": "full",
+    "training.maxSequenceLength": 512,
+    "resources.accelerators": {"perNode": 1, "type": "a100-80gb"},
+}
+
+
+def about_memory(findings):
+    return [found for found in findings if found.code in ("DoesNotFit", "MayNotFit")]
+
+
+def test_a_job_that_cannot_fit_is_refused_with_the_change_that_would(check):
+    (found,) = about_memory(check(FULL_8B))
+    assert (found.severity, found.code, found.path) == ("error", "DoesNotFit", "training.microBatchSize")
+    assert "22.5 GiB of l4 are there" in found.message
+    assert found.remedy.startswith("Set ")
+
+
+def test_a_job_that_may_not_fit_is_warned_about(check):
+    changes = QLORA_8B | {"training.maxSequenceLength": 32768}
+    (found,) = about_memory(check(changes))
+    assert (found.severity, found.code) == ("warning", "MayNotFit")
+
+
+def test_a_job_that_surely_fits_is_left_alone(check):
+    assert about_memory(check(QLORA_8B)) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"resources.accelerators": {"perNode": 1}},
+        {"resources.accelerators": {"perNode": 1, "type": "a-gpu-nobody-knows"}},
+        {"resources.accelerators": {"type": "l4"}},
+        {"model.id": "organisation/model"},
+        {"resources.command": ["python", "/scripts/train.py"]},
+    ],
+)
+def test_nothing_is_said_where_nothing_is_known(check, changes):
+    assert about_memory(check(FULL_8B | changes)) == []
+
+
+def test_an_architecture_of_ones_own_is_judged_too(check):
+    changes = {
+        "model": {"config": {"hiddenSize": 8192, "layers": 80, "attentionHeads": 64}},
+        "model.tokenizer": {"train": {}},
+        "method.type": "full",
+        "resources.accelerators": {"perNode": 1, "type": "h100"},
+    }
+    assert [found.code for found in about_memory(check(changes))] == ["DoesNotFit"]
+
+
+def test_the_estimator_is_not_imported_for_other_jobs(make_job, monkeypatch):
+    from finetune_api import validate_job
+
+    for name in [name for name in sys.modules if name.startswith("finetune_api.estimate")]:
+        monkeypatch.delitem(sys.modules, name)
+    validate_job(make_job({"resources.accelerators": {"perNode": 1}}))
+    assert "finetune_api.estimate" not in sys.modules
