@@ -25,10 +25,10 @@ prepare: ## what both need the first time; part of them
 
 ##@ Tests
 .PHONY: test-unit test-trainer test-integration test-cluster test-e2e
-test-unit: ## pure logic and the trainer on tiny models; no cluster
+test-unit: ## pure logic, and the parts of the trainer; no cluster
 	$(PYTHON) -m pytest tests/unit -m "not slow" $(PYTEST_ARGS)
 
-test-trainer: ## the trainer on several ranks, killed and resumed, as real processes
+test-trainer: ## whole runs of the trainer on tiny models: killed, resumed, on several ranks, as real processes
 	$(PYTHON) -m pytest tests/unit -m slow $(PYTEST_ARGS)
 
 test-integration: binaries ## the operator against a real control plane

@@ -26,10 +26,13 @@ from finetune_trainer.trainer import FineTuneTrainer
 
 MakeJob = Callable[..., ResolvedJob]
 
-pytestmark = pytest.mark.filterwarnings(
-    # PEFT 0.21 asks models for the attribute by its old name
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings(
+        # PEFT 0.21 asks models for the attribute by its old name
+        "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
+    ),
+]
 
 
 class StopAfter(StopRequest):

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM
 from finetune_api import ResolvedJob
 from finetune_trainer import rank
 from finetune_trainer.data.dataset import TokenizedDataset
+from finetune_trainer.data.examples import Example
 from finetune_trainer.data.sampling import GlobalOrder
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.reporting import Reporter
@@ -26,7 +27,10 @@ TOLERANCE = 1e-5
 def reference_curve(job: ResolvedJob, model_path: Path) -> list[float]:
     """Loss per step: the sum over all supervised tokens of the global batch, divided by their number."""
     training = job.spec.training
-    examples = rank.load_examples(job.spec.dataset, job.spec.dataset.train, job.paths.train)
+
+    def examples() -> list[Example]:
+        return rank.load_examples(job.spec.dataset, job.spec.dataset.train, job.paths.train)
+
     tokenizer, _ = rank.prepare_base(job, examples)
     data, _ = rank.prepare_data(job, examples, tokenizer)
     order = GlobalOrder(size=len(data), global_batch=BATCH, seed=training.seed)
