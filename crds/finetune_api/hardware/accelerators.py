@@ -2,8 +2,8 @@
 
 Throughput is dense (without sparsity), on matrix units, with 32-bit accumulation. `memory_gib` is what
 programs get: what `nvidia-smi` shows as total (ECC on where it is the default), which is less than the
-number on the box. Prices are on-demand list prices of single devices, for orientation; administrators set
-their own.
+number on the box. Prices are what a single device usually costs on demand, written from memory for
+orientation; administrators set their own.
 """
 
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ def _peak(fp32: float, tf32: float, half: float) -> dict[Precision, float]:
 
 
 def _list_price(usd_per_hour: float) -> Price:
-    return Price(usd_per_hour, "typical on-demand list price of GPU clouds (RunPod, Lambda)", "2025-06")
+    return Price(usd_per_hour, "usual on GPU clouds; written from memory, not looked up", "2025-06")
 
 
 ACCELERATORS: Final[tuple[Accelerator, ...]] = (

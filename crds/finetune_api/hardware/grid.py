@@ -14,7 +14,7 @@ class CarbonIntensity:
     date: str
 
 
-_EMBER: Final = "Ember, Yearly Electricity Data (generation, life cycle)"
+_EMBER: Final = "after Ember's yearly data; written from memory, not looked up"
 
 REFERENCE_REGION: Final = "world"
 """What stands in where nobody has said where the cluster is."""
