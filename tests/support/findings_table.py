@@ -96,3 +96,42 @@ CASES = (
         schema="unknown field",
     ),
 )
+
+RULES = (
+    Case("no-dataset", {"dataset": None}, errors=("MissingField dataset",)),
+    Case("out-of-range", {"method": {"lora": {"dropout": 1}}}, errors=("OutOfRange method.lora.dropout",)),
+    Case(
+        "empty", {"method": {"lora": {"targetModules": []}}}, errors=("OutOfRange method.lora.targetModules",)
+    ),
+    Case(
+        "dora-on-nf4",
+        {"method": {"type": "dora"}, "quantization": {"type": "nf4"}},
+        errors=("QuantizationConflict quantization.type",),
+    ),
+    Case(
+        "offloaded-lion",
+        {
+            "training": {"optimizer": "lion8bit"},
+            "distributed": {"zeroStage": 2, "offload": {"optimizer": "cpu"}},
+        },
+        errors=("OffloadOptimizer training.optimizer",),
+    ),
+    Case(
+        "universal-without-zero",
+        {"checkpoints": {**COMPLETE["checkpoints"], "universal": True}},
+        errors=("Requires checkpoints.universal",),
+    ),
+    Case(
+        "fp16-on-cpu",
+        {"training": {"precision": "fp16"}},
+        errors=("PrecisionDeviceMismatch training.precision",),
+    ),
+    Case(
+        "noisy",
+        {"training": {"gradientAccumulationSteps": 1}},
+        advice=("SmallEffectiveBatch training.gradientAccumulationSteps",),
+    ),
+    Case("unclipped", {"training": {"maxGradNorm": 0}}, advice=("NoGradientClipping training.maxGradNorm",)),
+    Case("untracked", advice=("NoTracker tracking.trackers",)),
+)
+"""More jobs, for the routes that need no API server."""
