@@ -89,7 +89,8 @@ def open_enclosure(journal: Journal) -> None:
         journal.create_folder(Path(target))
     for setting, value in _KUBELET_SETTINGS.items():
         journal.set_kernel(setting, value)
-    pause = Daemon("enclosure", (str(binary("pause")),))
+    program = binary("pause")
+    pause = Daemon("enclosure", (str(program),))
     namespaces = (
         "--mount",
         "--net",
@@ -101,7 +102,8 @@ def open_enclosure(journal: Journal) -> None:
         "--kill-child=KILL",
     )
     running = spawn(pause, paths.LOGS, prefix=("unshare", *namespaces, "--"), environment=environment())
-    wait_until(lambda: first_process() is not None, "start of the enclosure", seconds=10, alive=[running])
+    # not just any first process: while `unshare` becomes `pause`, /proc shows it without an environment
+    wait_until(lambda: find(program) is not None, "start of the enclosure", seconds=10, alive=[running])
     pid = first_process()
     assert pid is not None
     network.connect(pid, journal)

@@ -25,6 +25,7 @@ from finetune_operator.handlers import registry_for, settings_for
 from finetune_operator.health import Health, WatchMonitor
 from finetune_operator.http_server import HttpServer
 from finetune_operator.keys import JobKey
+from finetune_operator.logs import hush_watches
 from finetune_operator.metrics import Metrics
 from finetune_operator.queue import Backoff, KeyedQueue
 from finetune_operator.reconciler import Reconciler
@@ -191,6 +192,7 @@ class Operator:
         await self.workers.stop(STOP_SECONDS)
         for task in background:
             task.cancel()
+        hush_watches()
         stop_kopf.set()
         stopped.cancel()
         await asyncio.gather(watcher, *background, stopped, return_exceptions=True)

@@ -72,3 +72,12 @@ def configure(level: str, style: str) -> None:
     # Kopf tells of every event it hands over, aiohttp of every request: too much, and nothing of ours.
     logging.getLogger("kopf").setLevel(logging.WARNING)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+
+
+def hush_watches() -> None:
+    """Let Kopf's end pass in silence: it cancels its tasks in the middle of requests and calls that errors.
+
+    To be called when nothing of ours runs any more, so that nothing of ours is hidden.
+    """
+    for name in ("kopf", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
