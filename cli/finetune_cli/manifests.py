@@ -43,6 +43,13 @@ class PresetDocument:
 
     name: str
     values: Mapping[str, Any]
+    document: YamlDocument
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """The object, in plain Python types."""
+        body: Mapping[str, Any] = self.document.value
+        return body
 
 
 @dataclass(frozen=True)
@@ -182,7 +189,7 @@ def _preset(document: YamlDocument) -> PresetDocument:
             "A FineTunePreset has metadata.name, spec.title and spec.values.",
             document.locate(path),
         ) from None
-    return PresetDocument(preset.name, preset.values)
+    return PresetDocument(preset.name, preset.values, document)
 
 
 def _config_map(document: YamlDocument) -> tuple[str, Mapping[str, str]]:

@@ -1,8 +1,8 @@
 """FineTuneJob: one fine-tuning run, from a manifest to a model."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, JsonValue
 
 from finetune_api.base import ApiModel, Integer, StatusModel, Timestamp, cel, cel_rules
 from finetune_api.budget import BudgetSpec
@@ -39,73 +39,103 @@ class ObjectMeta(StatusModel):
     deletion_timestamp: Timestamp | None = Field(default=None, description="When its deletion was asked for.")
 
 
+def _rule(rule: str, message: str, *, field_path: str) -> dict[str, JsonValue]:
+    """A rule over several fields. Of a job with a preset the API server sees a part: the whole is checked
+    by the webhook and the operator, once the preset's values are in it."""
+    return cel(f"has(self.preset) || {rule}", message, field_path=field_path)
+
+
+_RULES_OVER_SECTIONS: Final = (
+    _rule(
+        "has(self.model)",
+        "model is required: set model.id, model.path or model.config, or a preset that does",
+        field_path=".model",
+    ),
+    _rule(
+        "!has(self.model) || "
+        "[has(self.model.id), has(self.model.path), has(self.model.config)]"
+        ".filter(present, present).size() == 1",
+        "a model comes from exactly one place: set model.id (Hugging Face hub), model.path (a directory) or "
+        "model.config (from scratch)",
+        field_path=".model",
+    ),
+    _rule(
+        "!has(self.model) || has(self.model.id) || !has(self.model.revision)",
+        "model.revision names a version on the hub and needs model.id; remove it or set model.id",
+        field_path=".model",
+    ),
+    _rule(
+        "has(self.dataset) && has(self.dataset.train)",
+        "dataset.train is required: set where the records come from, or a preset that does",
+        field_path=".dataset",
+    ),
+    _rule(
+        "self.method.type != 'dora' || self.quantization.type == 'none' || self.quantization.allowDora",
+        "dora on a quantized base is refused: set quantization.type to none, use method.type qlora, "
+        "or allow it with quantization.allowDora: true",
+        field_path=".quantization",
+    ),
+    _rule(
+        "!(self.method.type in ['full', 'freeze', 'spectrum']) || self.quantization.type == 'none'",
+        "quantized weights can't be trained: set quantization.type to none, or use method.type lora or qlora",
+        field_path=".quantization",
+    ),
+    _rule(
+        "self.quantization.type == 'none' || self.method.type != 'pissa' && "
+        "!(self.method.lora.initialization in ['pissa', 'loftq'])",
+        "pissa and loftq are computed from whole weights: set quantization.type to none, or use "
+        "method.type qlora with lora.initialization auto",
+        field_path=".quantization",
+    ),
+    _rule(
+        "!self.checkpoints.universal || self.distributed.zeroStage >= 1",
+        "checkpoints.universal converts what ZeRO has shared out: set distributed.zeroStage to 1 or "
+        "more, or universal: false",
+        field_path=".checkpoints",
+    ),
+    _rule(
+        "!self.dataset.streaming || has(self.training.maxSteps)",
+        "a stream has no known length: set training.maxSteps, or dataset.streaming: false",
+        field_path=".dataset",
+    ),
+    _rule(
+        "!self.dataset.streaming || !self.dataset.packing",
+        "a stream can't be packed: set dataset.packing: false, or dataset.streaming: false",
+        field_path=".dataset",
+    ),
+    _rule(
+        "self.distributed.offload.parameters == 'none' || self.distributed.zeroStage == 3",
+        "distributed.offload.parameters needs distributed.zeroStage 3; set zeroStage: 3 or "
+        "offload.parameters: none",
+        field_path=".distributed",
+    ),
+    _rule(
+        "self.distributed.offload.optimizer == 'none' || self.distributed.zeroStage >= 1",
+        "distributed.offload.optimizer needs distributed.zeroStage 1 or more; set zeroStage or "
+        "offload.optimizer: none",
+        field_path=".distributed",
+    ),
+    _rule(
+        "!has(self.tracking) || !has(self.tracking.trackers) || self.tracking.trackers.size() == 0 "
+        "|| has(self.tracking.project)",
+        "experiment trackers need a project: set tracking.project",
+        field_path=".tracking",
+    ),
+)
+
+
 class FineTuneJobSpec(ApiModel):
     """What to train, on what, how and where. Fixed once the job has started, but for suspend and limits."""
 
-    model_config = ConfigDict(
-        json_schema_extra=cel_rules(
-            cel(
-                "self.method.type != 'dora' || self.quantization.type == 'none' || "
-                "self.quantization.allowDora",
-                "dora on a quantized base is refused: set quantization.type to none, use method.type qlora, "
-                "or allow it with quantization.allowDora: true",
-                field_path=".quantization",
-            ),
-            cel(
-                "!(self.method.type in ['full', 'freeze', 'spectrum']) || self.quantization.type == 'none'",
-                "quantized weights can't be trained: set quantization.type to none, or use method.type lora "
-                "or qlora",
-                field_path=".quantization",
-            ),
-            cel(
-                "self.quantization.type == 'none' || self.method.type != 'pissa' && "
-                "!(self.method.lora.initialization in ['pissa', 'loftq'])",
-                "pissa and loftq are computed from whole weights: set quantization.type to none, or use "
-                "method.type qlora with lora.initialization auto",
-                field_path=".quantization",
-            ),
-            cel(
-                "!self.checkpoints.universal || self.distributed.zeroStage >= 1",
-                "checkpoints.universal converts what ZeRO has shared out: set distributed.zeroStage to 1 or "
-                "more, or universal: false",
-                field_path=".checkpoints",
-            ),
-            cel(
-                "!self.dataset.streaming || has(self.training.maxSteps)",
-                "a stream has no known length: set training.maxSteps, or dataset.streaming: false",
-                field_path=".dataset",
-            ),
-            cel(
-                "!self.dataset.streaming || !self.dataset.packing",
-                "a stream can't be packed: set dataset.packing: false, or dataset.streaming: false",
-                field_path=".dataset",
-            ),
-            cel(
-                "self.distributed.offload.parameters == 'none' || self.distributed.zeroStage == 3",
-                "distributed.offload.parameters needs distributed.zeroStage 3; set zeroStage: 3 or "
-                "offload.parameters: none",
-                field_path=".distributed",
-            ),
-            cel(
-                "self.distributed.offload.optimizer == 'none' || self.distributed.zeroStage >= 1",
-                "distributed.offload.optimizer needs distributed.zeroStage 1 or more; set zeroStage or "
-                "offload.optimizer: none",
-                field_path=".distributed",
-            ),
-            cel(
-                "!has(self.tracking) || !has(self.tracking.trackers) || self.tracking.trackers.size() == 0 "
-                "|| has(self.tracking.project)",
-                "experiment trackers need a project: set tracking.project",
-                field_path=".tracking",
-            ),
-        )
-    )
+    model_config = ConfigDict(json_schema_extra=cel_rules(*_RULES_OVER_SECTIONS))
 
     suspend: bool = Field(
         default=False, description="Pauses the job: the ranks save and end; false lets it go on from there."
     )
     preset: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
-        default=None, description="FineTunePreset, or built-in preset, whose values this job starts from."
+        default=None,
+        description="FineTunePreset of the job's namespace, or built-in preset, whose values the job starts "
+        "from. What the job sets itself comes first.",
     )
     model: ModelSpec = Field(description="What is trained.")
     method: MethodSpec = Field(default_factory=MethodSpec, description="Which weights are trained.")

@@ -73,12 +73,18 @@ def _decision(scene: Scene) -> Decision:
 
 
 def _before_the_start(scene: Scene, status: FineTuneJobStatus) -> Decision:
-    if refusal.is_rejected(status, scene.job.metadata.generation):
+    preset = scene.observed.preset
+    # What was invalid with a preset may be valid now: the preset can change while the job does not.
+    if preset is None and refusal.is_rejected(status, scene.job.metadata.generation):
         return Decision(status)
     errors = errors_in(validate_job(scene.job))
     if errors:
         return refusal.refusal(status, errors)
-    status = revised(status, estimate=estimated(scene.job, HardwareCatalog()))
+    status = revised(
+        status,
+        estimate=estimated(scene.job, HardwareCatalog()),
+        preset=preset.status if preset is not None else None,
+    )
     if scene.job.spec.suspend:
         message = "Nothing has started: spec.suspend is true. The job starts when it is false."
         return Decision(status, Situation(State.SUSPENDED, Reason.SUSPENDED, message), Phase.SUSPENDED)

@@ -8,7 +8,7 @@ import kopf
 from kubernetes.aio.client import Configuration
 
 from finetune_operator import labels
-from finetune_operator.cluster import FINETUNE_JOBS, JOBS, PODS
+from finetune_operator.cluster import FINETUNE_JOBS, FINETUNE_PRESETS, JOBS, PODS
 from finetune_operator.state import State
 
 
@@ -34,6 +34,10 @@ def registry_for(state: State, configuration: Configuration) -> kopf.OperatorReg
     @kopf.on.event(*FINETUNE_JOBS.group_version, FINETUNE_JOBS.plural, registry=registry)
     async def finetune_job(event: kopf.RawEvent, **_: Any) -> None:
         state.tell(FINETUNE_JOBS, event["type"], event["object"])
+
+    @kopf.on.event(*FINETUNE_PRESETS.group_version, FINETUNE_PRESETS.plural, registry=registry)
+    async def preset(event: kopf.RawEvent, **_: Any) -> None:
+        state.tell(FINETUNE_PRESETS, event["type"], event["object"])
 
     @kopf.on.event(*JOBS.group_version, JOBS.plural, registry=registry)
     async def job(event: kopf.RawEvent, **_: Any) -> None:
