@@ -125,12 +125,20 @@ _RULES_OVER_SECTIONS: Final = (
 
 
 class FineTuneJobSpec(ApiModel):
-    """What to train, on what, how and where. Fixed once the job has started, but for suspend and limits."""
+    """What to train, on what, how and where. Fixed after the start, but for suspend, cancel and limits."""
 
     model_config = ConfigDict(json_schema_extra=cel_rules(*_RULES_OVER_SECTIONS))
 
     suspend: bool = Field(
         default=False, description="Pauses the job: the ranks save and end; false lets it go on from there."
+    )
+    cancel: bool = Field(
+        default=False,
+        description="Ends the job for good: the ranks save a checkpoint and end, and no attempt follows. It "
+        "can't be taken back. A new job with the same settings and storage goes on from the checkpoint.",
+        json_schema_extra=cel_rules(
+            cel("!oldSelf || self", "a job stays cancelled: create a new one, which resumes its checkpoint")
+        ),
     )
     preset: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
         default=None,
@@ -183,7 +191,7 @@ class FineTuneJob(ApiModel):
     metadata: ObjectMeta = Field(default_factory=ObjectMeta, description="Kubernetes object metadata.")
     spec: FineTuneJobSpec = Field(
         description="What to train, on what, how and where. Fixed once the job has started, but for suspend, "
-        "budget, and limits in failurePolicy."
+        "cancel, budget, and limits in failurePolicy."
     )
     status: FineTuneJobStatus = Field(
         default_factory=FineTuneJobStatus, description="State, as last observed. Only the operator writes it."

@@ -81,7 +81,7 @@ class AttemptStatus(StatusModel):
     number: Annotated[Integer, Field(ge=1)] = Field(description="Number, from 1.")
     start_time: Timestamp | None = Field(default=None, description="When its first pod started.")
     end_time: Timestamp | None = Field(default=None, description="When its last pod ended.")
-    outcome: Literal["Running", "Succeeded", "Failed", "Preempted", "Suspended", "Lost"] = Field(
+    outcome: Literal["Running", "Succeeded", "Failed", "Preempted", "Suspended", "Cancelled", "Lost"] = Field(
         default="Running", description="How it ended."
     )
     reason: Annotated[Reason, Field(strict=False)] | None = Field(default=None, description="Why it ended.")

@@ -166,11 +166,11 @@ def _findings(manifest: Manifest, own: Mapping[str, Manifest]) -> list[Finding]:
 
 
 def _wish(manifest: Mapping[str, Any]) -> object:
-    """What a job asks for, apart from being paused or not."""
+    """What a job asks for, apart from being paused or cancelled."""
     spec = manifest.get("spec")
     if not isinstance(spec, Mapping):
         return spec
-    return {key: value for key, value in spec.items() if key != "suspend"}
+    return {key: value for key, value in spec.items() if key not in {"suspend", "cancel"}}
 
 
 def _is_leaving(manifest: Mapping[str, Any]) -> bool:

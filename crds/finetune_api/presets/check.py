@@ -9,6 +9,7 @@ from finetune_api.base import API_VERSION
 from finetune_api.preset import FineTunePreset
 from finetune_api.presets.merge import leaves, resolve
 from finetune_api.validation.codes import Code
+from finetune_api.validation.fields import plain
 from finetune_api.validation.findings import Finding, InvalidJobError, error, warning
 from finetune_api.validation.parsing import finding_of, parse_job
 from finetune_api.validation.validate import validate_job
@@ -38,13 +39,16 @@ def check_preset(manifest: Mapping[str, Any]) -> list[Finding]:
         "metadata": {"name": "job"},
         "spec": resolve(_MINIMAL, values).spec,
     }
-    return [*_nested(values), *_about_values(job, [path for path, _ in leaves(values)])]
+    return [*_out_of_place(values), *_about_values(job, [path for path, _ in leaves(values)])]
 
 
-def _nested(values: Mapping[str, Any]) -> Iterator[Finding]:
+def _out_of_place(values: Mapping[str, Any]) -> Iterator[Finding]:
     if values.get("preset") is not None:
         message, remedy = "a preset can't start from another one", "Copy the values that you need"
         yield error(Code.NOT_ALLOWED, "values.preset", message, remedy, str(values["preset"]))
+    if values.get("cancel"):
+        message, remedy = "would cancel every job that uses the preset", "Remove it"
+        yield error(Code.NOT_ALLOWED, "values.cancel", message, remedy, plain(values["cancel"]))
 
 
 def _about_values(job: Mapping[str, Any], paths: list[str]) -> Iterator[Finding]:

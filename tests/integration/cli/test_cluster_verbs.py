@@ -143,11 +143,19 @@ def test_suspend_and_resume_change_one_field(namespace, submitted, finetune) -> 
     assert namespace.get("finetunejob", "paused")["spec"]["suspend"] is False
 
 
-def test_cancel_declares_the_time_to_be_over(namespace, submitted, finetune) -> None:
+def test_cancel_waits_for_the_end_and_cannot_be_taken_back(namespace, submitted, finetune) -> None:
     submitted("cancelled")
-    assert finetune("cancel", "cancelled") == 0
-    policy = namespace.get("finetunejob", "cancelled")["spec"]["failurePolicy"]
-    assert policy["activeDeadlineSeconds"] == 1
+    over = {"phase": "Cancelled", "observedGeneration": 2}
+    later = threading.Timer(0.5, namespace.patch_status, ("ftj", "cancelled", over))
+    later.start()
+    assert finetune("cancel", "cancelled", "--wait", "--timeout", "30") == 0
+    later.join()
+    assert namespace.get("finetunejob", "cancelled")["spec"]["cancel"] is True
+    refused = namespace.kubectl(
+        *("patch", "ftj", "cancelled", "--type=merge", "-p", '{"spec":{"cancel":false}}'), check=False
+    )
+    assert "patched" not in refused
+    assert namespace.get("finetunejob", "cancelled")["spec"]["cancel"] is True
 
 
 def test_describe_tells_conditions_and_events(namespace, submitted, finetune, capsys) -> None:

@@ -38,6 +38,7 @@ def test_no_built_in_preset_is_refused(builtin: Any) -> None:
         ({"method": {"type": "lorra"}}, "error NotAllowed values.method.type"),
         ({"training": {"learningRate": 99}}, "error OutOfRange values.training.learningRate"),
         ({"preset": "chat"}, "error NotAllowed values.preset"),
+        ({"cancel": True}, "error NotAllowed values.cancel"),
     ],
 )
 def test_values_that_no_job_could_have_are_refused(values: dict[str, Any], finding: str) -> None:
