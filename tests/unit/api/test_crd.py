@@ -136,7 +136,7 @@ def test_names_short_names_and_categories():
 
 
 def test_every_section_of_the_spec_is_fixed_or_known_to_be_free():
-    assert set(SPEC["properties"]) - set(FIXED_SECTIONS) == {"suspend", "failurePolicy", "budget"}
+    assert set(SPEC["properties"]) - set(FIXED_SECTIONS) == {"suspend", "cancel", "failurePolicy", "budget"}
 
 
 def test_a_preset_fills_in_nothing_and_requires_nothing():
