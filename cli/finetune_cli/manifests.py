@@ -77,7 +77,7 @@ def load(source: str) -> ManifestFile:
         if kind == JOB_KIND:
             jobs.append(JobDocument(document))
         elif kind == PRESET_KIND:
-            preset = _preset(document)
+            preset = preset_in(document)
             presets[preset.name] = preset
         elif kind == "ConfigMap":
             name, data = _config_map(document)
@@ -173,7 +173,8 @@ def _text(document: YamlDocument, field: str) -> str:
     return text
 
 
-def _preset(document: YamlDocument) -> PresetDocument:
+def preset_in(document: YamlDocument) -> PresetDocument:
+    """Return the FineTunePreset in a document. Raises `YamlError` if it is none."""
     from pydantic import ValidationError
 
     from finetune_api.presets import Preset

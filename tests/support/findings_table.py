@@ -131,6 +131,16 @@ RULES = (
         {"training": {"gradientAccumulationSteps": 1}},
         advice=("SmallEffectiveBatch training.gradientAccumulationSteps",),
     ),
+    Case(
+        "accumulating-lomo",
+        {"training": {"optimizer": "lomo", "gradientAccumulationSteps": 4}},
+        errors=("OptimizerConflict training.gradientAccumulationSteps",),
+    ),
+    Case(
+        "shared-out-int8",
+        {"quantization": {"type": "int8"}, "distributed": {"zeroStage": 3}},
+        errors=("QuantizationConflict quantization.type",),
+    ),
     Case("unclipped", {"training": {"maxGradNorm": 0}}, advice=("NoGradientClipping training.maxGradNorm",)),
     Case("untracked", advice=("NoTracker tracking.trackers",)),
 )

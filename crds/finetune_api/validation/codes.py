@@ -33,6 +33,7 @@ class Code(DocumentedStr):
     QUANTIZATION_CONFLICT = "QuantizationConflict", "The method can't train on a base quantized in this way."
     QLORA_WITHOUT_QUANTIZATION = "QloraWithoutQuantization", "qlora on a base that is not in 4 bit."
     OFFLOAD_OPTIMIZER = "OffloadOptimizer", "DeepSpeed would quietly use another optimizer under offload."
+    OPTIMIZER_CONFLICT = "OptimizerConflict", "The optimizer does not work with another setting."
     PRECISION_DEVICE_MISMATCH = "PrecisionDeviceMismatch", "The device can't compute in this precision."
     DEEPSPEED_CONFLICT = "DeepSpeedConflict", "The raw DeepSpeed configuration contradicts the spec."
     INVALID_PATTERN = "InvalidPattern", "Not a regular expression."

@@ -160,6 +160,15 @@ def _quantized_zero3(job: FineTuneJob) -> Iterator[Finding]:
             "Use quantization.storageType auto or bf16",
             quantization.storage_type,
         )
+    if quantization.type == "int8":
+        yield error(
+            Code.QUANTIZATION_CONFLICT,
+            "quantization.type",
+            "ZeRO-3 shares out weights of a floating-point type only, and int8 has no such storage",
+            "Use quantization.type nf4 with storageType auto, or distributed.zeroStage 2",
+            quantization.type,
+        )
+        return
     yield warning(
         Code.QUANTIZED_ZERO_STAGE_THREE,
         "distributed.zeroStage",
