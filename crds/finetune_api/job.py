@@ -39,89 +39,88 @@ class ObjectMeta(StatusModel):
     deletion_timestamp: Timestamp | None = Field(default=None, description="When its deletion was asked for.")
 
 
-def _rule(rule: str, message: str, *, field_path: str) -> dict[str, JsonValue]:
-    """A rule over several fields. Of a job with a preset the API server sees a part: the whole is checked
-    by the webhook and the operator, once the preset's values are in it."""
-    return cel(f"has(self.preset) || {rule}", message, field_path=field_path)
+def _rule(rule: str, message: str) -> dict[str, JsonValue]:
+    """A rule over several fields, in the words of the validator: `path: value rule. Remedy.`
+
+    Of a job with a preset the API server sees a part: the whole is checked by the webhook and the operator,
+    once the preset's values are in it.
+    """
+    section = message.partition(":")[0].partition(".")[0]
+    return cel(f"has(self.preset) || {rule}", message, field_path=f".{section}")
 
 
 _RULES_OVER_SECTIONS: Final = (
     _rule(
         "has(self.model)",
-        "model is required: set model.id, model.path or model.config, or a preset that does",
-        field_path=".model",
+        "model: is required. Set model.id, model.path or model.config, or a preset that does.",
     ),
     _rule(
         "!has(self.model) || "
         "[has(self.model.id), has(self.model.path), has(self.model.config)]"
         ".filter(present, present).size() == 1",
-        "a model comes from exactly one place: set model.id (Hugging Face hub), model.path (a directory) or "
-        "model.config (from scratch)",
-        field_path=".model",
+        "model: a model comes from exactly one place. Set exactly one of id, path, config.",
     ),
     _rule(
         "!has(self.model) || has(self.model.id) || !has(self.model.revision)",
-        "model.revision names a version on the hub and needs model.id; remove it or set model.id",
-        field_path=".model",
+        "model.revision: names a version on the hub, and model.id is not set. Remove model.revision or set "
+        "model.id.",
     ),
     _rule(
         "has(self.dataset) && has(self.dataset.train)",
-        "dataset.train is required: set where the records come from, or a preset that does",
-        field_path=".dataset",
+        "dataset.train: is required. Set where the records come from, or a preset that does.",
     ),
     _rule(
         "self.method.type != 'dora' || self.quantization.type == 'none' || self.quantization.allowDora",
-        "dora on a quantized base is refused: set quantization.type to none, use method.type qlora, "
-        "or allow it with quantization.allowDora: true",
-        field_path=".quantization",
+        "quantization.type: dora on a quantized base is refused: it is slow, and not every combination "
+        "works. Set quantization.type to none, use method.type qlora, or set quantization.allowDora: true.",
     ),
     _rule(
         "!(self.method.type in ['full', 'freeze', 'spectrum']) || self.quantization.type == 'none'",
-        "quantized weights can't be trained: set quantization.type to none, or use method.type lora or qlora",
-        field_path=".quantization",
+        "quantization.type: quantized weights can't be trained, and this method.type trains them. Set "
+        "quantization.type to none, or use method.type lora or qlora.",
     ),
     _rule(
-        "self.quantization.type == 'none' || self.method.type != 'pissa' && "
-        "!(self.method.lora.initialization in ['pissa', 'loftq'])",
-        "pissa and loftq are computed from whole weights: set quantization.type to none, or use "
-        "method.type qlora with lora.initialization auto",
-        field_path=".quantization",
+        "self.quantization.type == 'none' || self.method.type != 'pissa'",
+        "method.type: pissa is computed from whole weights, and a quantized base has none. Set "
+        "quantization.type to none, or use method.type qlora with initialization auto.",
+    ),
+    _rule(
+        "self.quantization.type == 'none' || !(self.method.lora.initialization in ['pissa', 'loftq'])",
+        "method.lora.initialization: is computed from whole weights, and a quantized base has none. Set "
+        "quantization.type to none, or use method.type qlora with initialization auto.",
     ),
     _rule(
         "!self.checkpoints.universal || self.distributed.zeroStage >= 1",
-        "checkpoints.universal converts what ZeRO has shared out: set distributed.zeroStage to 1 or "
-        "more, or universal: false",
-        field_path=".checkpoints",
+        "checkpoints.universal: true converts what ZeRO has shared out, and distributed.zeroStage is 0. Set "
+        "distributed.zeroStage to 1 or more; without ZeRO, set checkpoints.universal to false.",
     ),
     _rule(
         "!self.dataset.streaming || has(self.training.maxSteps)",
-        "a stream has no known length: set training.maxSteps, or dataset.streaming: false",
-        field_path=".dataset",
+        "training.maxSteps: a stream has no known length, so epochs can't say when the run ends. Set "
+        "training.maxSteps, or dataset.streaming to false.",
     ),
     _rule(
         "!self.dataset.streaming || !self.dataset.packing",
-        "a stream can't be packed: set dataset.packing: false, or dataset.streaming: false",
-        field_path=".dataset",
+        "dataset.packing: true looks for the best fit among all records, and a stream shows them one by one. "
+        "Set dataset.streaming to false, or packing to false.",
     ),
     _rule(
         "self.distributed.offload.parameters == 'none' || self.distributed.zeroStage == 3",
-        "distributed.offload.parameters needs distributed.zeroStage 3; set zeroStage: 3 or "
-        "offload.parameters: none",
-        field_path=".distributed",
+        "distributed.offload.parameters: cpu needs distributed.zeroStage 3. Set distributed.zeroStage to 3, "
+        "or offload.parameters to none.",
     ),
     _rule(
         "self.distributed.offload.optimizer == 'none' || self.distributed.zeroStage >= 1",
-        "distributed.offload.optimizer needs distributed.zeroStage 1 or more; set zeroStage or "
-        "offload.optimizer: none",
-        field_path=".distributed",
+        "distributed.offload.optimizer: cpu needs distributed.zeroStage 1 or more. Set distributed.zeroStage "
+        "to 2, or offload.optimizer to none.",
     ),
     _rule(
         "!has(self.tracking) || !has(self.tracking.trackers) || self.tracking.trackers.size() == 0 "
         "|| has(self.tracking.project)",
-        "experiment trackers need a project: set tracking.project",
-        field_path=".tracking",
+        "tracking.project: experiment trackers need the name of a project. Set tracking.project.",
     ),
 )
+"""In the order of the sections; `tests/unit/api/test_crd.py` compares their words with the validator's."""
 
 
 class FineTuneJobSpec(ApiModel):

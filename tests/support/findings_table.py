@@ -63,13 +63,13 @@ CASES = (
         "offload",
         {"distributed": {"offload": {"parameters": "cpu"}, "zeroStage": 2}},
         errors=("Requires distributed.offload.parameters",),
-        schema="needs distributed.zeroStage 3",
+        schema="distributed.offload.parameters: cpu needs distributed.zeroStage 3. Set",
     ),
     Case(
         "tracker",
         {"tracking": {"trackers": [{"type": "wandb"}]}},
         errors=("Requires tracking.project",),
-        schema="set tracking.project",
+        schema="tracking.project: experiment trackers need the name of a project. Set tracking.project.",
     ),
     Case(
         "two-sources",

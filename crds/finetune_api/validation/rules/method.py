@@ -102,7 +102,7 @@ def _initialization(job: FineTuneJob) -> Iterator[Finding]:
         yield error(
             Code.QUANTIZATION_CONFLICT,
             named,
-            f"is computed from whole weights, and quantization.type {job.spec.quantization.type} leaves none",
+            "is computed from whole weights, and a quantized base has none",
             "Set quantization.type to none, or use method.type qlora with initialization auto",
             start if start in NEEDS_WHOLE_WEIGHTS else kind,
         )
@@ -134,7 +134,7 @@ def _quantization(job: FineTuneJob) -> Iterator[Finding]:
         yield error(
             Code.QUANTIZATION_CONFLICT,
             "quantization.type",
-            f"quantized weights can't be trained, as method.type {kind} would",
+            "quantized weights can't be trained, and this method.type trains them",
             "Set quantization.type to none, or use method.type lora or qlora",
             quantization.type,
         )
