@@ -78,8 +78,12 @@ def check_file(source: str, target: Target = "cluster") -> FileReport:
 def _check(
     file: ManifestFile, target: Target, presets: Mapping[str, PresetDocument], overrides: Sequence[str]
 ) -> FileReport:
-    several = len(file.jobs) > 1
+    from finetune_api.presets.check import check_preset
+
+    several = len(file.jobs) + len(file.presets) > 1
     found: list[PlacedFinding] = []
+    for preset in file.presets.values():
+        found += place(preset, check_preset(preset.body), f"{preset.name}: " if several else "")
     for job in file.jobs:
         try:
             prepared = prepare(job, presets, overrides)
@@ -97,8 +101,10 @@ def check_job(job: PreparedJob, target: Target) -> list[Finding]:
     return findings if parsed is None or target == "cluster" else validate_job(parsed, target)
 
 
-def place(job: JobDocument, findings: Iterable[Finding], prefix: str = "") -> list[PlacedFinding]:
-    """Give each finding its place in the file; `prefix` names the job where a file holds several."""
+def place(
+    job: JobDocument | PresetDocument, findings: Iterable[Finding], prefix: str = ""
+) -> list[PlacedFinding]:
+    """Give each finding its place in the file; `prefix` names the object where a file holds several."""
     return [
         PlacedFinding(
             finding.model_copy(update={"path": f"{prefix}{finding.path}"}), locate(job, finding.path)
@@ -107,7 +113,7 @@ def place(job: JobDocument, findings: Iterable[Finding], prefix: str = "") -> li
     ]
 
 
-def locate(job: JobDocument, path: str) -> Position:
+def locate(job: JobDocument | PresetDocument, path: str) -> Position:
     """Return where a finding's field, or its nearest parent, stands. Findings leave out `spec.`."""
     within_spec = path.partition(".")[0].partition("[")[0] not in {
         "",

@@ -43,6 +43,13 @@ class PresetDocument:
 
     name: str
     values: Mapping[str, Any]
+    document: YamlDocument
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """The object, in plain Python types."""
+        body: Mapping[str, Any] = self.document.value
+        return body
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,7 @@ def load(source: str) -> ManifestFile:
         if kind == JOB_KIND:
             jobs.append(JobDocument(document))
         elif kind == PRESET_KIND:
-            preset = _preset(document)
+            preset = preset_in(document)
             presets[preset.name] = preset
         elif kind == "ConfigMap":
             name, data = _config_map(document)
@@ -166,7 +173,8 @@ def _text(document: YamlDocument, field: str) -> str:
     return text
 
 
-def _preset(document: YamlDocument) -> PresetDocument:
+def preset_in(document: YamlDocument) -> PresetDocument:
+    """Return the FineTunePreset in a document. Raises `YamlError` if it is none."""
     from pydantic import ValidationError
 
     from finetune_api.presets import Preset
@@ -182,7 +190,7 @@ def _preset(document: YamlDocument) -> PresetDocument:
             "A FineTunePreset has metadata.name, spec.title and spec.values.",
             document.locate(path),
         ) from None
-    return PresetDocument(preset.name, preset.values)
+    return PresetDocument(preset.name, preset.values, document)
 
 
 def _config_map(document: YamlDocument) -> tuple[str, Mapping[str, str]]:

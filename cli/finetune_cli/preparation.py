@@ -3,7 +3,6 @@
 Defaults are not filled in here; the models do that.
 """
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,21 +82,18 @@ def _values(job: JobDocument, name: str, presets: Mapping[str, PresetDocument]) 
     if name in presets:
         return presets[name].values
     from finetune_api.presets import builtin_preset
-    from finetune_api.presets.builtin import builtin_names
+    from finetune_api.presets.lookup import unknown_preset
 
     found = builtin_preset(name)
     if found is not None:
         return found.values
-    known = [*presets, *builtin_names()]
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    finding = unknown_preset(name, presets, "in the files")
     raise YamlError(
-        "UnknownPreset",
-        f"there is no preset {name!r}, neither built in nor in the files",
-        f"Did you mean {near[0]}?"
-        if near
-        else "See `finetune presets`, or add the file of the FineTunePreset.",
+        finding.code,
+        f"{name} {finding.message}",
+        finding.remedy,
         job.document.locate("spec.preset"),
-        path="preset",
+        path=finding.path,
     )
 
 

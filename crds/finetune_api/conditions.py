@@ -19,7 +19,7 @@ class ConditionType(DocumentedStr):
     STALLED = "Stalled", "True when the job can't go on without a change by its user, or has failed."
     ACCEPTED = "Accepted", "Whether the spec is valid; False carries every error."
     COMPLETE = "Complete", "True when the job has succeeded."
-    FAILED = "Failed", "True when the job has failed for good."
+    FAILED = "Failed", "True when the job has failed for good, or was cancelled."
     SUSPENDED = "Suspended", "True when the job is suspended and its pods are gone."
 
 
@@ -34,6 +34,8 @@ class Phase(DocumentedStr):
     SUSPENDED = "Suspended", "No pods; the job goes on when `spec.suspend` is false."
     RETRYING = "Retrying", "An attempt has ended; the next one is due."
     SUCCEEDED = "Succeeded", "The output is there and was loaded once."
+    CANCELLING = "Cancelling", "The ranks save a checkpoint and end, for good."
+    CANCELLED = "Cancelled", "Ended because `spec.cancel` is true; no further attempt will be made."
     FAILED = "Failed", "No further attempt will be made."
     STALLED = "Stalled", "The spec can't be run as it is."
 
@@ -61,6 +63,8 @@ class Reason(DocumentedStr):
     RESUMING = "Resuming", "A suspended or preempted job starts its next attempt."
     SUSPENDING = "Suspending", "The ranks save a checkpoint and end, because `spec.suspend` is true."
     SUSPENDED = "Suspended", "Ended at a step boundary because `spec.suspend` is true."
+    CANCELLING = "Cancelling", "The ranks save a checkpoint and end, because `spec.cancel` is true."
+    CANCELLED = "Cancelled", "Ended for good because `spec.cancel` is true; what was saved is kept."
     SUCCEEDED = "Succeeded", "Trained; the output was written and loaded once."
     INVALID_CONFIG = "InvalidConfig", "The trainer refuses the settings; a retry would not help."
     DATA_ERROR = "DataError", "The data is broken or missing; the message names file, line and what is wrong."

@@ -142,6 +142,21 @@ def _partial(schema: Schema) -> Schema:
     return _without(schema, {"default", "required", "x-kubernetes-validations"})
 
 
+def _completed_by_presets(spec: Schema) -> Schema:
+    """The schema of a job's spec in which a preset may give what is required; CEL asks all others for it."""
+    properties = dict(spec["properties"])
+    dataset = properties["dataset"]
+    needed = [name for name in dataset["required"] if name != "train"]
+    properties["dataset"] = {**dataset, "required": needed, "default": {}}
+    if not needed:
+        del properties["dataset"]["required"]
+    required = [name for name in spec["required"] if name not in {"model", "dataset"}]
+    result = {**spec, "properties": properties, "required": required}
+    if not required:
+        del result["required"]
+    return result
+
+
 def _telling_defaults(schema: Schema) -> Schema:
     """The same schema with each default in the description too: `kubectl explain` does not print defaults."""
     result = dict(schema)
@@ -212,6 +227,7 @@ def fine_tune_job_crd() -> Schema:
     """The CustomResourceDefinition of FineTuneJob."""
     schema = _telling_defaults(structural_schema(FineTuneJob))
     schema["properties"]["metadata"] = {"type": "object"}
+    schema["properties"]["spec"] = _completed_by_presets(schema["properties"]["spec"])
     status = _without(schema["properties"]["status"], {"default"})
     schema["properties"]["status"] = status | {"default": {"observedGeneration": -1}}
     for header in ("apiVersion", "kind"):

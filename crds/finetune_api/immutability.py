@@ -51,7 +51,7 @@ def _fixed(path: str) -> dict[str, JsonValue]:
     return cel(
         _unchanged(path),
         f"{path} can't change once the job has started; create a new job with the other value "
-        "(suspend, budget, retries and deadlines may change)",
+        "(suspend, cancel, budget, retries and deadlines may change)",
         field_path=f".{path}",
     )
 

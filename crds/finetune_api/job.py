@@ -1,8 +1,8 @@
 """FineTuneJob: one fine-tuning run, from a manifest to a model."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, JsonValue
 
 from finetune_api.base import ApiModel, Integer, StatusModel, Timestamp, cel, cel_rules
 from finetune_api.budget import BudgetSpec
@@ -39,73 +39,110 @@ class ObjectMeta(StatusModel):
     deletion_timestamp: Timestamp | None = Field(default=None, description="When its deletion was asked for.")
 
 
-class FineTuneJobSpec(ApiModel):
-    """What to train, on what, how and where. Fixed once the job has started, but for suspend and limits."""
+def _rule(rule: str, message: str) -> dict[str, JsonValue]:
+    """A rule over several fields, in the words of the validator: `path: value rule. Remedy.`
 
-    model_config = ConfigDict(
-        json_schema_extra=cel_rules(
-            cel(
-                "self.method.type != 'dora' || self.quantization.type == 'none' || "
-                "self.quantization.allowDora",
-                "dora on a quantized base is refused: set quantization.type to none, use method.type qlora, "
-                "or allow it with quantization.allowDora: true",
-                field_path=".quantization",
-            ),
-            cel(
-                "!(self.method.type in ['full', 'freeze', 'spectrum']) || self.quantization.type == 'none'",
-                "quantized weights can't be trained: set quantization.type to none, or use method.type lora "
-                "or qlora",
-                field_path=".quantization",
-            ),
-            cel(
-                "self.quantization.type == 'none' || self.method.type != 'pissa' && "
-                "!(self.method.lora.initialization in ['pissa', 'loftq'])",
-                "pissa and loftq are computed from whole weights: set quantization.type to none, or use "
-                "method.type qlora with lora.initialization auto",
-                field_path=".quantization",
-            ),
-            cel(
-                "!self.checkpoints.universal || self.distributed.zeroStage >= 1",
-                "checkpoints.universal converts what ZeRO has shared out: set distributed.zeroStage to 1 or "
-                "more, or universal: false",
-                field_path=".checkpoints",
-            ),
-            cel(
-                "!self.dataset.streaming || has(self.training.maxSteps)",
-                "a stream has no known length: set training.maxSteps, or dataset.streaming: false",
-                field_path=".dataset",
-            ),
-            cel(
-                "!self.dataset.streaming || !self.dataset.packing",
-                "a stream can't be packed: set dataset.packing: false, or dataset.streaming: false",
-                field_path=".dataset",
-            ),
-            cel(
-                "self.distributed.offload.parameters == 'none' || self.distributed.zeroStage == 3",
-                "distributed.offload.parameters needs distributed.zeroStage 3; set zeroStage: 3 or "
-                "offload.parameters: none",
-                field_path=".distributed",
-            ),
-            cel(
-                "self.distributed.offload.optimizer == 'none' || self.distributed.zeroStage >= 1",
-                "distributed.offload.optimizer needs distributed.zeroStage 1 or more; set zeroStage or "
-                "offload.optimizer: none",
-                field_path=".distributed",
-            ),
-            cel(
-                "!has(self.tracking) || !has(self.tracking.trackers) || self.tracking.trackers.size() == 0 "
-                "|| has(self.tracking.project)",
-                "experiment trackers need a project: set tracking.project",
-                field_path=".tracking",
-            ),
-        )
-    )
+    Of a job with a preset the API server sees a part: the whole is checked by the webhook and the operator,
+    once the preset's values are in it.
+    """
+    section = message.partition(":")[0].partition(".")[0]
+    return cel(f"has(self.preset) || {rule}", message, field_path=f".{section}")
+
+
+_RULES_OVER_SECTIONS: Final = (
+    _rule(
+        "has(self.model)",
+        "model: is required. Set model.id, model.path or model.config, or a preset that does.",
+    ),
+    _rule(
+        "!has(self.model) || "
+        "[has(self.model.id), has(self.model.path), has(self.model.config)]"
+        ".filter(present, present).size() == 1",
+        "model: a model comes from exactly one place. Set exactly one of id, path, config.",
+    ),
+    _rule(
+        "!has(self.model) || has(self.model.id) || !has(self.model.revision)",
+        "model.revision: names a version on the hub, and model.id is not set. Remove model.revision or set "
+        "model.id.",
+    ),
+    _rule(
+        "has(self.dataset) && has(self.dataset.train)",
+        "dataset.train: is required. Set where the records come from, or a preset that does.",
+    ),
+    _rule(
+        "self.method.type != 'dora' || self.quantization.type == 'none' || self.quantization.allowDora",
+        "quantization.type: dora on a quantized base is refused: it is slow, and not every combination "
+        "works. Set quantization.type to none, use method.type qlora, or set quantization.allowDora: true.",
+    ),
+    _rule(
+        "!(self.method.type in ['full', 'freeze', 'spectrum']) || self.quantization.type == 'none'",
+        "quantization.type: quantized weights can't be trained, and this method.type trains them. Set "
+        "quantization.type to none, or use method.type lora or qlora.",
+    ),
+    _rule(
+        "self.quantization.type == 'none' || self.method.type != 'pissa'",
+        "method.type: pissa is computed from whole weights, and a quantized base has none. Set "
+        "quantization.type to none, or use method.type qlora with initialization auto.",
+    ),
+    _rule(
+        "self.quantization.type == 'none' || !(self.method.lora.initialization in ['pissa', 'loftq'])",
+        "method.lora.initialization: is computed from whole weights, and a quantized base has none. Set "
+        "quantization.type to none, or use method.type qlora with initialization auto.",
+    ),
+    _rule(
+        "!self.checkpoints.universal || self.distributed.zeroStage >= 1",
+        "checkpoints.universal: true converts what ZeRO has shared out, and distributed.zeroStage is 0. Set "
+        "distributed.zeroStage to 1 or more; without ZeRO, set checkpoints.universal to false.",
+    ),
+    _rule(
+        "!self.dataset.streaming || has(self.training.maxSteps)",
+        "training.maxSteps: a stream has no known length, so epochs can't say when the run ends. Set "
+        "training.maxSteps, or dataset.streaming to false.",
+    ),
+    _rule(
+        "!self.dataset.streaming || !self.dataset.packing",
+        "dataset.packing: true looks for the best fit among all records, and a stream shows them one by one. "
+        "Set dataset.streaming to false, or packing to false.",
+    ),
+    _rule(
+        "self.distributed.offload.parameters == 'none' || self.distributed.zeroStage == 3",
+        "distributed.offload.parameters: cpu needs distributed.zeroStage 3. Set distributed.zeroStage to 3, "
+        "or offload.parameters to none.",
+    ),
+    _rule(
+        "self.distributed.offload.optimizer == 'none' || self.distributed.zeroStage >= 1",
+        "distributed.offload.optimizer: cpu needs distributed.zeroStage 1 or more. Set distributed.zeroStage "
+        "to 2, or offload.optimizer to none.",
+    ),
+    _rule(
+        "!has(self.tracking) || !has(self.tracking.trackers) || self.tracking.trackers.size() == 0 "
+        "|| has(self.tracking.project)",
+        "tracking.project: experiment trackers need the name of a project. Set tracking.project.",
+    ),
+)
+"""In the order of the sections; `tests/unit/api/test_crd.py` compares their words with the validator's."""
+
+
+class FineTuneJobSpec(ApiModel):
+    """What to train, on what, how and where. Fixed after the start, but for suspend, cancel and limits."""
+
+    model_config = ConfigDict(json_schema_extra=cel_rules(*_RULES_OVER_SECTIONS))
 
     suspend: bool = Field(
         default=False, description="Pauses the job: the ranks save and end; false lets it go on from there."
     )
+    cancel: bool = Field(
+        default=False,
+        description="Ends the job for good: the ranks save a checkpoint and end, and no attempt follows. It "
+        "can't be taken back. A new job with the same settings and storage goes on from the checkpoint.",
+        json_schema_extra=cel_rules(
+            cel("!oldSelf || self", "a job stays cancelled: create a new one, which resumes its checkpoint")
+        ),
+    )
     preset: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
-        default=None, description="FineTunePreset, or built-in preset, whose values this job starts from."
+        default=None,
+        description="FineTunePreset of the job's namespace, or built-in preset, whose values the job starts "
+        "from. What the job sets itself comes first.",
     )
     model: ModelSpec = Field(description="What is trained.")
     method: MethodSpec = Field(default_factory=MethodSpec, description="Which weights are trained.")
@@ -153,7 +190,7 @@ class FineTuneJob(ApiModel):
     metadata: ObjectMeta = Field(default_factory=ObjectMeta, description="Kubernetes object metadata.")
     spec: FineTuneJobSpec = Field(
         description="What to train, on what, how and where. Fixed once the job has started, but for suspend, "
-        "budget, and limits in failurePolicy."
+        "cancel, budget, and limits in failurePolicy."
     )
     status: FineTuneJobStatus = Field(
         default_factory=FineTuneJobStatus, description="State, as last observed. Only the operator writes it."

@@ -13,7 +13,6 @@ from finetune_api.base import (
     Integer,
     cel,
     cel_rules,
-    exactly_one,
 )
 from finetune_api.kubernetes import SecretKeyRef
 
@@ -130,20 +129,6 @@ class ModelCacheSpec(ApiModel):
 
 class ModelSpec(ApiModel):
     """The model: from the hub, from a directory, or from scratch."""
-
-    model_config = ConfigDict(
-        json_schema_extra=cel_rules(
-            cel(
-                exactly_one("id", "path", "config"),
-                "a model comes from exactly one place: set model.id (Hugging Face hub), "
-                "model.path (a directory) or model.config (from scratch)",
-            ),
-            cel(
-                "has(self.id) || !has(self.revision)",
-                "model.revision names a version on the hub and needs model.id; remove it or set model.id",
-            ),
-        )
-    )
 
     id: HubId | None = Field(default=None, description="Model id on the Hugging Face hub: organisation/name.")
     revision: Revision | None = Field(

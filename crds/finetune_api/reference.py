@@ -30,7 +30,7 @@ def fine_tune_job_page() -> str:
         "Once the job has started, ",
         f"{', '.join(f'`{section}`' for section in FIXED_SECTIONS)} ",
         f"and, in `failurePolicy`, {', '.join(f'`{policy}`' for policy in FIXED_POLICIES)} can't change; ",
-        "`suspend`, `budget`, retries and deadlines can.\n\n",
+        "`suspend`, `cancel`, `budget`, retries and deadlines can.\n\n",
         "## Top level\n\n",
         _FIELD_HEADER,
     ]

@@ -6,7 +6,9 @@ from pydantic import Field
 
 from finetune_api.base import ApiModel, Integer
 from finetune_api.dataset import DataSource
+from finetune_api.distributed import RawObject
 from finetune_api.job import FineTuneJob, FineTuneJobSpec
+from finetune_api.status import PresetStatus
 
 CONFIG_MOUNT: Final = "/etc/finetune"
 JOB_FILE: Final = f"{CONFIG_MOUNT}/job.json"
@@ -48,12 +50,26 @@ class RunPaths(ApiModel):
     eval: str | None = Field(default=None, description="Evaluation data, where it is a file or directory.")
 
 
+class AppliedPreset(PresetStatus):
+    """The preset whose values are in a resolved spec, as it was when the job started."""
+
+    values: RawObject = Field(description="Its values, whole: also those that the job has overridden.")
+
+    @property
+    def status(self) -> PresetStatus:
+        """What the job's status says of it."""
+        return PresetStatus.model_validate(self.model_dump(exclude={"values"}))
+
+
 class ResolvedJob(ApiModel):
     """Everything that one attempt needs to know. It never changes during the attempt."""
 
     job: JobIdentity = Field(description="Which job this is.")
     attempt: Annotated[Integer, Field(ge=1)] = Field(description="Number of the attempt, from 1.")
-    spec: FineTuneJobSpec = Field(description="The spec, with defaults filled in.")
+    spec: FineTuneJobSpec = Field(description="The spec, with the preset's values and defaults filled in.")
+    preset: AppliedPreset | None = Field(
+        default=None, description="The preset whose values are in spec; later attempts use the same."
+    )
     nodes: Annotated[Integer, Field(ge=1)] = Field(description="Number of nodes (pods).")
     processes_per_node: Annotated[Integer, Field(ge=1)] = Field(description="Ranks on each node.")
     master: Rendezvous = Field(description="Where the ranks meet.")
@@ -109,12 +125,13 @@ def resolve(
     master_address: str | None = None,
     device: Literal["cuda", "cpu"] | None = None,
     data_root: str = DATA_MOUNT,
+    preset: AppliedPreset | None = None,
 ) -> ResolvedJob:
     """What attempt number `attempt` of a valid job runs with.
 
     Without the optional arguments this is the cluster's layout (mounts, DNS names). `finetune run` gives
-    directories of its own, `127.0.0.1` and the device that is there. The result depends on nothing but the
-    arguments.
+    directories of its own, `127.0.0.1` and the device that is there. `preset` is recorded; its values are in
+    the job's spec already. The result depends on nothing but the arguments.
     """
     spec = job.spec
     name = attempt_name(job.metadata.name, attempt)
@@ -133,6 +150,7 @@ def resolve(
         ),
         attempt=attempt,
         spec=spec,
+        preset=preset,
         nodes=spec.distributed.nodes,
         processes_per_node=processes_per_node(spec),
         master=Rendezvous(

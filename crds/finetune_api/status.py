@@ -81,7 +81,7 @@ class AttemptStatus(StatusModel):
     number: Annotated[Integer, Field(ge=1)] = Field(description="Number, from 1.")
     start_time: Timestamp | None = Field(default=None, description="When its first pod started.")
     end_time: Timestamp | None = Field(default=None, description="When its last pod ended.")
-    outcome: Literal["Running", "Succeeded", "Failed", "Preempted", "Suspended", "Lost"] = Field(
+    outcome: Literal["Running", "Succeeded", "Failed", "Preempted", "Suspended", "Cancelled", "Lost"] = Field(
         default="Running", description="How it ended."
     )
     reason: Annotated[Reason, Field(strict=False)] | None = Field(default=None, description="Why it ended.")
@@ -130,6 +130,21 @@ class EstimateStatus(StatusModel):
     measured: bool = Field(default=False, description="Whether measured steps have corrected it.")
 
 
+class PresetStatus(StatusModel):
+    """The preset that the job started from. It is looked up once, when the first attempt begins."""
+
+    name: Annotated[str, Field(min_length=1, max_length=63)] = Field(description="Name, as in spec.preset.")
+    source: Literal["builtin", "namespace"] = Field(
+        description="builtin: it comes with the product. namespace: a FineTunePreset of the job's namespace."
+    )
+    resource_version: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="metadata.resourceVersion of the FineTunePreset that was read."
+    )
+    digest: Annotated[str, Field(max_length=64)] = Field(
+        description="SHA-256 of its values, in hexadecimal. The values are in the attempts' ConfigMaps."
+    )
+
+
 class FineTuneJobStatus(StatusModel):
     """State of a FineTuneJob, as last observed by the operator."""
 
@@ -165,6 +180,7 @@ class FineTuneJobStatus(StatusModel):
     effective: Annotated[dict[MetricName, Annotated[str, Field(max_length=256)]], Field(max_length=32)] = (
         Field(default_factory=dict, description="What really runs, after automatic decisions.")
     )
+    preset: PresetStatus | None = Field(default=None, description="The preset that the job started from.")
     estimate: EstimateStatus | None = Field(default=None, description="What the estimator expects.")
 
     def condition(self, condition_type: str) -> Condition | None:

@@ -1,4 +1,4 @@
-"""Admission: what the API server is told about a FineTuneJob that somebody applies. Pure.
+"""Admission: what the API server is told about a FineTuneJob or FineTunePreset that somebody applies. Pure.
 
 An error refuses the job; warnings and suggestions travel along, and kubectl prints them. The findings and
 their words are those of the reconciler and of the command line. A write that asks for nothing new always
@@ -7,14 +7,16 @@ passes, so that a job which was valid once, or slipped in, can still be labelled
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 from pydantic.alias_generators import to_camel
 
-from finetune_api import GROUP, Finding, check_manifest
+from finetune_api import GROUP, Finding, InvalidJobError, check_manifest
+from finetune_api.presets.check import check_preset
+from finetune_api.presets.in_cluster import replaced_defaults, with_preset
 from finetune_api.validation import errors_in
 from finetune_operator.refusal import described
 
@@ -22,6 +24,10 @@ WARNING_CHARACTERS: Final = 256
 ALL_WARNINGS_CHARACTERS: Final = 4096
 """Once all warnings of a request exceed the latter, the API server cuts each to the former and drops the
 last ones (`truncateItemRunes`, `truncateAtTotalRunes` in k8s.io/apiserver/pkg/endpoints/filters)."""
+
+Manifest = Mapping[str, Any]
+PresetsOf = Callable[[str], Mapping[str, Manifest]]
+"""The FineTunePresets of a namespace, by name."""
 
 _OUTSIDE_SPEC: Final = frozenset({"", "apiVersion", "kind", "metadata", "spec"})
 
@@ -62,18 +68,25 @@ class Verdict:
         return not self.errors
 
 
-def judge(request: AdmissionRequest) -> Verdict:
+def judge(request: AdmissionRequest, presets_of: PresetsOf = lambda _: {}) -> Verdict:
     """Whether the object of a request may be stored, and what its author should know."""
     new, old = request.object, request.old_object
     if new is None or request.operation not in {"CREATE", "UPDATE"}:
         return Verdict()
     if old is not None and (_is_leaving(new) or _wish(new) == _wish(old)):
         return Verdict()
-    findings = _findings(new)
+    if new.get("kind") == "FineTunePreset":
+        return _verdict(check_preset(new))
+    own = presets_of((new.get("metadata") or {}).get("namespace", ""))
+    findings = _findings(new, own)
     if old is not None and _has_started(old):
         # What is fixed since the start can't be mended any more, so only what this change adds may refuse it.
-        known = _findings(old)
+        known = _findings(old, own)
         findings = [finding for finding in findings if finding not in known]
+    return _verdict(findings)
+
+
+def _verdict(findings: Sequence[Finding]) -> Verdict:
     advice = [finding for finding in findings if finding.severity != "error"]
     return Verdict(tuple(errors_in(findings)), tuple(warning_lines(advice)))
 
@@ -120,7 +133,7 @@ def _status(manifest: Mapping[str, Any], errors: Sequence[Finding]) -> JsonValue
         "message": described(errors),
         "details": {
             "group": GROUP,
-            "kind": "FineTuneJob",
+            "kind": manifest.get("kind") or "FineTuneJob",
             "name": (manifest.get("metadata") or {}).get("name", ""),
             "causes": [
                 {"reason": error.code, "field": _field(error.path), "message": _without_path(error)}
@@ -140,18 +153,24 @@ def _without_path(finding: Finding) -> str:
     return str(finding).removeprefix(f"{finding.path}:").lstrip()
 
 
-def _findings(manifest: Mapping[str, Any]) -> list[Finding]:
-    """Every finding about what its author wrote: the status is the operator's."""
-    _, findings = check_manifest({key: value for key, value in manifest.items() if key != "status"})
-    return findings
+def _findings(manifest: Manifest, own: Mapping[str, Manifest]) -> list[Finding]:
+    """Every finding about what its author wrote, over its preset: the status is the operator's."""
+    written = {key: value for key, value in manifest.items() if key != "status"}
+    try:
+        whole, preset = with_preset(written, own)
+    except InvalidJobError as error:
+        # It may have been applied a moment ago, or come with the next file: the job waits for it, Stalled.
+        return [finding.model_copy(update={"severity": "warning"}) for finding in error.findings]
+    _, findings = check_manifest(whole)
+    return [*findings, *replaced_defaults(written, whole, preset)]
 
 
 def _wish(manifest: Mapping[str, Any]) -> object:
-    """What a job asks for, apart from being paused or not."""
+    """What a job asks for, apart from being paused or cancelled."""
     spec = manifest.get("spec")
     if not isinstance(spec, Mapping):
         return spec
-    return {key: value for key, value in spec.items() if key != "suspend"}
+    return {key: value for key, value in spec.items() if key not in {"suspend", "cancel"}}
 
 
 def _is_leaving(manifest: Mapping[str, Any]) -> bool:

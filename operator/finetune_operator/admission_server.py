@@ -1,4 +1,4 @@
-"""The HTTPS endpoint that the API server asks before it stores a FineTuneJob: parse, judge, answer."""
+"""The HTTPS endpoint that the API server asks before it stores a job or a preset: parse, judge, answer."""
 
 from __future__ import annotations
 
@@ -8,17 +8,24 @@ import ssl
 from aiohttp import web
 from pydantic import ValidationError
 
-from finetune_operator.admission import AdmissionRequest, AdmissionReview, Verdict, answer, judge
+from finetune_operator.admission import (
+    AdmissionRequest,
+    AdmissionReview,
+    PresetsOf,
+    Verdict,
+    answer,
+    judge,
+)
 from finetune_operator.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-PATH = "/validate/finetunejobs"
+PATH = "/validate"
 MAX_REVIEW_BYTES = 8 * 1024 * 1024
 """A request holds the object twice, and etcd takes objects of 1.5 MiB; escaping makes them longer."""
 UNCHECKED = Verdict(
     warnings=(
-        "the finetune operator could not check this FineTuneJob now, because of a fault of its own; "
+        "the finetune operator could not check this object now, because of a fault of its own; "
         "an invalid job will be Stalled, and its conditions will say why",
     )
 )
@@ -27,8 +34,10 @@ UNCHECKED = Verdict(
 class AdmissionServer:
     """Answers from its own memory: nothing is asked of the cluster while a user waits."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, presets_of: PresetsOf) -> None:
+        """`presets_of` gives the FineTunePresets of a namespace, from memory too."""
         self._metrics = metrics
+        self._presets_of = presets_of
         app = web.Application(client_max_size=MAX_REVIEW_BYTES)
         app.router.add_post(PATH, self._review)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
@@ -53,10 +62,10 @@ class AdmissionServer:
 
     def _judged(self, request: AdmissionRequest) -> Verdict:
         try:
-            verdict = judge(request)
+            verdict = judge(request, self._presets_of)
         except Exception:
             # A fault of ours must not keep a user from working; the reconciler looks at the job again.
-            logger.exception("a FineTuneJob could not be checked")
+            logger.exception("an object could not be checked")
             verdict, outcome = UNCHECKED, "unchecked"
         else:
             outcome = "allowed" if verdict.allowed else "refused"

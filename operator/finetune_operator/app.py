@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 STOP_SECONDS = 10.0
 """How long a reconcile that is under way may take to end when the operator stops."""
 FIRST_SYNC_RETRY_SECONDS = 2.0
+DISCOVERY_SECONDS = 10.0
+"""How long a stop waits for Kopf to have found out what the API server has."""
 
 
 class Operator:
@@ -76,7 +78,7 @@ class Operator:
             cluster, self.state.jobs, self.state.pods, clock=time.monotonic, wall_clock=time.time
         )
         self.status_server = StatusServer(self.authenticator, self.allowance, self.receive, self.metrics)
-        self.admission_server = AdmissionServer(self.metrics)
+        self.admission_server = AdmissionServer(self.metrics, self.state.presets_of)
         self.http_server = HttpServer(self.metrics, self.health)
         self.reconciler = Reconciler(
             cluster, self.state, self.metrics, self.render_config, EventWriter(cluster, settings.instance)
@@ -159,23 +161,21 @@ class Operator:
         self, stop: asyncio.Event, background: list[asyncio.Task[None]], ready: asyncio.Event | None
     ) -> None:
         """Run Kopf until `stop`; our own tasks end before it, because Kopf cancels every task it finds."""
-        stop_kopf = asyncio.Event()
+        stop_kopf, kopf_runs = asyncio.Event(), asyncio.Event()
         namespaces = self.settings.watch_namespaces
         watcher = asyncio.create_task(
             kopf.operator(
-                registry=registry_for(self.state, self.cluster.configuration),
+                registry=registry_for(self.state, self.cluster.configuration, self._watching),
                 settings=settings_for(),
                 clusterwide=not namespaces,
                 namespaces=namespaces,
                 stop_flag=stop_kopf,
-                ready_flag=self._watching,
+                ready_flag=kopf_runs,
             ),
             name="kopf",
         )
         stopped = asyncio.create_task(stop.wait(), name="stop")
-        started = asyncio.create_task(self._watching.wait(), name="kopf-started")
-        await asyncio.wait({watcher, started}, return_when=asyncio.FIRST_COMPLETED)
-        started.cancel()
+        await _first(watcher, kopf_runs)
         self.health.live["watch"] = lambda: "Kopf has ended" if watcher.done() else ""
         if ready is not None:
             ready.set()
@@ -192,6 +192,8 @@ class Operator:
         await self.workers.stop(STOP_SECONDS)
         for task in background:
             task.cancel()
+        # Stopped while it asks what the API server has, Kopf would close its session under its own requests.
+        await _first(watcher, self._watching, DISCOVERY_SECONDS)
         hush_watches()
         stop_kopf.set()
         stopped.cancel()
@@ -241,6 +243,13 @@ class Operator:
     def _jobs_by_phase(self) -> Counter[str]:
         statuses = (entry.value.get("status") or {} for entry in self.state.finetune_jobs)
         return Counter(status.get("phase") or "Pending" for status in statuses)
+
+
+async def _first(task: asyncio.Task[None], event: asyncio.Event, seconds: float | None = None) -> None:
+    """Wait until `event` is set, `task` is done, or `seconds` have passed."""
+    happened = asyncio.create_task(event.wait())
+    await asyncio.wait({task, happened}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    happened.cancel()
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

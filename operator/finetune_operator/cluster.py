@@ -52,6 +52,7 @@ class Resource:
 
 
 FINETUNE_JOBS = Resource("finetune.dev/v1alpha1", "finetunejobs")
+FINETUNE_PRESETS = Resource("finetune.dev/v1alpha1", "finetunepresets")
 JOBS = Resource("batch/v1", "jobs")
 PODS = Resource("v1", "pods")
 SECRETS = Resource("v1", "secrets")

@@ -73,12 +73,20 @@ def _decision(scene: Scene) -> Decision:
 
 
 def _before_the_start(scene: Scene, status: FineTuneJobStatus) -> Decision:
-    if refusal.is_rejected(status, scene.job.metadata.generation):
+    if scene.job.spec.cancel:
+        return _cancelled(scene, status, scene.now)
+    preset = scene.observed.preset
+    # What was invalid with a preset may be valid now: the preset can change while the job does not.
+    if preset is None and refusal.is_rejected(status, scene.job.metadata.generation):
         return Decision(status)
     errors = errors_in(validate_job(scene.job))
     if errors:
         return refusal.refusal(status, errors)
-    status = revised(status, estimate=estimated(scene.job, HardwareCatalog()))
+    status = revised(
+        status,
+        estimate=estimated(scene.job, HardwareCatalog()),
+        preset=preset.status if preset is not None else None,
+    )
     if scene.job.spec.suspend:
         message = "Nothing has started: spec.suspend is true. The job starts when it is false."
         return Decision(status, Situation(State.SUSPENDED, Reason.SUSPENDED, message), Phase.SUSPENDED)
@@ -91,6 +99,8 @@ def _between(
     """What follows an attempt. Its end is written down before another begins, in a later plan."""
     if last.outcome == "Succeeded":
         return _succeeded(scene, status, last)
+    if scene.job.spec.cancel:
+        return _cancelled(scene, status, last.end_time or scene.now)
     job = scene.job
     following = restarts.after_attempt(status.attempts, status.retries, job.spec.failure_policy)
     if isinstance(following, restarts.GiveUp):
@@ -154,6 +164,15 @@ def _failed(
         status,
         Situation(State.FAILED, reason, message or reason.meaning),
         Phase.FAILED,
+        requeue_after=_ttl(scene),
+    )
+
+
+def _cancelled(scene: Scene, status: FineTuneJobStatus, ended: datetime) -> Decision:
+    return Decision(
+        revised(progress.resting(status), completion_time=ended),
+        Situation(State.FAILED, Reason.CANCELLED, suspension.cancelled_message(status)),
+        Phase.CANCELLED,
         requeue_after=_ttl(scene),
     )
 

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import aiohttp
 import kopf
 from kubernetes.aio.client import Configuration
 
 from finetune_operator import labels
-from finetune_operator.cluster import FINETUNE_JOBS, JOBS, PODS
+from finetune_operator.cluster import FINETUNE_JOBS, FINETUNE_PRESETS, JOBS, PODS
 from finetune_operator.state import State
 
 
-def registry_for(state: State, configuration: Configuration) -> kopf.OperatorRegistry:
-    """The handlers, bound to `state`. They only listen: Kopf writes nothing to any object."""
+def registry_for(
+    state: State, configuration: Configuration, watching: asyncio.Event
+) -> kopf.OperatorRegistry:
+    """The handlers, bound to `state`. They only listen: Kopf writes nothing to any object.
+
+    `watching` is set once Kopf has found out what the API server has, and asks for FineTuneJobs.
+    """
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
-    async def login(**_: Any) -> kopf.ConnectionInfo:
+    async def login(**_: Any) -> kopf.AiohttpSession:
         # Called again when the API server no longer takes the token; by then the file holds a new one.
         header = await configuration.get_api_key_with_prefix("BearerToken") or ""
         scheme, _space, token = header.partition(" ")
-        return kopf.ConnectionInfo(
+        info = kopf.ConnectionInfo(
             server=configuration.host,
             ca_path=configuration.ssl_ca_cert,
             insecure=not configuration.verify_ssl,
@@ -30,10 +37,21 @@ def registry_for(state: State, configuration: Configuration) -> kopf.OperatorReg
             certificate_path=configuration.cert_file,
             private_key_path=configuration.key_file,
         )
+        session = aiohttp.ClientSession(  # Kopf closes it
+            connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+            headers=info.as_http_headers(),
+            trust_env=True,
+            trace_configs=[_telling_of_watches(watching)],
+        )
+        return kopf.AiohttpSession(server=info.server, aiohttp_session=session)
 
     @kopf.on.event(*FINETUNE_JOBS.group_version, FINETUNE_JOBS.plural, registry=registry)
     async def finetune_job(event: kopf.RawEvent, **_: Any) -> None:
         state.tell(FINETUNE_JOBS, event["type"], event["object"])
+
+    @kopf.on.event(*FINETUNE_PRESETS.group_version, FINETUNE_PRESETS.plural, registry=registry)
+    async def preset(event: kopf.RawEvent, **_: Any) -> None:
+        state.tell(FINETUNE_PRESETS, event["type"], event["object"])
 
     @kopf.on.event(*JOBS.group_version, JOBS.plural, registry=registry)
     async def job(event: kopf.RawEvent, **_: Any) -> None:
@@ -44,6 +62,18 @@ def registry_for(state: State, configuration: Configuration) -> kopf.OperatorReg
         state.tell(PODS, event["type"], event["object"])
 
     return registry
+
+
+def _telling_of_watches(watching: asyncio.Event) -> aiohttp.TraceConfig:
+    """What sets `watching` at the first request for FineTuneJobs. (Kopf's ready flag is raised earlier.)"""
+
+    async def on_request(_: object, __: object, request: aiohttp.TraceRequestStartParams) -> None:
+        if request.url.path.endswith(f"/{FINETUNE_JOBS.plural}"):
+            watching.set()
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(on_request)
+    return trace
 
 
 def settings_for() -> kopf.OperatorSettings:

@@ -15,6 +15,7 @@ from finetune_operator import labels
 
 if TYPE_CHECKING:
     from finetune_api import ProgressReport
+    from finetune_api.resolved import AppliedPreset
 
 KubernetesObject = Mapping[str, Any]
 
@@ -234,7 +235,8 @@ class Observed:
 
     `reports` holds the newest progress report of each attempt; it may be empty after a restart of the
     operator. `conflicts` and `refusals` come from carrying out an earlier plan of the same reconciliation:
-    the shell decides again with them before it writes the status.
+    the shell decides again with them before it writes the status. `preset` is what the job's spec was
+    completed from, where it names one.
     """
 
     jobs: tuple[ObservedJob, ...] = ()
@@ -242,6 +244,7 @@ class Observed:
     reports: Mapping[int, ProgressReport] = field(default_factory=dict)
     conflicts: tuple[Conflict, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    preset: AppliedPreset | None = None
 
     @classmethod
     def from_kubernetes(

@@ -25,7 +25,7 @@ from typing import Literal
 from finetune_api import ExitCode, Reason, TrainingResult
 from finetune_operator.observation import ObservedJob, ObservedPod
 
-Outcome = Literal["Succeeded", "Failed", "Preempted", "Suspended", "Lost"]
+Outcome = Literal["Succeeded", "Failed", "Preempted", "Suspended", "Cancelled", "Lost"]
 
 # The watches on Jobs and on pods are separate streams: a finished Job may be seen before the end of its last
 # pod.

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from finetune_api import FineTuneJob, FineTuneJobStatus, InvalidJobError, ObjectMeta, parse_job
+from finetune_api.resolved import AppliedPreset
 from finetune_operator.cache import Manifest
 from finetune_operator.cluster import FINETUNE_JOBS, JOBS, Cluster, resource_of
 from finetune_operator.decide import decide
@@ -25,7 +26,8 @@ from finetune_operator.keys import JobKey
 from finetune_operator.metrics import Metrics
 from finetune_operator.observation import Conflict, Observed, Refusal
 from finetune_operator.plan import ObjectRef, Plan
-from finetune_operator.refusal import rejected
+from finetune_operator.presets import PresetLostError, Presets
+from finetune_operator.refusal import blocked, rejected
 from finetune_operator.rendering import RenderConfig
 from finetune_operator.state import State
 
@@ -49,6 +51,7 @@ class Reconciler:
         self._metrics = metrics
         self._config = config
         self._events = events
+        self._presets = Presets(cluster, state)
 
     async def reconcile(self, key: JobKey) -> float | None:
         """Bring the job up to date. Returns in how many seconds to look again; None: when something happens.
@@ -60,6 +63,7 @@ class Reconciler:
         entry = self._state.finetune_jobs.get(*key)
         if entry is None:
             self._state.forget(key)
+            self._presets.forget(key)
             return None
         raw = entry.value
         if raw["metadata"].get("deletionTimestamp"):
@@ -72,12 +76,15 @@ class Reconciler:
 
     async def _carry_out(self, key: JobKey, raw: Manifest) -> Plan:
         """Decide, delete, create; decide again if a name was taken or an object refused."""
+        status = stored_status(raw)
         try:
-            job = parse_job(raw)
+            manifest, preset = await self._presets.applied(key, raw, status)
+            job = parse_job(manifest)
         except InvalidJobError as error:
-            metadata = ObjectMeta.from_json_object(raw["metadata"])
-            return rejected(metadata, stored_status(raw), error.findings, datetime.now(UTC))
-        plan = self._decide(job, key)
+            return rejected(_metadata(raw), status, error.findings, datetime.now(UTC))
+        except PresetLostError as error:
+            return blocked(_metadata(raw), status, str(error), datetime.now(UTC))
+        plan = self._decide(job, key, preset)
         for ref in plan.delete:
             await self._delete(key.namespace, ref)
         conflicts, refusals = [], []
@@ -90,13 +97,14 @@ class Reconciler:
             if conflicts or refusals:
                 break  # the later ones need the earlier ones
         if conflicts or refusals:
-            return self._decide(job, key, tuple(conflicts), tuple(refusals))
+            return self._decide(job, key, preset, tuple(conflicts), tuple(refusals))
         return plan
 
     def _decide(
         self,
         job: FineTuneJob,
         key: JobKey,
+        preset: AppliedPreset | None,
         conflicts: tuple[Conflict, ...] = (),
         refusals: tuple[Refusal, ...] = (),
     ) -> Plan:
@@ -109,6 +117,7 @@ class Reconciler:
             reports=state.reports.released(key),
             conflicts=conflicts,
             refusals=refusals,
+            preset=preset,
         )
         return decide(job, observed, datetime.now(UTC), self._config())
 
@@ -184,6 +193,10 @@ class Reconciler:
         if self._state.finetune_jobs.put(written) is not None:
             self._state.monitor.expect(FINETUNE_JOBS, version)
         return True
+
+
+def _metadata(raw: Manifest) -> ObjectMeta:
+    return ObjectMeta.from_json_object(raw["metadata"])
 
 
 def stored_status(raw: Manifest) -> FineTuneJobStatus:

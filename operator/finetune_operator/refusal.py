@@ -31,6 +31,13 @@ def rejected(
     return Plan(status=after, events=list(acceptance(status, after)))
 
 
+def blocked(metadata: ObjectMeta, status: FineTuneJobStatus, message: str, now: datetime) -> Plan:
+    """The plan for a job that has started and whose spec can't be known any more. Children are left alone."""
+    decision = Decision(status, Situation(State.BLOCKED, Reason.INVALID_SPEC, message), Phase.STALLED)
+    after = final_status(status, decision, metadata.generation, now.replace(microsecond=0))
+    return Plan(status=after, events=list(acceptance(status, after)))
+
+
 def refusal(status: FineTuneJobStatus, findings: Sequence[Finding]) -> Decision:
     """What becomes of a job with these errors."""
     situation = Situation(State.REJECTED, Reason.INVALID_SPEC, described(findings))

@@ -122,6 +122,11 @@ def _stopping(scene: Scene, status: FineTuneJobStatus, record: AttemptStatus, wh
     if why is Reason.SUSPENDED:
         message = f"Attempt {record.number} saves a checkpoint and ends, because spec.suspend was set."
         return Decision(status, progressing(Reason.SUSPENDING, message), Phase.SUSPENDING)
+    if why is Reason.CANCELLED:
+        message = (
+            f"Attempt {record.number} saves a checkpoint and ends for good, because spec.cancel was set."
+        )
+        return Decision(status, progressing(Reason.CANCELLING, message), Phase.CANCELLING)
     return Decision(status, progressing(why, suspension.deadline_message(scene.job)), Phase.RUNNING)
 
 
@@ -151,7 +156,7 @@ def _without_child(
         attempts.remembered(record),
         own_command=scene.own_command,
     )
-    if why is not None and end.outcome == "Suspended" and pods:
+    if why is not None and end.outcome in {"Suspended", "Cancelled"} and pods:
         return replace(_stopping(scene, _after(status, end), record, why), requeue_after=SOON)
     return end
 

@@ -51,7 +51,7 @@ class StatusServerSettings(_Section):
 
 
 class WebhookSettings(_Section):
-    """Where the API server asks about FineTuneJobs; it sees the status server's certificate."""
+    """Where the API server asks about jobs and presets; it sees the status server's certificate."""
 
     host: str = "0.0.0.0"  # noqa: S104 - a pod's server is reached through its Service
     port: int = Field(9443, ge=0, le=65535)

@@ -57,7 +57,7 @@ def _creation(scene: Scene, status: FineTuneJobStatus, number: int) -> Decision:
         status,
         progressing(Reason.AWAITING_PODS, f"Attempt {number} has been created."),
         Phase.PENDING,
-        apply=render_attempt(scene.job, number, scene.config),
+        apply=render_attempt(scene.job, number, scene.config, scene.observed.preset),
         delete=cleanup.all_refs(scene.job, cleanup.forgotten(status, scene.children)),
         requeue_after=CREATION_DELAY.total_seconds(),
     )

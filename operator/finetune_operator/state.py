@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from finetune_api.presets.in_cluster import preset_named_by
 from finetune_operator import labels
 from finetune_operator.cache import Cache, Manifest, T
-from finetune_operator.cluster import FINETUNE_JOBS, JOBS, PODS, Cluster, Resource
+from finetune_operator.cluster import FINETUNE_JOBS, FINETUNE_PRESETS, JOBS, PODS, Cluster, Resource
 from finetune_operator.health import WatchMonitor
 from finetune_operator.keys import JobKey
 from finetune_operator.observation import ObservedJob, ObservedPod
@@ -23,6 +24,7 @@ class State:
         self.reports = reports
         self.monitor = monitor
         self.finetune_jobs: Cache[Manifest] = Cache(_without_managed_fields, _own_key)
+        self.presets: Cache[Manifest] = Cache(dict, _own_key)
         self.jobs = child_cache(ObservedJob.from_kubernetes)
         self.pods = child_cache(ObservedPod.from_kubernetes)
 
@@ -30,14 +32,15 @@ class State:
         """A watch saw an object: None and ADDED and MODIFIED say how it is, DELETED that it is gone."""
         cache = self.cache_of(resource)
         self.monitor.saw(resource, int(manifest["metadata"]["resourceVersion"]))
-        job = cache.remove(manifest) if event == "DELETED" else cache.put(manifest)
-        if job is not None:
+        news = cache.remove(manifest) if event == "DELETED" else cache.put(manifest)
+        for job in self._concerned(resource, {news} if news is not None else set()):
             self.queue.add(job)
 
     def cache_of(self, resource: Resource) -> Cache[Any]:
         """The cache of a kind that is watched."""
         caches: dict[Resource, Cache[Any]] = {
             FINETUNE_JOBS: self.finetune_jobs,
+            FINETUNE_PRESETS: self.presets,
             JOBS: self.jobs,
             PODS: self.pods,
         }
@@ -50,11 +53,32 @@ class State:
             ApiError: a listing failed; the caches keep what they had of that kind.
         """
         news: set[JobKey] = set()
-        for resource, selector in ((FINETUNE_JOBS, ""), (JOBS, labels.SELECTOR), (PODS, labels.SELECTOR)):
+        kinds = (
+            (FINETUNE_JOBS, ""),
+            (FINETUNE_PRESETS, ""),
+            (JOBS, labels.SELECTOR),
+            (PODS, labels.SELECTOR),
+        )
+        for resource, selector in kinds:
             for namespace in namespaces or (None,):
                 listing = await cluster.list_all(resource, namespace, selector)
-                news |= self.cache_of(resource).replace(listing.items, listing.version, namespace)
+                found = self.cache_of(resource).replace(listing.items, listing.version, namespace)
+                news |= self._concerned(resource, found)
         return news
+
+    def presets_of(self, namespace: str) -> dict[str, Manifest]:
+        """The FineTunePresets of a namespace, by name."""
+        return {entry.name: entry.value for entry in self.presets if entry.namespace == namespace}
+
+    def _concerned(self, resource: Resource, news: set[JobKey]) -> set[JobKey]:
+        """The jobs to look at: of a preset, those that name it."""
+        if resource != FINETUNE_PRESETS or not news:
+            return news
+        return {
+            JobKey(entry.namespace, entry.name)
+            for entry in self.finetune_jobs
+            if (entry.namespace, preset_named_by(entry.value)) in news
+        }
 
     def forget(self, key: JobKey) -> None:
         """The FineTuneJob is gone."""
@@ -81,6 +105,9 @@ def _labelled_key(manifest: Manifest) -> JobKey | None:
 
 
 def _without_managed_fields(manifest: Manifest) -> Manifest:
+    """They are most of an object's size, and only tell what a preset may fill."""
+    if preset_named_by(manifest) is not None:
+        return manifest
     metadata = {key: value for key, value in manifest["metadata"].items() if key != "managedFields"}
     return {**manifest, "metadata": metadata}
 

@@ -53,7 +53,7 @@ def _endings(before: FineTuneJobStatus, after: FineTuneJobStatus) -> Iterator[Ev
     known = {record.number: record for record in before.attempts}
     for record in after.attempts:
         earlier = known.get(record.number)
-        if record.outcome in {"Running", "Succeeded", "Suspended"}:
+        if record.outcome in {"Running", "Succeeded", "Suspended", "Cancelled"}:
             continue
         if earlier is None or earlier.outcome == "Running":
             at = f" after step {record.last_step}" if record.last_step is not None else ""
@@ -134,6 +134,10 @@ def _phases(before: FineTuneJobStatus, after: FineTuneJobStatus) -> Iterator[Eve
             yield Event(EventType.NORMAL, "Suspending", message)
         case Phase.SUSPENDED:
             yield Event(EventType.NORMAL, "Suspended", message)
+        case Phase.CANCELLING:
+            yield Event(EventType.NORMAL, "Cancelling", message)
+        case Phase.CANCELLED:
+            yield Event(EventType.NORMAL, "Cancelled", message)
         case Phase.SUCCEEDED:
             yield Event(EventType.NORMAL, "Succeeded", message)
         case Phase.FAILED:

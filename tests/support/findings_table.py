@@ -63,13 +63,13 @@ CASES = (
         "offload",
         {"distributed": {"offload": {"parameters": "cpu"}, "zeroStage": 2}},
         errors=("Requires distributed.offload.parameters",),
-        schema="needs distributed.zeroStage 3",
+        schema="distributed.offload.parameters: cpu needs distributed.zeroStage 3. Set",
     ),
     Case(
         "tracker",
         {"tracking": {"trackers": [{"type": "wandb"}]}},
         errors=("Requires tracking.project",),
-        schema="set tracking.project",
+        schema="tracking.project: experiment trackers need the name of a project. Set tracking.project.",
     ),
     Case(
         "two-sources",
@@ -130,6 +130,16 @@ RULES = (
         "noisy",
         {"training": {"gradientAccumulationSteps": 1}},
         advice=("SmallEffectiveBatch training.gradientAccumulationSteps",),
+    ),
+    Case(
+        "accumulating-lomo",
+        {"training": {"optimizer": "lomo", "gradientAccumulationSteps": 4}},
+        errors=("OptimizerConflict training.gradientAccumulationSteps",),
+    ),
+    Case(
+        "shared-out-int8",
+        {"quantization": {"type": "int8"}, "distributed": {"zeroStage": 3}},
+        errors=("QuantizationConflict quantization.type",),
     ),
     Case("unclipped", {"training": {"maxGradNorm": 0}}, advice=("NoGradientClipping training.maxGradNorm",)),
     Case("untracked", advice=("NoTracker tracking.trackers",)),

@@ -11,6 +11,7 @@ from typing import Any, Final
 from finetune_cli.errors import INVALID, CommandError
 
 JOBS: Final = "/apis/finetune.dev/v1alpha1/namespaces/{namespace}/finetunejobs"
+PRESETS: Final = "/apis/finetune.dev/v1alpha1/namespaces/{namespace}/finetunepresets"
 FIELD_MANAGER: Final = "finetune"
 _TABLE: Final = "application/json;as=Table;v=v1;g=meta.k8s.io"
 _NO_CLIENT: Final = (
@@ -47,6 +48,10 @@ class Cluster:
         """Return a job. Raises `Refusal`."""
         return self._json("GET", self._job(name))
 
+    def preset(self, name: str) -> Object:
+        """Return a FineTunePreset. Raises `Refusal`."""
+        return self._json("GET", self._preset(name))
+
     def list_jobs(self) -> Object:
         """Return all jobs, as a FineTuneJobList."""
         return self._json("GET", self._job())
@@ -56,14 +61,19 @@ class Cluster:
         return self._json("GET", self._job(name), accept=_TABLE)
 
     def apply(self, manifest: Mapping[str, Any], *, dry_run: bool, force: bool) -> Object:
-        """Server-side apply a job; warnings of the API server go to standard error. Raises `Refusal`."""
+        """Server-side apply a job or preset; warnings of the API server go to standard error.
+
+        Raises `Refusal`.
+        """
         query = [("fieldManager", FIELD_MANAGER), ("force", str(force).lower())]
         query += [("dryRun", "All")] if dry_run else []
         # The API server refuses fields that it does not know, instead of dropping them.
         query.append(("fieldValidation", "Strict"))
+        name = manifest["metadata"]["name"]
+        preset = manifest["kind"] == "FineTunePreset"
         return self._json(
             "PATCH",
-            self._job(manifest["metadata"]["name"]),
+            self._preset(name) if preset else self._job(name),
             query=query,
             body=manifest,
             content_type="application/apply-patch+yaml",
@@ -118,6 +128,9 @@ class Cluster:
     def _job(self, name: str | None = None) -> str:
         path = JOBS.format(namespace=self.namespace)
         return path if name is None else f"{path}/{name}"
+
+    def _preset(self, name: str) -> str:
+        return f"{PRESETS.format(namespace=self.namespace)}/{name}"
 
     def _json(
         self,

@@ -10,6 +10,9 @@ from finetune_cli.errors import INVALID, CommandError
 _WATCH_SECONDS: Final = 30
 _NOT_FOUND: Final = 404
 
+ENDED: Final = frozenset({"Succeeded", "Failed", "Cancelled"})
+"""Phases after which nothing more happens to a job."""
+
 Job = Mapping[str, Any]
 
 
@@ -73,4 +76,4 @@ def phase(job: Job) -> str:
 
 def is_finished(job: Job) -> bool:
     """Whether the job has ended for good."""
-    return phase(job) in {"Succeeded", "Failed"}
+    return phase(job) in ENDED

@@ -7,9 +7,9 @@ from typing import Any
 import yaml
 
 
-def name_of(job: Mapping[str, Any]) -> str:
-    """Return `finetunejob.finetune.dev/NAME`, which kubectl takes too."""
-    return f"finetunejob.finetune.dev/{job['metadata']['name']}"
+def name_of(item: Mapping[str, Any]) -> str:
+    """Return `finetunejob.finetune.dev/NAME`, which kubectl takes too; of a preset, its kind's."""
+    return f"{item['kind'].lower()}.finetune.dev/{item['metadata']['name']}"
 
 
 def table_lines(table: Mapping[str, Any], *, wide: bool) -> list[str]:

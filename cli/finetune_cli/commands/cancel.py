@@ -1,8 +1,7 @@
 """End jobs for good, and keep them and what they have saved.
 
-The pods' time is declared to be over (failurePolicy.activeDeadlineSeconds: 1): the ranks save a checkpoint,
-and the job ends as Failed with reason DeadlineExceeded. A job with the same settings and storage goes on from
-there. A job none of whose pods has run for a second ends as soon as one has; `finetune delete` ends it now.
+The ranks save a checkpoint and end, and no attempt follows (spec.cancel). It can't be taken back: a new job
+with the same settings and storage goes on from the checkpoint. `finetune suspend` is for a pause.
 
 exit status: 0 done, 1 there is no such job or the API server refused, 2 wrong use
 """
@@ -19,6 +18,4 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Change the spec, and wait if asked to."""
-    return change_jobs(
-        arguments, {"failurePolicy": {"activeDeadlineSeconds": 1}}, "cancelled", {"Succeeded", "Failed"}
-    )
+    return change_jobs(arguments, {"cancel": True}, "cancelled", set())

@@ -1,21 +1,28 @@
-"""Send jobs to the cluster by server-side apply, as field manager `finetune`.
+"""Send jobs and presets to the cluster by server-side apply, as field manager `finetune`.
 
-Each job is checked first, with its preset and --set filled in: an error sends nothing. Only FineTuneJobs are
-sent; other objects in the files are for kubectl.
+Each job is checked first, with its preset and --set filled in: an error sends nothing. A preset is looked
+for in the files, in the job's namespace, and among the built-in ones. FineTunePresets in the files are sent
+before the jobs; other objects are for kubectl.
 
 exit status: 0 sent (with --wait: trained), 1 refused or failed, 2 wrong use
 """
 
 import argparse
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from finetune_cli.arguments import add_set
 from finetune_cli.cluster.verb import add_cluster, add_dry_run, add_output, add_wait, cluster_of
 from finetune_cli.errors import INVALID, CommandError
+from finetune_cli.manifests import JOB_KIND
 
 if TYPE_CHECKING:
+    from finetune_api.validation import Finding
     from finetune_cli.cluster.client import Cluster
+    from finetune_cli.manifests import JobDocument, PresetDocument
+
+_NOT_FOUND: Final = 404
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,55 +42,90 @@ def run(arguments: argparse.Namespace) -> int:
     """Check, send, and wait if asked to."""
     from finetune_cli.cluster.output import as_list, name_of, print_object
 
-    manifests = _checked(arguments)
     if arguments.dry_run == "client":
-        jobs = manifests
+        sent = _checked(arguments, None)
     else:
         with cluster_of(arguments) as cluster:
-            jobs = [_send(cluster, manifest, arguments) for manifest in manifests]
+            sent = [_send(cluster, manifest, arguments) for manifest in _checked(arguments, cluster)]
     if arguments.output in ("json", "yaml"):
-        print_object(as_list(jobs), arguments.output)
+        print_object(as_list(sent), arguments.output)
     else:
         done = "submitted" if arguments.dry_run == "none" else f"submitted (dry run: {arguments.dry_run})"
-        for job in jobs:
-            print(name_of(job) if arguments.output == "name" else f"{name_of(job)} {done}")
+        for item in sent:
+            print(name_of(item) if arguments.output == "name" else f"{name_of(item)} {done}")
     if not arguments.wait or arguments.dry_run != "none":
         return 0
     from finetune_cli.commands.watch import watch_all
 
+    jobs = [item["metadata"]["name"] for item in sent if item["kind"] == JOB_KIND]
     with cluster_of(arguments) as cluster:
-        return watch_all(cluster, [job["metadata"]["name"] for job in jobs], arguments.timeout)
+        return watch_all(cluster, jobs, arguments.timeout)
 
 
-def _checked(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    from finetune_api.validation import check_manifest, errors_in
-    from finetune_cli.findings import place
-    from finetune_cli.preparation import load_files, prepare
+def _checked(arguments: argparse.Namespace, cluster: "Cluster | None") -> list[dict[str, Any]]:
+    """Return what is to be sent, presets first. Raises `CommandError` if anything is wrong with it."""
+    from finetune_api.presets.check import check_preset
+    from finetune_api.validation import check_manifest
+    from finetune_cli.manifests import load
+    from finetune_cli.preparation import prepare
     from finetune_cli.yaml_reader import YamlError
 
     manifests, refused = [], False
+    presets: dict[str, PresetDocument] = {}
     try:
-        for file in load_files(arguments.files):
-            for job in file.jobs:
-                body = prepare(job, file.presets, arguments.overrides).body
-                findings = check_manifest(body)[1]
-                for placed in place(job, findings):
-                    finding = placed.finding
-                    print(f"{file.label}:{placed.position}: {finding.severity}: {finding}", file=sys.stderr)
-                if not job.name:
-                    where = job.document.locate("metadata")
-                    print(
-                        f"{file.label}:{where}: error: metadata.name is needed to apply it", file=sys.stderr
-                    )
-                refused |= bool(errors_in(findings)) or not job.name
-                manifests.append({key: value for key, value in body.items() if key != "status"})
+        files = [load(source) for source in arguments.files]
+        for file in files:
+            for preset in file.presets.values():
+                refused |= _refuses(file.label, preset, check_preset(preset.body))
+                manifests.append(dict(preset.body))
+            presets |= file.presets
+        for label, job in ((file.label, job) for file in files for job in file.jobs):
+            known = {**presets, **_in_cluster(job, presets, cluster)}
+            body = prepare(job, known, arguments.overrides).body
+            refused |= _refuses(label, job, check_manifest(body)[1])
+            if not job.name:
+                where = job.document.locate("metadata")
+                print(f"{label}:{where}: error: metadata.name is needed to apply it", file=sys.stderr)
+                refused = True
+            manifests.append({key: value for key, value in body.items() if key != "status"})
     except YamlError as error:
         raise CommandError(f"{error}. {error.remedy}", INVALID) from None
     if refused:
         raise CommandError("nothing is sent: mend the errors first", INVALID)
-    if not manifests:
-        raise CommandError("there is no FineTuneJob in the files", INVALID)
     return manifests
+
+
+def _refuses(label: str, document: "JobDocument | PresetDocument", findings: "list[Finding]") -> bool:
+    """Print the findings. Returns whether there is an error among them."""
+    from finetune_api.validation import errors_in
+    from finetune_cli.findings import place
+
+    for placed in place(document, findings):
+        print(f"{label}:{placed.position}: {placed.finding.severity}: {placed.finding}", file=sys.stderr)
+    return bool(errors_in(findings))
+
+
+def _in_cluster(
+    job: "JobDocument", known: Mapping[str, "PresetDocument"], cluster: "Cluster | None"
+) -> "dict[str, PresetDocument]":
+    """Return the preset that a job names, where only its namespace in the cluster has it."""
+    from finetune_api.presets import builtin_preset
+    from finetune_cli.cluster.client import Refusal
+    from finetune_cli.manifests import preset_in
+    from finetune_cli.yaml_reader import YamlDocument
+
+    spec, metadata = job.body.get("spec"), job.body.get("metadata")
+    name = spec.get("preset") if isinstance(spec, dict) else None
+    if cluster is None or not isinstance(name, str) or name in known:
+        return {}
+    namespace = metadata.get("namespace") if isinstance(metadata, dict) else None
+    try:
+        found = cluster.within(namespace or cluster.namespace).preset(name)
+    except Refusal as refusal:
+        if refusal.status == _NOT_FOUND or builtin_preset(name) is not None:
+            return {}
+        raise
+    return {name: preset_in(YamlDocument(found, job.document.position))}
 
 
 def _send(cluster: "Cluster", manifest: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:

@@ -15,4 +15,4 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Change the spec, and wait if asked to."""
-    return change_jobs(arguments, {"suspend": True}, "suspended", {"Suspended", "Succeeded", "Failed"})
+    return change_jobs(arguments, {"suspend": True}, "suspended", {"Suspended"})

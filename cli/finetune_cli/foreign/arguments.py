@@ -8,6 +8,7 @@ from finetune_cli.foreign.rules import (
     Table,
     To,
     flag,
+    left,
     steps_or_ratio,
     strategy,
     switch,
@@ -65,6 +66,16 @@ QUANTIZATION_BITS = {4: "nf4", 8: "int8"}
 COMPILE_MODES = {"default": "default", "reduce-overhead": "reduceOverhead", "max-autotune": "maxAutotune"}
 PRECISIONS = {"bf16": "bf16", "fp16": "fp16", "no": "fp32"}
 CHECKPOINTING = switch("training.gradientCheckpointing", "full", "none")
+
+DEFAULTS = {
+    "learning_rate": 5e-5,
+    "per_device_train_batch_size": 8,
+    "gradient_accumulation_steps": 1,
+    "lr_scheduler_type": "linear",
+    "warmup_ratio": 0.0,
+    "weight_decay": 0.0,
+}
+"""What TrainingArguments do where nothing is said, and a job does something else (transformers 5.23)."""
 
 TRAINER: Table = {
     "per_device_train_batch_size": To("training.microBatchSize"),
@@ -140,5 +151,99 @@ TRAINER: Table = {
     "deepspeed": Left("a file of this machine: write its content into distributed.deepspeedConfig"),
     "logging_strategy": Left("training.loggingSteps says it"),
     "include_num_input_tokens_seen": Left("tokens are always counted"),
+    "project": To("tracking.project"),
+    "ddp_backend": Choice("distributed.backend", {"nccl": "nccl", "gloo": "gloo"}),
+    **left(
+        "its default is used",
+        "lr_scheduler_kwargs",
+        "optim_args",
+        "optim_target_modules",
+        "activation_checkpointing_kwargs",
+        "gradient_checkpointing_kwargs",
+        "torch_compile_backend",
+        "liger_kernel_config",
+        "accelerator_config",
+    ),
+    **left(
+        "the trainer sees to it",
+        "average_tokens_across_devices",
+        "use_cache",
+        "torch_empty_cache_steps",
+        "logging_nan_inf_filter",
+        "save_only_model",
+        "save_on_each_node",
+        "enable_jit_checkpoint",
+        "ignore_data_skip",
+        "restore_callback_states_from_checkpoint",
+        "label_names",
+        "local_rank",
+    ),
+    **left(
+        "evaluation computes as training does, and its loss",
+        "bf16_full_eval",
+        "fp16_full_eval",
+        "prediction_loss_only",
+        "eval_do_concat_batches",
+        "eval_use_gather_object",
+        "include_for_metrics",
+        "batch_eval_metrics",
+    ),
+    **left(
+        "see evaluation.everySteps and atEnd",
+        "eval_delay",
+        "eval_on_start",
+        "do_predict",
+    ),
+    **left(
+        "memory is estimated beforehand: finetune estimate",
+        "auto_find_batch_size",
+        "skip_memory_metrics",
+    ),
+    **left(
+        "a job logs in one way",
+        "log_on_each_node",
+        "log_level",
+        "log_level_replica",
+        "disable_tqdm",
+        "debug",
+    ),
+    **left(
+        "see tracking.trackers",
+        "trackio_space_id",
+        "trackio_bucket_id",
+        "trackio_static_space_id",
+    ),
+    **left(
+        "a job pushes at the end, or at every save",
+        "hub_always_push",
+    ),
+    **left(
+        "the seed is enough for the same run on the same machine",
+        "full_determinism",
+    ),
+    **left(
+        "resources.accelerators says it",
+        "use_cpu",
+    ),
+    **left(
+        "every record is trained on, in a fixed order",
+        "dataloader_drop_last",
+        "dataloader_in_order",
+    ),
+    **left(
+        "its default is used",
+        "dataloader_persistent_workers",
+        "dataloader_multiprocessing_context",
+    ),
+    **left(
+        "the ranks share by DeepSpeed or DDP, which the trainer sets up",
+        "ddp_find_unused_parameters",
+        "ddp_bucket_cap_mb",
+        "ddp_broadcast_buffers",
+        "ddp_static_graph",
+        "parallelism_config",
+        "fsdp",
+        "fsdp_config",
+    ),
 }
 """Keys of transformers' TrainingArguments, which LLaMA-Factory, TRL and LlamaFarm share."""

@@ -1,9 +1,14 @@
-"""Axolotl's YAML."""
+"""Axolotl's YAML.
 
+Keys, values and defaults as of the project's commits 00564c8f, 04980d49 and 002a637c
+(src/axolotl/utils/schemas).
+"""
+
+from collections.abc import Mapping
 from typing import Any, Final
 
 from finetune_cli.foreign import arguments, rules
-from finetune_cli.foreign.rules import Choice, Left, Mapped, NotMapped, Read, Result, Table, To, flag
+from finetune_cli.foreign.rules import Choice, Left, Mapped, NotMapped, Read, Result, Table, To, flag, left
 
 NAME: Final = "axolotl"
 
@@ -25,7 +30,8 @@ def recognises(document: dict[str, Any]) -> bool:
 
 
 def _adapter(value: Any) -> Result:
-    names = {"lora": "lora", "qlora": "qlora"}
+    # Without an adapter Axolotl trains every weight; it has no name for that.
+    names = {"lora": "lora", "qlora": "qlora", "full": "full"}
     return (
         Mapped({"method.type": names[value]})
         if value in names
@@ -52,10 +58,51 @@ def _project(value: Any) -> Result:
     return Mapped({"tracking.project": value, "tracking.trackers": [{"type": "wandb"}]})
 
 
+def _pattern(value: Any) -> Result:
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, str):
+        return Mapped({"method.lora.layersPattern": value})
+    return NotMapped("method.lora.layersPattern is one name")
+
+
+def _chat_template(value: Any) -> Result:
+    if value == "chatml":
+        return Mapped({"model.tokenizer.chatTemplateName": "chatml"})
+    if value in ("tokenizer_default", "jinja"):
+        note = "the model's own, as here" if value == "tokenizer_default" else "chat_template_jinja is used"
+        return Mapped({}, note)
+    return NotMapped(
+        "the model's own chat template is used; another one goes into model.tokenizer.chatTemplate"
+    )
+
+
+def _initialization(value: Any) -> Result:
+    names = {True: "default", "gaussian": "gaussian", "pissa": "pissa", "olora": "olora", "loftq": "loftq"}
+    more = {"eva": "eva", "orthogonal": "orthogonal"}
+    if value in names | more:
+        return Mapped({"method.lora.initialization": (names | more)[value]})
+    return NotMapped(f"there is no initialization {value!r}")
+
+
+def defaults(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what Axolotl does where the document is silent, where a job would do something else."""
+    absent: dict[str, Any] = {
+        "gradient_accumulation_steps": 1,
+        "num_epochs": 1.0,
+        "weight_decay": 0.0,
+        "sequence_len": 512,
+    }
+    if document.get("adapter"):
+        return {**absent, "lora_dropout": 0.0}
+    return {**absent, "adapter": "full"}
+
+
 TABLE: Final[Table] = {
     **{key: arguments.TRAINER[key] for key in _SHARED},
     "base_model": Read(rules.model),
     "revision_of_model": To("model.revision"),
+    "model_revision": To("model.revision"),
     "tokenizer_config": To("model.tokenizer.id"),
     "model_type": Left("transformers knows the class from the model's configuration"),
     "tokenizer_type": Left("transformers knows the class from the tokenizer's configuration"),
@@ -69,8 +116,9 @@ TABLE: Final[Table] = {
     "lora_target_modules": rules.listed("method.lora.targetModules"),
     "lora_target_linear": flag({"method.lora.targetModules": ["all-linear"]}),
     "lora_modules_to_save": rules.listed("method.lora.modulesToSave"),
-    "lora_layers_to_transform": rules.listed("method.lora.layersToTransform"),
-    "lora_layers_pattern": To("method.lora.layersPattern"),
+    "peft_layers_to_transform": rules.listed("method.lora.layersToTransform"),
+    "peft_layers_pattern": Read(_pattern),
+    "peft_init_lora_weights": Read(_initialization),
     "peft_use_rslora": To("method.lora.rankStabilized"),
     "peft_use_dora": flag({"method.type": "dora"}),
     "loraplus_lr_ratio": To("method.lora.learningRateRatio"),
@@ -95,7 +143,53 @@ TABLE: Final[Table] = {
         )
     ),
     "dataset_prepared_path": Left("tokenised data lies beside the checkpoints"),
-    "chat_template": Left("the model's own chat template is used; another one goes into model.tokenizer"),
+    "chat_template": Read(_chat_template),
+    "chat_template_jinja": To("model.tokenizer.chatTemplate"),
+    "default_system_message": To("dataset.preprocessing.systemPrompt"),
+    "dataset_processes": To("dataset.preprocessing.workers"),
+    "bfloat16": flag({"training.precision": "bf16", "model.loadPrecision": "bf16"}),
+    "float16": flag({"training.precision": "fp16", "model.loadPrecision": "fp16"}),
+    "eager_attention": flag({"model.attention": "eager"}),
+    "kto_desirable_weight": To("training.kto.desirableWeight"),
+    "kto_undesirable_weight": To("training.kto.undesirableWeight"),
+    "use_tensorboard": flag({"tracking.trackers": [{"type": "tensorboard"}]}),
+    "torch_compile_mode": arguments.TRAINER["torch_compile_mode"],
+    "hub_revision": arguments.TRAINER["hub_revision"],
+    "save_only_model": Left("a checkpoint always holds what resuming needs"),
+    "save_safetensors": Left("weights are always written as safetensors"),
+    "tokenizer_use_fast": Left("fast tokenizers are used where there are any"),
+    "auto_resume_from_checkpoints": Left("a job resumes by itself from its newest whole checkpoint"),
+    "hf_use_auth_token": Left("secrets do not stand in manifests: name one in model.tokenSecret"),
+    "lr_groups": Left("see training.parameterGroups"),
+    "batch_size": Left("training.microBatchSize, gradientAccumulationSteps and the ranks make it"),
+    "dataloader_drop_last": Left("every record is trained on"),
+    "pretraining_dataset": Left(
+        "set training.stage: pretrain and dataset.train; dataset.streaming for a stream"
+    ),
+    **left("data sets are read whole and shuffled", "shuffle_merged_datasets", "skip_prepare_dataset"),
+    **left("data sets are read whole and shuffled", "dataset_exact_deduplication", "curriculum_sampling"),
+    **left("the scheduler's and the optimizer's own are used", "lr_scheduler_kwargs", "optim_args"),
+    **left("the scheduler's and the optimizer's own are used", "cosine_constant_lr_ratio", "adam_beta3"),
+    **left("the scheduler's and the optimizer's own are used", "optim_target_modules", "lr_div_factor"),
+    **left("the tokenizer's own vocabulary is used", "tokens", "added_tokens_overrides", "eot_tokens"),
+    **left("the tokenizer's own vocabulary is used", "resize_token_embeddings_to_32x", "shrink_embeddings"),
+    **left(
+        "there is no such method here", "relora", "gptq", "peft_layer_replication", "loftq_config", "peft"
+    ),
+    **left("there is no such method here", "use_pose", "fp8", "qat", "quantization", "reward_model"),
+    **left(
+        "see model.kernels", "lora_mlp_kernel", "lora_qkv_kernel", "lora_o_kernel", "flash_attn_cross_entropy"
+    ),
+    **left("see model.kernels", "unsloth_cross_entropy_loss", "unsloth_lora_mlp", "unsloth_lora_qkv"),
+    **left("an option of the loss that is not here", "simpo_gamma", "orpo_alpha", "rpo_alpha", "cpo_alpha"),
+    **left("see failurePolicy.divergence", "loss_watchdog_threshold", "loss_watchdog_patience"),
+    **left(
+        "the ranks divide the data, not the sequence", "sequence_parallel_degree", "context_parallel_size"
+    ),
+    **left("records are packed by best fit", "sample_packing_group_size", "sample_packing_bin_size"),
+    **left("records are packed by best fit", "batch_flattening", "multipack_real_batches"),
+    **left("adapters are merged by output.mergeAdapter", "merge_lora", "lora_on_cpu"),
+    **left("DDP is DeepSpeed's and torch's own", "ddp", "ddp_bucket_cap_mb", "ddp_find_unused_parameters"),
     "train_on_inputs": Choice("dataset.preprocessing.supervise", {True: "all", False: "answers"}),
     "sequence_len": To("training.maxSequenceLength"),
     "sample_packing": To("dataset.packing"),

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from finetune_cli.errors import INVALID, CommandError
-from finetune_cli.foreign import axolotl, engine, framework, llamafactory, llamafarm, trl
-from finetune_cli.foreign.reading import Line, Reading, read
+from finetune_cli.foreign import axolotl, dataset_info, engine, framework, llamafactory, llamafarm, trl
+from finetune_cli.foreign.reading import Line, Reading, read, with_defaults
 from finetune_cli.yaml_reader import YamlError, parse, parse_scalar, read_bytes
 
 FORMATS: Final = ("framework", "llamafarm", "engine", "llamafactory", "axolotl", "trl")
@@ -27,7 +27,7 @@ def import_job(
     if kind == trl.NAME:
         reading = _trl(source, list(options))
     else:
-        reading = _document(_overridden(_load(source), options), kind)
+        reading = _document(_overridden(_load(source), options), kind, Path(source).parent)
     manifest = {
         "apiVersion": "finetune.dev/v1alpha1",
         "kind": "FineTuneJob",
@@ -47,7 +47,7 @@ def _load(source: str) -> dict[str, Any]:
     return document
 
 
-def _document(document: dict[str, Any], kind: str | None) -> Reading:
+def _document(document: dict[str, Any], kind: str | None, beside: Path) -> Reading:
     module = next((known for known in _DOCUMENTS if kind == known.NAME), None) or next(
         (known for known in _DOCUMENTS if known.recognises(document)), None
     )
@@ -55,7 +55,11 @@ def _document(document: dict[str, Any], kind: str | None) -> Reading:
         raise CommandError(f"the format is not recognised: name it with --from {'|'.join(FORMATS)}")
     if module is llamafarm:
         return _llamafarm(document)
+    if module is llamafactory and (said := dataset_info.entry(document, beside)):
+        document = {key: value for key, value in document.items() if key != "dataset"} | said
     reading = read(document, module.TABLE)
+    if module is llamafactory or module is axolotl:
+        return with_defaults(reading, document, module.TABLE, module.defaults(document))
     if module is engine:
         return Reading(_under(reading.spec, engine.IMPLIED), reading.lines)
     return reading
@@ -78,9 +82,7 @@ def _trl(source: str, options: list[str]) -> Reading:
         document = trl.parse(words)
     except (ValueError, YamlError) as error:
         raise CommandError(f"not a command line of TRL: {error}") from None
-    reading = read(document, trl.TABLE)
-    implied = {} if "use_peft" in document else {"method": {"type": "full"}}
-    return Reading(_under(reading.spec, implied), reading.lines)
+    return with_defaults(read(document, trl.TABLE), document, trl.TABLE, trl.defaults(document))
 
 
 def _overridden(document: dict[str, Any], options: Sequence[str]) -> dict[str, Any]:

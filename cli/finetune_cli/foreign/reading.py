@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from finetune_cli.foreign.rules import Mapped, NotMapped, Table
@@ -65,7 +65,50 @@ def read(document: Mapping[str, Any], table: Table, *, within: str = "") -> Read
         lines.append(
             Line(key, value, tuple(path for path in result.values if path not in refused), not refused, note)
         )
+    moved = _of_the_stage(values)
+    lines = [replace(line, paths=tuple(moved.get(path, path) for path in line.paths)) for line in lines]
+    values = {moved.get(path, path): value for path, value in values.items()}
     return Reading(nested(_consistent(values)), tuple(lines))
+
+
+def _of_the_stage(values: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return where a value goes that other programs call alike in several stages: by our path for dpo."""
+    beta = "training.dpo.beta"
+    stages = {"kto": "training.kto.beta", "grpo": "training.grpo.klCoefficient"}
+    stage = values.get("training.stage")
+    return {beta: stages[stage]} if stage in stages and beta in values else {}
+
+
+def with_defaults(
+    reading: Reading, document: Mapping[str, Any], table: Table, defaults: Mapping[str, Any]
+) -> Reading:
+    """Return `reading` with what the program does where the document is silent, a line for each such key.
+
+    A key whose fields another key has set already says nothing; of two that stand for each other (a ratio and
+    a number of steps) the document's counts.
+    """
+    taken = {path for line in reading.lines for path in line.paths}
+    if "training.schedule.warmupSteps" in taken:
+        taken.add("training.schedule.warmupRatio")
+    if "training.maxSteps" in taken:
+        taken.add("training.epochs")
+    filled, lines = dict(_paths(reading.spec)), list(reading.lines)
+    for key, value in defaults.items():
+        result = _meaning(key, value, table, "") if key not in document else NotMapped("")
+        if isinstance(result, Mapped) and not taken & set(result.values):
+            filled |= {path: wanted for path, wanted in result.values.items() if path not in filled}
+            note = "not in the file: its default there"
+            lines.append(Line(key, value, tuple(result.values), True, note))
+    return Reading(nested(filled), tuple(lines))
+
+
+def _paths(spec: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in spec.items():
+        path = f"{prefix}.{key}" if prefix else key
+        if isinstance(value, Mapping):
+            yield from _paths(value, path)
+        else:
+            yield path, value
 
 
 def _is_general(path: str, value: Any) -> bool:

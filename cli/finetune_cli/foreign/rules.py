@@ -94,6 +94,15 @@ def flag(when_true: Mapping[str, Any], *, weak: bool = False) -> Read:
     return Read(read)
 
 
+def left(reason: str, *keys: str) -> dict[str, Left | Read]:
+    """Return the rules of keys that have no place in a job, for one reason; off is as good as absent."""
+
+    def read(value: Any) -> Result:
+        return Mapped({}, "off, as it is without it") if value is False else NotMapped(reason)
+
+    return {key: Read(read) for key in keys}
+
+
 def switch(path: str, on: Any, off: Any) -> Choice:
     """Return the rule of a yes or no that is a choice of ours."""
     return Choice(path, {True: on, False: off})

@@ -1,9 +1,25 @@
-"""TRL's command line: `trl sft --model_name_or_path … --use_peft`."""
+"""TRL's command line: `trl sft --model_name_or_path … --use_peft`.
 
+Options and defaults as of TRL 1.16; a test compares them with the installed package.
+"""
+
+from collections.abc import Mapping
 from typing import Any, Final
 
 from finetune_cli.foreign import arguments, rules
-from finetune_cli.foreign.rules import Choice, Left, Mapped, NotMapped, Read, Result, Table, To, flag, switch
+from finetune_cli.foreign.rules import (
+    Choice,
+    Left,
+    Mapped,
+    NotMapped,
+    Read,
+    Result,
+    Table,
+    To,
+    flag,
+    left,
+    switch,
+)
 
 NAME: Final = "trl"
 
@@ -59,10 +75,37 @@ def _padding(value: Any) -> Result:
     )
 
 
+def _loss(value: Any) -> Result:
+    """Read a loss of preferences by TRL's name; those of other stages are the default."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    names = {"sigmoid": "sigmoid", "hinge": "hinge", "ipo": "ipo", "robust": "robust", "bco_pair": "bcoPair"}
+    if value in names:
+        return Mapped({"training.dpo.lossType": names[value]})
+    return (
+        Mapped({}, "the stage's own") if value in ("nll", "kto") else NotMapped(f"there is no loss {value!r}")
+    )
+
+
 def _command(value: Any) -> Result:
     if value in STAGES:
         return Mapped({"training.stage": STAGES[value]})
     return NotMapped(f"there is no stage {value!r}")
+
+
+LEARNING_RATES: Final = {"sft": 2e-5, "dpo": 1e-6, "kto": 1e-6, "grpo": 1e-6, "reward": 1e-4}
+
+
+def defaults(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what TRL does where the command is silent, where a job would do something else."""
+    rate = LEARNING_RATES.get(document.get("command", "sft"), 2e-5)
+    return {
+        **arguments.DEFAULTS,
+        "learning_rate": rate,
+        "max_length": 1024,
+        "gradient_checkpointing": True,
+        "use_peft": False,
+    }
 
 
 TABLE: Final[Table] = {
@@ -112,6 +155,119 @@ TABLE: Final[Table] = {
     "eos_token": Left("the tokenizer's own is used"),
     "pad_token": Left("the tokenizer's own is used"),
     "beta": To("training.dpo.beta"),
+    "loss_type": Read(_loss),
+    "label_smoothing": To("training.dpo.labelSmoothing"),
+    "desirable_weight": To("training.kto.desirableWeight"),
+    "undesirable_weight": To("training.kto.undesirableWeight"),
+    "center_rewards_coefficient": To("training.rewardModel.centerRewardsCoefficient"),
+    "num_generations": To("training.grpo.groupSize"),
+    "max_completion_length": To("training.grpo.sampling.maxNewTokens"),
+    "temperature": To("training.grpo.sampling.temperature"),
+    "top_p": To("training.grpo.sampling.topP"),
+    "num_iterations": To("training.grpo.updatesPerBatch"),
+    "epsilon": To("training.grpo.clipRange"),
+    "reward_weights": To("training.grpo.rewardWeights"),
     "ignore_bias_buffers": Left("only needed by other launchers"),
+    **left(
+        "the model's own configuration is used",
+        "model_init_kwargs",
+        "router_aux_loss_coef",
+        "chat_template_kwargs",
+        "cast_lm_head_to_fp32",
+    ),
+    **left(
+        "overlong records: see dataset.preprocessing.overlong",
+        "truncation_mode",
+    ),
+    **left(
+        "its default is used",
+        "dataset_kwargs",
+        "pad_to_multiple_of",
+        "activation_offloading",
+        "disable_dropout",
+        "generation_kwargs",
+        "cache_implementation",
+    ),
+    **left(
+        "the reference model is the base, unless training.dpo.referenceModel says otherwise",
+        "precompute_ref_log_probs",
+        "precompute_ref_batch_size",
+        "sync_ref_model",
+        "ref_model_mixup_alpha",
+        "ref_model_sync_steps",
+    ),
+    **left(
+        "an option of the loss that is not here",
+        "loss_weights",
+        "ld_alpha",
+        "f_divergence_type",
+        "f_alpha_divergence_coef",
+        "use_weighting",
+        "discopop_tau",
+        "delta",
+        "epsilon_high",
+        "sapo_temperature_neg",
+        "sapo_temperature_pos",
+        "vespo_k_pos",
+        "vespo_lambda_pos",
+        "vespo_k_neg",
+        "vespo_lambda_neg",
+        "importance_sampling_level",
+        "multi_objective_aggregation",
+        "scale_rewards",
+        "mask_truncated_completions",
+        "top_entropy_quantile",
+        "entropy_coef",
+        "use_adaptive_entropy",
+        "entropy_coef_min",
+        "entropy_coef_max",
+        "entropy_coef_delta",
+        "entropy_target",
+        "off_policy_mask_threshold",
+        "use_bias_correction_kl",
+    ),
+    **left(
+        "answers are drawn by the trainer itself",
+        "use_vllm",
+        "vllm_mode",
+        "vllm_model_impl",
+        "vllm_enable_sleep_mode",
+        "vllm_structured_outputs_regex",
+        "vllm_server_base_url",
+        "vllm_server_host",
+        "vllm_server_port",
+        "vllm_server_timeout",
+        "vllm_group_port",
+        "vllm_gpu_memory_utilization",
+        "vllm_max_model_length",
+        "vllm_tensor_parallel_size",
+        "vllm_importance_sampling_correction",
+        "vllm_importance_sampling_mode",
+        "vllm_importance_sampling_clip_max",
+        "vllm_importance_sampling_clip_min",
+        "vllm_importance_sampling_cap",
+        "use_transformers_continuous_batching",
+        "transformers_continuous_batching_config",
+        "use_transformers_paged",
+        "ds3_gather_for_generation",
+        "max_tool_calling_iterations",
+    ),
+    **left(
+        "see training.grpo.sampling",
+        "top_k",
+        "min_p",
+        "repetition_penalty",
+        "num_generations_eval",
+        "generation_batch_size",
+        "steps_per_generation",
+    ),
+    **left(
+        "see evaluation.generations",
+        "log_completions",
+        "log_multimodal",
+        "num_completions_to_print",
+        "log_unique_prompts",
+        "log_completions_hub_repo",
+    ),
     "activation_checkpointing": arguments.CHECKPOINTING,
 }

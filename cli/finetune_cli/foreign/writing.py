@@ -123,6 +123,14 @@ def _llamafactory(values: Values) -> tuple[dict[str, Any], set[str]]:
             "rslora": {"use_rslora": True},
         }.get(method, {})
         said.add("method.type")
+    if method == "freeze":
+        document["freeze_trainable_layers"] = _freeze(values, said)
+    if values.get("training.stage") == "kto" and "training.kto.beta" in values:
+        document["pref_beta"] = values["training.kto.beta"]
+        said.add("training.kto.beta")
+    if values.get("model.tokenizer.chatTemplateName") == "chatml":
+        document["template"] = "chatml"
+        said.add("model.tokenizer.chatTemplateName")
     modules = values.get("method.lora.targetModules")
     if modules:
         document["lora_target"] = "all" if modules == ["all-linear"] else ",".join(modules)
@@ -134,6 +142,13 @@ def _llamafactory(values: Values) -> tuple[dict[str, Any], set[str]]:
         document["val_size"] = values["dataset.evalSplit"]
         said.add("dataset.evalSplit")
     return document, said
+
+
+def _freeze(values: Values, said: set[str]) -> int:
+    """Return how many layers are trained: counted from the first one when negative."""
+    said |= {"method.freeze.trainableLayers", "method.freeze.fromLayer"}
+    count = int(values.get("method.freeze.trainableLayers", 2))
+    return -count if values.get("method.freeze.fromLayer") == "first" else count
 
 
 def _axolotl(values: Values) -> tuple[dict[str, Any], set[str]]:
@@ -150,6 +165,12 @@ def _axolotl(values: Values) -> tuple[dict[str, Any], set[str]]:
     if bits in ("nf4", "int8"):
         document["load_in_4bit" if bits == "nf4" else "load_in_8bit"] = True
         said.add("quantization.type")
+    if values.get("training.stage") == "kto" and "training.kto.beta" in values:
+        document["rl_beta"] = values["training.kto.beta"]
+        said.add("training.kto.beta")
+    if values.get("model.tokenizer.chatTemplateName") == "chatml":
+        document["chat_template"] = "chatml"
+        said.add("model.tokenizer.chatTemplateName")
     modules = values.get("method.lora.targetModules")
     if modules:
         document |= (

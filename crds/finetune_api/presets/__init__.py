@@ -1,8 +1,8 @@
 """Presets: named values that a job starts from, and how they are merged into it.
 
-A preset is resolved before the job reaches the API server. The API server fills in the schema's defaults
-before anything of ours sees the object, so that only the manifest as it is written tells what its author left
-open.
+The command line resolves a preset before it sends a job, from the manifest as it is written (`merge`). The
+operator does so for a job that was stored with `spec.preset` (`in_cluster`), where what its author wrote has
+first to be told from the defaults that the API server filled in (`written`).
 """
 
 from finetune_api.presets.builtin import Preset, builtin_preset, builtin_presets

@@ -27,7 +27,6 @@ def _only_default(section: str, *fields: str) -> tuple[Limit, ...]:
 
 
 LIMITS: Final[tuple[Limit, ...]] = (
-    Limit("preset", remedy="Use finetune submit or finetune run, which fill it in before it is sent"),
     Limit("model.config.architecture", ("llama", "mistral", "qwen2", "qwen3", "gemma2", "phi3")),
     Limit("model.tokenizer.chatTemplateName", ("chatml", "plain")),
     *_only_default("model", "kernels", "upcastLayerNorm"),

@@ -14,6 +14,13 @@ class Code(DocumentedStr):
     MALFORMED = "Malformed", "The text does not have the form that the field asks for."
     DUPLICATE = "Duplicate", "Two items of a list have the same key."
     NOT_YET_SUPPORTED = "NotYetSupported", "The API has it, but this version can't do it yet."
+    UNKNOWN_PRESET = "UnknownPreset", "There is no preset of that name."
+    INVALID_PRESET = "InvalidPreset", "The FineTunePreset that the job names is none."
+    PRESET_OVER_DEFAULT = (
+        "PresetOverDefault",
+        "The preset's values count where nothing tells whether the job's author wrote the default.",
+    )
+    INCOMPLETE_PRESET = "IncompletePreset", "A job that adds nothing to the preset would be refused."
     INVALID_NAME = "InvalidName", "The job's name can't be used for its pods and Services."
     NOT_EXACTLY_ONE = "NotExactlyOne", "Of several fields, exactly one must be set."
     CONFLICT = "Conflict", "Two fields contradict each other."
@@ -26,6 +33,7 @@ class Code(DocumentedStr):
     QUANTIZATION_CONFLICT = "QuantizationConflict", "The method can't train on a base quantized in this way."
     QLORA_WITHOUT_QUANTIZATION = "QloraWithoutQuantization", "qlora on a base that is not in 4 bit."
     OFFLOAD_OPTIMIZER = "OffloadOptimizer", "DeepSpeed would quietly use another optimizer under offload."
+    OPTIMIZER_CONFLICT = "OptimizerConflict", "The optimizer does not work with another setting."
     PRECISION_DEVICE_MISMATCH = "PrecisionDeviceMismatch", "The device can't compute in this precision."
     DEEPSPEED_CONFLICT = "DeepSpeedConflict", "The raw DeepSpeed configuration contradicts the spec."
     INVALID_PATTERN = "InvalidPattern", "Not a regular expression."

@@ -57,7 +57,9 @@ def parse_job(manifest: object) -> FineTuneJob:
     try:
         return FineTuneJob.from_json_object(manifest)
     except ValidationError as invalid:
-        raise InvalidJobError([_finding(details) for details in invalid.errors(include_url=False)]) from None
+        raise InvalidJobError(
+            [finding_of(details) for details in invalid.errors(include_url=False)]
+        ) from None
 
 
 def check_manifest(manifest: object) -> tuple[FineTuneJob | None, list[Finding]]:
@@ -76,12 +78,13 @@ def _absent_header(field: str) -> Finding:
     return error(Code.MISSING_FIELD, field, "is required", f"Set {field}: {wanted}")
 
 
-def _finding(details: ErrorDetails) -> Finding:
+def finding_of(details: ErrorDetails, root: type[BaseModel] = FineTuneJob) -> Finding:
+    """The finding about one mistake of form in a manifest that `root` describes."""
     location = details["loc"]
     path = field_path(location)
     kind = details["type"]
     code = _CODES.get(kind, Code.WRONG_TYPE)
-    return error(code, path, _rule(details), _remedy(details), _shown(details, location))
+    return error(code, path, _rule(details), _remedy(details, root), _shown(details, location))
 
 
 def field_path(location: Sequence[str | int]) -> str:
@@ -141,14 +144,14 @@ def _choices(context: Mapping[str, Any]) -> str:
     return str(context["expected"]).replace("'", "").replace(" or ", ", ")
 
 
-def _remedy(details: ErrorDetails) -> str:
+def _remedy(details: ErrorDetails, root: type[BaseModel]) -> str:
     location, context = details["loc"], details.get("ctx", {})
     name = str(location[-1]) if location else "the manifest"
     match details["type"]:
         case "missing":
             return f"Set {field_path(location)}"
         case "extra_forbidden":
-            return _unknown_field_remedy(location)
+            return _unknown_field_remedy(location, root)
         case "literal_error" | "enum":
             return _nearest_choice(details["input"], _choices(context).split(", "))
         case "string_pattern_mismatch":
@@ -171,8 +174,8 @@ def _remedy(details: ErrorDetails) -> str:
             return f"Correct {name}; `kubectl explain` and the reference say what it holds"
 
 
-def _unknown_field_remedy(location: Sequence[str | int]) -> str:
-    model = model_at(FineTuneJob, location[:-1])
+def _unknown_field_remedy(location: Sequence[str | int], root: type[BaseModel]) -> str:
+    model = model_at(root, location[:-1])
     name = str(location[-1])
     if model is None:
         return f"Remove {name}"

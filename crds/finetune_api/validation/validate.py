@@ -16,6 +16,7 @@ from finetune_api.validation.rules.failure_policy import failure_policy
 from finetune_api.validation.rules.metadata import metadata
 from finetune_api.validation.rules.method import method
 from finetune_api.validation.rules.model import model
+from finetune_api.validation.rules.optimizers import optimizers
 from finetune_api.validation.rules.resources import resources
 from finetune_api.validation.rules.selection import selection
 from finetune_api.validation.rules.stability import stability
@@ -35,6 +36,7 @@ SECTIONS: Final[tuple[Rules, ...]] = (
     method,
     dataset,
     training,
+    optimizers,
     stability,
     stages,
     batching,

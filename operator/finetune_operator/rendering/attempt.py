@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from finetune_api import FineTuneJob
-from finetune_api.resolved import resolve
+from finetune_api.resolved import AppliedPreset, resolve
 from finetune_operator.plan import Manifest
 from finetune_operator.rendering.claim import render_claim
 from finetune_operator.rendering.config import RenderConfig
@@ -13,9 +13,14 @@ from finetune_operator.rendering.pod import render_pod_template
 from finetune_operator.rendering.service import render_service
 
 
-def render_attempt(job: FineTuneJob, attempt: int, config: RenderConfig) -> list[Manifest]:
-    """What an attempt consists of; the Job comes last, so that all it needs is there before its pods."""
-    resolved = resolve(job, attempt)
+def render_attempt(
+    job: FineTuneJob, attempt: int, config: RenderConfig, preset: AppliedPreset | None = None
+) -> list[Manifest]:
+    """What an attempt consists of; the Job comes last, so that all it needs is there before its pods.
+
+    The values of `preset` are in the job's spec; the attempt records it, for the attempts that follow.
+    """
+    resolved = resolve(job, attempt, preset=preset)
     objects = [render_configmap(job, attempt, resolved, config)]
     if job.spec.checkpoints.storage.creates_claim:
         objects.insert(0, render_claim(job))

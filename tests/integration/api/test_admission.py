@@ -28,7 +28,7 @@ CHANGES = [
     ("dataset", {"train": {"path": "/d"}, "eval": {}}, "data comes from exactly one place"),
     ("distributed", {"offload": {"parameters": "cpu"}, "zeroStage": 2}, "needs distributed.zeroStage 3"),
     ("distributed", {"offload": {"optimizer": "cpu"}}, "needs distributed.zeroStage 1 or more"),
-    ("tracking", {"trackers": [{"type": "wandb"}]}, "set tracking.project"),
+    ("tracking", {"trackers": [{"type": "wandb"}]}, "Set tracking.project"),
     ("training", {"schedule": {"stableRatio": 0.5}}, "belongs to schedule.type warmupStableDecay"),
     ("output", {"storage": {}}, "set output.storage.claimName"),
     (

@@ -69,6 +69,47 @@ def test_a_submitted_job_carries_its_preset_and_overrides(namespace, submitted, 
     assert [(entry["manager"], entry["operation"]) for entry in managers] == [("finetune", "Apply")]
 
 
+PRESET = """\
+apiVersion: finetune.dev/v1alpha1
+kind: FineTunePreset
+metadata: {name: ours}
+spec: {title: Ours, values: {training: {epochs: 7}}}
+"""
+
+
+def test_a_preset_in_the_file_is_sent_before_the_job_that_names_it(
+    namespace, finetune, tmp_path: Path, capsys
+) -> None:
+    file = tmp_path / "both.yaml"
+    file.write_text(JOB.format(name="with-ours").replace("instruct", "ours") + "---\n" + PRESET)
+    assert finetune("submit", str(file)) == 0
+    sent = ["finetunepreset.finetune.dev/ours", "finetunejob.finetune.dev/with-ours"]
+    assert capsys.readouterr().out.splitlines() == sent
+    assert namespace.get("finetunepreset", "ours")["spec"]["title"] == "Ours"
+    assert namespace.get("finetunejob", "with-ours")["spec"]["training"]["epochs"] == 7
+
+
+def test_a_preset_that_only_the_cluster_has_is_filled_in_too(
+    namespace, finetune, tmp_path: Path, capsys
+) -> None:
+    namespace.kubectl("apply", "--server-side", "-f", "-", stdin=PRESET.replace("ours", "theirs"))
+    file = tmp_path / "job.yaml"
+    file.write_text(JOB.format(name="with-theirs").replace("instruct", "theirs"))
+    assert finetune("submit", str(file)) == 0
+    assert namespace.get("finetunejob", "with-theirs")["spec"]["training"]["epochs"] == 7
+    file.write_text(JOB.format(name="with-none").replace("instruct", "nobodys"))
+    assert finetune("submit", str(file)) == 1
+    assert "nobodys is not the name of a preset" in capsys.readouterr().err
+
+
+def test_a_preset_that_no_job_could_use_is_not_sent(namespace, finetune, tmp_path: Path, capsys) -> None:
+    file = tmp_path / "preset.yaml"
+    file.write_text(PRESET.replace("ours", "wrong").replace("epochs: 7", "epoch: 7"))
+    assert finetune("submit", str(file)) == 1
+    assert "values.training.epoch" in capsys.readouterr().err
+    assert namespace.get("finetunepreset", "wrong") == {}
+
+
 def test_submitting_again_changes_nothing(namespace, submitted) -> None:
     submitted("again")
     before = namespace.get("finetunejob", "again")
@@ -143,11 +184,19 @@ def test_suspend_and_resume_change_one_field(namespace, submitted, finetune) -> 
     assert namespace.get("finetunejob", "paused")["spec"]["suspend"] is False
 
 
-def test_cancel_declares_the_time_to_be_over(namespace, submitted, finetune) -> None:
+def test_cancel_waits_for_the_end_and_cannot_be_taken_back(namespace, submitted, finetune) -> None:
     submitted("cancelled")
-    assert finetune("cancel", "cancelled") == 0
-    policy = namespace.get("finetunejob", "cancelled")["spec"]["failurePolicy"]
-    assert policy["activeDeadlineSeconds"] == 1
+    over = {"phase": "Cancelled", "observedGeneration": 2}
+    later = threading.Timer(0.5, namespace.patch_status, ("ftj", "cancelled", over))
+    later.start()
+    assert finetune("cancel", "cancelled", "--wait", "--timeout", "30") == 0
+    later.join()
+    assert namespace.get("finetunejob", "cancelled")["spec"]["cancel"] is True
+    refused = namespace.kubectl(
+        *("patch", "ftj", "cancelled", "--type=merge", "-p", '{"spec":{"cancel":false}}'), check=False
+    )
+    assert "patched" not in refused
+    assert namespace.get("finetunejob", "cancelled")["spec"]["cancel"] is True
 
 
 def test_describe_tells_conditions_and_events(namespace, submitted, finetune, capsys) -> None:

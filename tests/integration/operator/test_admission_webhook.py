@@ -100,3 +100,46 @@ class TestAnInvalidJobThatIsThere:
         author.done("delete", "ftj", "old-deleted", "--wait=false")
         author.done(*author.patch("old-deleted", {"metadata": {"finalizers": None}}))
         wait_until("the job is gone", lambda: author.kubectl("get", "ftj", "old-deleted").returncode != 0)
+
+
+class TestPresets:
+    def preset(self, author: Author, name: str, **values: object) -> Manifest:
+        return {
+            "apiVersion": "finetune.dev/v1alpha1",
+            "kind": "FineTunePreset",
+            "metadata": {"name": name, "namespace": author.namespace},
+            "spec": {"title": "Ours", "values": values},
+        }
+
+    def test_a_preset_that_no_job_could_use_is_refused(self, author: Author) -> None:
+        nested = self.preset(author, "nested", preset="chat")
+        said = author.refused("apply", "-f", "-", stdin=nested)
+        assert 'The FineTunePreset "nested" is invalid: spec.values.preset' in said
+
+    def test_one_that_a_job_has_to_complete_is_stored_with_a_warning(self, author: Author) -> None:
+        partial = self.preset(author, "partial", distributed={"offload": {"parameters": "cpu"}})
+        said = author.done("apply", "-f", "-", stdin=partial)
+        assert "Warning: IncompletePreset: values.distributed.offload.parameters" in said
+
+    def test_a_job_is_checked_with_its_preset_in_it(self, author: Author) -> None:
+        author.done("apply", "-f", "-", stdin=self.preset(author, "small", resources={"memory": "64Mi"}))
+        job = author.job("over-small", {**COMPLETE, "preset": "small"})
+        wait_until(
+            "the operator knows the preset",
+            lambda: "resources.sharedMemory" in author.kubectl("apply", "-f", "-", stdin=job).stderr,
+        )
+        author.done(
+            "apply", "-f", "-", stdin={**job, "spec": {**job["spec"], "resources": {"memory": "8Gi"}}}
+        )
+
+    def test_a_preset_that_is_not_there_may_come_later(self, author: Author) -> None:
+        job = author.job("early", {**COMPLETE, "preset": "later"})
+        said = author.done("apply", "-f", "-", stdin=job)
+        assert "Warning: UnknownPreset: preset: later is not the name of a preset" in said
+
+    def test_after_a_plain_create_it_is_said_what_the_preset_may_have_replaced(self, author: Author) -> None:
+        job = author.job("created", {**COMPLETE, "preset": "chat", "training": {"epochs": 3}})
+        created = author.done("create", "--dry-run=server", "-f", "-", stdin=job)
+        assert "Warning: PresetOverDefault: preset: chat gives " in created
+        applied = author.done("apply", "--dry-run=server", "-f", "-", stdin=job)
+        assert "PresetOverDefault" not in applied

@@ -1,6 +1,7 @@
 """What the cluster verbs do with answers of the API server. The log streams here are stand-ins: pods run on a
 node only; everything else of these verbs is tested against a real API server, in tests/integration/cli."""
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from finetune_cli.cluster.description import describe
 from finetune_cli.cluster.follow import phase
 from finetune_cli.cluster.output import table_lines
 from finetune_cli.commands.logs import lines
+from finetune_cli.main import main
 
 
 class Pods:
@@ -79,3 +81,14 @@ def test_warnings_are_taken_out_of_their_header() -> None:
         _warning_text('299 - "training.learningRate: 1 is \\"high\\""')
         == 'training.learningRate: 1 is "high"'
     )
+
+
+@pytest.mark.parametrize("words", [["list"], ["get", "job"], ["watch", "job"], ["cancel", "job"]])
+def test_without_the_kubernetes_client_one_line_says_what_to_install(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module in ("kubernetes", "kubernetes.client", "kubernetes.config", "kubernetes.dynamic"):
+        monkeypatch.setitem(sys.modules, module, None)
+    assert main(words) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "pip install 'finetune-operator[operator]'" in line

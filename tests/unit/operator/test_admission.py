@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 
 from finetune_api import Finding, FineTuneJobSpec
 from finetune_api.crd import structural_schema
+from finetune_api.resources import ResourcesSpec
 from finetune_operator.admission import (
     ALL_WARNINGS_CHARACTERS,
     WARNING_CHARACTERS,
@@ -203,3 +204,48 @@ class TestWarnings:
     def test_have_no_control_characters_because_the_api_server_would_drop_them_whole(self) -> None:
         [line] = warning_lines([finding(message="two\nlines\x00and\x7fmore")])
         assert "two lines and more" in line
+
+
+PRESETS: dict[str, Any] = {
+    "small": {
+        "apiVersion": "finetune.dev/v1alpha1",
+        "kind": "FineTunePreset",
+        "metadata": {"name": "small", "namespace": "team"},
+        "spec": {"title": "Small", "values": {"resources": {"memory": "64Mi"}}},
+    }
+}
+
+
+class TestPresets:
+    def judged(self, spec: dict[str, Any], **metadata: Any) -> Verdict:
+        request = AdmissionRequest(uid="7", operation="CREATE", object=manifest(spec, **metadata))
+        return judge(request, lambda namespace: PRESETS if namespace == "team" else {})
+
+    def test_a_job_is_judged_with_its_preset_in_it(self) -> None:
+        refused = self.judged({**VALID, "preset": "small"})
+        assert [error.path for error in refused.errors] == ["resources.sharedMemory"]
+        assert self.judged({**VALID, "preset": "small", "resources": {"memory": "9Gi"}}).allowed
+
+    def test_an_unknown_preset_is_a_warning_because_it_may_come_later(self) -> None:
+        verdict = self.judged({**VALID, "preset": "chatt"})
+        assert verdict.allowed
+        [warning] = verdict.warnings
+        assert warning.startswith("UnknownPreset: preset: chatt is not the name of a preset")
+        assert warning.endswith("Did you mean chat?")
+
+    def test_a_preset_of_another_namespace_is_unknown(self) -> None:
+        [warning] = self.judged({**VALID, "preset": "small"}, namespace="others").warnings
+        assert warning.startswith("UnknownPreset: ")
+
+    def test_where_nothing_tells_what_was_written_the_replaced_defaults_are_named(self) -> None:
+        filled_in = {"resources": ResourcesSpec().to_json_object()}
+        verdict = self.judged({**VALID, "preset": "small", **filled_in})
+        assert any("PresetOverDefault: preset: small gives resources.memory:" in w for w in verdict.warnings)
+
+    def test_a_preset_itself_is_judged(self) -> None:
+        wrong = {**PRESETS["small"], "spec": {"title": "Small", "values": {"preset": "chat"}}}
+        request = AdmissionRequest(uid="7", operation="CREATE", object=wrong)
+        response: Any = answer(request, judge(request))["response"]
+        details = response["status"]["details"]
+        assert (details["kind"], details["name"]) == ("FineTunePreset", "small")
+        assert [cause["field"] for cause in details["causes"]] == ["spec.values.preset"]

@@ -6,6 +6,10 @@ import pytest
 
 from finetune_api import FineTuneJob, ObjectMeta
 from finetune_api.conditions import Reason
+from finetune_api.resolved import AppliedPreset
+from finetune_operator.decide import decide
+from finetune_operator.observation import Observed
+from finetune_operator.refusal import blocked
 from operator_scenes import (
     CONFIG,
     SUCCESS,
@@ -265,10 +269,34 @@ class TestAfterTheEnd:
         assert (plan.apply, plan.delete) == ([], [])
 
 
-def test_decide_does_not_change_its_arguments() -> None:
-    from finetune_operator.decide import decide
-    from finetune_operator.observation import Observed
+class TestAPreset:
+    preset = AppliedPreset(name="ours", source="namespace", resource_version="7", digest="d0", values={})
 
+    def test_is_named_by_the_status_from_the_acceptance_on(self) -> None:
+        observed = Observed(preset=self.preset)
+        plan = decide(make_job({"preset": "ours"}), observed, at(0), CONFIG)
+        assert plan.status.preset == self.preset.status
+        assert created_jobs(plan) == ["tune-1"]
+
+    def test_may_have_mended_a_job_that_was_refused(self) -> None:
+        operator = Operator(make_job({"preset": "ours", "resources": {"memory": "64Mi"}}))
+        operator.see(0)
+        assert operator.holds("Stalled")
+        mended = make_job({"preset": "ours"}).model_copy(update={"status": operator.status})
+        assert created_jobs(decide(mended, Observed(preset=self.preset), at(9), CONFIG)) == ["tune-1"]
+
+    def test_that_is_lost_stalls_a_job_that_has_started_and_touches_nothing_of_it(self) -> None:
+        operator = Operator()
+        operator.see(0)
+        plan = blocked(operator.job.metadata, operator.status, "spec.preset: gone", at(9))
+        stalled = plan.status.condition("Stalled")
+        assert stalled is not None
+        assert (stalled.status, stalled.message) == ("True", "spec.preset: gone")
+        assert plan.status.attempts == operator.status.attempts
+        assert (plan.apply, plan.delete) == ([], [])
+
+
+def test_decide_does_not_change_its_arguments() -> None:
     job = make_job()
     before = job.to_json_object()
     decide(job, Observed(), at(0), CONFIG)

@@ -1,4 +1,4 @@
-"""Attempts that end because they were told to: suspended, or past their deadline."""
+"""Attempts that end because they were told to: cancelled, suspended, or past their deadline."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from finetune_api.conditions import Reason
 from operator_scenes import (
     SUCCESS,
     Operator,
+    checkpoint,
     child,
     complete,
     created_jobs,
@@ -17,6 +18,72 @@ from operator_scenes import (
     report,
     result,
 )
+
+
+class TestCancellation:
+    def cancelled(self) -> Operator:
+        """A job that trains, and is told to end for good."""
+        operator = Operator()
+        operator.see(0)
+        operator.see(50, [child()], [pod()], {1: report(60, 49, checkpoints=checkpoint(50, 40))})
+        operator.edit(cancel=True)
+        return operator
+
+    def test_saves_ends_and_is_never_tried_again(self) -> None:
+        operator = self.cancelled()
+        plan = operator.see(60, [child()], [pod()], {1: report(60, 49)})
+        assert deleted(plan) == ["Job/tune-1"], "the pods get a SIGTERM, as when the job is suspended"
+        assert (operator.status.phase, operator.reason("Reconciling")) == ("Cancelling", "Cancelling")
+        told = report(64, 65, result=result("interrupted", Reason.INTERRUPTED, 20, step=64).to_json_object())
+        operator.see(66, [child(deleting=True)], [ended_pod(20, seconds=65, deleting=True)], {1: told})
+        assert operator.status.phase == "Cancelling", "its Job is still there"
+        operator.see(67, [], [], {1: told})
+        assert operator.status.phase == "Cancelled"
+        assert operator.reason("Failed") == operator.reason("Stalled") == "Cancelled"
+        assert "Cancelled at step 64" in operator.message("Failed")
+        assert operator.status.completion_time is not None
+        assert [record.outcome for record in operator.status.attempts] == ["Cancelled"]
+        assert created_jobs(operator.see(5000)) == []
+        assert operator.status.retries == 0
+        assert operator.story[-2:] == ["Cancelling", "Cancelled"]
+
+    def test_before_the_start_starts_nothing(self) -> None:
+        operator = Operator(make_job({"cancel": True}))
+        assert operator.see(0).apply == []
+        assert operator.status.phase == "Cancelled"
+        assert operator.message("Failed") == "Cancelled before it started, because spec.cancel is true."
+
+    def test_ends_a_suspended_job(self) -> None:
+        operator = Operator()
+        operator.see(0)
+        operator.edit(suspend=True)
+        operator.see(60, [child()], [pod()])
+        operator.see(67, [], [])
+        assert operator.status.phase == "Suspended"
+        operator.edit(cancel=True)
+        operator.see(70)
+        assert operator.status.phase == "Cancelled"
+
+    def test_ends_a_job_that_waits_for_its_next_attempt(self) -> None:
+        operator = Operator()
+        operator.see(0)
+        operator.see(101, [failed()], [ended_pod(1)])
+        operator.edit(cancel=True)
+        assert operator.see(9000, [failed()], [ended_pod(1)]).apply == []
+        assert operator.status.phase == "Cancelled"
+
+    def test_a_job_that_was_done_before_it_was_told_has_succeeded(self) -> None:
+        operator = self.cancelled()
+        operator.see(101, [complete()], [ended_pod(0, termination_message=SUCCESS)])
+        assert operator.status.phase == "Succeeded"
+
+    def test_what_really_went_wrong_stays_on_record(self) -> None:
+        operator = self.cancelled()
+        operator.see(60, [child()], [pod()])
+        operator.see(66, [failed(seconds=65, deleting=True)], [ended_pod(12, seconds=65, deleting=True)])
+        operator.see(67, [], [])
+        assert operator.status.attempts[0].reason == "OutOfMemory"
+        assert operator.status.phase == "Cancelled"
 
 
 class TestSuspension:

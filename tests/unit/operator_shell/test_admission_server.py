@@ -38,7 +38,7 @@ class Endpoint:
 
     def __init__(self) -> None:
         self.metrics = Metrics()
-        self.server = AdmissionServer(self.metrics)
+        self.server = AdmissionServer(self.metrics, lambda _: {})
         self.client: aiohttp.ClientSession
         self.port = 0
 
@@ -94,7 +94,7 @@ async def test_an_invalid_job_is_refused_with_the_findings(endpoint: Endpoint) -
 async def test_a_fault_of_ours_lets_the_job_pass_and_says_so_without_a_traceback(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(_: object) -> None:
+    def broken(*_: object) -> None:
         raise KeyError("a bug")
 
     monkeypatch.setattr(admission_server, "judge", broken)

@@ -1,5 +1,8 @@
 """The presets that come with the product: one YAML file each, in the form of a FineTunePreset."""
 
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,15 +19,27 @@ class Preset:
     title: str
     description: str
     values: dict[str, Any]
+    resource_version: str = ""
+    """Of a FineTunePreset that is stored in a cluster."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the values, in hexadecimal: two presets that give the same have the same."""
+        canonical = json.dumps(self.values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(canonical.encode("utf-8")).hexdigest()
 
     @classmethod
-    def from_manifest(cls, manifest: dict[str, Any]) -> "Preset":
+    def from_manifest(cls, manifest: Mapping[str, Any]) -> "Preset":
         """Return the preset that a FineTunePreset describes. Raises `pydantic.ValidationError`."""
         from finetune_api.preset import FineTunePreset
 
         preset = FineTunePreset.from_json_object(manifest)
         return cls(
-            preset.metadata.name, preset.spec.title, preset.spec.description.strip(), preset.spec.values
+            preset.metadata.name,
+            preset.spec.title,
+            preset.spec.description.strip(),
+            preset.spec.values,
+            preset.metadata.resource_version,
         )
 
 

@@ -102,7 +102,7 @@ def _initialization(job: FineTuneJob) -> Iterator[Finding]:
         yield error(
             Code.QUANTIZATION_CONFLICT,
             named,
-            f"is computed from whole weights, and quantization.type {job.spec.quantization.type} leaves none",
+            "is computed from whole weights, and a quantized base has none",
             "Set quantization.type to none, or use method.type qlora with initialization auto",
             start if start in NEEDS_WHOLE_WEIGHTS else kind,
         )
@@ -134,7 +134,7 @@ def _quantization(job: FineTuneJob) -> Iterator[Finding]:
         yield error(
             Code.QUANTIZATION_CONFLICT,
             "quantization.type",
-            f"quantized weights can't be trained, as method.type {kind} would",
+            "quantized weights can't be trained, and this method.type trains them",
             "Set quantization.type to none, or use method.type lora or qlora",
             quantization.type,
         )
@@ -160,6 +160,15 @@ def _quantized_zero3(job: FineTuneJob) -> Iterator[Finding]:
             "Use quantization.storageType auto or bf16",
             quantization.storage_type,
         )
+    if quantization.type == "int8":
+        yield error(
+            Code.QUANTIZATION_CONFLICT,
+            "quantization.type",
+            "ZeRO-3 shares out weights of a floating-point type only, and int8 has no such storage",
+            "Use quantization.type nf4 with storageType auto, or distributed.zeroStage 2",
+            quantization.type,
+        )
+        return
     yield warning(
         Code.QUANTIZED_ZERO_STAGE_THREE,
         "distributed.zeroStage",

@@ -50,7 +50,6 @@ def test_every_other_choice_is_refused_with_a_remedy(make_manifest, path):
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("preset", "chat"),
         ("dataset.streaming", True),
         ("dataset.train", {"s3": {"uri": "s3://bucket/train.jsonl"}}),
         (

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-import finetune_api.validation.rules as rules
+import finetune_api
 from finetune_api.validation import Code
 
 
@@ -19,10 +19,12 @@ def test_errors_come_first(check):
 def test_every_code_of_a_rule_is_tested_and_every_code_is_used():
     source = "".join(
         path.read_text(encoding="utf-8")
-        for path in Path(rules.__file__).parent.parent.rglob("*.py")
+        for path in Path(finetune_api.__file__).parent.rglob("*.py")
         if path.name != "codes.py"
     )
-    tests = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.rglob("test_*.py"))
+    tests = "".join(
+        path.read_text(encoding="utf-8") for path in Path(__file__).parent.parent.rglob("test_*.py")
+    )
     used = set(re.findall(r"Code\.([A-Z_]+)", source))
     assert used == {code.name for code in Code}
     assert [code.value for code in Code if code.value not in tests] == []

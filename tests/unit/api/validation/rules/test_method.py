@@ -65,6 +65,12 @@ def test_a_quantized_base_under_zero_3_is_stored_in_a_float_type(brief):
     assert brief(changes | {"distributed.zeroStage": 2}) == []
 
 
+def test_zero_3_has_no_way_to_share_out_int8(brief):
+    changes = {"quantization.type": "int8", "distributed.zeroStage": 3}
+    assert brief(changes) == [("error", "QuantizationConflict", "quantization.type")]
+    assert brief(changes | {"distributed.zeroStage": 2}) == []
+
+
 def test_all_linear_stands_alone(brief):
     changes = {f"{LORA}.targetModules": ["all-linear", "q_proj"]}
     assert brief(changes) == [("error", "Conflict", f"{LORA}.targetModules")]

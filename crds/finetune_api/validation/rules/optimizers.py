@@ -1,0 +1,63 @@
+"""Rules about optimizers that do not work with every other setting."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from finetune_api.job import FineTuneJob
+from finetune_api.validation.codes import Code
+from finetune_api.validation.findings import Finding, error
+from finetune_api.validation.rules.common import uses_deepspeed
+
+IN_BACKWARD: Final = ("lomo", "adalomo")
+"""They change the weights while the backward pass runs, and keep no gradients."""
+
+PROJECTING: Final = ("galoreAdamw", "apolloAdamw")
+"""They project the gradient of each whole weight matrix onto a few dimensions."""
+
+
+def optimizers(job: FineTuneJob, _target: str) -> Iterator[Finding]:
+    """What the optimizer needs of accumulation, of ZeRO and of the method."""
+    optimizer = job.spec.training.optimizer
+    if optimizer in IN_BACKWARD:
+        yield from _in_backward(job, optimizer)
+    if optimizer in PROJECTING:
+        yield from _projecting(job, optimizer)
+
+
+def _in_backward(job: FineTuneJob, optimizer: str) -> Iterator[Finding]:
+    steps = job.spec.training.gradient_accumulation_steps
+    if steps > 1:
+        yield error(
+            Code.OPTIMIZER_CONFLICT,
+            "training.gradientAccumulationSteps",
+            f"adds up gradients, and {optimizer} keeps none: it updates weights in the backward pass",
+            "Set training.gradientAccumulationSteps to 1 and raise microBatchSize, or use optimizer adamw",
+            steps,
+        )
+    if uses_deepspeed(job.spec):
+        yield error(
+            Code.OPTIMIZER_CONFLICT,
+            "training.optimizer",
+            "updates weights in the backward pass, which DeepSpeed runs itself",
+            "Use optimizer adamw or adafactor, or distributed.engine torch",
+            optimizer,
+        )
+
+
+def _projecting(job: FineTuneJob, optimizer: str) -> Iterator[Finding]:
+    if job.spec.distributed.zero_stage > 0:
+        yield error(
+            Code.OPTIMIZER_CONFLICT,
+            "training.optimizer",
+            "projects the gradients of whole matrices, and ZeRO hands each rank a flat piece of them",
+            "Use distributed.zeroStage 0, or optimizer adamw",
+            optimizer,
+        )
+    if job.spec.method.uses_adapters:
+        yield error(
+            Code.OPTIMIZER_CONFLICT,
+            "training.optimizer",
+            "projects the gradients of whole matrices, and those of adapters are small already",
+            "Use method.type full, or optimizer adamw",
+            optimizer,
+        )

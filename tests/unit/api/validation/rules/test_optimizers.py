@@ -1,0 +1,32 @@
+import pytest
+
+OPTIMIZER = "training.optimizer"
+STEPS = "training.gradientAccumulationSteps"
+ONE_PASS = {STEPS: 1, "training.microBatchSize": 4}
+FULL = {"method.type": "full", "training.learningRate": 1e-5}
+
+
+@pytest.mark.parametrize("optimizer", ["lomo", "adalomo"])
+def test_what_updates_in_the_backward_pass_accumulates_nothing(brief, optimizer):
+    chosen = {OPTIMIZER: optimizer}
+    assert brief(chosen | {STEPS: 2}) == [("error", "OptimizerConflict", STEPS)]
+    assert brief(chosen | ONE_PASS) == []
+
+
+@pytest.mark.parametrize("optimizer", ["lomo", "adalomo"])
+def test_what_updates_in_the_backward_pass_does_not_run_under_deepspeed(brief, optimizer):
+    chosen = {OPTIMIZER: optimizer} | ONE_PASS
+    assert brief(chosen | {"distributed.zeroStage": 1}) == [("error", "OptimizerConflict", OPTIMIZER)]
+    assert brief(chosen | {"distributed.processesPerNode": 2, "distributed.engine": "torch"}) == []
+
+
+@pytest.mark.parametrize("optimizer", ["galoreAdamw", "apolloAdamw"])
+def test_what_projects_gradients_needs_whole_matrices(brief, optimizer):
+    chosen = {OPTIMIZER: optimizer} | FULL
+    assert brief(chosen) == []
+    assert brief(chosen | {"distributed.zeroStage": 2}) == [("error", "OptimizerConflict", OPTIMIZER)]
+    assert brief({OPTIMIZER: optimizer}) == [("error", "OptimizerConflict", OPTIMIZER)]
+
+
+def test_other_optimizers_go_with_everything(brief):
+    assert brief({OPTIMIZER: "adafactor", STEPS: 8, "distributed.zeroStage": 2}) == []

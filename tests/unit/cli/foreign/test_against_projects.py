@@ -1,0 +1,187 @@
+"""The tables against the projects themselves: every option that they have is answered for.
+
+TRL and transformers are read as they are installed; of LLaMA-Factory and Axolotl the names were taken down,
+with the commit that they were read at.
+"""
+
+import ast
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from finetune_cli.fields import all_fields
+from finetune_cli.foreign import axolotl, dataset_info, llamafactory, trl
+from finetune_cli.foreign.importing import import_job
+from finetune_cli.foreign.reading import Reading, flatten
+from finetune_cli.foreign.rules import Mapped, Table
+
+NAMES = Path(__file__).parent / "names"
+TRL_OPTIONS = (
+    ("trl", "trainer/sft_config.py", "SFTConfig"),
+    ("trl", "trainer/dpo_config.py", "DPOConfig"),
+    ("trl", "trainer/kto_config.py", "KTOConfig"),
+    ("trl", "trainer/reward_config.py", "RewardConfig"),
+    ("trl", "trainer/grpo_config.py", "GRPOConfig"),
+    ("trl", "trainer/base_config.py", "_BaseConfig"),
+    ("trl", "trainer/model_config.py", "ModelConfig"),
+    ("trl", "scripts/utils.py", "ScriptArguments"),
+    ("transformers", "training_args.py", "TrainingArguments"),
+)
+
+
+def options_of(package: str, file: str, name: str) -> dict[str, Any]:
+    """The options of a dataclass with their defaults, from its source: importing it would import torch."""
+    found = importlib.util.find_spec(package)
+    assert found is not None
+    assert found.origin is not None
+    tree = ast.parse((Path(found.origin).parent / file).read_text(encoding="utf-8"))
+    [owner] = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == name]
+    options: dict[str, Any] = {}
+    for node in owner.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            default = [
+                keyword.value for keyword in getattr(node.value, "keywords", []) if keyword.arg == "default"
+            ]
+            constant = default and isinstance(default[0], ast.Constant)
+            options[node.target.id] = default[0].value if constant else None
+    return {option: default for option, default in options.items() if not option.startswith("_")}
+
+
+@pytest.mark.parametrize(("package", "file", "name"), TRL_OPTIONS, ids=lambda value: value)
+def test_trl_has_no_option_that_is_not_known(package: str, file: str, name: str) -> None:
+    options = options_of(package, file, name)
+    assert options
+    assert sorted(set(options) - set(trl.TABLE)) == []
+
+
+@pytest.mark.parametrize(("command", "rate"), trl.LEARNING_RATES.items())
+def test_trl_s_defaults_are_those_of_the_installed_package(command: str, rate: float) -> None:
+    stage = next(row for row in TRL_OPTIONS if row[1] == f"trainer/{command}_config.py")
+    assert options_of(*stage)["learning_rate"] == rate
+
+
+def test_transformers_defaults_are_those_of_the_installed_package() -> None:
+    options = options_of(*TRL_OPTIONS[-1])
+    checked = {
+        key: value
+        for key, value in llamafactory.arguments.DEFAULTS.items()
+        if key not in ("learning_rate", "per_device_train_batch_size", "warmup_ratio")
+    }
+    assert {key: options[key] for key in checked} == checked
+
+
+@pytest.mark.parametrize(
+    ("project", "table"), [("llamafactory", llamafactory.TABLE), ("axolotl", axolotl.TABLE)]
+)
+def test_the_other_projects_have_no_key_that_is_not_known(project: str, table: Table) -> None:
+    lines = (NAMES / f"{project}.txt").read_text(encoding="utf-8").splitlines()
+    names = {line for line in lines if line and not line.startswith("#")}
+    assert len(names) > 80
+    assert sorted(names - set(table)) == []
+
+
+@pytest.fixture
+def imported(tmp_path: Path) -> Any:
+    def read(document: dict[str, Any], kind: str) -> tuple[dict[str, Any], Reading]:
+        file = tmp_path / "config.yaml"
+        file.write_text(yaml.safe_dump(document))
+        manifest, reading = import_job(str(file), [], kind, "job")
+        return dict(flatten(manifest["spec"])), reading
+
+    return read
+
+
+class TestWhatIsNotSaid:
+    def test_means_what_the_program_does_then_and_is_told(self, imported: Any) -> None:
+        document = {"model_name_or_path": "org/base", "stage": "sft", "lora_rank": 4}
+        spec, reading = imported(document, "llamafactory")
+        assert spec["method.lora.alpha"] == 8, "LLaMA-Factory takes twice the rank"
+        assert (spec["training.learningRate"], spec["training.microBatchSize"]) == (5e-5, 8)
+        told = {line.key: line.note for line in reading.lines}
+        assert told["lora_alpha"] == told["learning_rate"] == "not in the file: its default there"
+
+    def test_gives_way_to_a_key_that_says_it_in_another_way(self, imported: Any) -> None:
+        document = {"model_name_or_path": "org/base", "stage": "sft", "warmup_steps": 9, "max_steps": 5}
+        spec, _ = imported(document, "llamafactory")
+        assert spec["training.schedule.warmupSteps"] == 9
+        assert "training.schedule.warmupRatio" not in spec
+
+    def test_of_axolotl_s_adapter_means_that_every_weight_is_trained(self, imported: Any) -> None:
+        spec, _ = imported({"base_model": "org/base"}, "axolotl")
+        assert spec["method.type"] == "full"
+        assert imported({"base_model": "org/base", "adapter": "lora"}, "axolotl")[0]["method.type"] == "lora"
+
+
+INFO: dict[str, Any] = {
+    "pairs": {
+        "hf_hub_url": "org/pairs",
+        "ranking": True,
+        "formatting": "sharegpt",
+        "columns": {"messages": "turns", "chosen": "good", "rejected": "bad"},
+        "tags": {"role_tag": "role", "user_tag": "user"},
+    },
+    "own": {
+        "file_name": "own.json",
+        "columns": {"prompt": "task", "query": "more", "response": "answer"},
+    },
+}
+
+
+class TestDatasetInfo:
+    def spec(self, imported: Any, tmp_path: Path, name: str) -> tuple[dict[str, Any], Reading]:
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data/dataset_info.json").write_text(json.dumps(INFO))
+        spec, reading = imported(
+            {"model_name_or_path": "org/base", "stage": "sft", "dataset": name}, "llamafactory"
+        )
+        return spec, reading
+
+    def test_says_where_data_is_and_what_its_columns_are_called(self, imported: Any, tmp_path: Path) -> None:
+        spec, reading = self.spec(imported, tmp_path, "pairs")
+        assert spec["dataset.train.hub.id"] == "org/pairs"
+        assert spec["dataset.format"] == "preference"
+        assert spec["dataset.columns.chosen"] == "good"
+        assert spec["dataset.columns.role"] == "role"
+        [renamed] = [line for line in reading.lines if line.key == "dataset_info.tags.user_tag"]
+        assert not renamed.mapped
+        assert "rename 'user' to 'human'" in renamed.note
+
+    def test_a_file_of_its_own(self, imported: Any, tmp_path: Path) -> None:
+        spec, _ = self.spec(imported, tmp_path, "own")
+        assert spec["dataset.train.path"] == "./own.json"
+        assert spec["dataset.columns.instruction"] == "task"
+
+    def test_a_name_that_is_not_in_it_is_not_mapped(self, imported: Any, tmp_path: Path) -> None:
+        _, reading = self.spec(imported, tmp_path, "other")
+        [line] = [line for line in reading.lines if line.key == "dataset"]
+        assert "was not found under dataset_dir" in line.note
+
+    def test_every_field_that_it_sets_is_one_of_ours(self) -> None:
+        values: dict[str, Any] = {"formatting": "alpaca", "ranking": True}
+        for key, rule in dataset_info.TABLE.items():
+            result = rule.read(values.get(key, "name"))
+            if isinstance(result, Mapped):
+                assert set(result.values) <= set(all_fields()), key
+
+
+@pytest.mark.parametrize(("stage", "path"), [("dpo", "training.dpo.beta"), ("kto", "training.kto.beta")])
+def test_beta_belongs_to_its_stage(imported: Any, stage: str, path: str) -> None:
+    document = {"model_name_or_path": "org/base", "stage": stage, "pref_beta": 0.3}
+    spec, reading = imported(document, "llamafactory")
+    assert spec[path] == 0.3
+    assert next(line for line in reading.lines if line.key == "pref_beta").paths == (path,)
+
+
+@pytest.mark.parametrize(("layers", "end"), [(2, "last"), (-3, "first")])
+def test_frozen_layers_are_counted_from_either_end(imported: Any, layers: int, end: str) -> None:
+    document = {
+        "model_name_or_path": "org/base",
+        "finetuning_type": "freeze",
+        "freeze_trainable_layers": layers,
+    }
+    spec, _ = imported(document, "llamafactory")
+    assert (spec["method.freeze.trainableLayers"], spec["method.freeze.fromLayer"]) == (abs(layers), end)
