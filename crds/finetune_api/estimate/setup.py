@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from finetune_api.catalog import Architecture, architecture_of
 from finetune_api.estimate.program import TRAINER, Program
-from finetune_api.hardware import Accelerator
+from finetune_api.hardware import TYPICAL_MULTIPROCESSORS, Accelerator
 from finetune_api.job import FineTuneJob
 from finetune_api.method import MethodSpec
 from finetune_api.quantization import QuantizationSpec
@@ -54,7 +54,7 @@ class Setup:
     """Whether the loss is computed without the logits of the whole batch (kernels liger and unsloth)."""
     reference_copy: bool
     """Whether a second, frozen copy of the model is there."""
-    multiprocessors: int = 108
+    multiprocessors: int = TYPICAL_MULTIPROCESSORS
     """Streaming multiprocessors of the device, for each of which a CUDA context holds memory."""
     program: Program = TRAINER
     """What trains."""

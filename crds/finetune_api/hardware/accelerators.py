@@ -12,6 +12,10 @@ from typing import Final, Literal
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 
 
+TYPICAL_MULTIPROCESSORS: Final = 108
+"""Those of an A100."""
+
+
 @dataclass(frozen=True)
 class Price:
     """What one device costs per hour, in US dollars, by whom and when."""
@@ -40,7 +44,7 @@ class Accelerator:
     interconnect_gbs: float
     """Bandwidth to another device of the node, one way, in 10⁹ bytes per second (NVLink, else PCIe)."""
     price: Price | None = None
-    multiprocessors: int = 108
+    multiprocessors: int = TYPICAL_MULTIPROCESSORS
     """Streaming multiprocessors (compute units), for each of which a context holds memory."""
     aliases: tuple[str, ...] = ()
 
@@ -69,9 +73,11 @@ ACCELERATORS: Final[tuple[Accelerator, ...]] = (
                 2000, 350, 64, _list_price(2.39), 114, ("nvidia-h100-pcie",)),
     Accelerator("a100-80gb", "NVIDIA A100 SXM 80 GB", 79.3, _peak(19.5, 156, 312),
                 2039, 400, 300, _list_price(1.79), 108,
-                ("a100", "nvidia-a100", "a100-sxm", "nvidia-a100-sxm4-80gb", "a100-80g")),
+                ("a100", "nvidia-a100", "a100-sxm", "nvidia-a100-sxm4-80gb", "nvidia-a100-80gb-pcie",
+                 "a100-80g")),
     Accelerator("a100-40gb", "NVIDIA A100 SXM 40 GB", 39.4, _peak(19.5, 156, 312),
-                1555, 400, 300, _list_price(1.29), 108, ("nvidia-a100-sxm4-40gb", "a100-40g")),
+                1555, 400, 300, _list_price(1.29), 108,
+                ("nvidia-a100-sxm4-40gb", "nvidia-a100-pcie-40gb", "a100-40g")),
     Accelerator("l40s", "NVIDIA L40S 48 GB", 44.4, _peak(91.6, 183, 362),
                 864, 350, 32, _list_price(0.79), 142, ("nvidia-l40s",)),
     Accelerator("l4", "NVIDIA L4 24 GB", 22.5, _peak(30.3, 60, 121),
@@ -94,16 +100,22 @@ ACCELERATORS: Final[tuple[Accelerator, ...]] = (
                 Price(0.35, "Google Cloud on demand, us-central1", "2025-06"), 40,
                 ("tesla-t4", "nvidia-tesla-t4")),
     Accelerator("v100-16gb", "NVIDIA V100 SXM2 16 GB", 15.8, {"fp32": 15.7, "fp16": 125}, 900, 300, 150,
-                Price(3.06, "AWS p3.2xlarge on demand, us-east-1", "2025-06"), 80, ("tesla-v100-16gb",)),
+                Price(3.06, "AWS p3.2xlarge on demand, us-east-1", "2025-06"), 80,
+                ("tesla-v100-16gb", "tesla-v100-sxm2-16gb")),
     Accelerator("v100-32gb", "NVIDIA V100 SXM2 32 GB", 31.7, {"fp32": 15.7, "fp16": 125}, 900, 300, 150, None,
-                80, ("v100", "tesla-v100", "tesla-v100-32gb")),
+                80, ("v100", "tesla-v100", "tesla-v100-32gb", "tesla-v100-sxm2-32gb")),
     Accelerator("mi300x", "AMD Instinct MI300X 192 GB", 191.5,
                 _peak(163.4, 653.7, 1307), 5300, 750, 448, _list_price(2.99), 304,
                 ("amd-mi300x",)),
 )  # fmt: skip
 
 
+def normalised(name: str) -> str:
+    """A name as the catalog writes it: lower case, with dashes."""
+    return name.strip().lower().replace(" ", "-").replace("_", "-")
+
+
 def find_accelerator(name: str, accelerators: tuple[Accelerator, ...] = ACCELERATORS) -> Accelerator | None:
     """The accelerator of this name or alias, in any case, with blanks and underscores as dashes."""
-    wanted = name.strip().lower().replace(" ", "-").replace("_", "-")
+    wanted = normalised(name)
     return next((item for item in accelerators if wanted == item.name or wanted in item.aliases), None)

@@ -15,7 +15,7 @@ from finetune_operator.rendering.service import render_service
 
 def render_attempt(job: FineTuneJob, attempt: int, config: RenderConfig) -> list[Manifest]:
     """What an attempt consists of; the Job comes last, so that all it needs is there before its pods."""
-    resolved = resolve(job, attempt)
+    resolved = resolve(config.hardware.decided(job), attempt)
     objects = [render_configmap(job, attempt, resolved, config)]
     if job.spec.checkpoints.storage.creates_claim:
         objects.insert(0, render_claim(job))
