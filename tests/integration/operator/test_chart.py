@@ -130,10 +130,9 @@ def test_the_right_to_list_nodes_can_be_left_out() -> None:
 
 
 def test_an_administrators_hardware_reaches_the_operator() -> None:
-    manifests = rendered(
-        "--set=estimates.hardware.accelerators[0].name=h100", "--set=estimates.hardware.pue=1.1"
-    )
-    assert settings_in(manifests)["hardware"] == {"accelerators": [{"name": "h100"}], "pue": 1.1}
+    given = {"accelerators": [{"name": "h100"}], "pue": 1.1}
+    manifests = rendered(f"--set-json=estimates.hardware={json.dumps(given)}")
+    assert settings_in(manifests)["hardware"] == given
 
 
 def webhooks(manifests: list[Manifest]) -> list[Manifest]:
