@@ -18,3 +18,14 @@ def add_set(parser: argparse.ArgumentParser) -> None:
 def add_job(parser: argparse.ArgumentParser) -> None:
     """Add `--job NAME`, for files that hold several jobs."""
     parser.add_argument("--job", metavar="NAME", help="which job, where the file holds several")
+
+
+def add_hardware(parser: argparse.ArgumentParser) -> None:
+    """Add --hardware-file (and its older name): an administrator's list over the catalog."""
+    parser.add_argument(
+        "--hardware-file",
+        "--hardware",
+        dest="hardware",
+        metavar="FILE",
+        help="prices, carbon and devices of your own, as YAML",
+    )

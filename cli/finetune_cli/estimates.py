@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from finetune_api.estimate import Estimate, Fit
 from finetune_api.estimate.explain import explain
@@ -98,6 +99,39 @@ def page(job: FineTuneJob, result: Estimate, nearest: Fit | None) -> str:
     if nearest is not None:
         lines += ["", f"would fit  {nearest.text}"]
     return "\n".join(lines)
+
+
+def fit_object(proposal: tuple[Fit, Fit] | None) -> dict[str, Any] | None:
+    """Return the cheapest and the fastest setting as `-o json` shows them; None where nothing fits."""
+    if proposal is None:
+        return None
+    return {
+        name: {
+            "changes": fit.changes,
+            "memoryPerDeviceGiB": round(fit.estimate.memory.expected / 2**30, 3),
+            "durationSeconds": round(fit.estimate.duration_seconds.expected, 3),
+            "costUSD": None if (usd := fit.estimate.cost.usd) is None else round(usd.expected, 4),
+        }
+        for name, fit in zip(("cheapest", "fastest"), proposal, strict=True)
+    }
+
+
+def difference(before: Estimate, after: Estimate) -> dict[str, tuple[str, str]]:
+    """Return what differs between two estimates, for people: before and after by the name of the figure."""
+
+    def shown(result: Estimate) -> dict[str, str]:
+        usd, carbon = result.cost.usd, result.cost.carbon_grams.expected / 1000
+        return {
+            "memory per device": f"{result.memory.expected / 2**30:.1f} GiB",
+            "fits": "yes" if result.fits else "no",
+            "steps": f"{result.steps.steps.expected:,.0f}",
+            "time": _time(result.duration_seconds.expected),
+            "cost": "unknown" if usd is None else f"{usd.expected:.2f} $",
+            "carbon": f"{carbon:.2f} kg CO2",
+        }
+
+    one, other = shown(before), shown(after)
+    return {name: (one[name], other[name]) for name in one if one[name] != other[name]}
 
 
 def explanation(result: Estimate) -> str:

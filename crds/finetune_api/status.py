@@ -116,9 +116,29 @@ class UsageStatus(StatusModel):
     )
 
 
+class CorrectedEstimateStatus(StatusModel):
+    """What is expected once the run itself has been measured; decimal strings."""
+
+    after_steps: Count = Field(description="Optimizer steps after which it was measured.")
+    tokens_per_second: MetricValue = Field(description="Measured speed of all ranks together.")
+    seconds_per_step: MetricValue = Field(description="Measured time of an optimizer step.")
+    memory_per_device_gib: MetricValue | None = Field(
+        default=None,
+        alias="memoryPerDeviceGiB",
+        description="Peak memory per device, in GiB: what torch allocated, and the predicted overhead.",
+    )
+    duration_seconds: Count = Field(description="Time from the first step to the last, in seconds.")
+    cost_usd: MetricValue | None = Field(default=None, alias="costUSD", description="Cost in US dollars.")
+    energy_kwh: MetricValue | None = Field(default=None, alias="energyKWh", description="Energy, in kWh.")
+    carbon_grams: MetricValue | None = Field(default=None, description="Carbon dioxide, in grams.")
+
+
 class EstimateStatus(StatusModel):
     """What the estimator expects; decimal strings."""
 
+    accelerator: Annotated[str, Field(max_length=63)] | None = Field(
+        default=None, description="Accelerator that it is for, by its name in the hardware catalog."
+    )
     memory_per_device_gib: MetricValue | None = Field(
         default=None, alias="memoryPerDeviceGiB", description="Peak memory per device, in GiB."
     )
@@ -127,7 +147,10 @@ class EstimateStatus(StatusModel):
     cost_usd: MetricValue | None = Field(default=None, alias="costUSD", description="Cost in US dollars.")
     energy_kwh: MetricValue | None = Field(default=None, alias="energyKWh", description="Energy, in kWh.")
     carbon_grams: MetricValue | None = Field(default=None, description="Carbon dioxide, in grams.")
-    measured: bool = Field(default=False, description="Whether measured steps have corrected it.")
+    measured: bool = Field(default=False, description="Whether the run itself was measured: see corrected.")
+    corrected: CorrectedEstimateStatus | None = Field(
+        default=None, description="The same after 20 measured steps; what was predicted stays beside it."
+    )
 
 
 class PresetStatus(StatusModel):

@@ -179,7 +179,8 @@ class TrainingSpec(ApiModel):
     gradient_checkpointing: Literal["auto", "none", "full"] = Field(
         default="auto",
         description="full computes activations again in the backward pass: less memory, about a "
-        "third more time.",
+        "third more time. auto: full where the job might not fit without, as far as accelerator and "
+        "model are known, else none.",
     )
     compile: Literal["none", "default", "reduceOverhead", "maxAutotune"] = Field(
         default="none", description="Mode of torch.compile."

@@ -22,6 +22,7 @@ from finetune_operator.cluster import Cluster
 from finetune_operator.errors import ApiError
 from finetune_operator.event_writer import EventWriter
 from finetune_operator.handlers import registry_for, settings_for
+from finetune_operator.hardware import HardwareStore
 from finetune_operator.health import Health, WatchMonitor
 from finetune_operator.http_server import HttpServer
 from finetune_operator.keys import JobKey
@@ -55,6 +56,7 @@ class Operator:
         self.cluster = cluster
         self.metrics = Metrics()
         self.health = Health()
+        self.hardware = HardwareStore(settings.hardware_catalog, read_nodes=settings.read_nodes)
         self.status_port = 0
         self.http_port = 0
         server = settings.status_server
@@ -134,6 +136,7 @@ class Operator:
             ca_pem=self.certificate.authority,
             image_pull_policy=trainer.image_pull_policy,
             image_pull_secrets=trainer.image_pull_secrets,
+            hardware=self.hardware.hardware,
         )
 
     async def _begin(self, stop: asyncio.Event) -> bool:
@@ -141,6 +144,7 @@ class Operator:
         while not stop.is_set():
             try:
                 await self.certificate.refresh()
+                await self.hardware.refresh(self.cluster)
                 await self.state.resync(self.cluster, self.settings.watch_namespaces)
                 break
             except (ApiError, ValueError) as error:
@@ -210,6 +214,7 @@ class Operator:
         while True:
             await asyncio.sleep(self.settings.resync_seconds * random.uniform(0.8, 1.2))  # noqa: S311
             try:
+                await self.hardware.refresh(self.cluster)
                 news = await self.state.resync(self.cluster, self.settings.watch_namespaces)
             except ApiError as error:
                 logger.warning("resync failed: %s", error)

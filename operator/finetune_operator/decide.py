@@ -18,13 +18,12 @@ from finetune_api import (
     FineTuneJobStatus,
     Phase,
     Reason,
-    validate_job,
 )
-from finetune_api.hardware import HardwareCatalog
 from finetune_api.validation import errors_in
 from finetune_operator import cleanup, progress, refusal, restarts, running, suspension
 from finetune_operator.conditions import Situation, State, progressing
 from finetune_operator.estimation import estimated
+from finetune_operator.hardware import findings
 from finetune_operator.observation import Observed
 from finetune_operator.plan import Plan
 from finetune_operator.planning import Decision, final_status
@@ -79,12 +78,12 @@ def _before_the_start(scene: Scene, status: FineTuneJobStatus) -> Decision:
     # What was invalid with a preset may be valid now: the preset can change while the job does not.
     if preset is None and refusal.is_rejected(status, scene.job.metadata.generation):
         return Decision(status)
-    errors = errors_in(validate_job(scene.job))
+    errors = errors_in(findings(scene.job, scene.config.hardware))
     if errors:
         return refusal.refusal(status, errors)
     status = revised(
         status,
-        estimate=estimated(scene.job, HardwareCatalog()),
+        estimate=estimated(scene.job, scene.config.hardware),
         preset=preset.status if preset is not None else None,
     )
     if scene.job.spec.suspend:

@@ -8,6 +8,7 @@ from finetune_api import AttemptStatus, FineTuneJobStatus, Phase, Reason
 from finetune_api.resolved import attempt_name
 from finetune_operator import attempts, cleanup, outcome, progress, suspension, usage
 from finetune_operator.conditions import progressing
+from finetune_operator.estimation import corrected
 from finetune_operator.observation import ObservedJob
 from finetune_operator.outcome import Ending
 from finetune_operator.planning import Decision
@@ -32,6 +33,7 @@ def caught_up(scene: Scene, status: FineTuneJobStatus) -> FineTuneJobStatus:
     report = scene.report(number)
     if report is not None:
         status, record = progress.reported(status, record, report)
+        status = corrected(scene.job, status, record, scene.config.hardware)
     return _metered(scene, status, record)
 
 

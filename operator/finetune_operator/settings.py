@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
+
+from finetune_api.hardware import HardwareCatalog, parse_overrides
 
 
 class SettingsError(Exception):
@@ -83,8 +85,24 @@ class Settings(_Section):
     max_backoff_seconds: float = Field(300.0, gt=0)
     certificate_check_seconds: float = Field(60.0, gt=0)
     """How long a certificate that somebody else has renewed may be served yet: its clients move on, too."""
+    hardware: dict[str, Any] = Field(default_factory=dict)
+    """Prices, carbon intensity, PUE and accelerators of the administrator's, over the catalog; see
+    `finetune_api.hardware.overrides`."""
+    read_nodes: bool = True
+    """Whether the nodes' accelerators are read, for jobs that name none; needs the right to list nodes."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] = "json"
+
+    @field_validator("hardware")
+    @classmethod
+    def _can_be_used(cls, given: dict[str, Any]) -> dict[str, Any]:
+        parse_overrides(given)
+        return given
+
+    @property
+    def hardware_catalog(self) -> HardwareCatalog:
+        """The catalog with the administrator's list over it."""
+        return parse_overrides(self.hardware)
 
     @property
     def status_url(self) -> str:

@@ -18,6 +18,7 @@ def describe(job: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> Ite
     yield from _mapping("Progress", status.get("progress"))
     yield from _mapping("Metrics", status.get("metrics"))
     yield from _mapping("Effective", status.get("effective"))
+    yield from _mapping("Estimate", status.get("estimate"))
     yield from _mapping("Checkpoints", status.get("checkpoints"))
     yield from _mapping("Output", status.get("output"))
     yield from _mapping("Usage", status.get("usage"))

@@ -1,7 +1,8 @@
 """Say in what two jobs differ, field by field, and what each difference means.
 
 Effective values are compared: presets and defaults are filled in. Without B, A is compared with itself as
---set changes it; with B, --set changes B.
+--set changes it; with B, --set changes B. Where the accelerator is known (--accelerator, or the jobs'
+resources.accelerators.type), the estimates' difference follows: memory, time, cost, carbon.
 
 exit status: 0 compared, 1 a file holds no such job, 2 wrong use
 """
@@ -10,9 +11,13 @@ import argparse
 import json
 import sys
 import textwrap
+from typing import TYPE_CHECKING
 
-from finetune_cli.arguments import add_job, add_set
+from finetune_cli.arguments import add_hardware, add_job, add_set
 from finetune_cli.errors import CommandError
+
+if TYPE_CHECKING:
+    from finetune_api.job import FineTuneJob
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +26,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("b", metavar="B", nargs="?", help="manifest")
     add_job(parser)
     add_set(parser)
+    parser.add_argument("--accelerator", metavar="NAME", help="device, by its name in `finetune hardware`")
+    add_hardware(parser)
     parser.add_argument(
         "-o", "--output", choices=("table", "json"), default="table", help="lines for people, or JSON"
     )
@@ -34,8 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.b is None and not arguments.overrides:
         raise CommandError("name a second manifest, or a change with --set")
-    before = values(read_job(arguments.a, arguments.job, ())[1])
-    after = values(read_job(arguments.b or arguments.a, arguments.job, arguments.overrides)[1])
+    one = read_job(arguments.a, arguments.job, ())[1]
+    other = read_job(arguments.b or arguments.a, arguments.job, arguments.overrides)[1]
+    before, after = values(one), values(other)
     fields = all_fields()
     differences = [
         {
@@ -59,4 +67,30 @@ def run(arguments: argparse.Namespace) -> int:
                 print(textwrap.fill(str(text), 100, initial_indent="  ", subsequent_indent="  "))
     if not differences:
         print("no difference")
+    elif changed := _estimates(arguments, one, other):
+        print("estimate:")
+        for name, (a, b) in changed.items():
+            print(f"  {name}: {a} → {b}")
     return 0
+
+
+def _estimates(
+    arguments: argparse.Namespace, one: "FineTuneJob", other: "FineTuneJob"
+) -> dict[str, tuple[str, str]]:
+    """What differs between the estimates of two jobs; nothing where one of them can't be estimated."""
+    from finetune_api.estimate import UnknownArchitectureError, estimate
+    from finetune_cli.estimates import EstimateError, catalog_for, chosen_accelerator, difference
+
+    try:
+        catalog = catalog_for(arguments.hardware)
+        found = [
+            estimate(job, chosen_accelerator(job, arguments.accelerator, catalog), catalog=catalog)
+            for job in (one, other)
+        ]
+    except UnknownArchitectureError:
+        return {}
+    except (EstimateError, ValueError) as error:
+        if arguments.accelerator or arguments.hardware:
+            raise CommandError(str(error)) from None
+        return {}
+    return difference(*found)

@@ -1,8 +1,9 @@
 """Say what a job needs before it runs: memory per device, steps, time, money, energy and carbon.
 
 The flags stand in for what the manifest does not say. `-o json` prints one object with the keys fits,
-nearestFit, memoryPerDeviceGiB, durationSeconds, tokensPerSecond, steps, costUSD, energyKWh and carbonGrams;
-a file with several jobs needs --job. How each figure is made, and how far off it has been, is in
+nearestFit, memoryPerDeviceGiB, durationSeconds, tokensPerSecond, steps, costUSD, energyKWh and carbonGrams,
+and with --fit also fit: {cheapest, fastest}, each {changes, memoryPerDeviceGiB, durationSeconds, costUSD},
+or null; a file with several jobs needs --job. How each figure is made, and how far off it has been, is in
 docs/estimates.md.
 
 exit status: 0 the job is expected to fit, 1 it is not, or the manifest can't be estimated, 2 wrong use
@@ -11,6 +12,8 @@ exit status: 0 the job is expected to fit, 1 it is not, or the manifest can't be
 import argparse
 import json
 import sys
+
+from finetune_cli.arguments import add_hardware
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--records", type=_count, metavar="N", help="records of the training data")
     parser.add_argument("--tokens", type=_count, metavar="N", help="tokens of the training data")
-    parser.add_argument("--hardware", metavar="FILE", help="prices, carbon and devices of your own, as YAML")
+    add_hardware(parser)
     parser.add_argument("--job", metavar="NAME", help="job, where the file holds several")
     parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="override a field")
     parser.add_argument("--fit", action="store_true", help="propose the cheapest and the fastest that fits")
@@ -40,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         catalog_for,
         chosen_accelerator,
         explanation,
+        fit_object,
         load_job,
         page,
     )
@@ -61,7 +65,11 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"finetune estimate: {error}", file=sys.stderr)
         return 1
     if arguments.output == "json":
-        print(json.dumps(result.to_json_object(nearest.text if nearest else None), indent=2))
+        found = result.to_json_object(nearest.text if nearest else None)
+        if arguments.fit:
+            proposed = propose_fit(job, accelerator, devices=arguments.devices, catalog=catalog)
+            found["fit"] = fit_object(proposed)
+        print(json.dumps(found, indent=2))
     else:
         print(page(job, result, nearest))
     if arguments.explain and arguments.output == "table":

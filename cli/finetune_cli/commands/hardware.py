@@ -1,17 +1,21 @@
 """List the accelerators that estimates know: memory, throughput, power, and a typical price.
 
 Throughput is dense bf16 (fp16 where there is no bf16). Prices are typical list prices, with their source and
-date in `-o json`; administrators set their own.
+date in `-o json`; administrators set their own, which --hardware-file lays over the catalog.
 
-exit status: 0
+exit status: 0 listed, 1 the file can't be used, 2 wrong use
 """
 
 import argparse
 import json
+import sys
+
+from finetune_cli.arguments import add_hardware
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `finetune hardware`."""
+    add_hardware(parser)
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table", help="form of the list")
 
 
@@ -19,11 +23,16 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the catalog."""
     from dataclasses import asdict
 
-    from finetune_api.hardware import ACCELERATORS
+    from finetune_cli.estimates import EstimateError, catalog_for
     from finetune_cli.tables import table
 
+    try:
+        catalog = catalog_for(arguments.hardware)
+    except (EstimateError, ValueError) as error:
+        print(f"finetune hardware: {error}", file=sys.stderr)
+        return 1
     if arguments.output == "json":
-        print(json.dumps([asdict(item) for item in ACCELERATORS], indent=2))
+        print(json.dumps([asdict(item) for item in catalog.accelerators], indent=2))
         return 0
     rows = [
         [
@@ -35,7 +44,12 @@ def run(arguments: argparse.Namespace) -> int:
             f"{item.watts:.0f} W",
             f"{item.price.usd_per_hour:.2f}" if item.price else "-",
         ]
-        for item in ACCELERATORS
+        for item in catalog.accelerators
     ]
     print(table(["name", "device", "memory", "tflop/s", "bandwidth", "power", "$/hour"], rows))
+    carbon = catalog.carbon
+    print(
+        f"\ngrid {carbon.region}: {carbon.grams_per_kwh:.0f} g CO2 per kWh ({carbon.source}, {carbon.date}); "
+        f"PUE {catalog.pue}"
+    )
     return 0

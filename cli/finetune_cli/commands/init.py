@@ -10,9 +10,12 @@ import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from finetune_cli.errors import INVALID, CommandError
+
+if TYPE_CHECKING:
+    from finetune_cli.suggestions import Suggestion
 
 _QUESTIONS: Final = (
     ("name", "Name of the job", "my-job"),
@@ -36,21 +39,33 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", metavar="FORMAT", help="format of the records")
     parser.add_argument("--preset", metavar="NAME", help="preset that the job starts from")
     parser.add_argument("--gpus", type=int, default=0, metavar="N", help="accelerators per node (0: CPU)")
+    parser.add_argument(
+        "--accelerator",
+        metavar="NAME",
+        help="device, as in `finetune hardware`: writes what suits it",
+    )
     parser.add_argument("--force", action="store_true", help="overwrite FILE")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask what is open, and write the file."""
     from finetune_cli.preparation import prepare
+    from finetune_cli.suggestions import suiting_values
     from finetune_cli.yaml_reader import YamlError, parse
 
     target = None if arguments.file == "-" else Path(arguments.file)
     if target is not None and target.exists() and not arguments.force:
         raise CommandError(f"{target} is there already; --force overwrites it")
-    text = _manifest(_answers(arguments), arguments.preset, arguments.gpus)
+    answers = _answers(arguments)
+    gpus = arguments.gpus or (1 if arguments.accelerator else 0)
+    text = _manifest(answers, arguments.preset, gpus)
     try:
         document = _only_job(parse(text.encode())[0])
         body = prepare(document, {}, ()).body
+        if arguments.accelerator:
+            suiting = suiting_values(body, arguments.accelerator)
+            text = _manifest(answers, arguments.preset, gpus, suiting)
+            body = prepare(_only_job(parse(text.encode())[0]), {}, ()).body
     except YamlError as error:
         raise CommandError(f"{error.problem}. {error.remedy}") from None
     _refuse_invalid(body)
@@ -77,7 +92,12 @@ def _answers(arguments: argparse.Namespace) -> dict[str, str]:
     return answers
 
 
-def _manifest(answers: Mapping[str, str], preset: str | None, gpus: int) -> str:
+def _manifest(
+    answers: Mapping[str, str],
+    preset: str | None,
+    gpus: int,
+    suiting: "Suggestion | None" = None,
+) -> str:
     from finetune_cli.fields import all_fields
 
     comment = {path: field.description for path, field in all_fields().items()}
@@ -92,10 +112,19 @@ def _manifest(answers: Mapping[str, str], preset: str | None, gpus: int) -> str:
     ]
     if preset:
         lines += _field(2, "preset", _text(preset), comment["preset"])
-    lines += ["  model:", *_field(4, model, _text(answers["model"]), comment[f"model.{model}"]), "  dataset:"]
+    lines += ["  model:", *_field(4, model, _text(answers["model"]), comment[f"model.{model}"])]
+    if suiting:
+        lines += _field(4, "attention", str(suiting.values["model.attention"]), comment["model.attention"])
+    lines += ["  dataset:"]
     if answers["format"]:
         lines += _field(4, "format", _text(answers["format"]), comment["dataset.format"])
     lines += ["    train:", *_source(answers["dataset"])]
+    if suiting:
+        lines += [f"  # {suiting.text}"]
+        for section, values in suiting.sections().items():
+            lines += [f"  {section}:"]
+            for name, value in values.items():
+                lines += _field(4, name, value, comment[f"{section}.{name}"])
     lines += ["  # What follows are the usual things to change; each line shows the default."]
     for section, names in _USUAL.items():
         lines += [f"  # {section}:"]
@@ -106,6 +135,8 @@ def _manifest(answers: Mapping[str, str], preset: str | None, gpus: int) -> str:
     if gpus:
         lines += ["  resources:", "    accelerators:"]
         lines += _field(6, "perNode", str(gpus), comment["resources.accelerators.perNode"])
+        if suiting:
+            lines += _field(6, "type", suiting.accelerator, comment["resources.accelerators.type"])
     return "\n".join(lines) + "\n"
 
 

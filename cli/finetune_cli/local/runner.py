@@ -147,7 +147,8 @@ class Runner:
         )
 
     def _resolved(self, attempt: int) -> ResolvedJob:
-        resolved = self.mounts.localize(resolve(self.job, attempt, master_address="127.0.0.1"))
+        decided = _CONFIG.hardware.decided(self.job)
+        resolved = self.mounts.localize(resolve(decided, attempt, master_address="127.0.0.1"))
         # Several jobs may run side by side on one machine: the pods' fixed port would be taken.
         master = resolved.master.model_copy(update={"port": _free_port()})
         return resolved.model_copy(update={"master": master})

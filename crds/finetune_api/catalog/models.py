@@ -136,7 +136,10 @@ _QWEN: Final = (
     *(
         CatalogModel(
             f"Qwen/Qwen2.5-{size}-Instruct", f"Qwen 2.5 {size}", count, architecture, licence, False,
-            "chatml", (f"Qwen/Qwen2.5-{size}",),
+            "chatml",
+            (
+                f"Qwen/Qwen2.5-{size}", f"Qwen/Qwen2.5-Coder-{size}", f"Qwen/Qwen2.5-Coder-{size}-Instruct",
+            ),
         )
         for size, count, licence, architecture in (
             ("0.5B", 494_032_768, "apache-2.0", _qwen2(896, 24, 14, 2, 4864, 151936, True)),
@@ -242,6 +245,11 @@ _OTHERS: Final = (
         "HuggingFaceTB/SmolLM2-1.7B-Instruct", "SmolLM2 1.7B", 1_711_376_384,
         _llama(2048, 24, 32, 32, 8192, 49152, 8192, tied=True), "apache-2.0", False, "chatml",
         ("HuggingFaceTB/SmolLM2-1.7B", "HuggingFaceTB/SmolLM-1.7B"),
+    ),
+    CatalogModel(
+        "deepseek-ai/deepseek-coder-1.3b-instruct", "DeepSeek Coder 1.3B", 1_346_471_936,
+        _llama(2048, 24, 16, 16, 5504, 32256, 16384), "deepseek", False, None,
+        ("deepseek-ai/deepseek-coder-1.3b-base",),
     ),
     *(
         CatalogModel(f"openai-community/{id}", name, count, architecture, "mit", aliases=(id,))

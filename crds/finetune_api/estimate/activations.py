@@ -26,21 +26,54 @@ def layer_activations(setup: Setup, counts: ParameterCounts, length: int) -> flo
     )
 
 
+def layer_peak(setup: Setup, counts: ParameterCounts, length: int) -> float:
+    """What one layer holds at the peak of its backward pass, its kept activations included: in that of the
+    feed-forward block, or in that of eager attention, when the block's activations are gone."""
+    kept = layer_activations(setup, counts, length)
+    peaks = [kept + backward_gradients(setup)]
+    if setup.eager_attention:
+        rest = kept - _feed_forward(setup) - _kept_scores(setup, length)
+        peaks.append(rest + _scores_backward(setup, length))
+    return max(peaks)
+
+
 def backward_gradients(setup: Setup) -> float:
     """Gradients of activations that are alive at once inside one layer's backward pass: three as wide as the
     feed-forward layer (product, activation, up) and one of the residual stream."""
     architecture = setup.architecture
     wide = 3 if architecture.structure.gated else 2
-    return (
-        setup.compute_bytes * wide * _feed_forward_width(setup) + setup.residual_bytes * architecture.hidden
-    )
+    return setup.inner_bytes * wide * _feed_forward_width(setup) + setup.residual_bytes * architecture.hidden
 
 
 def logits(setup: Setup) -> float:
     """Bytes per token around the loss: 12 per word of the vocabulary at the backward pass of the
-    cross-entropy in fp32 (its log-softmax, its gradient, and the gradient of the logits), beside nothing of
-    the 16-bit logits themselves. A fused loss holds blocks of them only, which count as buffers."""
-    return 0.0 if setup.fused_loss else 12.0 * setup.architecture.vocabulary
+    cross-entropy in fp32 (its log-softmax, its gradient, and the gradient of the logits), beside the logits
+    themselves where somebody holds them. A fused loss holds blocks of them only, which count as buffers."""
+    if setup.fused_loss:
+        return 0.0
+    return 3.0 * setup.program.loss_bytes * setup.architecture.vocabulary + held_logits(setup)
+
+
+def held_logits(setup: Setup) -> float:
+    """Bytes per token of logits that are there until the backward pass has ended."""
+    if setup.fused_loss or not setup.program.outputs_held:
+        return 0.0
+    return float(setup.logit_bytes * setup.architecture.vocabulary)
+
+
+def freed_logits(setup: Setup) -> float:
+    """Bytes per token of 16-bit logits that are gone when the loss needs fp32 ones, which are too large for
+    their place."""
+    if setup.fused_loss or setup.program.outputs_held or setup.logit_bytes >= setup.program.loss_bytes:
+        return 0.0
+    return float(setup.logit_bytes * setup.architecture.vocabulary)
+
+
+def head_inputs(setup: Setup) -> float:
+    """What the final normalisation and the output embedding keep: the fp32 copy of the one's input where the
+    residual stream is narrower, and the other's input."""
+    upcast = 4 if setup.residual_bytes < 4 and not setup.architecture.structure.norm_bias else 0
+    return (upcast + setup.residual_bytes) * setup.architecture.hidden
 
 
 def _norms(setup: Setup, counts: ParameterCounts) -> float:
@@ -61,17 +94,30 @@ def _norms(setup: Setup, counts: ParameterCounts) -> float:
 
 def _attention(setup: Setup, length: int) -> float:
     """Fused kernels (flash, memory-efficient) keep queries, keys, values, output and one fp32 per head. The
-    eager one adds the scores: their fp32 softmax and its copy in the arithmetic's type."""
-    architecture, size = setup.architecture, setup.compute_bytes
+    eager one adds the scores."""
+    architecture, size = setup.architecture, setup.inner_bytes
     kept = size * (2 * architecture.query_width + 2 * architecture.key_value_width) + 4 * architecture.heads
-    scores = (4 + size) * architecture.heads * length if setup.eager_attention else 0
-    return kept + scores
+    return kept + _kept_scores(setup, length)
+
+
+def _kept_scores(setup: Setup, length: int) -> float:
+    """Eager attention keeps the softmax in fp32, and its copy in the arithmetic's type."""
+    if not setup.eager_attention:
+        return 0.0
+    copy = setup.inner_bytes if setup.inner_bytes < 4 else 0
+    return float((4 + copy) * setup.architecture.heads * length)
+
+
+def _scores_backward(setup: Setup, length: int) -> float:
+    """The softmax, its gradient, the product of the two that torch's kernel makes, all in fp32, and the
+    gradient of the scores."""
+    return float((12 + setup.inner_bytes) * setup.architecture.heads * length)
 
 
 def _feed_forward(setup: Setup) -> float:
     """Input of the activation function, its output and, where gated, the other factor of the product."""
     tensors = 3 if setup.architecture.structure.gated else 1
-    return tensors * setup.compute_bytes * _feed_forward_width(setup)
+    return tensors * setup.inner_bytes * _feed_forward_width(setup)
 
 
 def _linear_inputs(setup: Setup, counts: ParameterCounts) -> float:
@@ -85,17 +131,49 @@ def _linear_inputs(setup: Setup, counts: ParameterCounts) -> float:
         inputs = casts if setup.autocast else 2
         share = min(1.0, counts.trained_model / (architecture.layers * architecture.layer_parameters))
         return share * size * (inputs * architecture.hidden + width)
-    # PEFT casts (and drops out) the input once for each adapter: a copy, and a mask of one byte.
+    adapter = _adapter_bytes(setup)
+    # Attention's input and the feed-forward block's; the output projection's is the attention's output.
+    bases = size * (2 * architecture.hidden + width) if setup.program.quantized_inputs_kept else 0.0
+    ranks = sum(
+        (
+            adapter * setup.method.lora.rank
+            # DoRA's magnitude multiplies the outputs of the base and of the adapter.
+            + (2 * size * target.linear.outputs if setup.method.type == "dora" else 0)
+        )
+        * target.layers
+        / architecture.layers
+        for target in counts.targets
+    )
+    return bases + ranks + _adapter_inputs(setup, counts)
+
+
+def _adapter_inputs(setup: Setup, counts: ParameterCounts) -> float:
+    """Inputs of the adapters: a copy for each where PEFT casts or drops out (with a mask of one byte), else
+    each distinct one once; the attention's output is counted there."""
+    layers, adapter = setup.architecture.layers, _adapter_bytes(setup)
     dropout = 1 if setup.method.lora.dropout else 0
-    per_layer = 0.0
-    for target in counts.targets:
-        linear = target.linear
-        kept = (size + dropout) * linear.inputs + size * setup.method.lora.rank
-        if setup.method.type == "dora":
-            # Output of the base and of the adapter, which the magnitude multiplies.
-            kept += 2 * size * linear.outputs
-        per_layer += kept * target.layers / architecture.layers
-    return per_layer
+    if dropout or _adapters_cast(setup):
+        return sum((adapter + dropout) * it.linear.inputs * it.layers / layers for it in counts.targets)
+    attention = setup.architecture.attention_linears
+    distinct = {
+        (target.linear in attention, target.linear.inputs): target.layers / layers
+        for target in counts.targets
+        if target.linear != attention[-1]
+    }
+    return sum(adapter * inputs * share for (_, inputs), share in distinct.items())
+
+
+def _adapter_bytes(setup: Setup) -> int:
+    """Bytes of one channel inside an adapter: autocast's or DeepSpeed's type, else their own, fp32."""
+    return setup.compute_bytes if setup.program.autocasting or setup.deepspeed else 4
+
+
+def _adapters_cast(setup: Setup) -> bool:
+    """Whether the adapters' inputs have another type than the layers': always under autocast, which casts
+    from the fp32 that PEFT makes; never under DeepSpeed, which casts the adapters."""
+    if setup.deepspeed:
+        return False
+    return setup.program.autocasting or setup.inner_bytes < 4
 
 
 def _feed_forward_width(setup: Setup) -> float:

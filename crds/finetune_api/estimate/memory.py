@@ -9,7 +9,15 @@ tensors). Each is added up from the same parts, and the largest counts. Sizes ar
 from dataclasses import dataclass, fields, replace
 from typing import Final
 
-from finetune_api.estimate.activations import backward_gradients, layer_activations, layer_input, logits
+from finetune_api.estimate.activations import (
+    freed_logits,
+    head_inputs,
+    held_logits,
+    layer_activations,
+    layer_input,
+    layer_peak,
+    logits,
+)
 from finetune_api.estimate.optimizers import FUSES_GRADIENTS, WHOLE_LIST_STEP, is_paged, state_bytes
 from finetune_api.estimate.parameters import ParameterCounts, count_parameters
 from finetune_api.estimate.ranges import Range
@@ -29,14 +37,19 @@ BUCKET_ELEMENTS: Final = 500_000_000
 LIVE_ELEMENTS: Final = 1_000_000_000
 """DeepSpeed's `stage3_max_live_parameters` and `sub_group_size`: parameters gathered, or updated, at once."""
 
-CONTEXT: Final = Range(0.35 * GIB, 0.55 * GIB, 1.0 * GIB)
-"""CUDA context, kernels and library handles of one process: what `nvidia-smi` shows beyond torch's reserved
-memory (about 0.3 GiB on T4, 0.4–0.6 on A100 and H100; more with NCCL)."""
+CONTEXT_PER_MULTIPROCESSOR: Final = Range(3.4 * MIB, 3.8 * MIB, 8.0 * MIB)
+"""CUDA context of one process by multiprocessor of the device, for each of which the driver holds stacks and
+local memory: what `nvidia-smi` shows beyond torch's reserved memory. 141 MiB on a T4 with 40 (measured by
+fitcheck-llm); about 0.4 GiB on an A100 with 108, twice that where CUDA loads all kernels at once."""
+WORKSPACE: Final = 2 * 8.125 * MIB
+"""cuBLAS' workspace of the forward and of the backward thread (PyTorch, CUBLAS_WORKSPACE_CONFIG)."""
 COMMUNICATION: Final = Range(0.1 * GIB, 0.3 * GIB, 1.0 * GIB)
 """NCCL's channels and buffers, where there are several ranks."""
-FRAGMENTATION: Final = Range(0.0, 0.1, 0.2)
-"""Share of what comes and goes that the caching allocator holds beyond what is allocated: it rounds blocks up
-to 2 MiB and keeps freed ones (PyTorch, notes on CUDA memory management)."""
+CACHED: Final = Range(0.0, 0.75, 1.2)
+"""The caching allocator gives no block back, and a block serves no larger tensor: of what was freed
+before the peak, this share is of no use to it. Those are the smaller of the two moments, the loss and a layer
+(tensors as large as all logits, and small ones), and 16-bit logits and embeddings (PyTorch, notes on CUDA
+memory management; 0.6 to 1 in fitcheck-llm's runs)."""
 
 
 @dataclass(frozen=True)
@@ -88,53 +101,66 @@ class Memory:
 def memory(setup: Setup) -> Memory:
     """Peak memory of one device.
 
-    The low bound assumes that no record is long, that paged states have moved to the host, that nothing is
-    fragmented and that nothing of a quantized base was cast to fp32; the high bound that gradients are kept
-    between passes and fragmentation is bad.
+    The low bound assumes that no record is long, that paged states have moved to the host, that freed blocks
+    are used again and that nothing of a quantized base was cast to fp32; the high bound that gradients are
+    kept between passes and freed blocks are not used again.
     """
     counts = count_parameters(setup)
-    expected = _with_overhead(_peak(setup, counts, setup.length), setup, "expected")
+    expected = _peak(setup, counts, setup.length, "expected")
     best = replace(setup, load_precision=setup.precision) if counts.quantized else setup
-    low = _with_overhead(_peak(best, counts, setup.shortest_length), setup, "low")
+    low = _peak(best, counts, setup.shortest_length, "low")
     if is_paged(setup.optimizer):
         low = replace(low, optimizer=0.0)
     worst = replace(setup, accumulation=max(2, setup.accumulation))
-    high = _with_overhead(_peak(worst, counts, setup.length), setup, "high")
-    return Memory(expected, low.total, max(high.total, expected.total))
+    high = _peak(worst, counts, setup.length, "high")
+    return Memory(expected, min(low.total, expected.total), max(high.total, expected.total))
 
 
-def _with_overhead(parts: MemoryParts, setup: Setup, bound: str) -> MemoryParts:
-    moving = parts.activations + parts.logits + parts.buffers
-    overhead = getattr(CONTEXT, bound) + getattr(FRAGMENTATION, bound) * moving
-    if setup.ranks > 1:
-        overhead += getattr(COMMUNICATION, bound)
-    return replace(parts, overhead=overhead)
-
-
-def _peak(setup: Setup, counts: ParameterCounts, length: int) -> MemoryParts:
-    """The parts at the largest of a step's three moments."""
+def _peak(setup: Setup, counts: ParameterCounts, length: int, bound: str) -> MemoryParts:
+    """The parts at the largest of a step's moments, with the overhead of this bound."""
     tokens = float(setup.sequences * length)
     layers = setup.architecture.layers
-    layer = layer_activations(setup, counts, length) * tokens
-    kept = layer_input(setup) * tokens if setup.checkpointing else layer
-    recomputed = layer if setup.checkpointing else 0.0
-    head_input = setup.residual_bytes * setup.architecture.hidden * tokens
-    transient = backward_gradients(setup) * tokens
+    kept = tokens * (layer_input(setup) if setup.checkpointing else layer_activations(setup, counts, length))
     # A layer's own activations are computed again while the inputs of all layers are still there.
-    in_layer = recomputed + transient
-    at_loss = logits(setup) * tokens
-    constant = MemoryParts(weights=weight_memory(setup, counts), optimizer=optimizer_memory(setup, counts))
+    in_layer = tokens * layer_peak(setup, counts, length)
+    if not setup.checkpointing:
+        in_layer -= kept
+    at_loss, held = tokens * logits(setup), tokens * held_logits(setup)
     gradients = gradient_memory(setup, counts)
-    buffers = _standing_buffers(setup, counts)
-    between = gradients if _keeps_gradients(setup) else 0.0
-    stack = layers * kept + head_input
-    moments = (
-        replace(constant, gradients=between, activations=stack, logits=at_loss, buffers=buffers),
-        replace(constant, gradients=between, activations=stack + in_layer, buffers=buffers),
-        replace(constant, gradients=gradients, activations=kept + in_layer, buffers=buffers),
-        replace(constant, gradients=gradients, buffers=buffers + _step_buffers(setup, counts)),
+    constant = MemoryParts(
+        weights=weight_memory(setup, counts),
+        gradients=gradients if _keeps_gradients(setup) else 0.0,
+        optimizer=optimizer_memory(setup, counts),
+        buffers=_standing_buffers(setup, counts),
     )
-    return max(moments, key=lambda parts: parts.total)
+    full = replace(constant, gradients=gradients)
+    in_layer_buffers = constant.buffers + _layer_buffers(setup, counts)
+    stack = layers * kept
+    moments = (
+        replace(constant, activations=stack + tokens * head_inputs(setup), logits=at_loss),
+        replace(constant, activations=stack + in_layer, logits=held, buffers=in_layer_buffers),
+        replace(full, activations=kept + in_layer, logits=held, buffers=in_layer_buffers),
+        replace(full, buffers=constant.buffers + _step_buffers(setup, counts)),
+    )
+    freed = min(at_loss - held, in_layer) + tokens * freed_logits(setup)
+    freed += _freed_originals(setup, counts)
+    overhead = getattr(context_memory(setup), bound)
+    overhead += getattr(CACHED, bound) * freed
+    return replace(max(moments, key=lambda parts: parts.total), overhead=overhead)
+
+
+def context_memory(setup: Setup) -> Range:
+    """What a process holds of the device beyond what torch reserves: its CUDA context, and NCCL's buffers."""
+    context = CONTEXT_PER_MULTIPROCESSOR.map(lambda size: size * setup.multiprocessors)
+    return context if setup.ranks == 1 else context.plus(COMMUNICATION)
+
+
+def _freed_originals(setup: Setup, counts: ParameterCounts) -> float:
+    """The 16-bit embeddings of a quantized base, whose place is free once they have been cast to fp32."""
+    if not counts.quantized or setup.weight_bytes <= setup.compute_bytes:
+        return 0.0
+    architecture = setup.architecture
+    return float(setup.compute_bytes * (architecture.embedding_parameters + architecture.head_parameters))
 
 
 def weight_memory(setup: Setup, counts: ParameterCounts) -> float:
@@ -208,23 +234,29 @@ def _largest_layer(setup: Setup) -> float:
 
 
 def _standing_buffers(setup: Setup, counts: ParameterCounts) -> float:
-    """What is there all the time: 16-bit copies under autocast, one dequantized matrix, DeepSpeed's buckets
-    and gathered parameters, a block of logits of a fused loss, DoRA's merged matrix."""
-    buffers = 0.0
+    """What is there all the time: cuBLAS' workspace, 16-bit copies under autocast, DeepSpeed's buckets and
+    gathered parameters, a block of logits of a fused loss."""
+    buffers = WORKSPACE
     if setup.autocast:
         buffers += setup.compute_bytes * _cast_weights(setup, counts)
-    if counts.quantized:
-        buffers += setup.compute_bytes * _largest_layer(setup)
     if setup.fused_loss:
         # Liger takes as many rows at once as make the block about as large as the hidden states.
         buffers += 3 * setup.compute_bytes * setup.sequences * setup.length * setup.architecture.hidden
-    if setup.method.type == "dora" and counts.targets:
-        # ‖W + BA‖ per row: the product and the sum, in fp32, of one matrix at a time
-        buffers += 2 * 4 * max(target.linear.weights for target in counts.targets)
     if setup.zero_stage >= 1:
         buffers += BUCKET_ELEMENTS * setup.compute_bytes
     if setup.zero_stage == 3:
         buffers += min(LIVE_ELEMENTS, counts.model) * setup.compute_bytes
+    return buffers
+
+
+def _layer_buffers(setup: Setup, counts: ParameterCounts) -> float:
+    """What a layer's pass needs for a moment: one dequantized matrix, DoRA's merged one."""
+    buffers = 0.0
+    if counts.quantized:
+        buffers += setup.compute_bytes * _largest_layer(setup)
+    if setup.method.type == "dora" and counts.targets:
+        # ‖W + BA‖ per row: the product and the sum, in fp32, of one matrix at a time
+        buffers += 2 * 4 * max(target.linear.weights for target in counts.targets)
     return buffers
 
 

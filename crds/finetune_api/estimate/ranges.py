@@ -22,6 +22,10 @@ class Range:
         """The figure that follows from this one by a growing function."""
         return Range(function(self.low), function(self.expected), function(self.high))
 
+    def plus(self, other: "Range") -> "Range":
+        """The sum of two figures."""
+        return Range(self.low + other.low, self.expected + other.expected, self.high + other.high)
+
     def times(self, other: "Range") -> "Range":
         """The product of two figures over zero."""
         return Range(self.low * other.low, self.expected * other.expected, self.high * other.high)

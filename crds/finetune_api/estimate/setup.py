@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from finetune_api.catalog import Architecture, architecture_of
-from finetune_api.hardware import Accelerator
+from finetune_api.estimate.program import TRAINER, Program
+from finetune_api.hardware import TYPICAL_MULTIPROCESSORS, Accelerator
 from finetune_api.job import FineTuneJob
 from finetune_api.method import MethodSpec
 from finetune_api.quantization import QuantizationSpec
@@ -53,6 +54,10 @@ class Setup:
     """Whether the loss is computed without the logits of the whole batch (kernels liger and unsloth)."""
     reference_copy: bool
     """Whether a second, frozen copy of the model is there."""
+    multiprocessors: int = TYPICAL_MULTIPROCESSORS
+    """Streaming multiprocessors of the device, for each of which a CUDA context holds memory."""
+    program: Program = TRAINER
+    """What trains."""
 
     @property
     def compute_bytes(self) -> int:
@@ -68,12 +73,25 @@ class Setup:
     @property
     def autocast(self) -> bool:
         """Whether fp32 weights are cast for each operation (torch.autocast)."""
-        return not self.deepspeed and self.compute_bytes < BYTES[self.load_precision]
+        wide = self.compute_bytes < BYTES[self.load_precision]
+        return self.program.autocasting and not self.deepspeed and wide
 
     @property
     def residual_bytes(self) -> int:
         """Bytes of one channel of the residual stream, which is as wide as the embedding's output."""
         return max(self.compute_bytes, self.weight_bytes)
+
+    @property
+    def inner_bytes(self) -> int:
+        """Bytes of one channel inside a layer: autocast's type, but that of the residual stream where
+        bitsandbytes multiplies, whose layers give back the type that they were given."""
+        quantized = self.quantization.type in ("nf4", "fp4", "int8")
+        return self.residual_bytes if quantized else self.compute_bytes
+
+    @property
+    def logit_bytes(self) -> int:
+        """Bytes of one logit as the output embedding gives it."""
+        return self.compute_bytes if self.program.autocasting and not self.deepspeed else self.weight_bytes
 
 
 class UnknownArchitectureError(ValueError):
@@ -129,6 +147,7 @@ def setup_for(job: FineTuneJob, accelerator: Accelerator, devices: int | None = 
         eager_attention=spec.model.attention == "eager",
         fused_loss=spec.model.kernels in ("liger", "unsloth"),
         reference_copy=training.stage in REFERENCE_STAGES and not spec.method.uses_adapters,
+        multiprocessors=accelerator.multiprocessors,
     )
 
 

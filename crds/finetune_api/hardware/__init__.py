@@ -1,19 +1,31 @@
 """Accelerators, their prices and the carbon of the grid: what estimates need to know of the hardware."""
 
-from finetune_api.hardware.accelerators import ACCELERATORS, Accelerator, Precision, Price, find_accelerator
+from finetune_api.hardware.accelerators import (
+    ACCELERATORS,
+    TYPICAL_MULTIPROCESSORS,
+    Accelerator,
+    Precision,
+    Price,
+    find_accelerator,
+)
 from finetune_api.hardware.grid import GRID, REFERENCE_REGION, CarbonIntensity
+from finetune_api.hardware.nodes import NodeAccelerators, accelerator_for, accelerators_on
 from finetune_api.hardware.overrides import HardwareCatalog, HardwareOverrideError, parse_overrides
 
 __all__ = [
     "ACCELERATORS",
     "GRID",
     "REFERENCE_REGION",
+    "TYPICAL_MULTIPROCESSORS",
     "Accelerator",
     "CarbonIntensity",
     "HardwareCatalog",
     "HardwareOverrideError",
+    "NodeAccelerators",
     "Precision",
     "Price",
+    "accelerator_for",
+    "accelerators_on",
     "find_accelerator",
     "parse_overrides",
 ]

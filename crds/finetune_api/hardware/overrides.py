@@ -14,6 +14,7 @@ data:
       bandwidthGBs: 1500
       watts: 350
       interconnectGBs: 64
+      aliases: [house-gpu-64gb]
 """
 
 from collections.abc import Mapping
@@ -23,7 +24,15 @@ from typing import Annotated, Any, Final
 from pydantic import Field, ValidationError
 
 from finetune_api.base import ApiModel
-from finetune_api.hardware.accelerators import ACCELERATORS, Accelerator, Precision, Price, find_accelerator
+from finetune_api.hardware.accelerators import (
+    ACCELERATORS,
+    TYPICAL_MULTIPROCESSORS,
+    Accelerator,
+    Precision,
+    Price,
+    find_accelerator,
+    normalised,
+)
 from finetune_api.hardware.grid import GRID, REFERENCE_REGION, CarbonIntensity
 
 DEFAULT_PUE: Final = 1.58
@@ -55,6 +64,14 @@ class _AcceleratorOverride(ApiModel):
     watts: _Positive | None = Field(default=None, description="Board power at full load.")
     interconnect_gbs: _Positive | None = Field(
         default=None, alias="interconnectGBs", description="Bandwidth to another device, one way, in GB/s."
+    )
+    multiprocessors: Annotated[int, Field(gt=0, le=10_000)] | None = Field(
+        default=None, description="Streaming multiprocessors; 108 when absent."
+    )
+    aliases: list[Annotated[str, Field(min_length=1, max_length=63)]] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Other names, such as the node label nvidia.com/gpu.product in lower case.",
     )
     usd_per_hour: Annotated[float, Field(ge=0, le=1e6)] | None = Field(
         default=None, description="Price of one device and hour, in US dollars."
@@ -101,7 +118,10 @@ def parse_overrides(payload: Mapping[str, Any]) -> HardwareCatalog:
     except ValidationError as error:
         first = error.errors()[0]
         path = ".".join(str(part) for part in first["loc"])
-        raise HardwareOverrideError(f"hardware.{path}: {first['msg']}. Correct or remove it.") from None
+        value = repr(first["input"])[:80]
+        raise HardwareOverrideError(
+            f"hardware.{path}: {value}: {first['msg']}. Correct or remove it; docs/estimates.md has the form."
+        ) from None
     accelerators = {item.name: item for item in ACCELERATORS}
     for override in overrides.accelerators:
         known = find_accelerator(override.name)
@@ -119,6 +139,8 @@ def _changed(known: Accelerator, override: _AcceleratorOverride) -> Accelerator:
         bandwidth_gbs=override.bandwidth_gbs or known.bandwidth_gbs,
         watts=override.watts or known.watts,
         interconnect_gbs=override.interconnect_gbs or known.interconnect_gbs,
+        multiprocessors=override.multiprocessors or known.multiprocessors,
+        aliases=(*known.aliases, *_names(override)),
         price=known.price if override.usd_per_hour is None else _own_price(override.usd_per_hour),
     )
 
@@ -133,7 +155,22 @@ def _new(override: _AcceleratorOverride) -> Accelerator:
         )
     price = None if override.usd_per_hour is None else _own_price(override.usd_per_hour)
     title = override.title or override.name
-    return Accelerator(override.name, title, memory, tflops, bandwidth, watts, interconnect, price)
+    return Accelerator(
+        override.name,
+        title,
+        memory,
+        tflops,
+        bandwidth,
+        watts,
+        interconnect,
+        price,
+        override.multiprocessors or TYPICAL_MULTIPROCESSORS,
+        _names(override),
+    )
+
+
+def _names(override: _AcceleratorOverride) -> tuple[str, ...]:
+    return tuple(normalised(alias) for alias in override.aliases)
 
 
 def _own_price(usd_per_hour: float) -> Price:

@@ -20,7 +20,7 @@ def render_attempt(
 
     The values of `preset` are in the job's spec; the attempt records it, for the attempts that follow.
     """
-    resolved = resolve(job, attempt, preset=preset)
+    resolved = resolve(config.hardware.decided(job), attempt, preset=preset)
     objects = [render_configmap(job, attempt, resolved, config)]
     if job.spec.checkpoints.storage.creates_claim:
         objects.insert(0, render_claim(job))

@@ -88,7 +88,10 @@ def test_the_account_may_do_no_more_than_its_roles_say(
     assert may("create", "jobs.batch", "-n", "anywhere") == "yes"
     assert may("update", "secrets/finetune-operator-tls", "-n", SYSTEM) == "yes"
     assert may("patch", "validatingwebhookconfigurations/finetune-operator").startswith("yes")
+    assert may("list", "nodes").startswith("yes")
     for forbidden in (
+        ("get", "nodes"),
+        ("watch", "nodes"),
         ("get", "secrets", "-n", SYSTEM),
         ("get", "secrets", "-n", "anywhere"),
         ("patch", "validatingwebhookconfigurations/another"),
@@ -107,6 +110,7 @@ def test_the_account_may_do_no_more_than_its_roles_say(
 def test_with_a_list_of_namespaces_the_rights_end_there() -> None:
     manifests = rendered("--set=watchNamespaces={one,two}")
     assert {b["metadata"]["name"] for b in of_kind(manifests, "ClusterRoleBinding")} == {
+        "finetune-operator-nodes",
         "finetune-operator-tokens",
         "finetune-operator-webhook",
     }
@@ -115,6 +119,20 @@ def test_with_a_list_of_namespaces_the_rights_end_there() -> None:
     [webhook] = webhooks(manifests)
     [selected] = webhook["namespaceSelector"]["matchExpressions"]
     assert (selected["key"], selected["values"]) == ("kubernetes.io/metadata.name", ["one", "two"])
+
+
+def test_the_right_to_list_nodes_can_be_left_out() -> None:
+    manifests = rendered("--set=estimates.readNodes=false")
+    kinds = ("ClusterRole", "ClusterRoleBinding")
+    names = {found["metadata"]["name"] for kind in kinds for found in of_kind(manifests, kind)}
+    assert "finetune-operator-nodes" not in names
+    assert settings_in(manifests)["readNodes"] is False
+
+
+def test_an_administrators_hardware_reaches_the_operator() -> None:
+    given = {"accelerators": [{"name": "h100"}], "pue": 1.1}
+    manifests = rendered(f"--set-json=estimates.hardware={json.dumps(given)}")
+    assert settings_in(manifests)["hardware"] == given
 
 
 def webhooks(manifests: list[Manifest]) -> list[Manifest]:

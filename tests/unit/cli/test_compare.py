@@ -71,3 +71,20 @@ def test_growing_and_shrinking_mean_different_things() -> None:
 
 def test_every_consequence_is_about_a_field_of_the_api() -> None:
     assert set(GROWTH) | set(CHANGES) <= set(all_fields())
+
+
+def test_the_difference_of_the_estimates_follows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text(JOB.format(training="maxSteps: 100").replace("org/model", "gpt2"))
+    change = ("--set", "training.maxSteps=200", "--accelerator", "l4")
+    assert main(["compare", str(job), *change]) == 0
+    page = capsys.readouterr().out
+    assert "estimate:\n  steps: 100 → 200\n" in page
+    assert "memory" not in page.partition("estimate:")[2]
+
+
+def test_an_accelerator_that_nobody_knows_is_wrong_use(
+    jobs: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", *jobs, "--accelerator", "tpu"]) == 2
+    assert "'tpu' is not in the catalog" in capsys.readouterr().err

@@ -139,3 +139,26 @@ def test_the_models_are_listed_and_searched(capsys: pytest.CaptureFixture[str]) 
     (entry,) = json.loads(output_of(capsys, "models", "gpt2-xl", "-o", "json")[1])
     assert (entry["parameters"], entry["target_modules"]) == (1_557_611_200, ["c_attn", "c_proj", "c_fc"])
     assert main(["models", "no-such-model"]) == 1
+
+
+def test_an_administrators_list_lies_over_the_catalog(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("region: sweden\npue: 1.1\naccelerators:\n- {name: h100, usdPerHour: 29.9}\n")
+    page = output_of(capsys, "hardware", "--hardware-file", str(own))[1]
+    assert "29.90" in page
+    assert "grid sweden: 35 g CO2 per kWh" in page
+    assert "PUE 1.1" in page
+    own.write_text("pue: 0.2\n")
+    assert main(["hardware", "--hardware-file", str(own)]) == 1
+    assert "hardware.pue: 0.2:" in capsys.readouterr().err
+
+
+def test_what_would_fit_is_in_the_json_too(manifest: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("estimate", manifest, "--accelerator", "l4", "--devices", "1", "-o", "json")
+    assert "fit" not in json.loads(output_of(capsys, *words)[1])
+    fit = json.loads(output_of(capsys, *words, "--fit")[1])["fit"]
+    assert list(fit) == ["cheapest", "fastest"]
+    assert set(fit["fastest"]) == {"changes", "memoryPerDeviceGiB", "durationSeconds", "costUSD"}
+    assert fit["fastest"]["memoryPerDeviceGiB"] < 22.5

@@ -104,3 +104,33 @@ def test_on_a_terminal_it_asks_for_what_the_flags_leave_open(
     assert written(file)["model"] == {"id": "org/model"}
     assert written(file)["dataset"] == {"format": "alpaca", "train": {"hub": {"id": "org/data"}}}
     assert "Model: id on the Hugging Face hub, or /path" in capsys.readouterr().err
+
+
+def test_for_an_accelerator_it_writes_what_suits_it(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    flags = ["--name", "mine", "--model", "meta-llama/Llama-3.1-8B", "--dataset", "org/data"]
+    assert main(["init", str(file), *flags, "--accelerator", "l4"]) == 0
+    spec = written(file)
+    assert spec["resources"] == {"accelerators": {"perNode": 1, "type": "l4"}}
+    training = spec["training"]
+    assert isinstance(training, dict)
+    assert training["precision"] == "bf16"
+    assert training["microBatchSize"] * training["gradientAccumulationSteps"] == 16
+    assert "of 22.5 GiB per device" in file.read_text()
+    assert main(["estimate", str(file)]) == 0
+
+
+def test_an_old_accelerator_gets_its_own_arithmetic(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    flags = ["--name", "mine", "--model", "TinyLlama/TinyLlama-1.1B-Chat-v1.0", "--dataset", "org/data"]
+    assert main(["init", str(file), *flags, "--accelerator", "t4"]) == 0
+    assert written(file)["training"]["precision"] == "fp16"  # type: ignore[index]
+    assert main(["estimate", str(file)]) == 0
+
+
+def test_where_nothing_fits_nothing_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "job.yaml"
+    flags = ["--name", "mine", "--model", "meta-llama/Llama-3.1-405B", "--dataset", "org/data"]
+    assert main(["init", str(file), *flags, "--accelerator", "t4"]) == 2
+    assert "nothing that was tried fits" in capsys.readouterr().err
+    assert not file.exists()

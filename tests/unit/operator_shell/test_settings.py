@@ -48,6 +48,9 @@ def test_other_variables_of_the_environment_mean_nothing(tmp_path: Path) -> None
         (MINIMAL + "workers: 0", "workers: 0: Input should be greater than or equal to 1"),
         (MINIMAL + "wrokers: 1", "wrokers: 1: Extra inputs are not permitted"),
         (MINIMAL + "statusServer: {port: 70000}", "statusServer.port: 70000"),
+        (MINIMAL + "hardware: {pue: 0.5}", "hardware.pue: 0.5"),
+        (MINIMAL + "hardware: {region: atlantis}", "hardware.region: atlantis is not known. Use one of"),
+        (MINIMAL + "hardware: {accelerators: [{name: x}]}", "x is not in the catalog, so it needs memoryGiB"),
         ("namespace: system", "trainer"),
         ("- a list", "a mapping is expected, not list"),
         ("a: [", "while parsing"),
@@ -62,3 +65,13 @@ def test_a_mistake_is_named(tmp_path: Path, text: str, complaint: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"nowhere.yaml"):
         load_settings(tmp_path / "nowhere.yaml", {})
+
+
+def test_an_administrators_hardware_lies_over_the_catalog(tmp_path: Path) -> None:
+    own = MINIMAL + "hardware: {pue: 1.1, accelerators: [{name: h100, usdPerHour: 1.5}]}"
+    catalog = load(tmp_path, own).hardware_catalog
+    h100 = catalog.find("h100")
+    assert h100 is not None
+    assert h100.price is not None
+    assert (catalog.pue, h100.price.usd_per_hour) == (1.1, 1.5)
+    assert load(tmp_path, MINIMAL).read_nodes

@@ -1,10 +1,17 @@
 """The rule about memory: a job that can't fit on the accelerator that it names is refused before it costs."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
 
 from finetune_api.job import FineTuneJob
 from finetune_api.validation.codes import Code
 from finetune_api.validation.findings import Finding, error, warning
+
+if TYPE_CHECKING:
+    from finetune_api.hardware import Accelerator
+
+MEMORY_CODES: Final = frozenset({Code.DOES_NOT_FIT, Code.MAY_NOT_FIT})
+"""Codes of the findings of this file."""
 
 PATH = "training.microBatchSize"
 
@@ -25,6 +32,13 @@ def memory_fit(job: FineTuneJob, _target: str) -> Iterator[Finding]:
     accelerator = find_accelerator(resources.accelerators.type)
     if accelerator is None or architecture_of(job.spec.model) is None:
         return
+    from finetune_api.estimate import automatic
+
+    yield from memory_fit_on(automatic(job, accelerator), accelerator)
+
+
+def memory_fit_on(job: FineTuneJob, accelerator: "Accelerator") -> Iterator[Finding]:
+    """The same findings for a job whose model is known, on an accelerator that is known."""
     from finetune_api.estimate import estimate, nearest_fit
 
     result = estimate(job, accelerator)

@@ -1,13 +1,22 @@
 """Measurements that others have published, as jobs of ours, with the place where each was read.
 
-`figure` says what was measured: `device` is what `nvidia-smi` shows for the device, `allocated` is
-torch's `max_memory_allocated`. Sizes in GiB; where a table says GB of 10⁹ bytes, it was converted.
+`figure` says what was measured: `device` is what `nvidia-smi` shows for the device, `reserved` torch's
+`max_memory_reserved`, `allocated` its `max_memory_allocated`. Sizes in GiB; where a table says GB of 10⁹
+bytes, it was converted. `program` is what the measured program
+does otherwise than our trainer.
 """
 
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from published_t4 import RANK_16, RANK_32, T4Run
+
+from finetune_api.estimate.program import PLAIN_LOOP, TRAINER, Program
+
 GB: Final = 1e9 / 2**30
+BITSANDBYTES_0_41: Final = Program(quantized_inputs_kept=True)
+QWENS_LOSS: Final = Program(loss_bytes=2)
+"""Under DeepSpeed's fp16, Qwen's own modelling code leaves the loss in 16 bit."""
 
 
 @dataclass(frozen=True)
@@ -19,18 +28,26 @@ class Measurement:
     changes: dict[str, Any]
     """The job, as values by field path."""
     gib: float
-    figure: Literal["device", "allocated"]
-    devices: int = 1
+    figure: Literal["device", "reserved", "allocated"]
+    accelerator: str = "a100-80gb"
+    program: Program = TRAINER
     seconds_per_step: float | None = None
 
 
 SOURCES: Final = {
+    "T4, allocated": "fitcheck-llm 0.3.1, data/measurements, sessions of 2026-09-15 and 16, rank 32",
+    "T4, device": "the same runs",
+    "T4 rank 16, allocated": "fitcheck-llm 0.3.1, data/measurements, session of 2026-09-21: its hold-out",
+    "T4 rank 16, device": "the same runs",
+    "PEFT": "huggingface/peft, method_comparison/MetaMathQA/results (2025-06 to 2026-01), one L40S",
     "litgpt 16-bit": "Lightning-AI/litgpt, tutorials/resource-tables.md (2023-10-20), one A100 40 GB",
     "litgpt 4-bit": "the same table; bitsandbytes 0.41 kept the inputs of quantized layers, today's does not",
     "LLaMA-Factory": "hiyouga/LLaMA-Factory wiki, Performance comparison (2024-04), A100 40 GB; whole GB",
     "Qwen LoRA": "QwenLM/Qwen README, Profiling of Memory and Speed, one A100 80 GB, batch 1, accumulation 8",
-    "Qwen Q-LoRA": "the same table, GPTQ int4 bases",
+    "Qwen Q-LoRA": "the same table, GPTQ int4 bases under DeepSpeed, a loss in 16 bit",
 }
+HELD_OUT: Final = ("T4 rank 16, allocated", "PEFT")
+"""Tables that no formula and no constant was chosen with."""
 
 Q_V: Final = ["q_proj", "v_proj"]
 QWEN_TARGETS: Final = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj"]
@@ -39,6 +56,54 @@ LENGTHS: Final = (256, 512, 1024, 2048, 4096, 8192)
 
 def _lora(rank: int, targets: list[str], dropout: float = 0.05) -> dict[str, Any]:
     return {"method.lora": {"rank": rank, "targetModules": targets, "dropout": dropout}}
+
+
+def _t4(
+    group: str, rank: int, runs: tuple[T4Run, ...], figure: Literal["allocated", "device"]
+) -> list[Measurement]:
+    return [
+        Measurement(
+            f"{group}, {figure}",
+            f"{run.model.partition('/')[2]} {run.quantization} {run.attention}, {run.batch} × {run.length}",
+            _lora(rank, ["q_proj", "k_proj", "v_proj", "o_proj"], 0.0)
+            | {
+                "model.id": run.model,
+                "model.attention": run.attention,
+                "quantization": {"type": run.quantization, "doubleQuantization": False},
+                "training.microBatchSize": run.batch,
+                "training.gradientAccumulationSteps": 1,
+                "training.maxSequenceLength": run.length,
+                "training.gradientCheckpointing": "full",
+            },
+            (run.allocated if figure == "allocated" else run.device) / 1024,
+            figure,
+            accelerator="t4",
+            program=PLAIN_LOOP,
+        )
+        for run in runs
+    ]
+
+
+def _peft() -> list[Measurement]:
+    """Llama-3.2-3B in bf16, batch 4, records of up to 768 tokens; `accelerator_memory_max`."""
+    common = {
+        "model.id": "meta-llama/Llama-3.2-3B",
+        "model.loadPrecision": "bf16",
+        "training.microBatchSize": 4,
+        "training.gradientAccumulationSteps": 1,
+        "training.maxSequenceLength": 768,
+    }
+    rows = (
+        ("LoRA rank 32, q v", _lora(32, Q_V, 0.0), 22_273_851_392),
+        ("LoRA rank 64, q v", _lora(64, Q_V, 0.0), 22_540_189_696),
+        ("DoRA rank 32, q v", _lora(32, Q_V, 0.0) | {"method.type": "dora"}, 24_540_872_704),
+        ("LoRA rank 10, MLP", _lora(10, ["gate_proj", "up_proj", "down_proj"], 0.0), 24_712_839_168),
+        ("full fine-tuning", {"method.type": "full"}, 37_241_225_216),
+    )
+    return [
+        Measurement("PEFT", name, common | changes, size / 2**30, "reserved", "l40s", PLAIN_LOOP)
+        for name, changes, size in rows
+    ]
 
 
 def _litgpt() -> list[Measurement]:
@@ -64,6 +129,7 @@ def _litgpt() -> list[Measurement]:
             },
             gigabytes * GB,
             "allocated",
+            program=TRAINER if base == "none" else BITSANDBYTES_0_41,
         )
         for model, length, measured in rows
         for batch, base, gigabytes in measured
@@ -75,6 +141,7 @@ def _llama_factory() -> list[Measurement]:
         "model.id": "meta-llama/Llama-2-7b-hf",
         "method.type": "qlora",
         "quantization.type": "nf4",
+        "model.loadPrecision": "bf16",
         "training.gradientAccumulationSteps": 4,
         "training.gradientCheckpointing": "full",
     }
@@ -123,12 +190,16 @@ def _qwen() -> list[Measurement]:
             | {
                 "model": {"config": _architecture(*sizes[size])},
                 "quantization.type": base,
+                "distributed.engine": "auto" if base == "none" else "deepspeed",
+                "distributed.zeroStage": 0 if base == "none" else 2,
+                "training.precision": "bf16" if base == "none" else "fp16",
                 "training.gradientAccumulationSteps": 8,
                 "training.gradientCheckpointing": "full",
                 "training.maxSequenceLength": length,
             },
             gib,
             "device",
+            program=TRAINER if base == "none" else QWENS_LOSS,
             seconds_per_step=seconds,
         )
         for size, base, memory, times in rows
@@ -149,4 +220,14 @@ def _architecture(hidden: int, layers: int, feed_forward: int, vocabulary: int) 
     }
 
 
-MEASUREMENTS: Final = (*_litgpt(), *_llama_factory(), *_qwen())
+_ALL: Final = (
+    *_t4("T4", 32, RANK_32, "allocated"),
+    *_t4("T4", 32, RANK_32, "device"),
+    *_t4("T4 rank 16", 16, RANK_16, "allocated"),
+    *_t4("T4 rank 16", 16, RANK_16, "device"),
+    *_peft(),
+    *_litgpt(),
+    *_llama_factory(),
+    *_qwen(),
+)
+MEASUREMENTS: Final = tuple(sorted(_ALL, key=lambda row: list(SOURCES).index(row.group)))

@@ -1,0 +1,30 @@
+"""Habits of a training program that memory depends on, beside what the job says."""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a program does; the defaults are our trainer's, with transformers 5, PEFT 0.21, bitsandbytes 0.50.
+
+    Others are there to compare with measurements of other programs (`docs/estimates.md`).
+    """
+
+    autocasting: bool = True
+    """Whether the pass runs under torch.autocast, as in transformers' Trainer without DeepSpeed; a loop of
+    one's own may leave it out."""
+    outputs_held: bool = False
+    """Whether the model's outputs, and so the logits, are still referred to in the backward pass;
+    transformers' Trainer lets them go."""
+    loss_bytes: int = 4
+    """Bytes of one value in the loss: transformers computes it in fp32."""
+    quantized_inputs_kept: bool = False
+    """Whether a quantized layer keeps its input for the backward pass, though its weight is frozen, as in
+    bitsandbytes 0.41."""
+
+
+TRAINER: Final = Program()
+"""Our trainer."""
+PLAIN_LOOP: Final = Program(autocasting=False, outputs_held=True)
+"""A loop of a few lines: no autocast, and the outputs are a local variable."""

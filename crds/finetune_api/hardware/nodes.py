@@ -1,0 +1,103 @@
+"""Accelerators of a cluster's nodes, read from labels and allocatable resources. Pure.
+
+NVIDIA's GPU feature discovery labels a node with `nvidia.com/gpu.product` (the name that nvidia-smi shows,
+with dashes), `.memory` (MiB of one device) and `.count`; AMD's node labeller with `amd.com/gpu.product-name`
+and `.vram`. What can be scheduled is in `status.allocatable`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from finetune_api.hardware.accelerators import Accelerator
+from finetune_api.hardware.overrides import HardwareCatalog
+from finetune_api.job import FineTuneJob
+
+NVIDIA: Final = "nvidia.com/gpu"
+AMD: Final = "amd.com/gpu"
+SHARED: Final = "-shared"
+"""What feature discovery appends to the product where several pods take turns on one device."""
+SLICE: Final = "-mig-"
+"""Part of the product of a slice of a device (MIG), whose speed the catalog does not know."""
+
+
+@dataclass(frozen=True)
+class NodeAccelerators:
+    """The accelerators of one node that pods may use."""
+
+    node: str
+    resource: str
+    """Extended resource, as in resources.accelerators.resourceName."""
+    count: int
+    """Devices that can be scheduled, whether or not they are taken."""
+    product: str | None
+    """Name that the node's label gives; None without feature discovery."""
+    memory_gib: float | None
+    """Memory of one device; None without feature discovery."""
+    labels: Mapping[str, str]
+    """All labels of the node, for node selectors."""
+
+
+def accelerators_on(node: Mapping[str, Any]) -> tuple[NodeAccelerators, ...]:
+    """The accelerators of a node object of the Kubernetes API, one entry per resource; none where pods can't
+    be scheduled."""
+    if (node.get("spec") or {}).get("unschedulable"):
+        return ()
+    metadata = node["metadata"]
+    labels: Mapping[str, str] = metadata.get("labels") or {}
+    allocatable: Mapping[str, str] = (node.get("status") or {}).get("allocatable") or {}
+    found = []
+    for resource, product, memory in (
+        (NVIDIA, labels.get(f"{NVIDIA}.product"), _number(labels.get(f"{NVIDIA}.memory"), 1 / 1024)),
+        (AMD, labels.get(f"{AMD}.product-name"), _number((labels.get(f"{AMD}.vram") or "").rstrip("G"), 1)),
+    ):
+        count = int(_number(allocatable.get(resource), 1) or 0)
+        if count:
+            found.append(NodeAccelerators(metadata["name"], resource, count, product, memory, labels))
+    return tuple(found)
+
+
+def accelerator_for(
+    job: FineTuneJob, nodes: Iterable[NodeAccelerators], catalog: HardwareCatalog
+) -> Accelerator | None:
+    """The accelerator that a job would run on: the one that it names, else the one with most memory among the
+    nodes that have enough of the resource and match its node selector; None where neither tells.
+
+    Its memory is what the nodes say where they say it. Most memory, because a job that can't fit there fits
+    nowhere, and only then may it be refused.
+    """
+    resources = job.spec.resources
+    wanted = resources.accelerators
+    if not wanted.per_node:
+        return None
+    selector = resources.node_selector or {}
+    there = [
+        known
+        for node in nodes
+        if node.resource == wanted.resource_name
+        and node.count >= wanted.per_node
+        and selector.items() <= node.labels.items()
+        and (known := known_accelerator(node, catalog)) is not None
+    ]
+    named = catalog.find(wanted.type) if wanted.type else None
+    if wanted.type:
+        there = [known for known in there if named is not None and known.name == named.name]
+    return max(there, key=lambda known: known.memory_gib, default=named)
+
+
+def known_accelerator(node: NodeAccelerators, catalog: HardwareCatalog) -> Accelerator | None:
+    """The catalog's entry for a node's product, with the memory that the node says; None for others."""
+    product = (node.product or "").lower().removesuffix(SHARED)
+    if SLICE in product:
+        return None
+    known = catalog.find(product)
+    if known is None or node.memory_gib is None:
+        return known
+    return replace(known, memory_gib=round(node.memory_gib, 1))
+
+
+def _number(text: str | None, unit: float) -> float | None:
+    """A plain decimal number of `text`, times `unit`; None for anything else that a label may hold."""
+    if text is None or not text.isascii() or not text.isdecimal() or len(text) > 12:
+        return None
+    return int(text) * unit

@@ -1,0 +1,131 @@
+"""Accelerators of the nodes: from labels and allocatable resources to an entry of the catalog."""
+
+import pytest
+
+from finetune_api import parse_job
+from finetune_api.hardware import HardwareCatalog, accelerator_for, accelerators_on, parse_overrides
+
+CATALOG = HardwareCatalog()
+
+
+def node(name="gpu-1", product="NVIDIA-A100-SXM4-80GB", memory="81920", count="8", labels=None, spec=None):
+    known = {
+        "nvidia.com/gpu.product": product,
+        "nvidia.com/gpu.memory": memory,
+        "nvidia.com/gpu.count": count,
+    }
+    return {
+        "metadata": {
+            "name": name,
+            "labels": {k: v for k, v in known.items() if v is not None} | (labels or {}),
+        },
+        "spec": spec or {},
+        "status": {"allocatable": {"cpu": "64", "nvidia.com/gpu": count} if count else {"cpu": "64"}},
+    }
+
+
+def job(per_node=1, **resources):
+    accelerators = {"perNode": per_node} | resources.pop("accelerators", {})
+    return parse_job(
+        {
+            "apiVersion": "finetune.dev/v1alpha1",
+            "kind": "FineTuneJob",
+            "metadata": {"name": "dates"},
+            "spec": {
+                "model": {"id": "gpt2"},
+                "dataset": {"train": {"hub": {"id": "a/b"}}},
+                "resources": {"accelerators": accelerators, **resources},
+            },
+        }
+    )
+
+
+def offered(wanted, *nodes, catalog=CATALOG):
+    found = accelerator_for(wanted, [item for one in nodes for item in accelerators_on(one)], catalog)
+    return found and (found.name, found.memory_gib)
+
+
+def test_a_node_says_what_it_has():
+    (found,) = accelerators_on(node())
+    assert (found.node, found.resource, found.count, found.memory_gib) == ("gpu-1", "nvidia.com/gpu", 8, 80.0)
+
+
+@pytest.mark.parametrize("without", [node(count=None), node(count="0"), node(spec={"unschedulable": True})])
+def test_nothing_is_there_without_schedulable_devices(without):
+    assert accelerators_on(without) == ()
+
+
+@pytest.mark.parametrize("nonsense", ["-1", "1e9", "٣", "9" * 40, "many"])
+def test_labels_that_are_no_numbers_are_left_out(nonsense):
+    (found,) = accelerators_on(node(memory=nonsense))
+    assert found.memory_gib is None
+
+
+def test_amd_nodes_are_read_too():
+    labels = {"amd.com/gpu.product-name": "AMD-MI300X", "amd.com/gpu.vram": "192G"}
+    amd = node(product=None, memory=None, count=None, labels=labels)
+    amd["status"]["allocatable"]["amd.com/gpu"] = "8"
+    wanted = job(accelerators={"resourceName": "amd.com/gpu"})
+    assert offered(wanted, amd) == ("mi300x", 192)
+
+
+@pytest.mark.parametrize(
+    ("product", "name"),
+    [
+        ("NVIDIA-A100-SXM4-80GB", "a100-80gb"),
+        ("NVIDIA-A100-PCIE-40GB", "a100-40gb"),
+        ("NVIDIA-H100-80GB-HBM3", "h100-80gb"),
+        ("NVIDIA-H100-PCIe", "h100-pcie"),
+        ("NVIDIA-L4", "l4"),
+        ("NVIDIA-L4-SHARED", "l4"),
+        ("Tesla-T4", "t4"),
+        ("Tesla-V100-SXM2-32GB", "v100-32gb"),
+        ("NVIDIA-GeForce-RTX-4090", "rtx4090"),
+    ],
+)
+def test_products_are_found_in_the_catalog(product, name):
+    assert offered(job(), node(product=product)) == (name, 80.0)
+
+
+def test_a_slice_of_a_device_is_not_the_device():
+    assert offered(job(), node(product="NVIDIA-A100-SXM4-80GB-MIG-1g.10gb", memory="9728")) is None
+
+
+def test_without_feature_discovery_nothing_is_known():
+    assert offered(job(), node(product=None, memory=None)) is None
+
+
+def test_of_several_kinds_the_one_with_most_memory_counts():
+    assert offered(job(), node("a", "Tesla-T4", "15360"), node("b")) == ("a100-80gb", 80.0)
+
+
+def test_only_nodes_with_enough_devices_and_the_wanted_labels_count():
+    few = node("a", count="2")
+    other = node("b", "NVIDIA-L4", "23034", labels={"pool": "small"})
+    assert offered(job(4), few, other) == ("l4", 22.5)
+    assert offered(job(nodeSelector={"pool": "small"}), few, other) == ("l4", 22.5)
+    assert offered(job(nodeSelector={"pool": "none"}), few, other) is None
+
+
+def test_a_named_accelerator_stays_and_has_the_memory_that_its_nodes_say():
+    named = job(accelerators={"type": "a100"})
+    assert offered(named, node("a", memory="81251"), node("b", "NVIDIA-H200", "143771")) == (
+        "a100-80gb",
+        79.3,
+    )
+    assert offered(named) == ("a100-80gb", 79.3)
+    assert offered(job(accelerators={"type": "nobody-knows"}), node()) is None
+
+
+def test_jobs_on_cpu_have_no_accelerator():
+    assert offered(job(0), node()) is None
+
+
+def test_an_own_accelerator_is_found_by_its_product():
+    own = {
+        "name": "house-gpu", "memoryGiB": 64.0, "tflops": {"bf16": 200.0}, "bandwidthGBs": 1500.0,
+        "watts": 350.0, "interconnectGBs": 64.0, "aliases": ["HOUSE GPU 64GB"], "multiprocessors": 64,
+    }  # fmt: skip
+    catalog = parse_overrides({"accelerators": [own]})
+    assert offered(job(), node(product="House-GPU-64GB", memory=None), catalog=catalog) == ("house-gpu", 64)
+    assert catalog.find("house-gpu").multiprocessors == 64
