@@ -77,6 +77,9 @@ class S3Source(ApiModel):
         default=None, description="Access key id; the pod's own identity when absent."
     )
     secret_key_secret: SecretKeyRef | None = Field(default=None, description="Secret access key.")
+    anonymous: bool = Field(
+        default=False, description="Whether the store is asked without any identity, for public buckets."
+    )
 
 
 class UploadSource(ApiModel):

@@ -65,12 +65,6 @@ class FineTuneJobSpec(ApiModel):
                 field_path=".quantization",
             ),
             cel(
-                "!self.checkpoints.universal || self.distributed.zeroStage >= 1",
-                "checkpoints.universal converts what ZeRO has shared out: set distributed.zeroStage to 1 or "
-                "more, or universal: false",
-                field_path=".checkpoints",
-            ),
-            cel(
                 "!self.dataset.streaming || has(self.training.maxSteps)",
                 "a stream has no known length: set training.maxSteps, or dataset.streaming: false",
                 field_path=".dataset",

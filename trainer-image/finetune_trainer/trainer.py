@@ -12,6 +12,7 @@ from finetune_trainer.data.dataset import TokenizedDataset
 from finetune_trainer.data.packed import PackedDataset
 from finetune_trainer.data.sampling import GlobalOrder, RankBatches
 from finetune_trainer.distributed import sum_over_ranks
+from finetune_trainer.universal import restore
 
 
 class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
@@ -36,6 +37,8 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         self.pad_id = pad_id
         self.micro_losses = micro_losses
         self.batches = self._batches(order, self.args.per_device_train_batch_size)
+        self.universal: Path | None = None
+        """The checkpoint to resume from, where it was written in another layout (`universal.py`)."""
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """This rank's micro-batches. The loader is complete: accelerate is not asked to divide it among
@@ -77,6 +80,13 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         """Takes the trained weights of a checkpoint, on all ranks together, for the output."""
         self.state.best_model_checkpoint = str(checkpoint)
         self._load_best_model()
+
+    def _prepare_for_training(self, max_steps: int, loader: Any, checkpoint: str | None) -> Any:
+        if self.universal is None or checkpoint is None:
+            return super()._prepare_for_training(max_steps, loader, checkpoint)
+        prepared = super()._prepare_for_training(max_steps, loader, None)
+        restore(self, self.universal, Path(checkpoint))
+        return prepared
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         # the loop looks at `max_steps` only after a step: a run that was complete when it was resumed must do

@@ -112,7 +112,7 @@ def cache_key(dataset: DatasetSpec, path: str | None, renderer: Renderer, *, str
         "template": str(tokenizer.chat_template),
         "format": dataset.format,
         "columns": dataset.columns.to_json_object(),
-        "preprocessing": dataset.preprocessing.to_json_object(),
+        "preprocessing": dataset.preprocessing.model_copy(update={"workers": None}).to_json_object(),
         "maxSamples": dataset.max_samples,
         "maxLength": renderer.max_length,
         "supervise": renderer.supervise,

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from finetune_trainer.data.examples import Example, Origin
 from finetune_trainer.data.rendering import IGNORED, Ids, Renderer, Tokens
+from finetune_trainer.data.workers import render_all
 from finetune_trainer.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -98,7 +99,7 @@ def tokenize(examples: Sequence[Example], renderer: Renderer) -> TokenizedDatase
 
     Raises `DataError` when none is left.
     """
-    return assemble([renderer(example) for example in examples], renderer)
+    return assemble(render_all(examples, renderer), renderer)
 
 
 def assemble(rendered: Sequence[Tokens], renderer: Renderer) -> TokenizedDataset:
@@ -152,7 +153,7 @@ def tokenize_as_stream(examples: Sequence[Example], renderer: Renderer) -> Token
     """
     length = renderer.max_length
     unlimited = Renderer(renderer.tokenizer, renderer.preprocessing, sys.maxsize, renderer.supervise)
-    parts = [unlimited(example) for example in examples]
+    parts = render_all(examples, unlimited)
     ids = np.concatenate([part.ids for part in parts])
     labels = np.concatenate([part.labels for part in parts])
     starts = np.cumsum([0, *(len(part.ids) for part in parts[:-1])])
