@@ -12,6 +12,7 @@ from finetune_trainer.data.dataset import TokenizedDataset
 from finetune_trainer.data.packed import PackedDataset
 from finetune_trainer.data.sampling import GlobalOrder, RankBatches
 from finetune_trainer.distributed import sum_over_ranks
+from finetune_trainer.learning_rates import renew_rates
 from finetune_trainer.universal import restore
 
 
@@ -82,10 +83,11 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         self._load_best_model()
 
     def _prepare_for_training(self, max_steps: int, loader: Any, checkpoint: str | None) -> Any:
-        if self.universal is None or checkpoint is None:
-            return super()._prepare_for_training(max_steps, loader, checkpoint)
-        prepared = super()._prepare_for_training(max_steps, loader, None)
-        restore(self, self.universal, Path(checkpoint))
+        prepared = super()._prepare_for_training(max_steps, loader, None if self.universal else checkpoint)
+        if checkpoint is not None:
+            if self.universal is not None:
+                restore(self, self.universal, Path(checkpoint))
+            renew_rates(self.optimizer, self.lr_scheduler)
         return prepared
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
@@ -109,5 +111,6 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
             batch_sampler=batches,
             collate_fn=partial(dataset.collate, pad_id=self.pad_id),
             num_workers=workers,
-            pin_memory=self.args.device.type == "cuda",
+            pin_memory=self.args.dataloader_pin_memory and self.args.device.type == "cuda",
+            prefetch_factor=self.args.dataloader_prefetch_factor if workers else None,
         )

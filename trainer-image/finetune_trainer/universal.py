@@ -20,6 +20,7 @@ from finetune_trainer.checkpoints import Checkpoint, Manifest
 from finetune_trainer.data.cache import exclusive
 from finetune_trainer.deepspeed_config import uses_deepspeed
 from finetune_trainer.errors import OUT_OF_SPACE, InvalidConfigError
+from finetune_trainer.learning_rates import renew_rates
 from finetune_trainer.universal_files import MOMENTS, NAMES_FILE, read, take_apart
 
 log = logging.getLogger(__name__)
@@ -147,25 +148,23 @@ def restore(trainer: Any, universal: Path, checkpoint: Path | None) -> None:
 
 
 def _go_on_with_schedule(trainer: Any, saved: dict[str, Any]) -> None:
-    """The position counts; rates follow from it. (DeepSpeed leaves out parameter groups without weights, so
-    that the rates of the checkpoint may be those of other groups.)"""
+    """The position counts, and rates follow from it. (DeepSpeed leaves out parameter groups without weights,
+    so that the rates of the checkpoint may be those of other groups.)"""
     scheduler = trainer.lr_scheduler
-    position = {name: saved[name] for name in ("last_epoch", "_step_count")}
-    scheduler.load_state_dict(scheduler.state_dict() | position)
     if isinstance(scheduler, LambdaLR):
-        pairs = zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)
-        rates = [base * factor(scheduler.last_epoch) for base, factor in pairs]
-    else:
-        rates = saved["_last_lr"]
-    if len(rates) != len(trainer.optimizer.param_groups):
+        position = {name: saved[name] for name in ("last_epoch", "_step_count")}
+        scheduler.load_state_dict(scheduler.state_dict() | position)
+        renew_rates(trainer.optimizer, scheduler)
+        return
+    scheduler.load_state_dict(saved)
+    groups = trainer.optimizer.param_groups
+    if len(saved["_last_lr"]) != len(groups):
         raise InvalidConfigError(
-            f"checkpoints.universal: the schedule has {len(rates)} learning rates for "
-            f"{len(trainer.optimizer.param_groups)} parameter groups. Start anew with checkpoints.resume: "
-            "never"
+            f"checkpoints.universal: the schedule has {len(saved['_last_lr'])} learning rates for "
+            f"{len(groups)} parameter groups. Start anew with checkpoints.resume: never"
         )
-    for group, rate in zip(trainer.optimizer.param_groups, rates, strict=True):
+    for group, rate in zip(groups, saved["_last_lr"], strict=True):
         group["lr"] = rate
-    scheduler._last_lr = rates
 
 
 def _base(optimizer: Any) -> Any:

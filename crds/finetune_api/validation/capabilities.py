@@ -40,13 +40,14 @@ LIMITS: Final[tuple[Limit, ...]] = (
     ),
     *_only_default("dataset.train", "upload"),
     *_only_default("dataset.eval", "upload"),
-    *_only_default("dataset.columns", "label", "length"),
-    *_only_default("dataset", "streaming"),
+    Limit(
+        "dataset.columns.length", remedy="Remove it: groupByLength counts the tokens of each record itself"
+    ),
+    *_only_default("dataset.columns", "label"),
     Limit("training.stage", ("pretrain", "sft")),
     Limit("training.optimizer", ("adamw", "adamwFused", "adafactor", "sgd")),
     Limit("training.schedule.type", ("cosine", "linear", "constant")),
     *_only_default("training.schedule", "cycles", "power", "stableRatio"),
-    *_only_default("training.dataLoader", "pinMemory", "prefetchFactor"),
     *_only_default(
         "training",
         "engine",
