@@ -19,8 +19,10 @@ from finetune_api.resolved import ResolvedJob
 from finetune_trainer.checkpoints import Checkpoint, Manifest
 from finetune_trainer.data.cache import exclusive
 from finetune_trainer.deepspeed_config import uses_deepspeed
+from finetune_trainer.distributed import barrier, rank
 from finetune_trainer.errors import OUT_OF_SPACE, InvalidConfigError
 from finetune_trainer.learning_rates import renew_rates
+from finetune_trainer.space import check_room
 from finetune_trainer.universal_files import MOMENTS, NAMES_FILE, read, take_apart
 
 log = logging.getLogger(__name__)
@@ -62,7 +64,8 @@ def carry_over(checkpoint: Checkpoint, job: ResolvedJob, staging: Path) -> Path 
     """The checkpoint in the universal layout, in a directory under `staging`; None where this attempt can
     read it as it is. All ranks call it: one does the work, the others wait for its file lock.
 
-    Raises `InvalidConfigError` for one that cannot be carried over, or may not.
+    Raises `InvalidConfigError` for one that cannot be carried over, or may not, and `StorageError` when there
+    is no room for it.
     """
     written, wanted = Layout.of(checkpoint.manifest), Layout.wanted(job)
     if written == wanted:
@@ -90,6 +93,8 @@ def carry_over(checkpoint: Checkpoint, job: ResolvedJob, staging: Path) -> Path 
             log.info("%s was written by %s: it is carried over to %s", checkpoint.path.name, written, wanted)
             staged = target.with_name(f".{target.name}.tmp")
             shutil.rmtree(staged, ignore_errors=True)
+            # the parts, and then the whole
+            check_room(staging, 2 * checkpoint.manifest.bytes)
             try:
                 take_apart(checkpoint.path, staged)
             except CONVERSION_ERRORS as error:
@@ -120,7 +125,8 @@ def write_names(directory: Path, model: torch.nn.Module, optimizer: Any) -> None
 
 
 def restore(trainer: Any, universal: Path, checkpoint: Path | None) -> None:
-    """Puts what `carry_over` made into a trainer that is ready to train, on all ranks together.
+    """Puts what `carry_over` made into a trainer that is ready to train, on all ranks together; then removes
+    it.
 
     `checkpoint` is where the schedule is taken from; None where only weights matter. Raises
     `InvalidConfigError` when a trained weight is not there.
@@ -145,6 +151,9 @@ def restore(trainer: Any, universal: Path, checkpoint: Path | None) -> None:
         )
     if checkpoint is not None:
         _go_on_with_schedule(trainer, torch.load(checkpoint / "scheduler.pt", weights_only=True))
+    barrier()
+    if rank() == 0:
+        shutil.rmtree(universal)
 
 
 def _go_on_with_schedule(trainer: Any, saved: dict[str, Any]) -> None:

@@ -1,4 +1,6 @@
-"""A finished run that is asked for more steps or epochs goes on as if it had been asked for them at once."""
+"""A finished run that is asked for more steps or epochs goes on as if it had been asked for them at once.
+
+There are 20 records, in steps of 4."""
 
 import json
 from collections.abc import Callable
@@ -19,9 +21,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
 ]
-
-STEPS_PER_EPOCH = 5
-"""20 records in steps of 4."""
 
 
 def train(job: ResolvedJob) -> TrainingResult:
@@ -44,13 +43,12 @@ def spec(duration: dict[str, Any], schedule: str, method: str = "full") -> dict[
 
 
 @pytest.mark.parametrize(
-    ("short", "long", "method", "done", "steps"),
+    ("short", "long", "method", "streaming", "done", "steps"),
     [
-        ({"maxSteps": 3}, {"maxSteps": 7}, "full", 3, 7),
-        ({"epochs": 1}, {"epochs": 2}, "lora", STEPS_PER_EPOCH, 2 * STEPS_PER_EPOCH),
-        ({"epochs": 0.5}, {"epochs": 1.5}, "full", 3, 8),
+        ({"maxSteps": 3}, {"maxSteps": 7}, "full", True, 3, 7),
+        ({"epochs": 0.5}, {"epochs": 1.5}, "lora", False, 3, 8),
     ],
-    ids=["steps", "epochs", "parts of epochs"],
+    ids=["steps of a stream", "epochs"],
 )
 def test_an_extended_run_is_the_longer_run_bit_for_bit(
     make_job: MakeJob,
@@ -58,13 +56,15 @@ def test_an_extended_run_is_the_longer_run_bit_for_bit(
     short: dict[str, Any],
     long: dict[str, Any],
     method: str,
+    streaming: bool,
     done: int,
     steps: int,
 ) -> None:
     at_once = make_job(spec(long, "constant", method), run_directory=tmp_path / "at once")
     train(at_once)
-    assert train(make_job(spec(short, "constant", method))).step == done
-    extended = make_job(spec(long, "constant", method))
+    data = {"dataset": {"streaming": streaming}}
+    assert train(make_job(spec(short, "constant", method) | data)).step == done
+    extended = make_job(spec(long, "constant", method) | data)
     result = train(extended)
     assert (result.resumed_step, result.step, result.total_steps) == (done, steps, steps)
     assert curve(extended, "loss") == curve(at_once, "loss")
