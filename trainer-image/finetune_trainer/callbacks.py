@@ -284,6 +284,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             world_size=self.job.world_size,
             zero_stage=spec.distributed.zero_stage,
             deepspeed=uses_deepspeed(spec.distributed, self.job.world_size),
+            offload=spec.distributed.offload.optimizer != "none",
             time=datetime.now(UTC),
             metric=spec.checkpoints.metric if value is not None else None,
             value=value,

@@ -56,6 +56,8 @@ class Manifest(BaseModel):
     world_size: int
     zero_stage: int
     deepspeed: bool
+    offload: bool = False
+    """Whether DeepSpeed kept the optimizer in host memory, where it has one of its own."""
     time: datetime
     metric: str | None = None
     value: float | None = None

@@ -41,23 +41,25 @@ class Layout:
     world_size: int
     zero_stage: int
     deepspeed: bool
+    offload: bool = False
 
     @classmethod
     def of(cls, manifest: Manifest) -> "Layout":
         """The layout that a checkpoint was written in."""
-        return cls(manifest.world_size, manifest.zero_stage, manifest.deepspeed)
+        return cls(manifest.world_size, manifest.zero_stage, manifest.deepspeed, manifest.offload)
 
     @classmethod
     def wanted(cls, job: ResolvedJob) -> "Layout":
         """The layout that an attempt writes."""
         spec = job.spec.distributed
-        return cls(job.world_size, spec.zero_stage, uses_deepspeed(spec, job.world_size))
+        offload = spec.offload.optimizer != "none"
+        return cls(job.world_size, spec.zero_stage, uses_deepspeed(spec, job.world_size), offload)
 
     def __str__(self) -> str:
         ranks = "1 rank" if self.world_size == 1 else f"{self.world_size} ranks"
-        return (
-            f"{ranks} under ZeRO stage {self.zero_stage}" if self.deepspeed else f"{ranks} without DeepSpeed"
-        )
+        if not self.deepspeed:
+            return f"{ranks} without DeepSpeed"
+        return f"{ranks} under ZeRO stage {self.zero_stage}{' with offload' if self.offload else ''}"
 
 
 def carry_over(checkpoint: Checkpoint, job: ResolvedJob, staging: Path) -> Path | None:

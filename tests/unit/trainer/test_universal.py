@@ -166,6 +166,15 @@ def test_a_checkpoint_that_cannot_be_taken_apart_is_named_with_the_reason(
     assert [path.name for path in staging.iterdir() if not path.name.startswith(".")] == []
 
 
-def test_layouts_differ_in_ranks_stage_and_library() -> None:
-    assert Layout(2, 2, True) != Layout(2, 3, True)
+def test_an_optimizer_in_host_memory_is_another_layout(
+    make_job: MakeJob, staging: Path, tmp_path: Path
+) -> None:
+    offloaded = {"processesPerNode": 2, "zeroStage": 2, "offload": {"optimizer": "cpu"}}
+    other = checkpoint(tmp_path / "c", ranks=2, zero_stage=2, deepspeed=True)
+    with pytest.raises(InvalidConfigError, match="this attempt has 2 ranks under ZeRO stage 2 with offload"):
+        carry_over(other, make_job({"distributed": offloaded}), staging)
+
+
+def test_a_layout_is_told_in_words() -> None:
     assert str(Layout(1, 1, True)) == "1 rank under ZeRO stage 1"
+    assert str(Layout(3, 0, False)) == "3 ranks without DeepSpeed"
