@@ -77,6 +77,9 @@ class S3Source(ApiModel):
         default=None, description="Access key id; the pod's own identity when absent."
     )
     secret_key_secret: SecretKeyRef | None = Field(default=None, description="Secret access key.")
+    anonymous: bool = Field(
+        default=False, description="Whether the store is asked without any identity, for public buckets."
+    )
 
 
 class UploadSource(ApiModel):
@@ -209,7 +212,8 @@ class DatasetSpec(ApiModel):
         default=False, description="Whether several records share one sequence, without seeing one another."
     )
     streaming: bool = Field(
-        default=False, description="Whether data is read while training instead of tokenised before."
+        default=False,
+        description="Whether data goes to disk as it is tokenised, so that it may be larger than memory.",
     )
     max_samples: Annotated[Integer, Field(ge=1, le=1_000_000_000)] | None = Field(
         default=None, description="Uses only the first records; for trying out."

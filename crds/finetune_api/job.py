@@ -90,11 +90,6 @@ _RULES_OVER_SECTIONS: Final = (
         "quantization.type to none, or use method.type qlora with initialization auto.",
     ),
     _rule(
-        "!self.checkpoints.universal || self.distributed.zeroStage >= 1",
-        "checkpoints.universal: true converts what ZeRO has shared out, and distributed.zeroStage is 0. Set "
-        "distributed.zeroStage to 1 or more; without ZeRO, set checkpoints.universal to false.",
-    ),
-    _rule(
         "!self.dataset.streaming || has(self.training.maxSteps)",
         "training.maxSteps: a stream has no known length, so epochs can't say when the run ends. Set "
         "training.maxSteps, or dataset.streaming to false.",

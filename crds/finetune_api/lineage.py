@@ -8,12 +8,22 @@ from typing import Any, Final
 from pydantic.main import IncEx
 
 from finetune_api.job import FineTuneJobSpec
+from finetune_api.resolved import processes_per_node
 
 _IDENTITY: Final = {"model", "method", "quantization", "dataset", "training"}
 
 _FREE: Final[Mapping[str, IncEx | bool]] = {
     "model": {"token_secret", "cache", "kernels", "attention"},
-    "dataset": {"train": {"hub": {"token_secret"}}, "eval": True},
+    "dataset": {
+        "train": {
+            "hub": {"token_secret"},
+            "http": {"token_secret"},
+            "s3": {"endpoint", "region", "access_key_secret", "secret_key_secret", "anonymous"},
+        },
+        "eval": True,
+        "preprocessing": {"workers"},
+        "streaming": True,
+    },
     "training": {
         "epochs",
         "max_steps",
@@ -27,7 +37,7 @@ _FREE: Final[Mapping[str, IncEx | bool]] = {
         "gradient_checkpointing",
     },
 }
-"""What may differ: duration, logging, credentials, and how the same arithmetic is carried out."""
+"""What may differ: duration, logging, credentials, and how the same work is carried out."""
 
 
 def _without_empty(value: dict[str, Any]) -> dict[str, Any]:
@@ -40,14 +50,16 @@ def _without_empty(value: dict[str, Any]) -> dict[str, Any]:
 def lineage_hash(spec: FineTuneJobSpec) -> str:
     """SHA-256, in hexadecimal, of the settings that make a run what it is.
 
-    Longer training of the same run keeps the hash, and so does a smaller micro-batch with more accumulation,
-    as long as their product stays. Another model, method, data set or learning rate changes it. Only what
-    differs from a default counts, so that a field that a later version adds leaves the hash as it is.
+    Longer training of the same run keeps the hash, and so do a smaller micro-batch with more accumulation and
+    another number of ranks, as long as the sequences per optimizer step stay as many. Another model, method,
+    data set or learning rate changes it. Only what differs from a default counts, so that a field that a
+    later version adds leaves the hash as it is.
     """
     identity = _without_empty(
         spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, include=_IDENTITY, exclude=_FREE)
     )
     training = spec.training
-    identity["sequencesPerRankAndStep"] = training.micro_batch_size * training.gradient_accumulation_steps
+    ranks = spec.distributed.nodes * processes_per_node(spec)
+    identity["sequencesPerStep"] = training.micro_batch_size * training.gradient_accumulation_steps * ranks
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode("utf-8")).hexdigest()

@@ -62,7 +62,9 @@ class CheckpointsSpec(ApiModel):
         "checkpoints that are there are set aside, not deleted.",
     )
     universal: bool = Field(
-        default=False, description="Whether checkpoints can be loaded with another number of ranks."
+        default=False,
+        description="Whether a run goes on from a checkpoint of another number of ranks or ZeRO stage, with "
+        "the data in the same order and approximately the same numbers.",
     )
     metric: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_./-]+$")] = Field(
         default="loss", description="Evaluation metric by which the best checkpoint is chosen."

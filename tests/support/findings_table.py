@@ -117,11 +117,6 @@ RULES = (
         errors=("OffloadOptimizer training.optimizer",),
     ),
     Case(
-        "universal-without-zero",
-        {"checkpoints": {**COMPLETE["checkpoints"], "universal": True}},
-        errors=("Requires checkpoints.universal",),
-    ),
-    Case(
         "fp16-on-cpu",
         {"training": {"precision": "fp16"}},
         errors=("PrecisionDeviceMismatch training.precision",),

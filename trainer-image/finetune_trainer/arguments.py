@@ -63,6 +63,8 @@ def training_arguments(job: ResolvedJob, precision: Precision, staging: Path) ->
         ddp_find_unused_parameters=False,
         ddp_timeout=job.spec.distributed.timeout_seconds,
         dataloader_num_workers=training.data_loader.workers,
+        dataloader_pin_memory=training.data_loader.pin_memory,
+        dataloader_prefetch_factor=training.data_loader.prefetch_factor,
         remove_unused_columns=False,
         logging_steps=1,
         logging_nan_inf_filter=False,

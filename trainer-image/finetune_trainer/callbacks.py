@@ -36,6 +36,7 @@ from finetune_trainer.metrics import (
     perplexity,
 )
 from finetune_trainer.reporting import Reporter
+from finetune_trainer.universal import write_names
 from finetune_trainer.utilisation import Utilisation
 
 log = logging.getLogger(__name__)
@@ -238,7 +239,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
     # --------------------------------------------------------------------------------------------
 
     def on_save(
-        self, _args: TrainingArguments, state: TrainerState, _control: TrainerControl, **_kwargs: Any
+        self, _args: TrainingArguments, state: TrainerState, _control: TrainerControl, **kwargs: Any
     ) -> None:
         """Commits what transformers has just written, once every rank has written its part."""
         self.reporter.update(activity="saving")
@@ -252,6 +253,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
                 "improvement": self.improvement.state(),
             }
             (staged / WINDOW_FILE).write_text(json.dumps(kept), encoding="utf-8")
+            write_names(staged, kwargs["model"], kwargs["optimizer"])
         barrier()
         if self.first:
             try:
@@ -282,6 +284,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             world_size=self.job.world_size,
             zero_stage=spec.distributed.zero_stage,
             deepspeed=uses_deepspeed(spec.distributed, self.job.world_size),
+            offload=spec.distributed.offload.optimizer != "none",
             time=datetime.now(UTC),
             metric=spec.checkpoints.metric if value is not None else None,
             value=value,

@@ -56,6 +56,8 @@ class Manifest(BaseModel):
     world_size: int
     zero_stage: int
     deepspeed: bool
+    offload: bool = False
+    """Whether DeepSpeed kept the optimizer in host memory, where it has one of its own."""
     time: datetime
     metric: str | None = None
     value: float | None = None
@@ -174,9 +176,9 @@ class CheckpointStore:
         if strangers:
             raise InvalidConfigError(
                 f"checkpoints: {volume_path(self.directory)} holds checkpoints of another run "
-                f"({strangers[-1].path.name} of job {strangers[-1].manifest.job}: other model, method, data "
-                "or training settings). Set checkpoints.storage.subPath to a new directory, or "
-                "checkpoints.resume: never to set them aside"
+                f"({strangers[-1].path.name} of job {strangers[-1].manifest.job}: other model, method, data, "
+                "training settings or sequences per optimizer step). Set checkpoints.storage.subPath to a "
+                "new directory, or checkpoints.resume: never to set them aside"
             )
         for checkpoint in reversed(checkpoints):
             problem = what_is_wrong(checkpoint.path, checkpoint.manifest.files)
@@ -242,15 +244,3 @@ def checkpoints_status(store: CheckpointStore) -> CheckpointsStatus:
     """Latest and best checkpoint, for the status."""
     latest, best = store.latest(), store.best()
     return CheckpointsStatus(latest=latest.ref() if latest else None, best=best.best_ref() if best else None)
-
-
-def check_same_ranks(checkpoint: Checkpoint, *, world_size: int, zero_stage: int, deepspeed: bool) -> None:
-    """Raises `InvalidConfigError` when a checkpoint was written by another number of ranks or another ZeRO
-    stage."""
-    written, wanted = checkpoint.manifest, (world_size, zero_stage, deepspeed)
-    if (written.world_size, written.zero_stage, written.deepspeed) != wanted:
-        raise InvalidConfigError(
-            f"distributed: checkpoint {checkpoint.path.name} was written by {written.world_size} ranks under "
-            f"ZeRO stage {written.zero_stage}, this attempt has {world_size} ranks and zeroStage "
-            f"{zero_stage}. Use the same, or start anew with checkpoints.resume: never"
-        )

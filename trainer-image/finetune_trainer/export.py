@@ -30,6 +30,7 @@ from finetune_trainer.models import LOAD_ERRORS
 from finetune_trainer.paths import volume_path
 from finetune_trainer.precision import DTYPES
 from finetune_trainer.trainer import FineTuneTrainer
+from finetune_trainer.universal import carry_over, restore
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ def export(trainer: FineTuneTrainer, job: ResolvedJob, base: str, precision: Pre
     return OutputStatus(kind=kind, path=volume_path(target), verified=True, bytes=size)
 
 
-def take_best(trainer: FineTuneTrainer, store: CheckpointStore) -> None:
+def take_best(trainer: FineTuneTrainer, store: CheckpointStore, job: ResolvedJob) -> None:
     """Goes back to the weights of the best checkpoint, on every rank. Raises `StorageError` when it is no
     longer what was written."""
     best = from_first_rank(store.best() if trainer.is_world_process_zero() else None)
@@ -113,7 +114,11 @@ def take_best(trainer: FineTuneTrainer, store: CheckpointStore) -> None:
     if problem is not None:
         raise StorageError(f"output.checkpoint: best is {best.path.name}, which is torn: {problem}")
     log.info("the output is made from %s, the best checkpoint", best.path.name)
-    trainer.load_weights(best.path)
+    carried = carry_over(best, job, store.staging)
+    if carried is None:
+        trainer.load_weights(best.path)
+    else:
+        restore(trainer, carried, None)
 
 
 def verify(

@@ -16,7 +16,7 @@ from finetune_api.validation import validate_job
 from finetune_trainer import results
 from finetune_trainer.arguments import training_arguments
 from finetune_trainer.callbacks import RunCallback
-from finetune_trainer.checkpoints import Checkpoint, CheckpointStore, check_same_ranks, checkpoints_status
+from finetune_trainer.checkpoints import Checkpoint, CheckpointStore, checkpoints_status
 from finetune_trainer.data.cache import exclusive
 from finetune_trainer.data.download import fetch_sources
 from finetune_trainer.data.examples import Example, texts
@@ -56,6 +56,7 @@ from finetune_trainer.reporting import Reporter, sinks
 from finetune_trainer.space import check_room, checkpoint_bytes
 from finetune_trainer.tokenizers import Tokenizer, complete_tokenizer, load_tokenizer, train_tokenizer
 from finetune_trainer.trainer import FineTuneTrainer
+from finetune_trainer.universal import approximation, carry_over
 from finetune_trainer.utilisation import utilisation
 
 log = logging.getLogger(__name__)
@@ -99,6 +100,7 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
     start_process_group(job)
     first = rank() == 0
     checkpoint = from_first_rank(find_checkpoint(job, store) if first else None)
+    carried = carry_over(checkpoint, job, store.staging) if checkpoint else None
 
     reporter.update(activity="tokenizing", resumed_step=checkpoint.step if checkpoint else None)
     stop.check()
@@ -169,13 +171,15 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
         pad_id=tokenizer.pad_token_id or 0,
         micro_losses=guard.micro_losses,
     )
-    reporter.update(effective=effective(job, precision, data, adapted, model.config._attn_implementation))
+    facts = effective(job, precision, data, adapted, model.config._attn_implementation)
+    reporter.update(effective=facts | approximation(checkpoint, job))
     stop.check()
 
     if checkpoint is not None:
         log.info("resuming from %s", checkpoint.path.name)
         follower.resume(checkpoint.path)
         reporter.update(checkpoints=checkpoints_status(store))
+        trainer.universal = carried
     trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
     if follower.interrupted:
         raise InterruptedRunError(
@@ -184,7 +188,7 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
 
     reporter.update(activity="exporting", urgent=True)
     if spec.output.checkpoint == "best":
-        take_best(trainer, store)
+        take_best(trainer, store, job)
     output = export(trainer, job, base, precision)
     reporter.update(output=output)
     end_process_group()
@@ -225,14 +229,6 @@ def find_checkpoint(job: ResolvedJob, store: CheckpointStore) -> Checkpoint | No
         if aside is not None:
             log.info("checkpoints.resume is never: earlier checkpoints are now in %s", aside.name)
     checkpoint = store.newest_whole(lineage_hash(job.spec))
-    if checkpoint is not None:
-        distributed = job.spec.distributed
-        check_same_ranks(
-            checkpoint,
-            world_size=job.world_size,
-            zero_stage=distributed.zero_stage,
-            deepspeed=uses_deepspeed(distributed, job.world_size),
-        )
     store.prepare()
     return checkpoint
 

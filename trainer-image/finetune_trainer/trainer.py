@@ -12,6 +12,8 @@ from finetune_trainer.data.dataset import TokenizedDataset
 from finetune_trainer.data.packed import PackedDataset
 from finetune_trainer.data.sampling import GlobalOrder, RankBatches
 from finetune_trainer.distributed import sum_over_ranks
+from finetune_trainer.learning_rates import renew_rates
+from finetune_trainer.universal import restore
 
 
 class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
@@ -36,6 +38,8 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         self.pad_id = pad_id
         self.micro_losses = micro_losses
         self.batches = self._batches(order, self.args.per_device_train_batch_size)
+        self.universal: Path | None = None
+        """The checkpoint to resume from, where it was written in another layout (`universal.py`)."""
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """This rank's micro-batches. The loader is complete: accelerate is not asked to divide it among
@@ -78,6 +82,14 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         self.state.best_model_checkpoint = str(checkpoint)
         self._load_best_model()
 
+    def _prepare_for_training(self, max_steps: int, loader: Any, checkpoint: str | None) -> Any:
+        prepared = super()._prepare_for_training(max_steps, loader, None if self.universal else checkpoint)
+        if checkpoint is not None:
+            if self.universal is not None:
+                restore(self, self.universal, Path(checkpoint))
+            renew_rates(self.optimizer, self.lr_scheduler)
+        return prepared
+
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         # the loop looks at `max_steps` only after a step: a run that was complete when it was resumed must do
         # none
@@ -99,5 +111,6 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
             batch_sampler=batches,
             collate_fn=partial(dataset.collate, pad_id=self.pad_id),
             num_workers=workers,
-            pin_memory=self.args.device.type == "cuda",
+            pin_memory=self.args.dataloader_pin_memory and self.args.device.type == "cuda",
+            prefetch_factor=self.args.dataloader_prefetch_factor if workers else None,
         )

@@ -37,15 +37,16 @@ LIMITS: Final[tuple[Limit, ...]] = (
     *_only_default(
         "quantization", "type", "computeType", "storageType", "doubleQuantization", "skipModules", "allowDora"
     ),
-    *_only_default("dataset.train", "http.tokenSecret", "s3", "upload"),
-    *_only_default("dataset.eval", "http.tokenSecret", "s3", "upload"),
-    *_only_default("dataset.columns", "label", "length"),
-    *_only_default("dataset", "preprocessing.workers", "streaming"),
+    *_only_default("dataset.train", "upload"),
+    *_only_default("dataset.eval", "upload"),
+    Limit(
+        "dataset.columns.length", remedy="Remove it: groupByLength counts the tokens of each record itself"
+    ),
+    *_only_default("dataset.columns", "label"),
     Limit("training.stage", ("pretrain", "sft")),
     Limit("training.optimizer", ("adamw", "adamwFused", "adafactor", "sgd")),
     Limit("training.schedule.type", ("cosine", "linear", "constant")),
     *_only_default("training.schedule", "cycles", "power", "stableRatio"),
-    *_only_default("training.dataLoader", "pinMemory", "prefetchFactor"),
     *_only_default(
         "training",
         "engine",
@@ -55,7 +56,6 @@ LIMITS: Final[tuple[Limit, ...]] = (
         "neftuneNoiseAlpha",
     ),
     *_only_default("resources", "provider"),
-    *_only_default("checkpoints", "universal"),
     *_only_default("output", "mergeAdapter", "precision", "maxShardSizeGB", "modelCard", "hub"),
     *_only_default("evaluation", "accumulationSteps", "metrics", "generations", "benchmarks"),
     *_only_default("tracking", "trackers", "project", "runName", "tags"),

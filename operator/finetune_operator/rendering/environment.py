@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from finetune_api import FineTuneJob
+from finetune_api.data_secrets import secret_variables
 from finetune_api.kubernetes import EnvVar, SecretKeyRef
 from finetune_api.protocol import SERVER_CA_VARIABLE, SERVER_TOKEN_VARIABLE, SERVER_URL_VARIABLE, status_path
 from finetune_api.resolved import CA_FILE, TOKEN_FILE
@@ -34,6 +35,8 @@ def environment(job: FineTuneJob, attempt: int, config: RenderConfig) -> list[Ma
     token = _hub_token(job)
     if token is not None:
         variables["HF_TOKEN"] = _from_secret("HF_TOKEN", token)
+    for name, reference in secret_variables(job.spec.dataset).items():
+        variables[name] = _from_secret(name, reference)
     for variable in job.spec.resources.env:
         variables[variable.name] = _user_variable(variable)
     for name, value in ours.items():

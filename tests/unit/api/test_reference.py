@@ -34,7 +34,7 @@ def test_rules_and_limits_are_on_the_page():
     page = reference.fine_tune_job_page()
     assert "- model: a model comes from exactly one place" in page
     assert "| `method.type` | `full`, `lora` |" in page
-    assert "| `dataset.streaming` | only its default |" in page
+    assert "| `dataset.train.upload` | only its default |" in page
 
 
 def test_the_status_page_lists_the_attempts():

@@ -72,3 +72,11 @@ def test_a_precision_that_cpus_do_not_have_is_refused(make_job: MakeJob, asked: 
     changed = job.model_copy(update={"spec": job.spec.model_copy(update={"training": training})})
     with pytest.raises(InvalidConfigError, match=f"training.precision: {asked} needs an NVIDIA GPU"):
         effective_precision(changed)
+
+
+def test_the_data_loader_is_set_up_as_asked(make_job: MakeJob, tmp_path: Path) -> None:
+    asked = {"dataLoader": {"workers": 2, "prefetchFactor": 4, "pinMemory": False}}
+    arguments = training_arguments(make_job({"training": asked}), "fp32", tmp_path)
+    assert arguments.dataloader_num_workers == 2
+    assert arguments.dataloader_prefetch_factor == 4
+    assert arguments.dataloader_pin_memory is False

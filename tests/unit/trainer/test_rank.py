@@ -231,14 +231,6 @@ def test_a_finished_run_only_writes_its_output_again(make_job: MakeJob) -> None:
     assert list(metrics(job)) == [1, 2, 3, 4]
 
 
-def test_a_run_can_be_extended(make_job: MakeJob) -> None:
-    train(make_job())
-    longer = make_job({"training": {"maxSteps": 6}}, attempt=2)
-    result = train(longer)
-    assert (result.resumed_step, result.step) == (4, 6)
-    assert list(metrics(longer)) == [1, 2, 3, 4, 5, 6]
-
-
 def test_checkpoints_of_another_run_are_not_resumed_from(make_job: MakeJob) -> None:
     train(make_job())
     changed = {"training": {"learningRate": 1e-3}}

@@ -11,66 +11,26 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 from uuid import uuid4
 
-import numpy as np
-import numpy.typing as npt
-
 from finetune_api.dataset import DatasetSpec
+from finetune_trainer.data import stored
 from finetune_trainer.data.dataset import DataFacts, TokenizedDataset
-from finetune_trainer.data.examples import Origin
 from finetune_trainer.data.formats import FORMATS
 from finetune_trainer.data.reading import find_files
-from finetune_trainer.data.rendering import Ids, Renderer, Tokens
+from finetune_trainer.data.rendering import Renderer, Tokens
+from finetune_trainer.errors import StorageError
 from finetune_trainer.files import hash_file, sync_tree
 
 log = logging.getLogger(__name__)
 
-LAYOUT = 1
-"""Raise it when the same data and settings come to mean other tokens, or are stored otherwise."""
-
-ARRAYS = ("ids", "labels", "ends", "cuts", "files", "lines")
 META = "meta.json"
-
-
-@dataclass(frozen=True)
-class StoredSequences(Sequence[Tokens]):
-    """Sequences in files, of which only what is looked at is in memory."""
-
-    ids: Ids
-    labels: Ids
-    ends: npt.NDArray[np.int64]
-    """Where each sequence ends in `ids` and `labels`."""
-    cuts: npt.NDArray[np.int64]
-    """Tokens, and supervised tokens, that the limit cut off each sequence."""
-    files: npt.NDArray[np.int64]
-    lines: npt.NDArray[np.int64]
-    names: Sequence[str]
-    """Names of the files that `files` counts."""
-
-    def __len__(self) -> int:
-        return len(self.ends)
-
-    @overload
-    def __getitem__(self, index: int) -> Tokens: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Tokens]: ...
-    def __getitem__(self, index: int | slice) -> Tokens | Sequence[Tokens]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
-        index %= len(self)
-        start, end = int(self.ends[index - 1]) if index else 0, int(self.ends[index])
-        origin = Origin(self.names[int(self.files[index])], int(self.lines[index]))
-        cut, cut_supervised = self.cuts[index].tolist()
-        return Tokens(self.ids[start:end], self.labels[start:end], origin, cut, cut_supervised)
 
 
 def cached(directory: Path, key: str | None, make: Callable[[], TokenizedDataset]) -> TokenizedDataset:
@@ -88,10 +48,32 @@ def cached(directory: Path, key: str | None, make: Callable[[], TokenizedDataset
             return found
         made = make()
         try:
-            _store(place, made)
+            _keep(place, made.sequences, lambda: made.facts)
         except OSError as error:
             log.warning("the tokenised data cannot be kept in %s: %s", directory, error)
     return made
+
+
+def cached_stream(
+    directory: Path, key: str, make: Callable[[], tuple[Iterator[Tokens], Callable[[], DataFacts]]]
+) -> TokenizedDataset:
+    """The data under a key, written to disk as it is made, and never all of it in memory.
+
+    `make` gives the sequences, and what became of the records once all sequences are taken. Raises what
+    making raises, and `StorageError` when the disk takes no more.
+    """
+    place = directory / key
+    with exclusive(directory / "lock"):
+        found = _load(place)
+        if found is None:
+            try:
+                _keep(place, *make())
+            except OSError as error:
+                raise StorageError(f"dataset.streaming: {directory} takes no more data: {error}") from error
+            found = _load(place)
+    if found is None:
+        raise StorageError(f"dataset.streaming: what was written to {place} cannot be read")
+    return found
 
 
 def cache_key(dataset: DatasetSpec, path: str | None, renderer: Renderer, *, stream: bool) -> str | None:
@@ -104,7 +86,7 @@ def cache_key(dataset: DatasetSpec, path: str | None, renderer: Renderer, *, str
         return None
     tokenizer = renderer.tokenizer
     identity: dict[str, Any] = {
-        "layout": LAYOUT,
+        "layout": stored.LAYOUT,
         "libraries": {name: version(name) for name in ("tokenizers", "transformers")},
         "files": [(file.name, *hash_file(file)) for file in find_files(path, format_.suffixes)],
         "tokenizer": hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode("utf-8")).hexdigest(),
@@ -112,7 +94,7 @@ def cache_key(dataset: DatasetSpec, path: str | None, renderer: Renderer, *, str
         "template": str(tokenizer.chat_template),
         "format": dataset.format,
         "columns": dataset.columns.to_json_object(),
-        "preprocessing": dataset.preprocessing.to_json_object(),
+        "preprocessing": dataset.preprocessing.model_copy(update={"workers": None}).to_json_object(),
         "maxSamples": dataset.max_samples,
         "maxLength": renderer.max_length,
         "supervise": renderer.supervise,
@@ -145,26 +127,14 @@ def exclusive(file: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _store(place: Path, data: TokenizedDataset) -> None:
+def _keep(place: Path, sequences: Iterable[Tokens], facts: Callable[[], DataFacts]) -> None:
     for left_over in place.parent.glob(f".{place.name}.*.tmp"):
         shutil.rmtree(left_over, ignore_errors=True)
     staged = place.with_name(f".{place.name}.{uuid4().hex}.tmp")
     staged.mkdir(parents=True)
     try:
-        files = dict.fromkeys(tokens.origin.file for tokens in data.sequences)
-        names = {name: number for number, name in enumerate(files)}
-        arrays = {
-            "ids": np.concatenate([tokens.ids for tokens in data.sequences]),
-            "labels": np.concatenate([tokens.labels for tokens in data.sequences]),
-            "ends": np.cumsum([len(tokens.ids) for tokens in data.sequences], dtype=np.int64),
-            "cuts": np.array([(item.cut, item.cut_supervised) for item in data.sequences], dtype=np.int64),
-            "files": np.array([names[tokens.origin.file] for tokens in data.sequences], dtype=np.int64),
-            "lines": np.array([tokens.origin.line for tokens in data.sequences], dtype=np.int64),
-        }
-        for name in ARRAYS:
-            np.save(staged / f"{name}.npy", arrays[name])
-        meta = {"facts": asdict(data.facts), "names": list(names)}
-        (staged / META).write_text(json.dumps(meta), encoding="utf-8")
+        stored.write(staged, sequences)
+        (staged / META).write_text(json.dumps({"facts": asdict(facts())}), encoding="utf-8")
         sync_tree(staged)
         shutil.rmtree(place, ignore_errors=True)
         staged.rename(place)
@@ -177,16 +147,13 @@ def _load(place: Path) -> TokenizedDataset | None:
     if not place.is_dir():
         return None
     try:
-        meta = json.loads((place / META).read_text(encoding="utf-8"))
-        facts = DataFacts(**meta["facts"])
-        # copy-on-write: PyTorch wants memory that it could write to
-        arrays = {name: np.load(place / f"{name}.npy", mmap_mode="c") for name in ARRAYS}
-        stored = StoredSequences(**arrays, names=meta["names"])
-        whole = len(stored) == facts.sequences and len(stored.ids) == len(stored.labels) == facts.tokens
+        facts = DataFacts(**json.loads((place / META).read_text(encoding="utf-8"))["facts"])
+        sequences = stored.read(place)
+        whole = len(sequences) == facts.sequences and len(sequences.ids) == facts.tokens
     except (OSError, ValueError, KeyError, TypeError) as error:
         log.warning("the tokenised data in %s is not whole and is made again: %s", place, error)
         return None
     if not whole:
         log.warning("the tokenised data in %s is not whole and is made again", place)
         return None
-    return TokenizedDataset(stored, facts)
+    return TokenizedDataset(sequences, facts)

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
@@ -12,6 +12,8 @@ from torch.utils.data import Dataset
 
 from finetune_trainer.data.examples import Example, Origin
 from finetune_trainer.data.rendering import IGNORED, Ids, Renderer, Tokens
+from finetune_trainer.data.stored import StoredSequences
+from finetune_trainer.data.workers import render_all
 from finetune_trainer.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -82,6 +84,8 @@ class TokenizedDataset(Dataset[Sample]):
 
     def lengths(self) -> list[int]:
         """Tokens of each sequence."""
+        if isinstance(self.sequences, StoredSequences):
+            return self.sequences.lengths()
         return [len(tokens.ids) for tokens in self.sequences]
 
     def collate(self, samples: Sequence[Sample], pad_id: int) -> Batch:
@@ -98,51 +102,82 @@ def tokenize(examples: Sequence[Example], renderer: Renderer) -> TokenizedDatase
 
     Raises `DataError` when none is left.
     """
-    return assemble([renderer(example) for example in examples], renderer)
+    return assemble(render_all(examples, renderer), renderer)
 
 
-def assemble(rendered: Sequence[Tokens], renderer: Renderer) -> TokenizedDataset:
+def assemble(rendered: Iterable[Tokens], renderer: Renderer) -> TokenizedDataset:
     """What `tokenize` makes of examples that are tokens already."""
-    drop = renderer.preprocessing.overlong == "drop"
-    overlong = [tokens for tokens in rendered if tokens.cut]
-    fitting = [tokens for tokens in rendered if not (drop and tokens.cut)]
-    kept = [tokens for tokens in fitting if tokens.supervised]
-    unsupervised = [tokens for tokens in fitting if not tokens.supervised]
-    facts = DataFacts(
-        records=len(rendered),
-        sequences=len(kept),
-        tokens=sum(len(tokens.ids) for tokens in kept),
-        supervised_tokens=sum(tokens.supervised for tokens in kept),
-        truncated=len(overlong),
-        cut_tokens=sum(tokens.cut + drop * len(tokens.ids) for tokens in overlong),
-        cut_supervised_tokens=sum(tokens.cut_supervised + drop * tokens.supervised for tokens in overlong),
-        unsupervised=len(unsupervised),
-    )
-    if overlong:
-        log.warning(
-            "%d of %d records are longer than training.maxSequenceLength (%d) and were %s: %d tokens are "
-            "lost, %d of them supervised (%s)",
-            facts.truncated,
-            facts.records,
-            renderer.max_length,
-            "dropped" if drop else "cut",
-            facts.cut_tokens,
-            facts.cut_supervised_tokens,
-            _named(overlong),
-        )
-    if unsupervised:
-        log.warning(
-            "%d of %d records train on nothing and were left out (%s)",
-            facts.unsupervised,
-            facts.records,
-            _named(unsupervised),
-        )
-    if not kept:
-        raise DataError(
-            f"none of {facts.records} records trains on anything: {facts.truncated} were longer than "
-            f"training.maxSequenceLength ({renderer.max_length}). Raise it, or look at the data"
-        )
-    return TokenizedDataset(kept, facts)
+    sieve = Sieve(renderer)
+    kept = list(sieve(rendered))
+    return TokenizedDataset(kept, sieve.facts())
+
+
+@dataclass
+class Sieve:
+    """Lets through what is trained on, and counts what became of the rest."""
+
+    renderer: Renderer
+    counts: DataFacts = field(default_factory=lambda: DataFacts(0, 0, 0, 0))
+    overlong: list[Origin] = field(default_factory=list)
+    """The first of them, to be named."""
+    unsupervised: list[Origin] = field(default_factory=list)
+
+    def __call__(self, rendered: Iterable[Tokens]) -> Iterator[Tokens]:
+        """The sequences to be trained on, one after the other."""
+        drop = self.renderer.preprocessing.overlong == "drop"
+        for tokens in rendered:
+            dropped = drop and tokens.cut > 0
+            kept = not dropped and tokens.supervised > 0
+            length, supervised = len(tokens.ids), tokens.supervised
+            self.counts = replace(
+                self.counts,
+                records=self.counts.records + 1,
+                sequences=self.counts.sequences + kept,
+                tokens=self.counts.tokens + kept * length,
+                supervised_tokens=self.counts.supervised_tokens + kept * supervised,
+                truncated=self.counts.truncated + (tokens.cut > 0),
+                cut_tokens=self.counts.cut_tokens + tokens.cut + dropped * length,
+                cut_supervised_tokens=self.counts.cut_supervised_tokens
+                + tokens.cut_supervised
+                + dropped * supervised,
+                unsupervised=self.counts.unsupervised + (not dropped and not kept),
+            )
+            if tokens.cut and len(self.overlong) < SHOWN:
+                self.overlong.append(tokens.origin)
+            if not dropped and not kept and len(self.unsupervised) < SHOWN:
+                self.unsupervised.append(tokens.origin)
+            if kept:
+                yield tokens
+
+    def facts(self) -> DataFacts:
+        """What became of all records, once they are through; logged, too. Raises `DataError` when none is
+        left."""
+        facts = self.counts
+        if facts.truncated:
+            log.warning(
+                "%d of %d records are longer than training.maxSequenceLength (%d) and were %s: %d tokens are "
+                "lost, %d of them supervised (%s)",
+                facts.truncated,
+                facts.records,
+                self.renderer.max_length,
+                "dropped" if self.renderer.preprocessing.overlong == "drop" else "cut",
+                facts.cut_tokens,
+                facts.cut_supervised_tokens,
+                _named(self.overlong, facts.truncated),
+            )
+        if facts.unsupervised:
+            log.warning(
+                "%d of %d records train on nothing and were left out (%s)",
+                facts.unsupervised,
+                facts.records,
+                _named(self.unsupervised, facts.unsupervised),
+            )
+        if not facts.sequences:
+            raise DataError(
+                f"none of {facts.records} records trains on anything: {facts.truncated} were longer than "
+                f"training.maxSequenceLength ({self.renderer.max_length}). Raise it, or look at the data"
+            )
+        return facts
 
 
 def tokenize_as_stream(examples: Sequence[Example], renderer: Renderer) -> TokenizedDataset:
@@ -150,21 +185,38 @@ def tokenize_as_stream(examples: Sequence[Example], renderer: Renderer) -> Token
 
     A sequence is said to come from the example that its first token is of.
     """
-    length = renderer.max_length
-    unlimited = Renderer(renderer.tokenizer, renderer.preprocessing, sys.maxsize, renderer.supervise)
-    parts = [unlimited(example) for example in examples]
-    ids = np.concatenate([part.ids for part in parts])
-    labels = np.concatenate([part.labels for part in parts])
-    starts = np.cumsum([0, *(len(part.ids) for part in parts[:-1])])
-    sequences = []
-    for start in range(0, len(ids), length):
-        origin = parts[int(np.searchsorted(starts, start, side="right")) - 1].origin
-        tokens = Tokens(ids[start : start + length], labels[start : start + length], origin)
-        if tokens.supervised:
-            sequences.append(tokens)
+    sequences = list(cut_stream(render_all(examples, unlimited(renderer)), renderer.max_length))
     if not sequences:
         raise DataError(f"the {len(examples)} documents hold no text to train on")
     return TokenizedDataset(sequences, _facts(sequences, DataFacts(len(examples), 0, 0, 0)))
+
+
+def unlimited(renderer: Renderer) -> Renderer:
+    """The renderer without its limit, for text that is cut into sequences afterwards."""
+    return Renderer(renderer.tokenizer, renderer.preprocessing, sys.maxsize, renderer.supervise)
+
+
+def cut_stream(parts: Iterable[Tokens], length: int) -> Iterator[Tokens]:
+    """One stream of tokens in sequences of a length, of which the last may be shorter; those on which nothing
+    is learned are left out."""
+    ids, labels = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int32)
+    origin: Origin | None = None
+    for part in parts:
+        start = origin if len(ids) else part.origin
+        ids, labels = np.concatenate([ids, part.ids]), np.concatenate([labels, part.labels])
+        for begin in range(0, len(ids) - length + 1, length):
+            whole = slice(begin, begin + length)
+            yield from _learned(Tokens(ids[whole], labels[whole], start or part.origin))
+            start = part.origin
+        rest = len(ids) // length * length
+        ids, labels, origin = ids[rest:], labels[rest:], start
+    if len(ids) and origin is not None:
+        yield from _learned(Tokens(ids, labels, origin))
+
+
+def _learned(tokens: Tokens) -> Iterator[Tokens]:
+    if tokens.supervised:
+        yield tokens
 
 
 def split(
@@ -214,6 +266,6 @@ def _facts(sequences: Sequence[Tokens], whole: DataFacts) -> DataFacts:
     )
 
 
-def _named(records: Sequence[Tokens]) -> str:
-    shown = "; ".join(str(tokens.origin) for tokens in records[:SHOWN])
-    return f"{shown}; and {len(records) - SHOWN} more" if len(records) > SHOWN else shown
+def _named(origins: Sequence[Origin], count: int) -> str:
+    shown = "; ".join(map(str, origins))
+    return f"{shown}; and {count - len(origins)} more" if count > len(origins) else shown

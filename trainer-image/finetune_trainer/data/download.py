@@ -1,8 +1,10 @@
-"""Data behind an HTTP(S) address: fetched once into the run directory, for all ranks and attempts."""
+"""Data that lies elsewhere: fetched once into the run directory, for all ranks and attempts. Here over
+HTTP(S); `s3.py` speaks to S3."""
 
 import hashlib
 import http.client
 import logging
+import os
 import re
 import urllib.error
 import urllib.request
@@ -11,10 +13,11 @@ from typing import IO
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
+from finetune_api.data_secrets import DataSecret, Part, variable
 from finetune_api.dataset import DataSource, HttpSource
 from finetune_api.resolved import ResolvedJob
 from finetune_trainer.data.cache import exclusive
-from finetune_trainer.errors import DataError, TrainerError
+from finetune_trainer.errors import DataError, InvalidConfigError, TrainerError
 
 log = logging.getLogger(__name__)
 
@@ -24,26 +27,53 @@ SECONDS = 60.0
 """How long a server may stay silent."""
 LARGEST_BYTES = 64 * 1024**3
 CHUNK_BYTES = 1 << 20
+AUTHORIZATION = "Authorization"
 
 
 def fetch_sources(job: ResolvedJob) -> ResolvedJob:
-    """The job with the paths of its data that comes over HTTP, which is there when this returns.
+    """The job with the paths of its data that comes over HTTP or from S3, which is there when this returns.
 
     Raises `DataError` for what the server does not give, or what is not what it should be; `TrainerError`
-    when the server cannot be reached.
+    when the server cannot be reached; `InvalidConfigError` for a key that is not in the environment.
     """
     directory = Path(job.paths.run_directory) / DOWNLOADS
 
-    def path(source: DataSource | None, known: str | None) -> str | None:
-        return known if source is None or source.http is None else str(fetch(source.http, directory))
+    def path(part: Part, source: DataSource | None, known: str | None) -> str | None:
+        if source is not None and source.http is not None:
+            token = secret(part, "HTTP_TOKEN") if source.http.token_secret is not None else None
+            return str(fetch(source.http, directory, token))
+        if source is not None and source.s3 is not None:
+            from finetune_trainer.data.s3 import Keys, fetch_objects
+
+            keys = None
+            if source.s3.access_key_secret is not None:
+                keys = Keys(secret(part, "S3_ACCESS_KEY"), secret(part, "S3_SECRET_KEY"))
+            return str(fetch_objects(source.s3, directory, keys))
+        return known
 
     dataset, paths = job.spec.dataset, job.paths
-    found = {"train": path(dataset.train, paths.train), "eval": path(dataset.eval, paths.eval)}
+    found = {
+        "train": path("train", dataset.train, paths.train),
+        "eval": path("eval", dataset.eval, paths.eval),
+    }
     return job.model_copy(update={"paths": paths.model_copy(update=found)})
 
 
-def fetch(source: HttpSource, directory: Path) -> Path:
-    """The file, from an earlier rank or attempt where it is there already."""
+def secret(part: Part, kind: DataSecret) -> str:
+    """A key from the environment. Raises `InvalidConfigError`, which never tells one."""
+    name = variable(part, kind)
+    value = os.environ.get(name, "").strip()
+    if not value:
+        raise InvalidConfigError(
+            f"dataset.{part}: {name} is not in the environment. In a cluster the Secret fills it in; for "
+            "finetune run, set it yourself"
+        )
+    return value
+
+
+def fetch(source: HttpSource, directory: Path, token: str | None = None) -> Path:
+    """The file, from an earlier rank or attempt where it is there already. The token goes to the address
+    itself, and along with redirects to the same server only."""
     name = hashlib.sha256(source.url.encode("utf-8")).hexdigest()[:16]
     place = directory / name / _file_name(source.url)
     with exclusive(directory / f"{name}.lock"):
@@ -52,18 +82,21 @@ def fetch(source: HttpSource, directory: Path) -> Path:
             staged = place.with_name(f".{uuid4().hex}.tmp")
             try:
                 with staged.open("wb") as file:
-                    _download(source, file)
+                    _download(source, file, token)
                 staged.rename(place)
             finally:
                 staged.unlink(missing_ok=True)
     return place
 
 
-def _download(source: HttpSource, file: IO[bytes]) -> None:
+def _download(source: HttpSource, file: IO[bytes], token: str | None) -> None:
     shown = _shown(source.url)
     digest, size = hashlib.sha256(), 0
+    request = urllib.request.Request(source.url)  # noqa: S310 - the schema allows http and https only
+    if token is not None:
+        request.add_unredirected_header(AUTHORIZATION, f"Bearer {token}")
     try:
-        with urllib.request.build_opener(_Redirects).open(source.url, timeout=SECONDS) as response:
+        with urllib.request.build_opener(_Redirects).open(request, timeout=SECONDS) as response:
             promised = response.headers.get("Content-Length")
             while chunk := response.read(CHUNK_BYTES):
                 size += len(chunk)
@@ -108,7 +141,16 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
             fp.close()
             shown = _shown(req.full_url)
             raise DataError(f"{shown}: is redirected from {before} to {after}, which is refused")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+        following = super().redirect_request(req, fp, code, msg, headers, newurl)
+        token = req.unredirected_hdrs.get(AUTHORIZATION)
+        if following is not None and token is not None and _origin(newurl) == _origin(req.full_url):
+            following.add_unredirected_header(AUTHORIZATION, token)
+        return following
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
 
 
 def _shown(url: str) -> str:

@@ -14,29 +14,43 @@ from finetune_trainer.errors import DataError, InvalidConfigError
 
 log = logging.getLogger(__name__)
 
+STREAM_SAMPLE = 50_000
+"""Records of a stream that are read at once."""
+
 SHOWN = 5
 """Broken records that a message names; the rest are counted."""
 
 
 def load_examples(dataset: DatasetSpec, source: DataSource, path: str | None) -> list[Example]:
-    """All examples of a source, in the order of its files and lines.
+    """All examples of a source, in the order of its files and lines; with `dataset.streaming` the first ones
+    only, which are enough to train a tokenizer on.
 
     `path` is where the source is on this machine (None for the hub). Raises `DataError` naming the first
     broken records, and what `read_examples` raises.
     """
-    examples: list[Example] = []
-    broken: list[BrokenRecord] = []
-    for item in read_examples(dataset, source, path):
-        if isinstance(item, BrokenRecord):
-            broken.append(item)
-        else:
-            examples.append(item)
-    if broken:
-        raise DataError(_describe(broken, total=len(broken) + len(examples)))
+    found = stream_examples(dataset, source, path)
+    examples = list(islice(found, STREAM_SAMPLE) if dataset.streaming else found)
     if not examples:
         raise DataError(f"dataset: {path or source} holds no records")
     log.info("read %d records (%s) from %s", len(examples), dataset.format, path or "the hub")
     return examples
+
+
+def stream_examples(dataset: DatasetSpec, source: DataSource, path: str | None) -> Iterator[Example]:
+    """The same, one after the other; broken records are told at the end. Raises what `load_examples`
+    raises."""
+    broken: list[BrokenRecord] = []
+    count = more = 0
+    for item in read_examples(dataset, source, path):
+        if not isinstance(item, BrokenRecord):
+            count += 1
+            yield item
+        elif len(broken) < SHOWN:
+            broken.append(item)
+        else:
+            more += 1
+    if broken:
+        raise DataError(_describe(broken, more, total=count + len(broken) + more))
 
 
 def read_examples(
@@ -101,7 +115,7 @@ def _parse(
             yield example
 
 
-def _describe(broken: list[BrokenRecord], *, total: int) -> str:
-    shown = "; ".join(map(str, broken[:SHOWN]))
-    more = f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
-    return f"{len(broken)} of {total} records cannot be used: {shown}{more}"
+def _describe(broken: list[BrokenRecord], more: int, *, total: int) -> str:
+    shown = "; ".join(map(str, broken))
+    rest = f"; and {more} more" if more else ""
+    return f"{len(broken) + more} of {total} records cannot be used: {shown}{rest}"

@@ -58,6 +58,14 @@ def _source(job: FineTuneJob, source: DataSource, path: str, target: str) -> Ite
             "an access key needs its secret key, and the other way round",
             "Set both accessKeySecret and secretKeySecret, or neither",
         )
+    if source.s3 is not None and source.s3.anonymous and source.s3.access_key_secret is not None:
+        yield error(
+            Code.CONFLICT,
+            f"{path}.s3.anonymous",
+            "asks without an identity, and accessKeySecret names one",
+            "Remove anonymous, or accessKeySecret and secretKeySecret",
+            True,
+        )
     if source.http is not None and source.http.token_secret is not None and _is_plain(source.http.url):
         yield warning(
             Code.PLAIN_SECRET,

@@ -32,14 +32,6 @@ def storage(job: FineTuneJob, _target: str) -> Iterator[Finding]:
             "Set output.storage.claimName, or remove output.storage to write beside the checkpoints",
         )
     yield from _how_often(checkpoints)
-    if checkpoints.universal and job.spec.distributed.zero_stage == 0:
-        yield error(
-            Code.REQUIRES,
-            "checkpoints.universal",
-            "converts what ZeRO has shared out, and distributed.zeroStage is 0",
-            "Set distributed.zeroStage to 1 or more; without ZeRO, set checkpoints.universal to false",
-            True,
-        )
     if output.merge_adapter and not job.spec.method.uses_adapters:
         yield error(
             Code.CONFLICT,

@@ -50,12 +50,7 @@ def test_every_other_choice_is_refused_with_a_remedy(make_manifest, path):
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("dataset.streaming", True),
-        ("dataset.train", {"s3": {"uri": "s3://bucket/train.jsonl"}}),
-        (
-            "dataset.train",
-            {"http": {"url": "https://example.org/d", "tokenSecret": {"name": "s", "key": "k"}}},
-        ),
+        ("dataset.train", {"upload": {"id": "mine"}}),
         ("training.labelSmoothing", 0.1),
         ("training.parameterGroups", [{"pattern": "x"}]),
         ("output.hub", {"id": "a/b", "tokenSecret": {"name": "s", "key": "k"}}),

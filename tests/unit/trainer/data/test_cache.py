@@ -79,7 +79,7 @@ def test_data_without_a_key_is_not_kept(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["ids.npy", "labels.npy", "ends.npy", "meta.json"])
+@pytest.mark.parametrize("name", ["ids", "labels", "ends", "names.json", "meta.json"])
 @pytest.mark.parametrize("damage", ["cut", "gone"])
 def test_data_that_is_not_whole_is_made_again(tmp_path: Path, name: str, damage: str) -> None:
     make = Made()

@@ -15,7 +15,7 @@ from finetune_api import ResolvedJob
 from finetune_api.dataset import HttpSource
 from finetune_trainer.data import download
 from finetune_trainer.data.download import fetch, fetch_sources
-from finetune_trainer.errors import DataError, TrainerError
+from finetune_trainer.errors import DataError, InvalidConfigError, TrainerError
 
 CONTENT = b'{"instruction": "a", "output": "b"}\n'
 
@@ -24,6 +24,7 @@ class Server(ThreadingHTTPServer):
     """Serves one file, and what can go wrong with it."""
 
     asked: list[str]
+    tokens: list[str | None]
 
     @property
     def url(self) -> str:
@@ -35,9 +36,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append(self.path)
+        self.server.tokens.append(self.headers.get("Authorization"))
         name = self.path.partition("?")[0]
         targets = {
             "/moved": f"{self.server.url}/train.jsonl",
+            "/away": f"http://localhost:{self.server.server_port}/train.jsonl",
             "/local": "file:///etc/hostname",
             "/loop": "/loop",
         }
@@ -60,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[Server]:
     with Server(("127.0.0.1", 0), Handler) as running:
-        running.asked = []
+        running.asked, running.tokens = [], []
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield running
@@ -159,3 +162,22 @@ def test_the_name_of_a_file_leads_nowhere_else(server: Server, tmp_path: Path, p
     found = fetch(source(server, path), tmp_path)
     assert found.name == name
     assert found.resolve().is_relative_to(tmp_path.resolve())
+
+
+def test_a_token_is_sent_to_its_own_server_only(server: Server, tmp_path: Path) -> None:
+    fetch(source(server, "/train.jsonl"), tmp_path / "none")
+    fetch(source(server, "/moved"), tmp_path / "same", "secret")
+    fetch(source(server, "/away"), tmp_path / "other", "secret")
+    assert server.tokens == [None, "Bearer secret", "Bearer secret", "Bearer secret", None]
+
+
+def test_a_job_s_token_comes_from_the_environment(
+    server: Server, make_job: Callable[..., ResolvedJob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    http = {"url": f"{server.url}/train.jsonl", "tokenSecret": {"name": "store", "key": "token"}}
+    job = make_job({"dataset": {"train": {"path": None, "http": http}}})
+    with pytest.raises(InvalidConfigError, match=r"^dataset\.train: FINETUNE_TRAIN_HTTP_TOKEN is not in the"):
+        fetch_sources(job)
+    monkeypatch.setenv("FINETUNE_TRAIN_HTTP_TOKEN", "secret\n")
+    fetch_sources(job)
+    assert server.tokens == ["Bearer secret"]

@@ -37,6 +37,14 @@ def test_an_access_key_comes_with_its_secret_key(brief):
     assert brief(changes) == [("error", "Requires", f"{TRAIN}.s3")]
 
 
+def test_a_store_is_asked_with_a_key_or_without_identity_but_not_both(brief):
+    key = {"name": "s3", "key": "id"}
+    source = {"uri": "s3://bucket/train", "anonymous": True}
+    assert brief({TRAIN: {"s3": source}}) == []
+    both = source | {"accessKeySecret": key, "secretKeySecret": key}
+    assert brief({TRAIN: {"s3": both}}) == [("error", "Conflict", f"{TRAIN}.s3.anonymous")]
+
+
 def test_evaluation_data_is_given_or_held_out_but_not_both(brief):
     changes = {"dataset.eval": {"hub": {"id": "a/b"}}, "dataset.evalSplit": 0.1}
     assert brief(changes) == [("error", "Conflict", "dataset.evalSplit")]

@@ -32,12 +32,6 @@ def test_a_volume_for_one_pod_is_for_one_pod(brief):
     assert brief({MODES: ["ReadWriteOncePod", "ReadWriteOnce"]}) == [("error", "Conflict", MODES)]
 
 
-def test_universal_checkpoints_come_from_zero(brief):
-    changes = {"checkpoints.universal": True}
-    assert brief(changes) == [("error", "Requires", "checkpoints.universal")]
-    assert brief(changes | {"distributed.zeroStage": 1}) == []
-
-
 @pytest.mark.parametrize(("kind", "merges"), [("lora", True), ("full", False)])
 def test_only_adapters_are_merged(brief, kind, merges):
     found = brief({"method.type": kind, "output.mergeAdapter": True, "training.learningRate": 1e-5})

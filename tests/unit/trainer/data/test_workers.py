@@ -1,0 +1,97 @@
+"""Tokenising in processes: the same tokens in the same order, and failures that are told."""
+
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import pytest
+from transformers import AutoTokenizer
+
+from finetune_api.dataset import PreprocessingSpec
+from finetune_trainer.data import workers
+from finetune_trainer.data.examples import Conversation, Document, Example, Message, Origin
+from finetune_trainer.data.rendering import Renderer, Tokens
+from finetune_trainer.data.workers import render_all, render_each, worker_count
+from finetune_trainer.errors import DataError, OutOfMemoryError
+from finetune_trainer.tokenizers import CHATML
+
+
+@pytest.fixture(scope="module")
+def renderer(tiny_model: Path) -> Renderer:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    tokenizer.chat_template = CHATML
+    return Renderer(tokenizer, PreprocessingSpec(overlong="fail"), 200, "answers")
+
+
+def conversation(number: int, answer: str = "yes") -> Conversation:
+    turns = (Message("user", f"is it {number}?"), Message("assistant", answer))
+    return Conversation(Origin("train.jsonl", number), turns)
+
+
+def plain(tokens: Tokens) -> tuple[list[int], list[int], Origin]:
+    return tokens.ids.tolist(), tokens.labels.tolist(), tokens.origin
+
+
+def test_processes_make_the_same_tokens_in_the_same_order(renderer: Renderer) -> None:
+    examples: list[Example] = [conversation(number) for number in range(1, 4 * workers.CHUNK)]
+    one, several = (list(map(plain, render_each(examples, renderer, count))) for count in (1, 3))
+    assert one == several
+
+
+def test_a_record_that_cannot_be_used_is_named_as_ever(renderer: Renderer) -> None:
+    examples = [conversation(number, "long " * (200 if number == 700 else 1)) for number in range(1, 1000)]
+    with pytest.raises(DataError, match=r"train\.jsonl, line 700: "):
+        list(render_each(examples, renderer, 2))
+
+
+@dataclass(frozen=True)
+class Doomed:
+    """Stands in for a renderer whose process is killed."""
+
+    def __call__(self, example: Example) -> Tokens:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError(example)
+
+
+def test_a_process_that_is_killed_ends_the_run_instead_of_letting_it_wait() -> None:
+    with pytest.raises(
+        OutOfMemoryError, match=r"^dataset\.preprocessing\.workers: one of 2 processes was killed"
+    ):
+        list(render_each([conversation(1)] * 600, cast(Renderer, Doomed()), 2))
+
+
+def test_examples_are_taken_as_they_are_needed(renderer: Renderer) -> None:
+    taken = 0
+
+    def endless() -> "workers.Iterator[Example]":
+        nonlocal taken
+        while True:
+            taken += 1
+            yield Document(Origin("a.txt", 0), "some text")
+
+    stream = render_each(endless(), renderer, 2)
+    for _ in range(10):
+        next(stream)
+    stream.close()
+    assert taken <= 10 * workers.CHUNK
+
+
+@pytest.mark.parametrize(
+    ("asked", "records", "count"),
+    [(None, 10, 1), (None, 1999, 1), (None, 10**6, 8), (3, 10, 3), (1, 10**6, 1)],
+)
+def test_processes_are_as_many_as_asked_for_or_as_there_are_cores_for(
+    monkeypatch: pytest.MonkeyPatch, asked: int | None, records: int, count: int
+) -> None:
+    monkeypatch.setattr(workers, "usable_cpus", lambda: 8)
+    assert worker_count(asked, records) == count
+
+
+def test_the_spec_says_how_many(renderer: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
+    used = []
+    monkeypatch.setattr(workers, "render_each", lambda examples, _, count: used.append(count) or examples)
+    given = Renderer(renderer.tokenizer, PreprocessingSpec(workers=5), 200, "answers")
+    render_all([conversation(1)], given)
+    assert used == [5]

@@ -1,0 +1,110 @@
+"""Tokenised sequences in files: written one after the other, and read where they are looked at, so that a set
+may be larger than memory."""
+
+import json
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from finetune_trainer.data.examples import Origin
+from finetune_trainer.data.rendering import Ids, Tokens
+
+LAYOUT = 2
+"""Raise it when the same data and settings come to mean other tokens, or are stored otherwise."""
+
+TYPES: dict[str, npt.DTypeLike] = {
+    "ids": np.int32,
+    "labels": np.int32,
+    "ends": np.int64,
+    "cuts": np.int64,
+    "files": np.int64,
+    "lines": np.int64,
+}
+"""A file of plain numbers each."""
+
+NAMES = "names.json"
+
+
+@dataclass(frozen=True)
+class StoredSequences(Sequence[Tokens]):
+    """Sequences in files, of which only what is looked at is in memory."""
+
+    ids: Ids
+    labels: Ids
+    ends: npt.NDArray[np.int64]
+    """Where each sequence ends in `ids` and `labels`."""
+    cuts: npt.NDArray[np.int64]
+    """Tokens, and supervised tokens, that the limit cut off each sequence, one after the other."""
+    files: npt.NDArray[np.int64]
+    lines: npt.NDArray[np.int64]
+    names: Sequence[str]
+    """Names of the files that `files` counts."""
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    @overload
+    def __getitem__(self, index: int) -> Tokens: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Tokens]: ...
+    def __getitem__(self, index: int | slice) -> Tokens | Sequence[Tokens]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        index %= len(self)
+        start, end = int(self.ends[index - 1]) if index else 0, int(self.ends[index])
+        origin = Origin(self.names[int(self.files[index])], int(self.lines[index]))
+        cut, cut_supervised = self.cuts[2 * index : 2 * index + 2].tolist()
+        # copies: PyTorch wants memory that it could write to
+        return Tokens(self.ids[start:end].copy(), self.labels[start:end].copy(), origin, cut, cut_supervised)
+
+    def lengths(self) -> list[int]:
+        """Tokens of each sequence."""
+        lengths: list[int] = np.diff(self.ends, prepend=0).tolist()
+        return lengths
+
+
+def write(directory: Path, sequences: Iterable[Tokens]) -> None:
+    """Writes sequences as they come, none of which is held on to. Raises `OSError`."""
+    names: dict[str, int] = {}
+    end = 0
+    with ExitStack() as stack:
+        files = {name: stack.enter_context((directory / name).open("wb")) for name in TYPES}
+
+        def put(name: str, *numbers: int) -> None:
+            files[name].write(np.array(numbers, dtype=TYPES[name]).tobytes())
+
+        for tokens in sequences:
+            end += len(tokens.ids)
+            files["ids"].write(np.asarray(tokens.ids, dtype=np.int32).tobytes())
+            files["labels"].write(np.asarray(tokens.labels, dtype=np.int32).tobytes())
+            put("ends", end)
+            put("cuts", tokens.cut, tokens.cut_supervised)
+            put("files", names.setdefault(tokens.origin.file, len(names)))
+            put("lines", tokens.origin.line)
+    (directory / NAMES).write_text(json.dumps(list(names)), encoding="utf-8")
+
+
+def read(directory: Path) -> StoredSequences:
+    """What `write` has written. Raises `OSError` or `ValueError` when it is not there or not whole."""
+    arrays: dict[str, Any] = {
+        name: np.memmap(directory / name, dtype=kind, mode="r") for name, kind in TYPES.items()
+    }
+    names = json.loads((directory / NAMES).read_text(encoding="utf-8"))
+    stored = StoredSequences(**arrays, names=names)
+    count = len(stored)
+    tokens = int(stored.ends[-1])
+    if not (
+        len(stored.ids) == len(stored.labels) == tokens
+        and len(stored.cuts) == 2 * count
+        and len(stored.files) == len(stored.lines) == count
+        and isinstance(names, list)
+    ):
+        raise ValueError("its files do not belong together")
+    return stored

@@ -1,0 +1,86 @@
+"""Records become tokens on all cores that are there: in processes, since templates are Python."""
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from multiprocessing import get_context
+
+from finetune_trainer.cpus import usable_cpus
+from finetune_trainer.data.examples import Example
+from finetune_trainer.data.rendering import Renderer, Tokens
+from finetune_trainer.errors import OutOfMemoryError
+from finetune_trainer.interruption import end_with_parent
+
+log = logging.getLogger(__name__)
+
+CHUNK = 256
+"""Records that a process gets at once."""
+
+WORTH_A_PROCESS = 1000
+"""Records below which another process costs more than it gives."""
+
+_renderer: Renderer | None = None
+"""What a worker renders with; set in the worker only."""
+
+
+def worker_count(asked: int | None, records: int) -> int:
+    """Processes that tokenise so many records: as asked for, else one per core where that is worth it."""
+    if asked is not None:
+        return asked
+    return max(1, min(usable_cpus(), records // WORTH_A_PROCESS))
+
+
+def render_all(examples: Sequence[Example], renderer: Renderer) -> list[Tokens]:
+    """The tokens of every example, in their order.
+
+    Raises what the renderer raises, and `OutOfMemoryError` when a process was killed.
+    """
+    workers = worker_count(renderer.preprocessing.workers, len(examples))
+    return list(render_each(examples, renderer, workers))
+
+
+def render_each(examples: Iterable[Example], renderer: Renderer, workers: int) -> Iterator[Tokens]:
+    """The same, one after the other, with only so many examples in memory as the processes have at hand."""
+    if workers == 1:
+        yield from map(renderer, examples)
+        return
+    log.info("%d processes tokenise", workers)
+    # forked: the tokenizer need not be loaded again. A worker touches neither torch nor the process group.
+    pool = ProcessPoolExecutor(workers, get_context("fork"), initializer=_begin, initargs=(renderer,))
+    try:
+        waiting = []
+        for chunk in _chunks(examples):
+            waiting.append(pool.submit(_render, chunk))
+            if len(waiting) > 2 * workers:
+                yield from waiting.pop(0).result()
+        while waiting:
+            yield from waiting.pop(0).result()
+    except BrokenProcessPool as error:
+        raise OutOfMemoryError(
+            f"dataset.preprocessing.workers: one of {workers} processes was killed while it tokenised, as "
+            "the kernel does when memory is used up. Use fewer workers, or raise resources.memory"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _chunks(examples: Iterable[Example]) -> Iterator[list[Example]]:
+    iterator = iter(examples)
+    while chunk := list(islice(iterator, CHUNK)):
+        yield chunk
+
+
+def _begin(renderer: Renderer) -> None:
+    global _renderer
+    end_with_parent()
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    _renderer = renderer
+
+
+def _render(chunk: list[Example]) -> list[Tokens]:
+    if _renderer is None:
+        raise AssertionError("a worker begins with a renderer")
+    return [_renderer(example) for example in chunk]
