@@ -16,7 +16,9 @@ from finetune_api.validation.rules.failure_policy import failure_policy
 from finetune_api.validation.rules.metadata import metadata
 from finetune_api.validation.rules.method import method
 from finetune_api.validation.rules.model import model
+from finetune_api.validation.rules.quantization import quantization
 from finetune_api.validation.rules.resources import resources
+from finetune_api.validation.rules.schedule import schedule
 from finetune_api.validation.rules.selection import selection
 from finetune_api.validation.rules.stability import stability
 from finetune_api.validation.rules.stages import stages
@@ -33,8 +35,10 @@ SECTIONS: Final[tuple[Rules, ...]] = (
     metadata,
     model,
     method,
+    quantization,
     dataset,
     training,
+    schedule,
     stability,
     stages,
     batching,
