@@ -65,6 +65,13 @@ def test_what_is_frozen_leaves_as_it_came(
     assert int(said["trainedParameters"]) == sum(before[name].numel() for name in changed)
 
 
+@pytest.mark.parametrize(
+    "lora", [{"modulesToSave": ["embed_tokens"]}, {"targetModules": ["q_proj", "embed_tokens"]}]
+)
+def test_tied_embeddings_stay_tied_under_adapters(make_job: MakeJob, lora: dict[str, Any]) -> None:
+    effective(make_job({"method": {"type": "lora", "lora": lora}}))
+
+
 def test_the_status_says_what_is_not_there(make_job: MakeJob, tiny_model: Path) -> None:
     said = effective(
         make_job(

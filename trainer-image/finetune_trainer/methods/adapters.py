@@ -10,6 +10,9 @@ from finetune_trainer.errors import InvalidConfigError
 
 Initialization = Literal["default", "gaussian", "pissa", "olora", "loftq", "orthogonal"]
 
+EMBEDDINGS = frozenset({"embed_tokens", "lm_head"})
+"""Names by which PEFT knows embeddings that may be tied."""
+
 DECOMPOSED: frozenset[Initialization] = frozenset({"pissa", "olora", "loftq"})
 """Initializations that move a part of the base's weights into the adapter."""
 
@@ -24,8 +27,9 @@ def initialization(method: MethodSpec) -> Initialization:
     return asked
 
 
-def adapter_config(method: MethodSpec, start: bool | str = True) -> Any:
-    """PEFT's configuration for a method with adapters; `start` is PEFT's name of the initialization."""
+def adapter_config(method: MethodSpec, start: bool | str = True, *, tied: bool = False) -> Any:
+    """PEFT's configuration for a method with adapters; `start` is PEFT's name of the initialization, and
+    `tied` says whether the model's input and output embedding share their weights."""
     from peft import LoraConfig, TaskType
 
     spec: LoraSpec = method.lora
@@ -42,6 +46,8 @@ def adapter_config(method: MethodSpec, start: bool | str = True) -> Any:
         use_rslora=spec.rank_stabilized or method.type == "rslora",
         use_dora=method.type == "dora",
         init_lora_weights=start,
+        # else an adapted input embedding and the output embedding would part
+        ensure_weight_tying=tied and not EMBEDDINGS.isdisjoint([*spec.modules_to_save, *spec.target_modules]),
         task_type=TaskType.CAUSAL_LM,
     )
 
@@ -52,9 +58,10 @@ def with_adapter(
     """The model with a new adapter on it. Raises `InvalidConfigError` for modules that it does not have."""
     from peft import get_peft_model
 
+    tied = bool(getattr(model.config.get_text_config(), "tie_word_embeddings", False))
     set_seed(seed)
     try:
-        return cast(torch.nn.Module, get_peft_model(model, adapter_config(method, start)))
+        return cast(torch.nn.Module, get_peft_model(model, adapter_config(method, start, tied=tied)))
     except ValueError as error:
         raise InvalidConfigError(f"method.lora: {error}") from error
 

@@ -1,7 +1,7 @@
 """Spectrum: per type of module, the layers whose weights hold the most signal are trained in full.
 
-After Hartford et al. 2024, «Spectrum: Targeted Training on Signal to Noise Ratio» (arXiv:2406.06623): a
-matrix of pure noise has no singular value above Marchenko and Pastur's edge; what lies above it is signal.
+After Hartford et al. 2024, «Spectrum: Targeted Training on Signal to Noise Ratio» (arXiv:2406.06623), where
+singular values above the edge of Marchenko and Pastur's distribution count as signal.
 """
 
 import json

@@ -29,7 +29,57 @@ def quantization(job: FineTuneJob, _target: str) -> Iterator[Finding]:
         return
     yield from _settings(quantization)
     yield from _storage(job)
-    if quantization.type == "int4" and job.spec.model.load_precision == "fp16":
+    if quantization.type == "int4":
+        yield from _int4(job)
+    if job.spec.distributed.zero_stage == 3:
+        yield from _zero3(quantization)
+    if kind == "dora":
+        yield from _dora(job)
+    if not job.spec.method.uses_adapters:
+        yield _conflict(
+            quantization.type,
+            f"quantized weights can't be trained, as method.type {kind} would",
+            "Set quantization.type to none, or use method.type lora or qlora",
+        )
+
+
+def _conflict(value: str, why: str, remedy: str) -> Finding:
+    return error(Code.QUANTIZATION_CONFLICT, "quantization.type", why, remedy, value)
+
+
+def _dora(job: FineTuneJob) -> Iterator[Finding]:
+    quantization, instead = job.spec.quantization, "Use quantization.type nf4, or method.type lora"
+    on_cpu = job.spec.resources.accelerators.per_node == 0
+    if not quantization.allow_dora:
+        yield _conflict(
+            quantization.type,
+            "dora on a quantized base is refused: it is slow, and not every combination works",
+            "Set quantization.type to none, use method.type qlora, or set quantization.allowDora: true",
+        )
+    elif quantization.type == "int8" and on_cpu:
+        yield _conflict(quantization.type, "dora on an int8 base fails on CPU at its second step", instead)
+    elif quantization.type == "int4":
+        yield _conflict(
+            quantization.type,
+            "dora adds to the base's weights at every step, and packed integers can't be added to",
+            instead,
+        )
+    elif quantization.type in PACKED_FLOATS and job.spec.distributed.zero_stage == 3:
+        yield _conflict(
+            quantization.type,
+            "dora unpacks a copy of the base's weights, which ZeRO-3 knows nothing of",
+            "Use distributed.zeroStage 2, or method.type lora",
+        )
+
+
+def _int4(job: FineTuneJob) -> Iterator[Finding]:
+    if uses_deepspeed(job.spec):
+        yield _conflict(
+            "int4",
+            "DeepSpeed moves and casts every weight, and those of optimum-quanto can be neither",
+            "Use quantization.type nf4, or distributed.engine torch",
+        )
+    if job.spec.model.load_precision == "fp16":
         yield error(
             Code.QUANTIZATION_CONFLICT,
             "model.loadPrecision",
@@ -37,41 +87,6 @@ def quantization(job: FineTuneJob, _target: str) -> Iterator[Finding]:
             "image holds none",
             "Use model.loadPrecision auto",
             "fp16",
-        )
-    if job.spec.distributed.zero_stage == 3:
-        yield from _zero3(quantization)
-    on_cpu = job.spec.resources.accelerators.per_node == 0
-    if kind == "dora" and quantization.allow_dora and quantization.type == "int8" and on_cpu:
-        yield error(
-            Code.QUANTIZATION_CONFLICT,
-            "quantization.type",
-            "dora on an int8 base fails on CPU at its second step",
-            "Use quantization.type nf4, or method.type lora",
-            quantization.type,
-        )
-    if kind == "dora" and quantization.allow_dora and quantization.type == "int4":
-        yield error(
-            Code.QUANTIZATION_CONFLICT,
-            "quantization.type",
-            "dora adds to the base's weights at every step, and packed integers can't be added to",
-            "Use quantization.type nf4, or method.type lora",
-            quantization.type,
-        )
-    if not job.spec.method.uses_adapters:
-        yield error(
-            Code.QUANTIZATION_CONFLICT,
-            "quantization.type",
-            f"quantized weights can't be trained, as method.type {kind} would",
-            "Set quantization.type to none, or use method.type lora or qlora",
-            quantization.type,
-        )
-    if kind == "dora" and not quantization.allow_dora:
-        yield error(
-            Code.QUANTIZATION_CONFLICT,
-            "quantization.type",
-            "dora on a quantized base is refused: it is slow, and not every combination works",
-            "Set quantization.type to none, use method.type qlora, or set quantization.allowDora: true",
-            quantization.type,
         )
 
 
@@ -106,14 +121,13 @@ def _storage(job: FineTuneJob) -> Iterator[Finding]:
 
 
 def _zero3(quantization: QuantizationSpec) -> Iterator[Finding]:
-    if quantization.type not in PACKED_FLOATS:
-        yield error(
-            Code.QUANTIZATION_CONFLICT,
-            "quantization.type",
+    if quantization.type == "int8":
+        yield _conflict(
+            "int8",
             "ZeRO-3 shares out weights of a floating-point type only, and these are integers",
             "Use quantization.type nf4, or distributed.zeroStage 2",
-            quantization.type,
         )
+    if quantization.type not in PACKED_FLOATS:
         return
     if quantization.storage_type == "uint8":
         yield error(

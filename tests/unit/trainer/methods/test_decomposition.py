@@ -50,15 +50,15 @@ def test_residual_and_adapter_are_the_base(
     assert torch.allclose(both(input_ids=IDS).logits, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize(("iterations", "tolerance"), [(0, 1e-5), (16, 1e-3)])
+@pytest.mark.parametrize(("iterations", "excess"), [(0, 1e-4), (16, 1e-2)])
 def test_pissa_takes_the_largest_singular_values(
-    model: PreTrainedModel, tiny_model: Path, tmp_path: Path, iterations: int, tolerance: float
+    model: PreTrainedModel, tiny_model: Path, tmp_path: Path, iterations: int, excess: float
 ) -> None:
     decompose(model, method("pissa", pissa_iterations=iterations), 1, None, tmp_path)
     name = "model.layers.0.mlp.up_proj.weight"
-    whole = torch.linalg.svdvals(load_file(tiny_model / "model.safetensors")[name])
-    rest = torch.linalg.svdvals(load_file(tmp_path / "base" / "model.safetensors")[name])
-    assert torch.allclose(rest[: len(whole) - 4], whole[4:], rtol=tolerance, atol=tolerance)
+    smallest = torch.linalg.svdvals(load_file(tiny_model / "model.safetensors")[name])[4:].square().sum()
+    rest = load_file(tmp_path / "base" / "model.safetensors")[name].square().sum()
+    assert 1 - 1e-4 < float(rest / smallest) < 1 + excess
 
 
 def test_loftq_starts_nearer_to_the_base_than_plain_quantization(
@@ -67,6 +67,7 @@ def test_loftq_starts_nearer_to_the_base_than_plain_quantization(
     expected = base(tiny_model)(input_ids=IDS).logits
     decompose(model, method("loftq"), 1, NF4, tmp_path)
 
+    @torch.no_grad()
     def error(place: Path, adapter: Path | None) -> float:
         loaded: Any = load_base(ModelSpec(path="/m"), str(place), torch.float32, NF4)
         if adapter is not None:

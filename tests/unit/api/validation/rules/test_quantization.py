@@ -49,10 +49,26 @@ def test_a_quantized_base_under_zero_3_is_stored_in_a_float_type(brief):
     assert brief(changes | {"distributed.zeroStage": 2}) == []
 
 
-@pytest.mark.parametrize("quantization", ["int8", "int4"])
-def test_zero_3_cannot_share_out_integers(brief, quantization):
-    changes = {"method.type": "lora", "quantization.type": quantization, "distributed.zeroStage": 3}
+def test_zero_3_cannot_share_out_integers(brief):
+    changes = {"method.type": "lora", "quantization.type": "int8", "distributed.zeroStage": 3}
     assert brief(changes) == [QUANTIZATION]
+    assert brief(changes | {"distributed.zeroStage": 2}) == []
+
+
+@pytest.mark.parametrize("stage", [2, 3])
+def test_deepspeed_cannot_move_the_integers_of_quanto(brief, stage):
+    changes = {"method.type": "lora", "quantization.type": "int4"}
+    assert brief(changes | {"distributed.zeroStage": stage}) == [QUANTIZATION]
+    assert brief(changes | {"distributed.processesPerNode": 2}) == [QUANTIZATION]
+    assert brief(changes | {"distributed.processesPerNode": 2, "distributed.engine": "torch"}) == []
+
+
+@pytest.mark.parametrize(("stage", "works"), [(2, True), (3, False)])
+def test_zero_3_does_not_see_what_dora_unpacks(brief, stage, works):
+    changes = {"method.type": "dora", "quantization": {"type": "nf4", "allowDora": True}}
+    found = brief(changes | {"distributed.zeroStage": stage})
+    assert found == ([] if works else [QUANTIZATION, ZERO3])
+    assert brief({"method.type": "dora", "distributed.zeroStage": 3}) == []
 
 
 @pytest.mark.parametrize("field", ["computeType", "storageType"])
