@@ -58,13 +58,6 @@ class FineTuneJobSpec(ApiModel):
                 field_path=".quantization",
             ),
             cel(
-                "self.quantization.type == 'none' || self.method.type != 'pissa' && "
-                "!(self.method.lora.initialization in ['pissa', 'loftq'])",
-                "pissa and loftq are computed from whole weights: set quantization.type to none, or use "
-                "method.type qlora with lora.initialization auto",
-                field_path=".quantization",
-            ),
-            cel(
                 "!self.checkpoints.universal || self.distributed.zeroStage >= 1",
                 "checkpoints.universal converts what ZeRO has shared out: set distributed.zeroStage to 1 or "
                 "more, or universal: false",

@@ -57,9 +57,9 @@ def storage_type(spec: FineTuneJobSpec, precision: Precision) -> torch.dtype:
 def keep_packing(model: torch.nn.Module) -> None:
     """Leaves packed 4-bit weights as they were loaded. On CPUs with AVX512-BF16 bitsandbytes packs them anew
     at the first evaluation, with constants rounded to bf16: training would go on with another base."""
-    for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
+    packed: list[Any] = [each for each in model.modules() if hasattr(each, "support_avx512bf16_for_cpu")]
+    for module in packed:
+        module.support_avx512bf16_for_cpu = False
 
 
 def _not_quantized(model: ModelSpec, names: list[str], place: str) -> list[str] | None:

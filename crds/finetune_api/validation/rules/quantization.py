@@ -59,10 +59,12 @@ def _dora(job: FineTuneJob) -> Iterator[Finding]:
     elif quantization.type == "int8" and on_cpu:
         yield _conflict(quantization.type, "dora on an int8 base fails on CPU at its second step", instead)
     elif quantization.type == "int4":
-        yield _conflict(
-            quantization.type,
-            "dora adds to the base's weights at every step, and packed integers can't be added to",
+        yield error(
+            Code.NOT_YET_SUPPORTED,
+            "quantization.type",
+            "dora adds to the base's weights at every step, and optimum-quanto can't add to packed integers",
             instead,
+            quantization.type,
         )
     elif quantization.type in PACKED_FLOATS and job.spec.distributed.zero_stage == 3:
         yield _conflict(
