@@ -80,16 +80,6 @@ _RULES_OVER_SECTIONS: Final = (
         "quantization.type to none, or use method.type lora or qlora.",
     ),
     _rule(
-        "self.quantization.type == 'none' || self.method.type != 'pissa'",
-        "method.type: pissa is computed from whole weights, and a quantized base has none. Set "
-        "quantization.type to none, or use method.type qlora with initialization auto.",
-    ),
-    _rule(
-        "self.quantization.type == 'none' || !(self.method.lora.initialization in ['pissa', 'loftq'])",
-        "method.lora.initialization: is computed from whole weights, and a quantized base has none. Set "
-        "quantization.type to none, or use method.type qlora with initialization auto.",
-    ),
-    _rule(
         "!self.dataset.streaming || has(self.training.maxSteps)",
         "training.maxSteps: a stream has no known length, so epochs can't say when the run ends. Set "
         "training.maxSteps, or dataset.streaming to false.",

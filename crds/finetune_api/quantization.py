@@ -13,16 +13,18 @@ class QuantizationSpec(ApiModel):
 
     type: Literal["none", "int8", "int4", "nf4", "fp4"] = Field(
         default="none",
-        description="none: as loaded. int8, int4: integers. nf4, fp4: 4-bit floating point of bitsandbytes.",
+        description="none: as loaded. int8: bitsandbytes' LLM.int8(). int4: integers of optimum-quanto, two "
+        "to a byte. nf4, fp4: 4-bit floating point of bitsandbytes.",
     )
     compute_type: FloatType = Field(
-        default="auto", description="Type in which quantized layers compute; auto follows training.precision."
+        default="auto",
+        description="Type in which layers of nf4 and fp4 compute; auto follows training.precision.",
     )
     storage_type: Literal["auto", "uint8", "fp32", "bf16", "fp16"] = Field(
         default="auto", description="Type in which packed 4-bit weights are held; ZeRO-3 needs a float type."
     )
     double_quantization: bool = Field(
-        default=True, description="Whether the constants of 4-bit quantization are quantized too."
+        default=True, description="Whether the constants of nf4 and fp4 are quantized too."
     )
     skip_modules: Annotated[list[ModuleName], Field(max_length=64)] = Field(
         default_factory=list, description="Modules that are not quantized; the output embedding never is."

@@ -2,36 +2,27 @@
 and evaluating (`callbacks.py`), reporting (`reporting.py`), the order of the data (`data/sampling.py`)."""
 
 from pathlib import Path
-from typing import Any
 
 from transformers import TrainingArguments
 
 from finetune_api.resolved import ResolvedJob
-from finetune_api.training import ScheduleSpec
 from finetune_trainer.deepspeed_config import Precision, deepspeed_config, uses_deepspeed
-from finetune_trainer.errors import InvalidConfigError
-
-OPTIMIZERS = {
-    "adamw": "adamw_torch",
-    "adamwFused": "adamw_torch_fused",
-    "adafactor": "adafactor",
-    "sgd": "sgd",
-}
-"""Our names of optimizers, and transformers'."""
+from finetune_trainer.kernels import compile_mode, liger_is_on
+from finetune_trainer.optimizers import optimizer_name
+from finetune_trainer.schedules import schedule, total_steps
 
 
-def training_arguments(job: ResolvedJob, precision: Precision, staging: Path) -> TrainingArguments:
-    """How transformers runs the job; `staging` is where it writes checkpoints before they are committed.
+def training_arguments(
+    job: ResolvedJob, precision: Precision, staging: Path, sequences: int | None = None
+) -> TrainingArguments:
+    """How transformers runs the job; `staging` is where it writes checkpoints before they are committed,
+    `sequences` how many there are to train on, where that is known.
 
     Raises `InvalidConfigError` for an optimizer or schedule that this trainer does not know.
     """
     training = job.spec.training
-    if training.optimizer not in OPTIMIZERS:
-        raise InvalidConfigError(
-            f"training.optimizer: {training.optimizer} is not known to this trainer. Use one of "
-            f"{', '.join(OPTIMIZERS)}"
-        )
-    scheduler, scheduler_settings = schedule(training.schedule)
+    steps = total_steps(training, sequences, job.effective_batch_size)
+    scheduler, scheduler_settings = schedule(training.schedule, steps)
     warmup = training.schedule.warmup_steps
     deepspeed = uses_deepspeed(job.spec.distributed, job.world_size)
     return TrainingArguments(
@@ -42,7 +33,7 @@ def training_arguments(job: ResolvedJob, precision: Precision, staging: Path) ->
         gradient_accumulation_steps=training.gradient_accumulation_steps,
         average_tokens_across_devices=True,
         learning_rate=training.learning_rate,
-        optim=OPTIMIZERS[training.optimizer],
+        optim=optimizer_name(training.optimizer),
         weight_decay=training.weight_decay,
         adam_beta1=training.adam_beta1,
         adam_beta2=training.adam_beta2,
@@ -50,6 +41,8 @@ def training_arguments(job: ResolvedJob, precision: Precision, staging: Path) ->
         max_grad_norm=training.max_grad_norm,
         lr_scheduler_type=scheduler,
         lr_scheduler_kwargs=scheduler_settings,
+        # what reduceOnPlateau looks at
+        metric_for_best_model="loss",
         # transformers reads a warm-up below 1 as a share of all steps
         warmup_steps=float(warmup) if warmup is not None else training.schedule.warmup_ratio,
         bf16=precision == "bf16",
@@ -57,6 +50,10 @@ def training_arguments(job: ResolvedJob, precision: Precision, staging: Path) ->
         tf32=True if training.precision == "tf32" else None,
         activation_checkpointing=training.gradient_checkpointing == "full",
         activation_checkpointing_kwargs={"use_reentrant": False},
+        torch_compile_mode=compile_mode(job),
+        use_liger_kernel=liger_is_on(job),
+        label_smoothing_factor=training.label_smoothing,
+        neftune_noise_alpha=training.neftune_noise_alpha,
         seed=training.seed,
         use_cpu=job.device == "cpu",
         deepspeed=deepspeed_config(job, precision) if deepspeed else None,
@@ -74,20 +71,4 @@ def training_arguments(job: ResolvedJob, precision: Precision, staging: Path) ->
         disable_tqdm=True,
         log_level="warning",
         push_to_hub=False,
-    )
-
-
-def schedule(spec: ScheduleSpec) -> tuple[str, dict[str, Any]]:
-    """transformers' name for a schedule, and its settings. Raises `InvalidConfigError`."""
-    floor = spec.min_learning_rate_ratio
-    match spec.type:
-        case "cosine" if floor:
-            return "cosine_with_min_lr", {"min_lr_rate": floor}
-        case "cosine" | "linear" as name if not floor:
-            return name, {}
-        case "constant" if not floor:
-            return "constant_with_warmup", {}
-    raise InvalidConfigError(
-        f"training.schedule.type: {spec.type} with minLearningRateRatio {floor} is not known to this "
-        "trainer. Use cosine, or linear or constant with minLearningRateRatio: 0"
     )

@@ -6,6 +6,7 @@ from finetune_api.resolved import ResolvedJob
 from finetune_trainer.data.dataset import TokenizedDataset
 from finetune_trainer.data.packed import PackedDataset
 from finetune_trainer.deepspeed_config import Precision, uses_deepspeed
+from finetune_trainer.kernels import compile_word, kernels_word
 from finetune_trainer.models import trained_parameters
 
 
@@ -23,11 +24,17 @@ def effective(
         strategy = f"DeepSpeed ZeRO-{spec.distributed.zero_stage}"
     elif job.world_size > 1:
         strategy = "data parallel"
+    offloaded = spec.distributed.offload.optimizer == "cpu"
+    optimizer = "adamw (DeepSpeed's, on the CPU)" if offloaded else spec.training.optimizer
     trained, total = trained_parameters(model) if isinstance(model, torch.nn.Module) else (0, 0)
     facts = {
         "device": torch.cuda.get_device_name() if job.device == "cuda" else "CPU",
         "precision": spec.training.precision if spec.training.precision == "tf32" else precision,
         "attention": attention,
+        "quantization": spec.quantization.type,
+        "kernels": kernels_word(job, model),
+        "compile": compile_word(job),
+        "optimizer": optimizer,
         "strategy": strategy,
         "ranks": str(job.world_size),
         "effectiveBatchSize": str(job.effective_batch_size),

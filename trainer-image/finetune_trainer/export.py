@@ -3,6 +3,7 @@
 import gc
 import logging
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +27,7 @@ from finetune_trainer.files import (
     what_is_wrong,
     write_atomically,
 )
+from finetune_trainer.methods import Start, make_ordinary, reload_trained
 from finetune_trainer.models import LOAD_ERRORS
 from finetune_trainer.paths import volume_path
 from finetune_trainer.precision import DTYPES
@@ -65,7 +67,7 @@ class Probe:
     logits: torch.Tensor
 
 
-def export(trainer: FineTuneTrainer, job: ResolvedJob, base: str, precision: Precision) -> OutputStatus:
+def export(trainer: FineTuneTrainer, job: ResolvedJob, start: Start, precision: Precision) -> OutputStatus:
     """Writes the adapter or the model, on all ranks together, and proves on rank 0 that it loads.
 
     The trainer cannot be used afterwards. Raises `OutputInvalidError` or `StorageError`, on every rank.
@@ -92,7 +94,12 @@ def export(trainer: FineTuneTrainer, job: ResolvedJob, base: str, precision: Pre
         device = trainer.args.device
         _release(trainer)
         try:
-            verify(staged, kind, base, probe, precision, device, trust=job.spec.model.trust_remote_code)
+            if start.adapter is not None:
+                make_ordinary(staged, start.adapter, start.original)
+            trust = job.spec.model.trust_remote_code
+            verify(
+                staged, lambda: _reload(staged, kind, job, start, precision), probe, precision, device, trust
+            )
             size = _commit(staged, target, kind, job, step)
         except TrainerError as error:
             failure = error
@@ -123,23 +130,16 @@ def take_best(trainer: FineTuneTrainer, store: CheckpointStore, job: ResolvedJob
 
 def verify(
     directory: Path,
-    kind: Kind,
-    base: str,
+    reload: Callable[[], Any],
     probe: Probe,
     precision: Precision,
     device: torch.device,
-    *,
     trust: bool,
 ) -> None:
     """Loads what is in a directory as a user would, and compares. Raises `OutputInvalidError`."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=trust)
-        model = load_output(
-            directory if kind == "model" else base,
-            directory if kind == "adapter" else None,
-            DTYPES[precision],
-            trust,
-        )
+        model = reload()
         model.to(device).eval()
         ids = probe.ids.to(device)
         with torch.no_grad():
@@ -166,6 +166,12 @@ def verify(
             f"{precision}"
         )
     log.info("reloaded output: logits differ by %.1e of the largest", difference)
+
+
+def _reload(directory: Path, kind: Kind, job: ResolvedJob, start: Start, precision: Precision) -> Any:
+    if kind == "adapter":
+        return reload_trained(job.spec, start, directory, precision)
+    return load_output(directory, None, DTYPES[precision], job.spec.model.trust_remote_code)
 
 
 def load_output(model: Path | str, adapter: Path | None, dtype: torch.dtype, trust: bool = False) -> Any:

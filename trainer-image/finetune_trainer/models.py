@@ -9,11 +9,12 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, set_seed
 
-from finetune_api.method import ALL_LINEAR, LoraSpec, MethodSpec
+from finetune_api.job import FineTuneJobSpec
 from finetune_api.model import ArchitectureSpec, ModelSpec
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.errors import InvalidConfigError, ModelLoadError
 from finetune_trainer.precision import DTYPES
+from finetune_trainer.quantization import keep_packing
 from finetune_trainer.tokenizers import Tokenizer
 
 log = logging.getLogger(__name__)
@@ -42,27 +43,17 @@ def create_base(spec: ArchitectureSpec, tokenizer: Tokenizer, directory: Path, s
             f"model.config.vocabSize: {vocabulary} is less than the tokenizer's {len(tokenizer)} tokens. "
             "Leave it out, or give at least that"
         )
-    dropout = {"attention_dropout": spec.dropout} if spec.dropout else {}
-    head = {"head_dim": spec.head_dimension} if spec.head_dimension else {}
+    shape = gpt2_shape(spec) if spec.architecture == "gpt2" else rotary_shape(spec)
     try:
         config = AutoConfig.for_model(
             spec.architecture,
             vocab_size=vocabulary,
-            hidden_size=spec.hidden_size,
-            num_hidden_layers=spec.layers,
-            num_attention_heads=spec.attention_heads,
-            num_key_value_heads=spec.key_value_heads or spec.attention_heads,
-            intermediate_size=spec.intermediate_size or 4 * spec.hidden_size,
-            max_position_embeddings=spec.max_position_embeddings,
             tie_word_embeddings=spec.tie_word_embeddings,
-            rope_parameters={"rope_type": "default", "rope_theta": spec.rope_theta},
-            rms_norm_eps=spec.norm_epsilon,
             initializer_range=spec.initializer_range,
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
-            **dropout,
-            **head,
+            **shape,
         )
         set_seed(seed)
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
@@ -75,8 +66,47 @@ def create_base(spec: ArchitectureSpec, tokenizer: Tokenizer, directory: Path, s
     log.info("made a %s of %.1f M parameters", spec.architecture, model.num_parameters() / 1e6)
 
 
-def load_base(spec: ModelSpec, place: str, dtype: torch.dtype) -> PreTrainedModel:
-    """The base model from a directory or the hub, every weight of it. Raises `ModelLoadError`."""
+def rotary_shape(spec: ArchitectureSpec) -> dict[str, Any]:
+    """The settings of the families with rotary positions, grouped-query attention and RMS norms."""
+    dropout = {"attention_dropout": spec.dropout} if spec.dropout else {}
+    head = {"head_dim": spec.head_dimension} if spec.head_dimension else {}
+    return {
+        "hidden_size": spec.hidden_size,
+        "num_hidden_layers": spec.layers,
+        "num_attention_heads": spec.attention_heads,
+        "num_key_value_heads": spec.key_value_heads or spec.attention_heads,
+        "intermediate_size": spec.intermediate_size or 4 * spec.hidden_size,
+        "max_position_embeddings": spec.max_position_embeddings,
+        "rope_parameters": {"rope_type": "default", "rope_theta": spec.rope_theta},
+        "rms_norm_eps": spec.norm_epsilon,
+        **dropout,
+        **head,
+    }
+
+
+def gpt2_shape(spec: ArchitectureSpec) -> dict[str, Any]:
+    """The settings of GPT-2, which has names of its own, and learned positions instead of rotary ones."""
+    return {
+        "n_embd": spec.hidden_size,
+        "n_layer": spec.layers,
+        "n_head": spec.attention_heads,
+        "n_inner": spec.intermediate_size,
+        "n_positions": spec.max_position_embeddings,
+        "layer_norm_epsilon": spec.norm_epsilon,
+        "attn_pdrop": spec.dropout,
+        "embd_pdrop": spec.dropout,
+        "resid_pdrop": spec.dropout,
+    }
+
+
+def load_base(
+    spec: ModelSpec, place: str, dtype: torch.dtype, quantization: Any | None = None
+) -> PreTrainedModel:
+    """The base model from a directory or the hub, every weight of it.
+
+    `quantization` is transformers' configuration for it; without one the weights are as they were stored,
+    which is also what an adapter is merged into. Raises `ModelLoadError`.
+    """
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
             place,
@@ -85,6 +115,7 @@ def load_base(spec: ModelSpec, place: str, dtype: torch.dtype) -> PreTrainedMode
             attn_implementation=None if spec.attention == "auto" else spec.attention,
             trust_remote_code=spec.trust_remote_code,
             output_loading_info=True,
+            **({"quantization_config": quantization} if quantization is not None else {}),
         )
     except LOAD_ERRORS as error:
         if type(error).__name__ == "OutOfMemoryError":
@@ -96,15 +127,18 @@ def load_base(spec: ModelSpec, place: str, dtype: torch.dtype) -> PreTrainedMode
             f"model: {place} lacks {len(missing)} weights of its architecture ({', '.join(missing[:3])}, …): "
             "they would start at random. Check that the directory holds the whole model"
         )
+    keep_packing(model)
     return cast(PreTrainedModel, model)
 
 
-def load_dtype(spec: ModelSpec, method: MethodSpec, precision: Precision) -> torch.dtype:
+def load_dtype(spec: FineTuneJobSpec, precision: Precision) -> torch.dtype:
     """The type in which weights are loaded: fp32 where they are trained, whatever the checkpoint's own type
-    is, since updates of a bf16 weight are lost in rounding."""
-    if spec.load_precision != "auto":
-        return DTYPES[spec.load_precision]
-    return DTYPES[precision if method.uses_adapters else "fp32"]
+    is, since updates of a bf16 weight are lost in rounding; fp32 also for what is not quantized of a
+    quantized base (embeddings, norms, head), as PEFT's `prepare_model_for_kbit_training` has it."""
+    if spec.model.load_precision != "auto":
+        return DTYPES[spec.model.load_precision]
+    keeps_type = spec.method.uses_adapters and spec.quantization.type == "none"
+    return DTYPES[precision if keeps_type else "fp32"]
 
 
 def check_fit(model: PreTrainedModel, tokenizer: Tokenizer, max_sequence_length: int) -> None:
@@ -124,49 +158,19 @@ def check_fit(model: PreTrainedModel, tokenizer: Tokenizer, max_sequence_length:
         )
 
 
-def apply_method(model: PreTrainedModel, method: MethodSpec, seed: int) -> torch.nn.Module:
-    """The model as it is trained: itself (full), or with adapters on a frozen base (lora).
-
-    Raises `InvalidConfigError` for modules that the model does not have.
-    """
-    if method.type == "full":
-        return cast(torch.nn.Module, model)
-    if method.type != "lora":
-        raise InvalidConfigError(f"method.type: {method.type} is not known to this trainer. Use full or lora")
-    from peft import get_peft_model
-
-    set_seed(seed)
-    try:
-        return cast(torch.nn.Module, get_peft_model(model, lora_config(method.lora)))
-    except ValueError as error:
-        raise InvalidConfigError(f"method.lora: {error}") from error
-
-
-def lora_config(spec: LoraSpec) -> Any:
-    """PEFT's configuration for the spec."""
-    from peft import LoraConfig, TaskType
-
-    modules = ALL_LINEAR if spec.target_modules == [ALL_LINEAR] else spec.target_modules
-    return LoraConfig(
-        r=spec.rank,
-        lora_alpha=spec.alpha,
-        lora_dropout=spec.dropout,
-        target_modules=spec.target_pattern or modules,
-        bias="lora_only" if spec.bias == "loraOnly" else spec.bias,
-        modules_to_save=spec.modules_to_save or None,
-        layers_to_transform=spec.layers_to_transform or None,
-        layers_pattern=spec.layers_pattern,
-        use_rslora=spec.rank_stabilized,
-        init_lora_weights="gaussian" if spec.initialization == "gaussian" else True,
-        task_type=TaskType.CAUSAL_LM,
-    )
-
-
 def trained_parameters(model: torch.nn.Module) -> tuple[int, int]:
-    """Number of trained weights and of all weights, also where ZeRO-3 has taken them apart."""
+    """Number of trained weights and of all weights."""
     trained = total = 0
     for parameter in model.parameters():
-        count = int(getattr(parameter, "ds_numel", parameter.numel()))
+        count = weight_count(parameter)
         total += count
         trained += count if parameter.requires_grad else 0
     return trained, total
+
+
+def weight_count(parameter: torch.nn.Parameter) -> int:
+    """Number of weights in a parameter, also where ZeRO-3 has taken it apart, and where bitsandbytes has
+    packed two weights into each byte."""
+    count = int(getattr(parameter, "ds_numel", parameter.numel()))
+    storage = getattr(parameter, "quant_storage", None)
+    return count if storage is None else 2 * count * int(storage.itemsize)

@@ -43,15 +43,18 @@ from finetune_trainer.files import sync_tree
 from finetune_trainer.guards import Guard, Trend
 from finetune_trainer.improvement import Improvement
 from finetune_trainer.interruption import StopRequest
+from finetune_trainer.kernels import upcast_norms
+from finetune_trainer.methods import apply_method, prepare_method
 from finetune_trainer.models import (
-    apply_method,
     check_fit,
     create_base,
     load_base,
     load_dtype,
     trained_parameters,
 )
+from finetune_trainer.optimizers import grouped_optimizer
 from finetune_trainer.precision import check_device, effective_precision
+from finetune_trainer.quantization import quantization_config
 from finetune_trainer.reporting import Reporter, sinks
 from finetune_trainer.space import check_room, checkpoint_bytes
 from finetune_trainer.tokenizers import Tokenizer, complete_tokenizer, load_tokenizer, train_tokenizer
@@ -110,16 +113,20 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
     tokenizer, base = prepare_base(job, examples)
     data, evaluation = prepare_data(job, examples, tokenizer)
     stop.check()
+    start = prepare_method(job, base, precision)
     # From here on, ZeRO-3 makes every new model take part in collectives: rank 0 must have made its base.
-    arguments = training_arguments(job, precision, store.staging)
+    arguments = training_arguments(job, precision, store.staging, len(data))
 
     reporter.update(activity="loading", urgent=True)
-    model = load_base(spec.model, base, load_dtype(spec.model, spec.method, precision))
+    quantization = quantization_config(spec, precision, start.base)
+    model = load_base(spec.model, start.base, load_dtype(spec, precision), quantization)
     check_fit(model, tokenizer, spec.training.max_sequence_length)
     if isinstance(data, PackedDataset):
         data = data.laid_out_for(model.config._attn_implementation)
         check_isolation(model, data)
-    adapted = apply_method(model, spec.method, spec.training.seed)
+    if spec.model.upcast_layer_norm:
+        upcast_norms(model)
+    adapted = apply_method(model, spec.method, spec.training.seed, start)
     trained, _ = trained_parameters(adapted)
     deepspeed = uses_deepspeed(spec.distributed, job.world_size)
     check_room(run_directory, checkpoint_bytes(trained, spec.training.optimizer, deepspeed=deepspeed))
@@ -170,6 +177,7 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
         eval_micro_batch=spec.evaluation.micro_batch_size or spec.training.micro_batch_size,
         pad_id=tokenizer.pad_token_id or 0,
         micro_losses=guard.micro_losses,
+        optimizer_cls_and_kwargs=grouped_optimizer(adapted, arguments, spec),
     )
     facts = effective(job, precision, data, adapted, model.config._attn_implementation)
     reporter.update(effective=facts | approximation(checkpoint, job))
@@ -189,7 +197,7 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
     reporter.update(activity="exporting", urgent=True)
     if spec.output.checkpoint == "best":
         take_best(trainer, store, job)
-    output = export(trainer, job, base, precision)
+    output = export(trainer, job, start, precision)
     reporter.update(output=output)
     end_process_group()
     report = reporter.report

@@ -6,8 +6,23 @@ from pathlib import Path
 from finetune_api.training import Optimizer
 from finetune_trainer.errors import StorageError
 
-MOMENTS: dict[Optimizer, int] = {"adamw": 2, "adamwFused": 2}
-"""fp32 values per trained weight that an optimizer keeps; the others keep next to none."""
+MOMENTS: dict[Optimizer, float] = {
+    "adamw": 2,
+    "adamwFused": 2,
+    "adamw8bit": 0.5,
+    "pagedAdamw": 2,
+    "pagedAdamw8bit": 0.5,
+    "ademamix": 3,
+    "ademamix8bit": 0.75,
+    "lion": 1,
+    "lion8bit": 0.25,
+    "pagedLion": 1,
+    "pagedLion8bit": 0.25,
+    "adagrad": 1,
+    "rmsprop": 1,
+}
+"""fp32 values per trained weight that an optimizer keeps, four 8-bit ones counted as one; the others keep
+next to none."""
 
 VALUE_BYTES = 4
 
@@ -15,7 +30,7 @@ VALUE_BYTES = 4
 def checkpoint_bytes(trained: int, optimizer: Optimizer, *, deepspeed: bool) -> int:
     """About the size of one checkpoint: the trained weights in fp32, the optimizer's moments, and DeepSpeed's
     own copy of the weights."""
-    return VALUE_BYTES * trained * (1 + MOMENTS.get(optimizer, 0) + (1 if deepspeed else 0))
+    return int(VALUE_BYTES * trained * (1 + MOMENTS.get(optimizer, 0) + (1 if deepspeed else 0)))
 
 
 def check_room(directory: Path, needed: int) -> None:

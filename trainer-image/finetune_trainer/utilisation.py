@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
+from finetune_trainer.models import weight_count
+
 PEAK_FLOPS: dict[str, float] = {
     "H200": 989e12,
     "H100 PCIe": 756e12,
@@ -45,7 +47,7 @@ def workload(model: torch.nn.Module) -> Workload:
         if not isinstance(module, torch.nn.Linear) or id(module.weight) in seen:
             continue
         seen.add(id(module.weight))
-        count = int(getattr(module.weight, "ds_numel", module.weight.numel()))
+        count = weight_count(module.weight)
         total += count
         trained += count if module.weight.requires_grad else 0
     return Workload(total, trained, config.num_hidden_layers, config.hidden_size)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from finetune_api.job import FineTuneJob, FineTuneJobSpec
+from finetune_api.training import Optimizer
 from finetune_api.validation.codes import Code
 from finetune_api.validation.fields import default_at, plain, value_at
 from finetune_api.validation.findings import Finding, error
@@ -21,22 +22,47 @@ class Limit:
     remedy: str = ""
     """The way out, where there is a better one than another value."""
 
+    why: str = "is part of the API, but this version can't do it yet"
+    """What is in the way."""
+
 
 def _only_default(section: str, *fields: str) -> tuple[Limit, ...]:
     return tuple(Limit(f"{section}.{field}" if section else field) for field in fields)
 
 
+IN_THE_IMAGE: Final[tuple[Optimizer, ...]] = (
+    "adamw",
+    "adamwFused",
+    "adamw8bit",
+    "pagedAdamw",
+    "pagedAdamw8bit",
+    "adafactor",
+    "ademamix",
+    "ademamix8bit",
+    "lion",
+    "lion8bit",
+    "pagedLion",
+    "pagedLion8bit",
+    "sgd",
+    "adagrad",
+    "rmsprop",
+)
+"""Optimizers of torch, transformers and bitsandbytes. The others want galore-torch, apollo-torch, lomo-optim,
+grokadamw, torch-optimi or schedulefree."""
+
 LIMITS: Final[tuple[Limit, ...]] = (
-    Limit("model.config.architecture", ("llama", "mistral", "qwen2", "qwen3", "gemma2", "phi3")),
     Limit("model.tokenizer.chatTemplateName", ("chatml", "plain")),
-    *_only_default("model", "kernels", "upcastLayerNorm"),
-    Limit("method.type", ("full", "lora")),
-    Limit("method.lora.initialization", ("auto", "default", "gaussian")),
-    Limit("method.lora.taskType", ("auto", "causalLm")),
-    *_only_default("method.lora", "pissaIterations", "learningRateRatio", "embeddingLearningRate"),
-    *_only_default(
-        "quantization", "type", "computeType", "storageType", "doubleQuantization", "skipModules", "allowDora"
+    Limit(
+        "model.kernels",
+        ("none", "auto", "liger"),
+        why="needs a library that the trainer's image does not hold",
     ),
+    Limit(
+        "method.lora.initialization",
+        ("auto", "default", "gaussian", "pissa", "olora", "loftq", "orthogonal"),
+        why="starts from activations, which wants a pass over the data that this version does not make",
+    ),
+    Limit("method.lora.taskType", ("auto", "causalLm")),
     *_only_default("dataset.train", "upload"),
     *_only_default("dataset.eval", "upload"),
     Limit(
@@ -44,17 +70,13 @@ LIMITS: Final[tuple[Limit, ...]] = (
     ),
     *_only_default("dataset.columns", "label"),
     Limit("training.stage", ("pretrain", "sft")),
-    Limit("training.optimizer", ("adamw", "adamwFused", "adafactor", "sgd")),
-    Limit("training.schedule.type", ("cosine", "linear", "constant")),
-    *_only_default("training.schedule", "cycles", "power", "stableRatio"),
-    *_only_default(
-        "training",
-        "engine",
-        "parameterGroups",
-        "compile",
-        "labelSmoothing",
-        "neftuneNoiseAlpha",
+    Limit(
+        "training.optimizer",
+        IN_THE_IMAGE,
+        remedy="Use adamw, or adamw8bit for less memory",
+        why="needs a library that the trainer's image does not hold",
     ),
+    *_only_default("training", "engine"),
     *_only_default("resources", "provider"),
     *_only_default("output", "mergeAdapter", "precision", "maxShardSizeGB", "modelCard", "hub"),
     *_only_default("evaluation", "accumulationSteps", "metrics", "generations", "benchmarks"),
@@ -83,7 +105,7 @@ def unsupported(job: FineTuneJob, _target: str) -> Iterator[Finding]:
             yield error(
                 Code.NOT_YET_SUPPORTED,
                 limit.path,
-                "is part of the API, but this version can't do it yet",
+                limit.why,
                 limit.remedy or _remedy(limit, possible),
                 plain(value),
             )

@@ -17,7 +17,9 @@ from finetune_api.validation.rules.metadata import metadata
 from finetune_api.validation.rules.method import method
 from finetune_api.validation.rules.model import model
 from finetune_api.validation.rules.optimizers import optimizers
+from finetune_api.validation.rules.quantization import quantization
 from finetune_api.validation.rules.resources import resources
+from finetune_api.validation.rules.schedule import schedule
 from finetune_api.validation.rules.selection import selection
 from finetune_api.validation.rules.stability import stability
 from finetune_api.validation.rules.stages import stages
@@ -34,9 +36,11 @@ SECTIONS: Final[tuple[Rules, ...]] = (
     metadata,
     model,
     method,
+    quantization,
     dataset,
     training,
     optimizers,
+    schedule,
     stability,
     stages,
     batching,

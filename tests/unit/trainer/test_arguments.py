@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from finetune_api import ResolvedJob
-from finetune_api.training import ScheduleSpec
-from finetune_trainer.arguments import schedule, training_arguments
+from finetune_trainer.arguments import training_arguments
 from finetune_trainer.errors import InvalidConfigError
 from finetune_trainer.precision import effective_precision
 
@@ -39,25 +38,10 @@ def test_a_warm_up_is_a_share_of_the_steps_or_a_number_of_them(make_job: MakeJob
     assert training_arguments(number, "fp32", tmp_path).get_warmup_steps(100) == 3
 
 
-@pytest.mark.parametrize(
-    ("spec", "expected"),
-    [
-        (ScheduleSpec(), ("cosine", {})),
-        (ScheduleSpec(min_learning_rate_ratio=0.1), ("cosine_with_min_lr", {"min_lr_rate": 0.1})),
-        (ScheduleSpec(type="linear"), ("linear", {})),
-        (ScheduleSpec(type="constant"), ("constant_with_warmup", {})),
-    ],
-)
-def test_schedules_have_their_names_in_transformers(spec: ScheduleSpec, expected: tuple[str, object]) -> None:
-    assert schedule(spec) == expected
-
-
-@pytest.mark.parametrize(
-    "spec", [ScheduleSpec(type="polynomial"), ScheduleSpec(type="linear", min_learning_rate_ratio=0.1)]
-)
-def test_a_schedule_that_cannot_be_had_is_refused(spec: ScheduleSpec) -> None:
-    with pytest.raises(InvalidConfigError, match=r"training.schedule.type"):
-        schedule(spec)
+def test_smoothing_and_noise_are_those_of_the_spec(make_job: MakeJob, tmp_path: Path) -> None:
+    job = make_job({"training": {"labelSmoothing": 0.1, "neftuneNoiseAlpha": 5.0}})
+    arguments = training_arguments(job, "fp32", tmp_path)
+    assert (arguments.label_smoothing_factor, arguments.neftune_noise_alpha) == (0.1, 5.0)
 
 
 @pytest.mark.parametrize(("asked", "expected"), [("auto", "fp32"), ("fp32", "fp32"), ("bf16", "bf16")])

@@ -1,22 +1,21 @@
 """Models: made from scratch for every family, loaded whole or not at all, trained in fp32."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from finetune_api.method import LoraSpec, MethodSpec
+from finetune_api import ResolvedJob
 from finetune_api.model import ArchitectureSpec, ModelSpec, TokenizerTrainSpec
 from finetune_trainer.errors import InvalidConfigError, ModelLoadError
 from finetune_trainer.models import (
-    apply_method,
     check_fit,
     create_base,
     load_base,
     load_dtype,
-    lora_config,
-    trained_parameters,
 )
 from finetune_trainer.tokenizers import Tokenizer, train_tokenizer
 from finetune_trainer.trainer import FineTuneTrainer  # noqa: F401 - imports PEFT where its warnings are expected
@@ -25,6 +24,8 @@ pytestmark = pytest.mark.filterwarnings(
     # PEFT 0.21 asks models for the attribute by its old name
     "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
 )
+
+MakeJob = Callable[..., ResolvedJob]
 
 SMALL = {"hidden_size": 32, "layers": 1, "attention_heads": 4, "max_position_embeddings": 64}
 
@@ -52,6 +53,20 @@ def test_every_family_can_be_made_from_scratch(tokenizer: Tokenizer, tmp_path: P
     logits = loaded(input_ids=torch.tensor([[5, 6, 7]])).logits
     assert logits.shape == (1, 3, len(tokenizer))
     assert bool(torch.isfinite(logits).all())
+
+
+def test_gpt2_can_be_made_from_scratch(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    spec = ArchitectureSpec(architecture="gpt2", **SMALL, intermediate_size=48, dropout=0.1)
+    create_base(spec, tokenizer, tmp_path, seed=1)
+    config = load_base(ModelSpec(path=str(tmp_path)), str(tmp_path), torch.float32).config
+    assert (config.n_embd, config.n_layer, config.n_head, config.n_positions, config.n_inner) == (
+        32,
+        1,
+        4,
+        64,
+        48,
+    )
+    assert (config.attn_pdrop, config.embd_pdrop, config.resid_pdrop) == (0.1, 0.1, 0.1)
 
 
 def test_the_start_depends_on_nothing_but_the_seed(tokenizer: Tokenizer, tmp_path: Path) -> None:
@@ -93,12 +108,19 @@ def test_a_broken_file_is_a_model_load_error(tiny_model: Path, tmp_path: Path, n
         load_base(ModelSpec(path=str(tmp_path)), str(tmp_path), torch.float32)
 
 
-def test_trained_weights_are_loaded_in_fp32_and_frozen_ones_in_the_runs_precision() -> None:
-    model = ModelSpec(path="/m")
-    assert load_dtype(model, MethodSpec(type="full"), "bf16") is torch.float32
-    assert load_dtype(model, MethodSpec(type="lora"), "bf16") is torch.bfloat16
-    chosen = ModelSpec(path="/m", load_precision="bf16")
-    assert load_dtype(chosen, MethodSpec(type="full"), "fp32") is torch.bfloat16
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({"method": {"type": "full"}}, torch.float32),
+        ({"method": {"type": "lora"}}, torch.bfloat16),
+        ({"method": {"type": "qlora"}, "quantization": {"type": "nf4"}}, torch.float32),
+        ({"method": {"type": "full"}, "model": {"path": "/m", "loadPrecision": "bf16"}}, torch.bfloat16),
+    ],
+)
+def test_trained_weights_are_loaded_in_fp32_and_frozen_ones_in_the_runs_precision(
+    make_job: MakeJob, spec: dict[str, Any], expected: torch.dtype
+) -> None:
+    assert load_dtype(make_job(spec).spec, "bf16") is expected
 
 
 def test_sequences_longer_than_the_models_positions_are_refused(
@@ -116,34 +138,3 @@ def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(model: torch.nn.
     larger.add_tokens([f"<extra{number}>" for number in range(100)])
     with pytest.raises(ModelLoadError, match=r"tokens, the model knows"):
         check_fit(model, larger, 64)
-
-
-def test_full_fine_tuning_trains_every_weight(model: torch.nn.Module) -> None:
-    trained, total = trained_parameters(apply_method(model, MethodSpec(type="full"), seed=1))
-    assert trained == total
-
-
-def test_lora_trains_the_adapters_alone(model: torch.nn.Module) -> None:
-    adapted = apply_method(model, MethodSpec(type="lora", lora=LoraSpec(rank=2)), seed=1)
-    trained = {name for name, weight in adapted.named_parameters() if weight.requires_grad}
-    assert all(".lora_A." in name or ".lora_B." in name for name in trained)
-    # 2 layers of 7 linear maps, an A and a B for each
-    assert len(trained) == 2 * 7 * 2
-
-
-def test_modules_that_the_model_does_not_have_are_refused(model: torch.nn.Module) -> None:
-    method = MethodSpec(type="lora", lora=LoraSpec(target_modules=["no_such_proj"]))
-    with pytest.raises(InvalidConfigError, match=r"method.lora: .*no_such_proj"):
-        apply_method(model, method, seed=1)
-
-
-def test_lora_settings_reach_peft() -> None:
-    spec = LoraSpec(
-        rank=4, alpha=8.0, dropout=0.1, target_modules=["q_proj"], bias="loraOnly", rank_stabilized=True
-    )
-    config = lora_config(spec)
-    assert (config.r, config.lora_alpha, config.lora_dropout, config.bias) == (4, 8.0, 0.1, "lora_only")
-    assert config.target_modules == {"q_proj"}
-    assert config.use_rslora is True
-    assert lora_config(LoraSpec()).target_modules == "all-linear"
-    assert lora_config(LoraSpec(target_pattern=".*q_proj")).target_modules == ".*q_proj"

@@ -97,6 +97,26 @@ def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
 
 
 FULL: dict[str, Any] = {"method": {"type": "full"}}
+PISSA: dict[str, Any] = {
+    "method": {"type": "pissa", "lora": {"rank": 4, "dropout": 0.1}},
+    "quantization": {"type": "int4"},
+}
+MIXED: dict[str, Any] = {
+    "method": {"type": "dora", "lora": {"learningRateRatio": 4.0}},
+    "training": {
+        "optimizer": "lion8bit",
+        "learningRate": 1e-3,
+        "neftuneNoiseAlpha": 5.0,
+        "schedule": {"type": "warmupStableDecay"},
+    },
+}
+QLORA: dict[str, Any] = {
+    "method": {"type": "qlora", "lora": {"dropout": 0.1}},
+    "quantization": {"type": "nf4"},
+    # an evaluation in the middle must leave the packed weights alone
+    "dataset": {"evalSplit": 0.2},
+    "evaluation": {"everySteps": 3},
+}
 LORA: dict[str, Any] = {"method": {"type": "lora", "lora": {"dropout": 0.1}}}
 
 
@@ -144,21 +164,23 @@ def test_training_lowers_the_loss(make_job: MakeJob) -> None:
     assert losses[30] < 0.6 * losses[1]
 
 
-@pytest.mark.parametrize("spec", [FULL, LORA], ids=["full", "lora"])
+@pytest.mark.parametrize(
+    "spec", [FULL, LORA, QLORA, PISSA, MIXED], ids=["full", "lora", "qlora", "pissa", "mixed"]
+)
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     make_job: MakeJob, tmp_path: Path, spec: dict[str, Any]
 ) -> None:
-    steps = {"training": {"maxSteps": 7, "loggingSteps": 2}}
-    whole, killed = make_job(spec | steps, run_directory=tmp_path / "whole"), make_job(spec | steps)
+    what = spec | {"training": spec.get("training", {}) | {"maxSteps": 7, "loggingSteps": 2}}
+    whole, killed = make_job(what, run_directory=tmp_path / "whole"), make_job(what)
     train(whole)
     with pytest.raises(Killed):
         train(killed, DiesAt(6))
     reporter = Reporter([])
-    result = train(make_job(spec | steps, attempt=2), reporter)
+    result = train(make_job(what, attempt=2), reporter)
     assert result.resumed_step == 4
     assert reporter.report.resumed_step == 4
     assert metrics(killed) == metrics(whole)
-    kind = "adapter" if spec is LORA else "model"
+    kind = "model" if spec is FULL else "adapter"
     assert same(weights(killed, kind), weights(whole, kind))
 
 

@@ -39,9 +39,10 @@ TOLERANCE = 1e-4
 
 
 def spec(method: str, distributed: dict[str, Any], **training: Any) -> dict[str, Any]:
-    lora = {"lora": {"dropout": 0.0}} if method == "lora" else {}
+    lora = {} if method == "full" else {"lora": {"dropout": 0.0}}
     return {
         "method": {"type": method, **lora},
+        "quantization": {"type": "nf4" if method == "qlora" else "none"},
         "distributed": distributed,
         "training": {"microBatchSize": 1, "gradientAccumulationSteps": 8, "maxSteps": 5} | training,
         "checkpoints": {"everySteps": 0},
@@ -82,6 +83,7 @@ def close(curve: Curve) -> list[tuple[int, Any]]:
         ("lora", {"zeroStage": 3}),
         ("lora", {"zeroStage": 3, "offload": {"optimizer": "cpu", "parameters": "cpu"}}),
         ("lora", {"engine": "torch"}),
+        ("qlora", {"zeroStage": 2}),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(map(str, value.values())),
 )

@@ -44,7 +44,7 @@ def reference_curve(job: ResolvedJob, model_path: Path) -> list[float]:
     for step in range(STEPS):
         for group in optimizer.param_groups:
             group["lr"] = training.learning_rate * rate(step)
-        sums, tokens = sum_of_losses(model, data, order.step(step))
+        sums, tokens = sum_of_losses(model, data, order.step(step), training.label_smoothing)
         loss = sums / tokens
         optimizer.zero_grad()
         loss.backward()
@@ -55,7 +55,7 @@ def reference_curve(job: ResolvedJob, model_path: Path) -> list[float]:
 
 
 def sum_of_losses(
-    model: torch.nn.Module, data: TokenizedDataset, indices: list[int]
+    model: torch.nn.Module, data: TokenizedDataset, indices: list[int], smoothing: float
 ) -> tuple[torch.Tensor, int]:
     total, tokens = torch.zeros(()), 0
     for index in indices:
@@ -65,7 +65,9 @@ def sum_of_losses(
         labels = torch.from_numpy(data[index]["labels"]).long()[1:]
         logits = model(input_ids=ids.unsqueeze(0)).logits[0, :-1]
         counted = labels != -100
-        total = total + torch.nn.functional.cross_entropy(logits[counted], labels[counted], reduction="sum")
+        total = total + torch.nn.functional.cross_entropy(
+            logits[counted], labels[counted], reduction="sum", label_smoothing=smoothing
+        )
         tokens += int(counted.sum())
     return total, tokens
 
@@ -77,13 +79,19 @@ def rate(step: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - WARMUP) / (STEPS - WARMUP)))
 
 
+@pytest.mark.parametrize(("cuts", "smoothing"), [(((1, 4), (4, 1), (2, 2)), 0.0), (((2, 2),), 0.1)])
 def test_the_curve_is_that_of_a_plain_loop_however_the_batch_is_cut(
-    make_job: MakeJob, tiny_model: Path, tmp_path: Path, write_jsonl: Callable[..., Path]
+    make_job: MakeJob,
+    tiny_model: Path,
+    tmp_path: Path,
+    write_jsonl: Callable[..., Path],
+    cuts: tuple[tuple[int, int], ...],
+    smoothing: float,
 ) -> None:
     # answers of 1 to 18 digits: a mean of means would differ. 18 records: an epoch's last step has fillers
     write_jsonl([{"instruction": f"say {n}", "output": "7" * n} for n in range(1, 19)])
     expected: list[float] = []
-    for micro_batch, accumulation in ((1, 4), (4, 1), (2, 2)):
+    for micro_batch, accumulation in cuts:
         job = make_job(
             {
                 "training": {
@@ -92,6 +100,7 @@ def test_the_curve_is_that_of_a_plain_loop_however_the_batch_is_cut(
                     "maxSteps": STEPS,
                     "schedule": {"warmupSteps": WARMUP},
                     "weightDecay": 0.1,
+                    "labelSmoothing": smoothing,
                 },
                 "checkpoints": {"everySteps": 0},
             },

@@ -25,15 +25,17 @@ EVERY = 4
 def spec(method: str, zero_stage: int) -> dict[str, Any]:
     return {
         # dropout: the random numbers of every rank must go on too
-        "method": {"type": method, **({"lora": {"dropout": 0.1}} if method == "lora" else {})},
+        "method": {"type": method, **({} if method == "full" else {"lora": {"dropout": 0.1}})},
+        "quantization": {"type": "nf4" if method == "qlora" else "none"},
         "distributed": {"processesPerNode": 2, "zeroStage": zero_stage},
         "training": {"microBatchSize": 1, "gradientAccumulationSteps": 2, "maxSteps": STEPS},
         "checkpoints": {"everySteps": EVERY},
     }
 
 
-@pytest.mark.parametrize("zero_stage", [2, 3])
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize(
+    ("method", "zero_stage"), [("full", 2), ("full", 3), ("lora", 2), ("lora", 3), ("qlora", 3)]
+)
 def test_a_run_that_is_killed_and_told_to_end_goes_on_exactly(
     make_job: MakeJob, tmp_path: Path, method: str, zero_stage: int
 ) -> None:

@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from finetune_api.method import LoraSpec, MethodSpec
-from finetune_trainer.models import apply_method
+from finetune_trainer.methods import apply_method
 from finetune_trainer.utilisation import Utilisation, Workload, peak_flops, utilisation, workload
 
 LAYER = 32 * 32 + 2 * 16 * 32 + 32 * 32 + 3 * 128 * 32

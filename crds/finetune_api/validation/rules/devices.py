@@ -60,6 +60,14 @@ def _on_cpu(job: FineTuneJob) -> Iterator[Finding]:
             "Use model.attention auto or sdpa, or ask for accelerators",
             spec.model.attention,
         )
+    if spec.training.optimizer.startswith("paged"):
+        yield error(
+            Code.DEVICE_MISMATCH,
+            "training.optimizer",
+            "pages its state between the memories of GPU and host, and resources.accelerators.perNode is 0",
+            "Use training.optimizer adamw or adamw8bit, or ask for accelerators",
+            spec.training.optimizer,
+        )
     if spec.model.kernels in TRITON_KERNELS:
         yield error(
             Code.DEVICE_MISMATCH,

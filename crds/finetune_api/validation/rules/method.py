@@ -1,25 +1,32 @@
-"""Rules about `spec.method` and `spec.quantization`."""
+"""Rules about `spec.method`."""
 
 from collections.abc import Iterator
 
 from finetune_api.job import FineTuneJob
 from finetune_api.method import ALL_LINEAR, LoraSpec, MethodSpec
 from finetune_api.validation.codes import Code
-from finetune_api.validation.findings import Finding, error, suggestion, warning
+from finetune_api.validation.findings import Finding, error, suggestion
 from finetune_api.validation.rules.common import pattern, patterns
 
 HIGH_SCALE = 16
-FOUR_BIT = ("int4", "nf4", "fp4")
-NEEDS_WHOLE_WEIGHTS = ("pissa", "loftq")
-"""Initializations that decompose the base's weights and fail on quantized ones."""
+DECOMPOSING = ("pissa", "olora", "loftq")
+"""Initializations that take the adapter out of the base's weights."""
 
 
 def method(job: FineTuneJob, _target: str) -> Iterator[Finding]:
-    """Adapter settings that mean something, and a quantization that the method can train on."""
+    """Settings that belong to the method and mean something together."""
     spec = job.spec.method
     yield from _lora(spec.lora)
     if spec.uses_adapters:
         yield from _scale(spec)
+    elif spec.lora.learning_rate_ratio is not None:
+        yield error(
+            Code.CONFLICT,
+            "method.lora.learningRateRatio",
+            f"is about the matrices of adapters, and method.type {spec.type} has none",
+            "Remove it, or use training.parameterGroups",
+            spec.lora.learning_rate_ratio,
+        )
     yield from _initialization(job)
     for name, settings in (("freeze", spec.freeze), ("spectrum", spec.spectrum)):
         if settings is None:
@@ -32,7 +39,6 @@ def method(job: FineTuneJob, _target: str) -> Iterator[Finding]:
                 f"belongs to method.type {name}, and the type is {spec.type}",
                 f"Remove method.{name} or set method.type to {name}",
             )
-    yield from _quantization(job)
 
 
 def _lora(lora: LoraSpec) -> Iterator[Finding]:
@@ -86,93 +92,46 @@ def _scale(spec: MethodSpec) -> Iterator[Finding]:
 
 
 def _initialization(job: FineTuneJob) -> Iterator[Finding]:
-    kind, start = job.spec.method.type, job.spec.method.lora.initialization
-    if kind == "pissa" and start not in ("auto", "pissa"):
+    method, quantization = job.spec.method, job.spec.quantization.type
+    path, start = "method.lora.initialization", method.lora.initialization
+    if method.type == "pissa" and start not in ("auto", "pissa"):
         yield error(
             Code.CONFLICT,
-            "method.lora.initialization",
+            path,
             "method.type pissa means adapters that start as the principal singular vectors",
             "Use auto, or method.type lora",
             start,
         )
-    if job.spec.quantization.type == "none":
-        return
-    if kind == "pissa" or start in NEEDS_WHOLE_WEIGHTS:
-        named = "method.lora.initialization" if start in NEEDS_WHOLE_WEIGHTS else "method.type"
+    if method.type == "dora" and start in DECOMPOSING:
         yield error(
-            Code.QUANTIZATION_CONFLICT,
-            named,
-            "is computed from whole weights, and a quantized base has none",
-            "Set quantization.type to none, or use method.type qlora with initialization auto",
-            start if start in NEEDS_WHOLE_WEIGHTS else kind,
+            Code.CONFLICT,
+            path,
+            "moves a part of the base into the adapter, and a trained dora can't be told apart from it again",
+            "Use initialization auto, or method.type lora",
+            start,
         )
-
-
-def _quantization(job: FineTuneJob) -> Iterator[Finding]:
-    kind, quantization = job.spec.method.type, job.spec.quantization
-    if kind == "qlora" and quantization.type not in FOUR_BIT:
-        yield warning(
-            Code.QLORA_WITHOUT_QUANTIZATION,
-            "quantization.type",
-            "qlora is meant for a base in 4 bit, and saves no memory on this one",
-            "Set quantization.type to nf4, or use method.type lora",
-            quantization.type,
-        )
-    if quantization.type == "none":
-        return
-    yield from _quantized_zero3(job)
-    on_cpu = job.spec.resources.accelerators.per_node == 0
-    if kind == "dora" and quantization.allow_dora and quantization.type == "int8" and on_cpu:
-        yield error(
-            Code.QUANTIZATION_CONFLICT,
-            "quantization.type",
-            "dora on an int8 base fails on CPU at its second step",
-            "Use quantization.type nf4, or method.type lora",
-            quantization.type,
-        )
-    if not job.spec.method.uses_adapters:
-        yield error(
-            Code.QUANTIZATION_CONFLICT,
-            "quantization.type",
-            "quantized weights can't be trained, and this method.type trains them",
-            "Set quantization.type to none, or use method.type lora or qlora",
-            quantization.type,
-        )
-    if kind == "dora" and not quantization.allow_dora:
-        yield error(
-            Code.QUANTIZATION_CONFLICT,
-            "quantization.type",
-            "dora on a quantized base is refused: it is slow, and not every combination works",
-            "Set quantization.type to none, use method.type qlora, or set quantization.allowDora: true",
-            quantization.type,
-        )
-
-
-def _quantized_zero3(job: FineTuneJob) -> Iterator[Finding]:
-    quantization = job.spec.quantization
-    if job.spec.distributed.zero_stage != 3:
-        return
-    if quantization.type in FOUR_BIT and quantization.storage_type == "uint8":
+    if start == "loftq" and quantization not in ("nf4", "fp4"):
         yield error(
             Code.REQUIRES,
-            "quantization.storageType",
-            "ZeRO-3 shares out weights of a floating-point type only",
-            "Use quantization.storageType auto or bf16",
-            quantization.storage_type,
+            path,
+            "fits adapters to the error of 4-bit quantization by bitsandbytes, and quantization.type is "
+            f"{quantization}",
+            "Set quantization.type to nf4 or fp4, or use initialization pissa",
+            start,
         )
-    if quantization.type == "int8":
+    if start == "orthogonal" and method.lora.rank % 2:
+        yield error(
+            Code.CONFLICT,
+            path,
+            f"pairs the rows of the adapter, and method.lora.rank {method.lora.rank} is odd",
+            "Use an even rank",
+            start,
+        )
+    if start == "orthogonal" and quantization != "none":
         yield error(
             Code.QUANTIZATION_CONFLICT,
-            "quantization.type",
-            "ZeRO-3 shares out weights of a floating-point type only, and int8 has no such storage",
-            "Use quantization.type nf4 with storageType auto, or distributed.zeroStage 2",
-            quantization.type,
+            path,
+            "gives adapters the type of the base's weights in PEFT, and those are packed integers",
+            "Use initialization auto or pissa, or set quantization.type to none",
+            start,
         )
-        return
-    yield warning(
-        Code.QUANTIZED_ZERO_STAGE_THREE,
-        "distributed.zeroStage",
-        "shares a quantized model out only after each rank has loaded the whole of it",
-        "Use zeroStage 2 where a device holds the quantized model, or quantization.type none",
-        3,
-    )

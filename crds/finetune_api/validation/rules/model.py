@@ -6,7 +6,7 @@ from finetune_api.job import FineTuneJob
 from finetune_api.model import ArchitectureSpec, ModelSpec
 from finetune_api.validation.codes import Code
 from finetune_api.validation.findings import Finding, error, warning
-from finetune_api.validation.rules.common import absolute_path, exactly_one, relative_path
+from finetune_api.validation.rules.common import absolute_path, exactly_one, relative_path, uses_deepspeed
 
 
 def model(job: FineTuneJob, target: str) -> Iterator[Finding]:
@@ -29,6 +29,14 @@ def model(job: FineTuneJob, target: str) -> Iterator[Finding]:
     if spec.config is not None:
         yield from _architecture(spec.config)
         yield from _from_scratch(job, spec.config)
+    if spec.upcast_layer_norm and uses_deepspeed(job.spec):
+        yield error(
+            Code.CONFLICT,
+            "model.upcastLayerNorm",
+            "DeepSpeed holds the whole model in training.precision, norms included",
+            "Set model.upcastLayerNorm to false",
+            True,
+        )
     if spec.trust_remote_code:
         yield warning(
             Code.REMOTE_CODE,

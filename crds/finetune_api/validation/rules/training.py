@@ -9,7 +9,7 @@ from finetune_api.validation.rules.common import pattern
 
 
 def training(job: FineTuneJob, _target: str) -> Iterator[Finding]:
-    """Batch, schedule and loader settings that mean something together."""
+    """Batch, loss and loader settings that mean something together."""
     yield from _batch(job)
     spec = job.spec.training
     for index, group in enumerate(spec.parameter_groups):
@@ -21,22 +21,6 @@ def training(job: FineTuneJob, _target: str) -> Iterator[Finding]:
             "is for loader processes, and dataLoader.workers is 0",
             "Set training.dataLoader.workers or remove prefetchFactor",
             spec.data_loader.prefetch_factor,
-        )
-    if spec.schedule.stable_ratio is not None and spec.schedule.type != "warmupStableDecay":
-        yield error(
-            Code.CONFLICT,
-            "training.schedule.stableRatio",
-            f"belongs to schedule.type warmupStableDecay, and the type is {spec.schedule.type}",
-            "Remove stableRatio or change the type",
-            spec.schedule.stable_ratio,
-        )
-    if spec.schedule.min_learning_rate_ratio > 0 and spec.schedule.type != "cosine":
-        yield error(
-            Code.CONFLICT,
-            "training.schedule.minLearningRateRatio",
-            f"is a part of schedule.type cosine, and the type is {spec.schedule.type}",
-            "Remove minLearningRateRatio or use schedule.type cosine",
-            spec.schedule.min_learning_rate_ratio,
         )
     if spec.engine == "llamafactory" and (spec.stage == "grpo" or job.spec.method.type == "spectrum"):
         lacking = "training.stage grpo" if spec.stage == "grpo" else "method.type spectrum"
@@ -58,13 +42,4 @@ def _batch(job: FineTuneJob) -> Iterator[Finding]:
             "gives an effective batch of one sequence per rank, which makes gradients noisy",
             "Raise training.gradientAccumulationSteps (8 to 32 is usual) or training.microBatchSize",
             spec.gradient_accumulation_steps,
-        )
-    steps = spec.schedule.warmup_steps
-    if steps is not None and spec.max_steps is not None and steps >= spec.max_steps:
-        yield error(
-            Code.CONFLICT,
-            "training.schedule.warmupSteps",
-            f"the warm-up would not end within training.maxSteps {spec.max_steps}",
-            "Use fewer warm-up steps",
-            steps,
         )

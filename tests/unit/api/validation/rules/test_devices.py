@@ -28,6 +28,13 @@ def test_flash_attention_needs_an_accelerator_that_is_not_too_old(brief, attenti
     assert brief(changes | GPU | {"resources.accelerators.type": "A100"}) == []
 
 
+@pytest.mark.parametrize("optimizer", ["pagedAdamw", "pagedAdamw8bit", "pagedLion", "pagedLion8bit"])
+def test_paged_optimizers_need_an_accelerator(brief, optimizer):
+    changes = {"training.optimizer": optimizer}
+    assert brief(changes | CPU) == [("error", "DeviceMismatch", "training.optimizer")]
+    assert brief(changes | GPU) == []
+
+
 @pytest.mark.parametrize("kernels", ["liger", "unsloth"])
 def test_kernels_need_an_accelerator(brief, kernels):
     changes = {"model.kernels": kernels}

@@ -1,6 +1,5 @@
 import pytest
 
-QUANTIZATION = ("error", "QuantizationConflict", "quantization.type")
 LORA = "method.lora"
 
 
@@ -9,60 +8,44 @@ def test_adapters_on_a_whole_base_are_accepted(brief, kind):
     assert brief({"method.type": kind}) == []
 
 
-@pytest.mark.parametrize("quantization", ["none", "int8"])
-def test_qlora_on_a_base_that_is_not_in_4_bit_is_warned_about(brief, quantization):
-    assert brief({"method.type": "qlora", "quantization.type": quantization}) == [
-        ("warning", "QloraWithoutQuantization", "quantization.type")
-    ]
-
-
-@pytest.mark.parametrize("quantization", ["int4", "nf4", "fp4"])
-def test_qlora_on_a_4_bit_base_is_accepted(brief, quantization):
-    assert brief({"method.type": "qlora", "quantization.type": quantization}) == []
-
-
-@pytest.mark.parametrize("quantization", ["int8", "int4", "nf4", "fp4"])
-def test_dora_on_a_quantized_base_is_refused_unless_allowed(brief, quantization):
-    changes = {"method.type": "dora", "quantization.type": quantization}
-    assert brief(changes) == [QUANTIZATION]
-    gpu = {"resources.accelerators.perNode": 1}
-    assert brief(changes | gpu | {"quantization.allowDora": True}) == []
-
-
-@pytest.mark.parametrize(("quantization", "works"), [("int8", False), ("nf4", True)])
-def test_dora_on_an_int8_base_does_not_run_on_the_cpu(brief, quantization, works):
-    found = brief({"method.type": "dora", "quantization": {"type": quantization, "allowDora": True}})
-    assert found == ([] if works else [QUANTIZATION])
-
-
-@pytest.mark.parametrize("kind", ["full", "freeze", "spectrum"])
-def test_quantized_weights_cannot_be_trained(brief, kind):
-    changes = {"method.type": kind, "quantization.type": "nf4", "training.learningRate": 1e-5}
-    assert brief(changes) == [QUANTIZATION]
-
-
-def test_pissa_needs_whole_weights(brief):
-    nf4 = {"quantization.type": "nf4"}
-    assert brief(nf4 | {"method.type": "pissa"}) == [("error", "QuantizationConflict", "method.type")]
-    for start in ("pissa", "loftq"):
-        found = brief(nf4 | {f"{LORA}.initialization": start})
-        assert found == [("error", "QuantizationConflict", f"{LORA}.initialization")]
-    assert brief(nf4 | {f"{LORA}.initialization": "olora"}) == []
-
-
 def test_pissa_starts_as_pissa(brief):
     path = f"{LORA}.initialization"
     assert brief({"method.type": "pissa", path: "gaussian"}) == [("error", "Conflict", path)]
     assert brief({"method.type": "pissa", path: "pissa"}) == []
 
 
-def test_a_quantized_base_under_zero_3_is_stored_in_a_float_type(brief):
-    warned = ("warning", "QuantizedZero3", "distributed.zeroStage")
-    changes = {"method.type": "qlora", "quantization.type": "nf4", "distributed.zeroStage": 3}
-    assert brief(changes) == [warned]
-    changes |= {"quantization.storageType": "uint8"}
-    assert brief(changes) == [("error", "Requires", "quantization.storageType"), warned]
-    assert brief(changes | {"distributed.zeroStage": 2}) == []
+@pytest.mark.parametrize("start", ["pissa", "olora", "loftq"])
+def test_a_dora_cannot_start_as_a_part_of_the_base(brief, start):
+    changes = {"method.type": "dora", f"{LORA}.initialization": start, "quantization.allowDora": True}
+    changes |= {"quantization.type": "nf4"}
+    assert brief(changes) == [("error", "Conflict", f"{LORA}.initialization")]
+
+
+@pytest.mark.parametrize(
+    ("quantization", "works"), [("none", False), ("int8", False), ("int4", False), ("nf4", True)]
+)
+def test_loftq_is_for_4_bit_floats(brief, quantization, works):
+    path = f"{LORA}.initialization"
+    found = brief({path: "loftq", "quantization.type": quantization})
+    assert found == ([] if works else [("error", "Requires", path)])
+
+
+def test_orthogonal_adapters_have_an_even_rank_and_a_whole_base(brief):
+    path = f"{LORA}.initialization"
+    assert brief({path: "orthogonal"}) == []
+    assert brief({path: "orthogonal", f"{LORA}.rank": 7, f"{LORA}.alpha": 8.0}) == [
+        ("error", "Conflict", path)
+    ]
+    assert brief({path: "orthogonal", "quantization.type": "nf4"}) == [
+        ("error", "QuantizationConflict", path)
+    ]
+
+
+def test_lora_plus_is_about_adapters(brief):
+    path = f"{LORA}.learningRateRatio"
+    assert brief({path: 16.0}) == []
+    changes = {path: 16.0, "method.type": "full", "training.learningRate": 1e-5}
+    assert brief(changes) == [("error", "Conflict", path)]
 
 
 def test_zero_3_has_no_way_to_share_out_int8(brief):

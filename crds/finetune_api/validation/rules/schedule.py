@@ -1,0 +1,75 @@
+"""Rules about `spec.training.schedule`."""
+
+from collections.abc import Iterator
+
+from finetune_api.job import FineTuneJob
+from finetune_api.training import ScheduleSpec
+from finetune_api.validation.codes import Code
+from finetune_api.validation.findings import Finding, error
+from finetune_api.validation.rules.common import uses_deepspeed
+
+
+def schedule(job: FineTuneJob, _target: str) -> Iterator[Finding]:
+    """Phases that fit into the run, and settings that belong to the schedule's type."""
+    spec = job.spec.training.schedule
+    yield from _settings(spec)
+    yield from _phases(spec, job.spec.training.max_steps)
+    if spec.type == "reduceOnPlateau":
+        yield from _plateau(job)
+
+
+def _settings(spec: ScheduleSpec) -> Iterator[Finding]:
+    given = {
+        "stableRatio": (spec.stable_ratio, None, "warmupStableDecay"),
+        "minLearningRateRatio": (spec.min_learning_rate_ratio, 0.0, "cosine"),
+        "cycles": (spec.cycles, 1, "cosineWithRestarts"),
+        "power": (spec.power, 1.0, "polynomial"),
+    }
+    for field, (value, default, kind) in given.items():
+        if value != default and spec.type != kind:
+            yield error(
+                Code.CONFLICT,
+                f"training.schedule.{field}",
+                f"belongs to schedule.type {kind}, and the type is {spec.type}",
+                f"Remove {field} or use schedule.type {kind}",
+                value,
+            )
+
+
+def _phases(spec: ScheduleSpec, max_steps: int | None) -> Iterator[Finding]:
+    steps = spec.warmup_steps
+    if steps is not None and max_steps is not None and steps >= max_steps:
+        yield error(
+            Code.CONFLICT,
+            "training.schedule.warmupSteps",
+            f"the warm-up would not end within training.maxSteps {max_steps}",
+            "Use fewer warm-up steps",
+            steps,
+        )
+    if steps is None and spec.stable_ratio is not None and spec.warmup_ratio + spec.stable_ratio > 1:
+        yield error(
+            Code.CONFLICT,
+            "training.schedule.stableRatio",
+            f"leaves no steps for the decay after a warm-up of {spec.warmup_ratio}",
+            "Keep warmupRatio + stableRatio below 1",
+            spec.stable_ratio,
+        )
+
+
+def _plateau(job: FineTuneJob) -> Iterator[Finding]:
+    if job.spec.dataset.eval is None and job.spec.dataset.eval_split == 0:
+        yield error(
+            Code.REQUIRES,
+            "training.schedule.type",
+            "lowers the rate when the evaluation loss stands still, and there is no evaluation data",
+            "Set dataset.eval or dataset.evalSplit, or use schedule.type cosine",
+            "reduceOnPlateau",
+        )
+    if uses_deepspeed(job.spec):
+        yield error(
+            Code.CONFLICT,
+            "training.schedule.type",
+            "DeepSpeed moves the schedule at every step and tells it no evaluation loss",
+            "Use schedule.type cosine, or distributed.engine torch",
+            "reduceOnPlateau",
+        )

@@ -1,0 +1,42 @@
+import pytest
+
+
+@pytest.mark.parametrize(("steps", "fits"), [(99, True), (100, False), (101, False)])
+def test_the_warm_up_ends_within_the_run(brief, steps, fits):
+    found = brief({"training.maxSteps": 100, "training.schedule.warmupSteps": steps})
+    assert found == ([] if fits else [("error", "Conflict", "training.schedule.warmupSteps")])
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "kind"),
+    [
+        ("stableRatio", 0.8, "warmupStableDecay"),
+        ("minLearningRateRatio", 0.1, "cosine"),
+        ("cycles", 3, "cosineWithRestarts"),
+        ("power", 2.0, "polynomial"),
+    ],
+)
+def test_a_setting_belongs_to_its_schedule(brief, field, value, kind):
+    path = f"training.schedule.{field}"
+    assert brief({path: value, "training.schedule.type": kind}) == []
+    assert brief({path: value, "training.schedule.type": "linear"}) == [("error", "Conflict", path)]
+
+
+@pytest.mark.parametrize(("stable", "fits"), [(0.9, True), (0.95, False)])
+def test_warm_up_and_stable_phase_fit_into_the_run(brief, stable, fits):
+    path = "training.schedule.stableRatio"
+    changes = {
+        path: stable,
+        "training.schedule.type": "warmupStableDecay",
+        "training.schedule.warmupRatio": 0.1,
+    }
+    assert brief(changes) == ([] if fits else [("error", "Conflict", path)])
+
+
+def test_a_plateau_is_seen_in_evaluations_and_outside_of_deepspeed(brief):
+    path = "training.schedule.type"
+    plateau = {path: "reduceOnPlateau"}
+    assert brief(plateau) == [("error", "Requires", path)]
+    assert brief(plateau | {"dataset.evalSplit": 0.1}) == []
+    changes = plateau | {"dataset.evalSplit": 0.1, "distributed.zeroStage": 2}
+    assert brief(changes) == [("error", "Conflict", path)]

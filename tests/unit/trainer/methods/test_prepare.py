@@ -1,0 +1,106 @@
+"""What a method needs of the whole base is done once, for all ranks and attempts."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from finetune_api import ResolvedJob
+from finetune_trainer.methods import Start, prepare, prepare_method
+
+MakeJob = Callable[..., ResolvedJob]
+
+pytestmark = pytest.mark.filterwarnings(
+    # PEFT 0.21 asks models for the attribute by its old name
+    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
+)
+
+SPECTRUM = {"method": {"type": "spectrum"}}
+PISSA = {"method": {"type": "pissa"}}
+
+
+def started(job: ResolvedJob) -> Start:
+    return prepare_method(job, str(job.spec.model.path), "fp32")
+
+
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of what has been computed."""
+    done: list[str] = []
+
+    def counted(name: str) -> Callable[..., Any]:
+        real = getattr(prepare, name)
+
+        def call(*args: Any) -> Any:
+            done.append(name)
+            return real(*args)
+
+        return call
+
+    for name in ("scan", "decompose"):
+        monkeypatch.setattr(prepare, name, counted(name))
+    return done
+
+
+@pytest.mark.parametrize("kind", ["full", "lora", "dora", "freeze"])
+def test_most_methods_start_from_the_base_itself(make_job: MakeJob, work: list[str], kind: str) -> None:
+    job = make_job({"method": {"type": kind}})
+    assert started(job) == Start(base=str(job.spec.model.path), original=str(job.spec.model.path))
+    assert work == []
+
+
+def test_spectrum_measures_a_model_once(make_job: MakeJob, work: list[str]) -> None:
+    first, second = started(make_job(SPECTRUM)), started(make_job(SPECTRUM, attempt=2))
+    assert first == second
+    assert work == ["scan"]
+    assert first.layers is not None
+    assert len(json.loads(first.layers.read_text())) == 14
+
+
+def test_named_layers_are_not_measured(make_job: MakeJob, work: list[str]) -> None:
+    start = started(make_job({"method": {"type": "spectrum", "spectrum": {"layers": [0]}}}))
+    assert (start.layers, work) == (None, [])
+
+
+def test_other_weights_under_the_same_path_are_measured_anew(
+    make_job: MakeJob, work: list[str], tiny_model: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "model"
+    copy.mkdir()
+    for file in tiny_model.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    job = make_job(SPECTRUM | {"model": {"path": str(copy)}})
+    before = started(job)
+    weights = load_file(copy / "model.safetensors")
+    weights["model.layers.0.mlp.up_proj.weight"] *= 2
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    assert started(job).layers != before.layers
+    assert work == ["scan", "scan"]
+
+
+def test_a_base_is_decomposed_once(make_job: MakeJob, work: list[str]) -> None:
+    first, second = started(make_job(PISSA)), started(make_job(PISSA, attempt=2))
+    assert first == second
+    assert work == ["decompose"]
+    assert first.adapter is not None
+    assert (first.adapter / "adapter_model.safetensors").is_file()
+    assert (Path(first.base) / "model.safetensors").is_file()
+
+
+def test_a_decomposition_that_was_cut_off_is_done_again(
+    make_job: MakeJob, work: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*args: Any) -> None:
+        (args[-1] / "base").mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare, "decompose", dies)
+        with pytest.raises(KeyboardInterrupt):
+            started(make_job(PISSA))
+    start = started(make_job(PISSA, attempt=2))
+    assert (Path(start.base) / "model.safetensors").is_file()
+    assert work == ["decompose"]

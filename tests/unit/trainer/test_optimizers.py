@@ -1,0 +1,111 @@
+"""Optimizers: all that the validator lets pass can be made and move weights; groups of weights have the rates
+that they are given."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import Trainer
+
+from finetune_api import ResolvedJob
+from finetune_api.model import ModelSpec
+from finetune_api.validation.capabilities import IN_THE_IMAGE
+from finetune_trainer.arguments import training_arguments
+from finetune_trainer.errors import InvalidConfigError
+from finetune_trainer.methods import apply_method
+from finetune_trainer.models import load_base
+from finetune_trainer.optimizers import OPTIMIZERS, grouped_optimizer, optimizer_name, parameter_groups
+
+MakeJob = Callable[..., ResolvedJob]
+
+pytestmark = pytest.mark.filterwarnings(
+    # PEFT 0.21 asks models for the attribute by its old name
+    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
+)
+
+
+def test_the_trainer_knows_what_the_validator_lets_pass() -> None:
+    assert set(OPTIMIZERS) == set(IN_THE_IMAGE)
+
+
+def test_another_one_is_refused() -> None:
+    with pytest.raises(InvalidConfigError, match=r"training.optimizer: lomo is not known"):
+        optimizer_name("lomo")
+
+
+@pytest.mark.parametrize("name", [name for name in IN_THE_IMAGE if not name.startswith("paged")])
+def test_every_optimizer_lowers_a_loss(make_job: MakeJob, tmp_path: Path, name: Any) -> None:
+    job = make_job({"training": {"optimizer": name, "learningRate": 1e-3}})
+    torch.manual_seed(0)
+    model = torch.nn.Linear(64, 128)
+    arguments = training_arguments(job, "fp32", tmp_path)
+    cls, settings = Trainer.get_optimizer_cls_and_kwargs(arguments, model)
+    optimizer = cls(model.parameters(), **settings)
+    inputs, losses = torch.randn(16, 64), []
+    for _ in range(8):
+        loss = model(inputs).square().mean()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+
+
+def adapted(job: ResolvedJob) -> torch.nn.Module:
+    base = load_base(ModelSpec(path="/m"), str(job.spec.model.path), torch.float32)
+    return apply_method(base, job.spec.method, seed=1)
+
+
+def rates(model: torch.nn.Module, groups: list[dict[str, Any]]) -> dict[str, tuple[float, float]]:
+    """Learning rate and weight decay of each trained weight, by name."""
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    return {
+        names[id(weight)]: (group["lr"], group["weight_decay"])
+        for group in groups
+        for weight in group["params"]
+    }
+
+
+def test_lora_plus_makes_b_matrices_learn_faster(make_job: MakeJob) -> None:
+    lora = {
+        "learningRateRatio": 16.0,
+        "targetModules": ["q_proj", "embed_tokens"],
+        "embeddingLearningRate": 1e-5,
+    }
+    job = make_job({"method": {"type": "lora", "lora": lora}, "training": {"learningRate": 1e-3}})
+    model = adapted(job)
+    found = rates(model, parameter_groups(model, job.spec))
+    assert found.keys() == {name for name, weight in model.named_parameters() if weight.requires_grad}
+    for name, (rate, decay) in found.items():
+        expected = 1e-5 if "embedding" in name else 16e-3 if "lora_B" in name else 1e-3
+        assert (rate, decay) == (pytest.approx(expected), 0.01), name
+
+
+def test_the_first_pattern_that_matches_decides(make_job: MakeJob) -> None:
+    groups = [
+        {"pattern": r"layers\.0\.", "learningRate": 1e-5},
+        {"pattern": "mlp", "weightDecay": 0.5},
+    ]
+    job = make_job({"training": {"learningRate": 1e-3, "parameterGroups": groups}})
+    model = adapted(job)
+    found = rates(model, parameter_groups(model, job.spec))
+    assert found["model.layers.0.mlp.up_proj.weight"] == (1e-5, 0.01)
+    assert found["model.layers.1.mlp.up_proj.weight"] == (1e-3, 0.5)
+    assert found["model.layers.1.self_attn.q_proj.weight"] == (1e-3, 0.01)
+    assert found["model.layers.0.input_layernorm.weight"] == (1e-5, 0.0)
+
+
+def test_a_pattern_that_matches_nothing_is_refused(make_job: MakeJob) -> None:
+    job = make_job({"training": {"parameterGroups": [{"pattern": "no_such"}]}})
+    with pytest.raises(
+        InvalidConfigError, match=r"training.parameterGroups: 'no_such' matches no trained weight"
+    ):
+        parameter_groups(adapted(job), job.spec)
+
+
+def test_one_rate_for_all_is_left_to_transformers(make_job: MakeJob, tmp_path: Path) -> None:
+    job = make_job()
+    arguments = training_arguments(job, "fp32", tmp_path)
+    assert grouped_optimizer(torch.nn.Linear(2, 2), arguments, job.spec) is None

@@ -1,0 +1,103 @@
+"""Options of a run that show only in a run: what stays frozen, what the status says, when a rate falls."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from finetune_api import ResolvedJob
+from finetune_trainer import rank
+from finetune_trainer.interruption import StopRequest
+from finetune_trainer.reporting import Reporter
+
+MakeJob = Callable[..., ResolvedJob]
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings(
+        # PEFT 0.21 asks models for the attribute by its old name
+        "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
+    ),
+]
+
+
+def effective(job: ResolvedJob) -> dict[str, str]:
+    """Trains, and returns what the status says about what really ran."""
+    reporter = Reporter([])
+    try:
+        assert rank.train(job, reporter, StopRequest()).outcome == "succeeded"
+    finally:
+        rank.end_process_group()
+    return dict(reporter.report.effective)
+
+
+@pytest.mark.parametrize(
+    ("method", "changed"),
+    [
+        (
+            {
+                "type": "freeze",
+                "freeze": {"layers": [0], "modulePatterns": ["mlp"], "extraModules": ["norm"]},
+            },
+            {"model.norm.weight"}
+            | {f"model.layers.0.mlp.{name}_proj.weight" for name in ("gate", "up", "down")},
+        ),
+        (
+            {"type": "spectrum", "spectrum": {"layers": [1], "modulePatterns": ["q_proj"]}},
+            {"model.layers.1.self_attn.q_proj.weight"},
+        ),
+    ],
+    ids=["freeze", "spectrum"],
+)
+def test_what_is_frozen_leaves_as_it_came(
+    make_job: MakeJob, tiny_model: Path, method: dict[str, Any], changed: set[str]
+) -> None:
+    job = make_job({"method": method})
+    said = effective(job)
+    before = load_file(tiny_model / "model.safetensors")
+    after = load_file(Path(job.paths.output_directory) / "model" / "model.safetensors")
+    assert before.keys() == after.keys()
+    assert {name for name in before if not torch.equal(before[name], after[name])} == changed
+    assert int(said["trainedParameters"]) == sum(before[name].numel() for name in changed)
+
+
+@pytest.mark.parametrize(
+    "lora", [{"modulesToSave": ["embed_tokens"]}, {"targetModules": ["q_proj", "embed_tokens"]}]
+)
+def test_tied_embeddings_stay_tied_under_adapters(make_job: MakeJob, lora: dict[str, Any]) -> None:
+    effective(make_job({"method": {"type": "lora", "lora": lora}}))
+
+
+def test_the_status_says_what_is_not_there(make_job: MakeJob, tiny_model: Path) -> None:
+    said = effective(
+        make_job(
+            {
+                "model": {"path": str(tiny_model), "kernels": "auto", "upcastLayerNorm": True},
+                "method": {"type": "qlora"},
+                "quantization": {"type": "nf4"},
+                "training": {"precision": "bf16", "optimizer": "ademamix8bit"},
+            }
+        )
+    )
+    assert said["kernels"] == "none (Liger's are written for GPUs)"
+    assert (said["quantization"], said["compile"], said["optimizer"]) == ("nf4", "none", "ademamix8bit")
+
+
+def test_a_rate_on_a_plateau_falls(make_job: MakeJob) -> None:
+    job = make_job(
+        {
+            # so small a rate that nothing is learnt
+            "training": {"maxSteps": 13, "learningRate": 1e-9, "schedule": {"type": "reduceOnPlateau"}},
+            "dataset": {"evalSplit": 0.2},
+            "evaluation": {"everySteps": 1},
+            "checkpoints": {"everySteps": 0},
+        }
+    )
+    effective(job)
+    lines = map(json.loads, (Path(job.paths.run_directory) / "metrics.jsonl").read_text().splitlines())
+    rates = {line["step"]: line["learningRate"] for line in lines if "learningRate" in line}
+    assert (rates[1], rates[13]) == (1e-9, pytest.approx(1e-10))

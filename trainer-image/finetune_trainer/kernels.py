@@ -1,0 +1,57 @@
+"""Fused kernels and compilation: what is there, and a word on what is not."""
+
+import shutil
+
+import torch
+
+from finetune_api.resolved import ResolvedJob
+
+
+def liger_is_on(job: ResolvedJob) -> bool:
+    """Whether Liger's Triton kernels replace parts of the model: asked for, and on a GPU."""
+    return job.device == "cuda" and job.spec.model.kernels in ("liger", "auto")
+
+
+def kernels_word(job: ResolvedJob, model: object) -> str:
+    """Which kernels run, for the status, with the reason where others were asked for."""
+    if job.spec.model.kernels == "none":
+        return "none"
+    if job.device != "cuda":
+        return "none (Liger's are written for GPUs)"
+    from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN
+
+    config = getattr(model, "config", None)
+    kind = getattr(config, "model_type", "model")
+    return "liger" if kind in MODEL_TYPE_TO_APPLY_LIGER_FN else f"none (Liger has none for {kind})"
+
+
+def compile_mode(job: ResolvedJob) -> str | None:
+    """torch.compile's mode; None where nothing is compiled."""
+    modes = {"default": "default", "reduceOverhead": "reduce-overhead", "maxAutotune": "max-autotune"}
+    return modes.get(job.spec.training.compile) if _can_compile(job) else None
+
+
+def compile_word(job: ResolvedJob) -> str:
+    """What is compiled, for the status, with the reason where nothing is although it was asked for."""
+    if job.spec.training.compile == "none":
+        return "none"
+    return (
+        job.spec.training.compile
+        if _can_compile(job)
+        else "none (there is no C++ compiler for the CPU's code)"
+    )
+
+
+def _can_compile(job: ResolvedJob) -> bool:
+    return job.device == "cuda" or shutil.which("g++") is not None or shutil.which("clang++") is not None
+
+
+def upcast_norms(model: torch.nn.Module) -> int:
+    """Turns the weights of normalisation layers into fp32; returns how many layers were changed."""
+    changed = 0
+    for module in model.modules():
+        own = module.parameters(recurse=False)
+        if "norm" in type(module).__name__.lower() and any(weight.dtype != torch.float32 for weight in own):
+            module.to(torch.float32)
+            changed += 1
+    return changed

@@ -1,0 +1,73 @@
+"""The LoRA family: what PEFT is told about each of its members."""
+
+from typing import Any, Literal, cast
+
+import torch
+from transformers import PreTrainedModel, set_seed
+
+from finetune_api.method import ALL_LINEAR, LoraSpec, MethodSpec
+from finetune_trainer.errors import InvalidConfigError
+
+Initialization = Literal["default", "gaussian", "pissa", "olora", "loftq", "orthogonal"]
+
+EMBEDDINGS = frozenset({"embed_tokens", "lm_head"})
+"""Names by which PEFT knows embeddings that may be tied."""
+
+DECOMPOSED: frozenset[Initialization] = frozenset({"pissa", "olora", "loftq"})
+"""Initializations that move a part of the base's weights into the adapter."""
+
+
+def initialization(method: MethodSpec) -> Initialization:
+    """How the adapters start. Raises `InvalidConfigError` for a start that this trainer does not know."""
+    asked = method.lora.initialization
+    if asked == "auto":
+        return "pissa" if method.type == "pissa" else "default"
+    if asked == "eva":
+        raise InvalidConfigError("method.lora.initialization: eva is not known to this trainer. Use auto")
+    return asked
+
+
+def adapter_config(method: MethodSpec, start: bool | str = True, *, tied: bool = False) -> Any:
+    """PEFT's configuration for a method with adapters; `start` is PEFT's name of the initialization, and
+    `tied` says whether the model's input and output embedding share their weights."""
+    from peft import LoraConfig, TaskType
+
+    spec: LoraSpec = method.lora
+    modules = ALL_LINEAR if spec.target_modules == [ALL_LINEAR] else spec.target_modules
+    return LoraConfig(
+        r=spec.rank,
+        lora_alpha=spec.alpha,
+        lora_dropout=spec.dropout,
+        target_modules=spec.target_pattern or modules,
+        bias="lora_only" if spec.bias == "loraOnly" else spec.bias,
+        modules_to_save=spec.modules_to_save or None,
+        layers_to_transform=spec.layers_to_transform or None,
+        layers_pattern=spec.layers_pattern,
+        use_rslora=spec.rank_stabilized or method.type == "rslora",
+        use_dora=method.type == "dora",
+        init_lora_weights=start,
+        # else an adapted input embedding and the output embedding would part
+        ensure_weight_tying=tied and not EMBEDDINGS.isdisjoint([*spec.modules_to_save, *spec.target_modules]),
+        task_type=TaskType.CAUSAL_LM,
+    )
+
+
+def with_adapter(
+    model: PreTrainedModel, method: MethodSpec, seed: int, start: bool | str = True
+) -> torch.nn.Module:
+    """The model with a new adapter on it. Raises `InvalidConfigError` for modules that it does not have."""
+    from peft import get_peft_model
+
+    tied = bool(getattr(model.config.get_text_config(), "tie_word_embeddings", False))
+    set_seed(seed)
+    try:
+        return cast(torch.nn.Module, get_peft_model(model, adapter_config(method, start, tied=tied)))
+    except ValueError as error:
+        raise InvalidConfigError(f"method.lora: {error}") from error
+
+
+def scaling(method: MethodSpec) -> float:
+    """What the adapter's output is multiplied by: α / r, or α / √r when rank-stabilized
+    (Kalajdzievski 2023, arXiv:2312.03732)."""
+    rooted = method.lora.rank_stabilized or method.type == "rslora"
+    return method.lora.alpha / (method.lora.rank**0.5 if rooted else method.lora.rank)

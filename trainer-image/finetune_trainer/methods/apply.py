@@ -1,0 +1,40 @@
+"""The loaded base as it is trained."""
+
+from typing import cast
+
+import torch
+from transformers import PreTrainedModel
+
+from finetune_api.method import FreezeSpec, MethodSpec, SpectrumSpec
+from finetune_trainer.methods.adapters import initialization, with_adapter
+from finetune_trainer.methods.freeze import freeze
+from finetune_trainer.methods.spectrum import spectrum
+from finetune_trainer.methods.start import Start
+
+
+def apply_method(
+    model: PreTrainedModel, method: MethodSpec, seed: int, start: Start | None = None
+) -> torch.nn.Module:
+    """The model with its adapters, or with gradients for some of its weights or all of them.
+
+    `model` is `start.base`, quantized or not. Raises `InvalidConfigError` for layers or modules that the
+    model does not have.
+    """
+    if method.type == "freeze":
+        freeze(model, method.freeze or FreezeSpec())
+    elif method.type == "spectrum":
+        spectrum(model, method.spectrum or SpectrumSpec(), start.layers if start else None)
+    elif method.uses_adapters:
+        return _adapted(model, method, seed, start)
+    return cast(torch.nn.Module, model)
+
+
+def _adapted(model: PreTrainedModel, method: MethodSpec, seed: int, start: Start | None) -> torch.nn.Module:
+    # whatever of a quantized base is not quantized has gradients until somebody takes them
+    model.requires_grad_(False)
+    if start is not None and start.adapter is not None:
+        from peft import PeftModel
+
+        return cast(torch.nn.Module, PeftModel.from_pretrained(model, start.adapter, is_trainable=True))
+    kind = initialization(method)
+    return with_adapter(model, method, seed, True if kind == "default" else kind)

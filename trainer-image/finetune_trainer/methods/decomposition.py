@@ -1,0 +1,109 @@
+"""Adapters that start as a part of the base: PiSSA, OLoRA, LoftQ.
+
+The base is split into an adapter and the rest (the residual), once, from weights that are not quantized.
+Both are written to the run directory; every rank and attempt loads the residual, quantized or not, and the
+adapter. What is exported is an ordinary adapter for the original base: the trained one minus the first one,
+which stacks to twice the rank.
+"""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from finetune_api.method import MethodSpec
+from finetune_trainer.methods.adapters import initialization, scaling, with_adapter
+
+log = logging.getLogger(__name__)
+
+ADAPTER = "adapter_model.safetensors"
+CONFIG = "adapter_config.json"
+LOFTQ_ITERATIONS = 1
+"""As PEFT's default; Li et al. 2023 (arXiv:2310.08659) find little gain in more."""
+
+
+def decompose(model: Any, method: MethodSpec, seed: int, quantization: Any | None, directory: Path) -> None:
+    """Writes `base` (the residual) and `adapter` below a directory, from a model that is not quantized.
+
+    `quantization` is the configuration under which the residual will be loaded, for LoftQ. Raises
+    `InvalidConfigError`.
+    """
+    kind = initialization(method)
+    if kind == "pissa":
+        rounds = method.lora.pissa_iterations
+        adapted: Any = with_adapter(model, method, seed, f"pissa_niter_{rounds}" if rounds else "pissa")
+    elif kind == "olora":
+        adapted = with_adapter(model, method, seed, "olora")
+    else:
+        adapted = with_adapter(model, method, seed)
+        _loftq(adapted, quantization, scaling(method))
+    # what is loaded again must not be computed again
+    adapted.peft_config["default"].init_lora_weights = True
+    adapted.save_pretrained(directory / "adapter")
+    adapted.unload().save_pretrained(directory / "base")
+    log.info("split the base into an adapter (%s) and the rest", kind)
+
+
+@torch.no_grad()
+def _loftq(adapted: Any, quantization: Any, scale: float) -> None:
+    """Alternates between quantizing what the adapter leaves over, and fitting the adapter to the error (Li et
+    al. 2023, algorithm 1). PEFT's own function needs a GPU for 4 bit, and stores unpacked weights."""
+    from peft.tuners.lora import LoraLayer
+
+    for layer in adapted.modules():
+        if not isinstance(layer, LoraLayer) or "default" not in layer.lora_A:
+            continue
+        base = layer.get_base_layer().weight
+        weight, rank = base.detach().float(), layer.r["default"]
+        a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
+        product = torch.zeros_like(weight)
+        for _ in range(LOFTQ_ITERATIONS):
+            error = weight - _as_quantized(weight - product, quantization)
+            left, values, right = torch.linalg.svd(error, full_matrices=False)
+            root = (values[:rank] / scale).sqrt()
+            a.copy_(root[:, None] * right[:rank])
+            b.copy_(left[:, :rank] * root)
+            product = scale * b.float() @ a.float()
+        base.data = (weight - product).to(base.dtype)
+
+
+def _as_quantized(weight: torch.Tensor, quantization: Any) -> torch.Tensor:
+    import bitsandbytes.functional as bnb
+
+    packed, state = bnb.quantize_4bit(
+        weight.contiguous(),
+        quant_type=quantization.bnb_4bit_quant_type,
+        compress_statistics=quantization.bnb_4bit_use_double_quant,
+    )
+    return bnb.dequantize_4bit(packed, state)
+
+
+def make_ordinary(directory: Path, first: Path, original: str) -> None:
+    """Turns a trained adapter for the residual into one for the original base, in place.
+
+    base + s·(B′A′ − BA) = residual + s·B′A′: both products become one of twice the rank. Weights that are no
+    adapter matrices stay as they are.
+    """
+    trained, start = load_file(directory / ADAPTER), load_file(first / ADAPTER)
+    stacked = dict(trained)
+    for name, weight in trained.items():
+        if ".lora_A." in name:
+            stacked[name] = torch.cat([weight, start[name].to(weight)], dim=0)
+        elif ".lora_B." in name:
+            stacked[name] = torch.cat([weight, -start[name].to(weight)], dim=1)
+    save_file({name: weight.contiguous() for name, weight in stacked.items()}, directory / ADAPTER)
+    file = directory / CONFIG
+    config = json.loads(file.read_text(encoding="utf-8"))
+    rank = config["r"]
+    scale = config["lora_alpha"] / (rank**0.5 if config["use_rslora"] else rank)
+    config |= {
+        "r": 2 * rank,
+        "lora_alpha": 2 * rank * scale,
+        "use_rslora": False,
+        "init_lora_weights": True,
+        "base_model_name_or_path": original,
+    }
+    file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,0 +1,30 @@
+"""A trained adapter on the base that it was trained on, as whoever uses it loads it."""
+
+from pathlib import Path
+from typing import Any
+
+from finetune_api.job import FineTuneJobSpec
+from finetune_trainer.deepspeed_config import Precision
+from finetune_trainer.methods.start import Start
+from finetune_trainer.models import load_base, load_dtype
+from finetune_trainer.quantization import quantization_config
+
+FIRST = "first"
+"""Name of the adapter that training started with."""
+
+
+def reload_trained(spec: FineTuneJobSpec, start: Start, adapter: Path, precision: Precision) -> Any:
+    """The trained model from files: the base, quantized as it was in training, and an exported adapter.
+
+    An exported adapter is for the original base. Where training went on from a residual, the part of the base
+    that became the first adapter is put back beside it. Raises `ModelLoadError` and what PEFT raises.
+    """
+    from peft import PeftModel
+
+    quantization = quantization_config(spec, precision, start.base)
+    base = load_base(spec.model, start.base, load_dtype(spec, precision), quantization)
+    model = PeftModel.from_pretrained(base, adapter)
+    if start.adapter is not None:
+        model.load_adapter(start.adapter, FIRST)
+        model.base_model.set_adapter(["default", FIRST])
+    return model
