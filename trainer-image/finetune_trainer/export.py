@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from finetune_api.resolved import ResolvedJob
@@ -26,6 +26,7 @@ from finetune_trainer.files import (
     what_is_wrong,
     write_atomically,
 )
+from finetune_trainer.heads import LANGUAGE, Head, remove_extra
 from finetune_trainer.models import LOAD_ERRORS
 from finetune_trainer.paths import volume_path
 from finetune_trainer.precision import DTYPES
@@ -64,7 +65,9 @@ class Probe:
     logits: torch.Tensor
 
 
-def export(trainer: FineTuneTrainer, job: ResolvedJob, base: str, precision: Precision) -> OutputStatus:
+def export(
+    trainer: FineTuneTrainer, job: ResolvedJob, base: str, precision: Precision, head: Head = LANGUAGE
+) -> OutputStatus:
     """Writes the adapter or the model, on all ranks together, and proves on rank 0 that it loads.
 
     The trainer cannot be used afterwards. Raises `OutputInvalidError` or `StorageError`, on every rank.
@@ -82,6 +85,7 @@ def export(trainer: FineTuneTrainer, job: ResolvedJob, base: str, precision: Pre
     if kind == "model" and not trainer.is_deepspeed_enabled:
         trainer.model.to(DTYPES[precision])
     trainer.model.config.use_cache = True
+    remove_extra(trainer.model, head)
     trainer.save_model(str(staged))
     barrier()
 
@@ -91,7 +95,8 @@ def export(trainer: FineTuneTrainer, job: ResolvedJob, base: str, precision: Pre
         device = trainer.args.device
         _release(trainer)
         try:
-            verify(staged, kind, base, probe, precision, device, trust=job.spec.model.trust_remote_code)
+            trust = job.spec.model.trust_remote_code
+            verify(staged, kind, base, probe, precision, device, trust=trust, head=head)
             size = _commit(staged, target, kind, job, step)
         except TrainerError as error:
             failure = error
@@ -125,6 +130,7 @@ def verify(
     device: torch.device,
     *,
     trust: bool,
+    head: Head = LANGUAGE,
 ) -> None:
     """Loads what is in a directory as a user would, and compares. Raises `OutputInvalidError`."""
     try:
@@ -134,18 +140,20 @@ def verify(
             directory if kind == "adapter" else None,
             DTYPES[precision],
             trust,
+            head,
         )
         model.to(device).eval()
         ids = probe.ids.to(device)
         with torch.no_grad():
             logits = model(input_ids=ids).logits.float().cpu()
-            model.generate(
-                input_ids=ids[:, : PROBE_TOKENS // 2],
-                attention_mask=torch.ones_like(ids[:, : PROBE_TOKENS // 2]),
-                max_new_tokens=NEW_TOKENS,
-                do_sample=False,
-                pad_token_id=tokenizer.pad_token_id,
-            )
+            if head.generates:
+                model.generate(
+                    input_ids=ids[:, : PROBE_TOKENS // 2],
+                    attention_mask=torch.ones_like(ids[:, : PROBE_TOKENS // 2]),
+                    max_new_tokens=NEW_TOKENS,
+                    do_sample=False,
+                    pad_token_id=tokenizer.pad_token_id,
+                )
     except LOAD_ERRORS as error:
         raise OutputInvalidError(
             f"output: {volume_path(directory)} was written but does not load: {error}"
@@ -163,9 +171,15 @@ def verify(
     log.info("reloaded output: logits differ by %.1e of the largest", difference)
 
 
-def load_output(model: Path | str, adapter: Path | None, dtype: torch.dtype, trust: bool = False) -> Any:
+def load_output(
+    model: Path | str,
+    adapter: Path | None,
+    dtype: torch.dtype,
+    trust: bool = False,
+    head: Head = LANGUAGE,
+) -> Any:
     """A model from a directory or the hub, with an adapter on it where there is one."""
-    loaded = AutoModelForCausalLM.from_pretrained(model, dtype=dtype, trust_remote_code=trust)
+    loaded = head.loader.from_pretrained(model, dtype=dtype, trust_remote_code=trust, **head.settings)
     if adapter is None:
         return loaded
     from peft import PeftModel
@@ -175,8 +189,7 @@ def load_output(model: Path | str, adapter: Path | None, dtype: torch.dtype, tru
 
 def _probe(trainer: FineTuneTrainer) -> Probe:
     """The trained model's logits for the start of the first sequence; every rank takes part (ZeRO-3)."""
-    sequence = trainer.train_dataset[0]["input_ids"][:PROBE_TOKENS]
-    ids = torch.from_numpy(sequence).long().unsqueeze(0)
+    ids = trainer.example_ids()[:PROBE_TOKENS].unsqueeze(0)
     model = trainer.model_wrapped
     model.eval()
     with torch.no_grad(), trainer.compute_loss_context_manager():

@@ -13,6 +13,7 @@ from finetune_api.method import ALL_LINEAR, LoraSpec, MethodSpec
 from finetune_api.model import ArchitectureSpec, ModelSpec
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.errors import InvalidConfigError, ModelLoadError
+from finetune_trainer.heads import LANGUAGE, Head, add_extra
 from finetune_trainer.precision import DTYPES
 from finetune_trainer.tokenizers import Tokenizer
 
@@ -75,11 +76,13 @@ def create_base(spec: ArchitectureSpec, tokenizer: Tokenizer, directory: Path, s
     log.info("made a %s of %.1f M parameters", spec.architecture, model.num_parameters() / 1e6)
 
 
-def load_base(spec: ModelSpec, place: str, dtype: torch.dtype) -> PreTrainedModel:
-    """The base model from a directory or the hub, every weight of it. Raises `ModelLoadError`."""
+def load_base(spec: ModelSpec, place: str, dtype: torch.dtype, head: Head = LANGUAGE) -> PreTrainedModel:
+    """The base model from a directory or the hub, every weight of it but a head that it does not have. Raises
+    `ModelLoadError`."""
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
+        model, report = head.loader.from_pretrained(
             place,
+            **head.settings,
             revision=spec.revision or "main",
             dtype=dtype,
             attn_implementation=None if spec.attention == "auto" else spec.attention,
@@ -90,12 +93,14 @@ def load_base(spec: ModelSpec, place: str, dtype: torch.dtype) -> PreTrainedMode
         if type(error).__name__ == "OutOfMemoryError":
             raise
         raise ModelLoadError(f"model: {place} does not load: {error}") from error
-    missing = [*report["missing_keys"], *(str(key) for key in report["mismatched_keys"])]
+    missing = [key for key in report["missing_keys"] if not key.startswith(head.fresh)]
+    missing += [str(key) for key in report["mismatched_keys"]]
     if missing:
         raise ModelLoadError(
             f"model: {place} lacks {len(missing)} weights of its architecture ({', '.join(missing[:3])}, …): "
             "they would start at random. Check that the directory holds the whole model"
         )
+    add_extra(model, head)
     return cast(PreTrainedModel, model)
 
 
@@ -124,7 +129,9 @@ def check_fit(model: PreTrainedModel, tokenizer: Tokenizer, max_sequence_length:
         )
 
 
-def apply_method(model: PreTrainedModel, method: MethodSpec, seed: int) -> torch.nn.Module:
+def apply_method(
+    model: PreTrainedModel, method: MethodSpec, seed: int, head: Head = LANGUAGE
+) -> torch.nn.Module:
     """The model as it is trained: itself (full), or with adapters on a frozen base (lora).
 
     Raises `InvalidConfigError` for modules that the model does not have.
@@ -137,14 +144,14 @@ def apply_method(model: PreTrainedModel, method: MethodSpec, seed: int) -> torch
 
     set_seed(seed)
     try:
-        return cast(torch.nn.Module, get_peft_model(model, lora_config(method.lora)))
+        return cast(torch.nn.Module, get_peft_model(model, lora_config(method.lora, head)))
     except ValueError as error:
         raise InvalidConfigError(f"method.lora: {error}") from error
 
 
-def lora_config(spec: LoraSpec) -> Any:
+def lora_config(spec: LoraSpec, head: Head = LANGUAGE) -> Any:
     """PEFT's configuration for the spec."""
-    from peft import LoraConfig, TaskType
+    from peft import LoraConfig
 
     modules = ALL_LINEAR if spec.target_modules == [ALL_LINEAR] else spec.target_modules
     return LoraConfig(
@@ -153,12 +160,12 @@ def lora_config(spec: LoraSpec) -> Any:
         lora_dropout=spec.dropout,
         target_modules=spec.target_pattern or modules,
         bias="lora_only" if spec.bias == "loraOnly" else spec.bias,
-        modules_to_save=spec.modules_to_save or None,
+        modules_to_save=[*spec.modules_to_save, *head.extra] or None,
         layers_to_transform=spec.layers_to_transform or None,
         layers_pattern=spec.layers_pattern,
         use_rslora=spec.rank_stabilized,
         init_lora_weights="gaussian" if spec.initialization == "gaussian" else True,
-        task_type=TaskType.CAUSAL_LM,
+        task_type=head.task,
     )
 
 

@@ -22,7 +22,7 @@ from finetune_trainer.data.download import fetch_sources
 from finetune_trainer.data.examples import Example, texts
 from finetune_trainer.data.loading import load_examples
 from finetune_trainer.data.packed import PackedDataset, check_isolation
-from finetune_trainer.data.preparation import prepare_data
+from finetune_trainer.data.prompts import repeated
 from finetune_trainer.data.sampling import GlobalOrder
 from finetune_trainer.deepspeed_config import uses_deepspeed
 from finetune_trainer.distributed import (
@@ -32,6 +32,7 @@ from finetune_trainer.distributed import (
     start_process_group,
 )
 from finetune_trainer.effective import effective
+from finetune_trainer.engines import engine_for
 from finetune_trainer.errors import (
     InterruptedRunError,
     InvalidConfigError,
@@ -54,6 +55,8 @@ from finetune_trainer.models import (
 from finetune_trainer.precision import check_device, effective_precision
 from finetune_trainer.reporting import Reporter, sinks
 from finetune_trainer.space import check_room, checkpoint_bytes
+from finetune_trainer.stages import stage_for
+from finetune_trainer.stages.base import Setting
 from finetune_trainer.tokenizers import Tokenizer, complete_tokenizer, load_tokenizer, train_tokenizer
 from finetune_trainer.trainer import FineTuneTrainer
 from finetune_trainer.utilisation import utilisation
@@ -68,7 +71,7 @@ def run(job: ResolvedJob) -> int:
     stop = StopRequest()
     stop.listen()
     try:
-        result = train(job, reporter, stop)
+        result = engine_for(job.spec.training).train(job, reporter, stop)
     except Exception as error:
         known = classify(error, ranks=job.world_size, volume=Path(job.paths.run_directory))
         if type(known) is TrainerError or known is not error:
@@ -106,18 +109,19 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
     # read only where the tokens, or the tokenizer, are not there from an earlier rank or attempt
     examples = cache(lambda: load_examples(spec.dataset, spec.dataset.train, job.paths.train))
     tokenizer, base = prepare_base(job, examples)
-    data, evaluation = prepare_data(job, examples, tokenizer)
+    stage = stage_for(spec.training)
+    data, evaluation = stage.prepare(job, examples, tokenizer)
     stop.check()
     # From here on, ZeRO-3 makes every new model take part in collectives: rank 0 must have made its base.
     arguments = training_arguments(job, precision, store.staging)
 
     reporter.update(activity="loading", urgent=True)
-    model = load_base(spec.model, base, load_dtype(spec.model, spec.method, precision))
+    model = load_base(spec.model, base, load_dtype(spec.model, spec.method, precision), stage.head)
     check_fit(model, tokenizer, spec.training.max_sequence_length)
     if isinstance(data, PackedDataset):
         data = data.laid_out_for(model.config._attn_implementation)
         check_isolation(model, data)
-    adapted = apply_method(model, spec.method, spec.training.seed)
+    adapted = apply_method(model, spec.method, spec.training.seed, stage.head)
     trained, _ = trained_parameters(adapted)
     deepspeed = uses_deepspeed(spec.distributed, job.world_size)
     check_room(run_directory, checkpoint_bytes(trained, spec.training.optimizer, deepspeed=deepspeed))
@@ -128,6 +132,7 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
         shuffle=spec.training.sampling != "sequential",
         lengths=data.lengths() if spec.training.sampling == "groupByLength" else None,
     )
+    order = repeated(order, spec.training)
     divergence = spec.failure_policy.divergence
     guard = Guard(
         data=data,
@@ -151,10 +156,11 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
             arguments.device,
             sixteen_bit=precision != "fp32",
             ranks=job.world_size,
-            tokens_per_sequence=data.facts.tokens / len(data),
+            tokens_per_sequence=data.facts.tokens / data.facts.sequences,
         ),
         improvement=Improvement(spec.training.early_stopping, spec.checkpoints.greater_is_better),
         evaluates=evaluation is not None,
+        likelihood=stage.objective is None,
         first=first,
     )
     trainer = FineTuneTrainer(
@@ -169,6 +175,9 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
         pad_id=tokenizer.pad_token_id or 0,
         micro_losses=guard.micro_losses,
     )
+    if stage.objective is not None:
+        setting = Setting(job, base, precision, tokenizer, adapted, trainer.accelerator)
+        trainer.learn_by(stage.objective(setting))
     reporter.update(effective=effective(job, precision, data, adapted, model.config._attn_implementation))
     stop.check()
 
@@ -185,7 +194,7 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
     reporter.update(activity="exporting", urgent=True)
     if spec.output.checkpoint == "best":
         take_best(trainer, store)
-    output = export(trainer, job, base, precision)
+    output = export(trainer, job, base, precision, stage.head)
     reporter.update(output=output)
     end_process_group()
     report = reporter.report

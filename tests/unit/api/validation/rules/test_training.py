@@ -44,7 +44,7 @@ def test_a_lowest_rate_belongs_to_the_cosine_schedule(brief):
         {
             "training.stage": "grpo",
             "dataset.format": "messages",
-            "training.grpo": {"rewardFunctions": ["length"]},
+            "training.grpo": {"rewardFunctions": ["brevity"]},
         },
     ],
 )
