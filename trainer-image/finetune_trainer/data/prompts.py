@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TypedDict
 
 import numpy as np
@@ -115,13 +116,14 @@ class RepeatedOrder(GlobalOrder):
 
     def epoch(self, epoch: int) -> list[int]:
         """All indices of an epoch (from 0) in order."""
-        prompts, size = self._prompts.epoch(epoch), self._prompts.global_batch
-        steps = [prompts[start : start + size] for start in range(0, len(prompts), size)]
-        return [
-            index for step in steps for _ in range(self.passes) for index in step for _ in range(self.group)
-        ]
+        first = epoch * self.steps_per_epoch
+        return [index for step in range(self.steps_per_epoch) for index in self.step(first + step)]
 
-    @property
+    def step(self, step: int) -> list[int]:
+        """Indices of an optimizer step, counted from 0 over the whole run."""
+        return [index for index in self._prompts.step(step // self.passes) for _ in range(self.group)]
+
+    @cached_property
     def _prompts(self) -> GlobalOrder:
         return GlobalOrder(self.size, self.global_batch // self.group, self.seed, self.shuffle, self.lengths)
 

@@ -40,19 +40,20 @@ class DirectPreference(Objective):
             reference = Likelihood(torch.zeros_like(policy.total), policy.tokens)
         else:
             reference = answer_likelihood(self.reference.logits(inputs | {"use_cache": False}), labels)
-        pairs = Comparison(*_halves(policy), *_halves(reference))
+        # fillers are left out before anything is computed of them: some losses have no gradient there
         real = _real(batch)
+        pairs = Comparison(*_sides(policy, real), *_sides(reference, real))
         with torch.no_grad():
-            chosen, rejected = (side[real] for side in rewards(pairs, self.spec))
+            chosen, rejected = rewards(pairs, self.spec)
         return Outcome(
-            total=pair_loss(pairs, self.spec)[real].sum(),
+            total=pair_loss(pairs, self.spec).sum(),
             measured={
                 "rewardChosen": chosen,
                 "rewardRejected": rejected,
                 "rewardMargin": chosen - rejected,
                 "rewardAccuracy": chosen > rejected,
-                "logProbabilityChosen": pairs.chosen.total[real],
-                "logProbabilityRejected": pairs.rejected.total[real],
+                "logProbabilityChosen": pairs.chosen.total,
+                "logProbabilityRejected": pairs.rejected.total,
             },
         )
 
@@ -69,9 +70,10 @@ def _real(batch: Batch) -> torch.Tensor:
     return supervised_rows(batch["labels"], IGNORED).chunk(2)[0]
 
 
-def _halves(rows: Likelihood) -> tuple[Likelihood, Likelihood]:
-    totals, tokens = rows.total.chunk(2), rows.tokens.chunk(2)
-    return Likelihood(totals[0], tokens[0]), Likelihood(totals[1], tokens[1])
+def _sides(rows: Likelihood, real: torch.Tensor) -> tuple[Likelihood, Likelihood]:
+    """The chosen and the rejected answers of real pairs."""
+    chosen, rejected = torch.arange(len(rows.total), device=real.device).chunk(2)
+    return rows.of(chosen[real]), rows.of(rejected[real])
 
 
 STAGE = Stage(prepare=prepare_pairs, objective=objective)

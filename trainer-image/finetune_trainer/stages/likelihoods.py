@@ -22,6 +22,10 @@ class Likelihood:
         """Log-probability per token; 0 for a filler."""
         return self.total / self.tokens.clamp(min=1)
 
+    def of(self, rows: torch.Tensor) -> "Likelihood":
+        """That of some rows."""
+        return Likelihood(self.total[rows], self.tokens[rows])
+
 
 def answer_likelihood(logits: torch.Tensor, labels: torch.Tensor) -> Likelihood:
     """From logits of shape (rows, tokens, vocabulary) and labels of shape (rows, tokens); the first token of

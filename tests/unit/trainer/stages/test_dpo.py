@@ -81,16 +81,14 @@ def test_evaluation_measures_what_training_does_and_chooses_the_best(stage_job: 
     assert (result.checkpoints.best.metric, result.checkpoints.best.step) == ("rewardMargin", 4)
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
-def test_two_ranks_under_zero_2_compute_what_one_does(
-    stage_job: MakeJob, tmp_path: Path, method: str
-) -> None:
+@pytest.mark.parametrize(("method", "zero"), [("full", 2), ("lora", 2), ("full", 3)])
+def test_two_ranks_compute_what_one_does(stage_job: MakeJob, tmp_path: Path, method: str, zero: int) -> None:
     """20 pairs in steps of 8: the last step of an epoch has 4, and fillers."""
     spec = {"method": {"type": method, **({"lora": {"dropout": 0.0}} if method == "lora" else {})}} | ONCE
     training = {"microBatchSize": 2, "gradientAccumulationSteps": 4, "maxSteps": 4}
     alone = stage_job("dpo", spec | {"training": training}, run_directory=tmp_path / "alone")
     train(alone)
-    both = {"distributed": {"processesPerNode": 2, "zeroStage": 2}}
+    both = {"distributed": {"processesPerNode": 2, "zeroStage": zero}}
     job = stage_job("dpo", spec | both | {"training": training | {"gradientAccumulationSteps": 2}})
     run(job, tmp_path / "b")
     assert losses(job) == [(step, pytest.approx(loss, rel=1e-4)) for step, loss in curve(alone).items()]

@@ -12,7 +12,7 @@ from finetune_trainer.data.prompts import RepeatedOrder
 from finetune_trainer.stages.grpo import GroupRelative
 from finetune_trainer.stages.rollouts import Sampler
 from runs import run
-from stage_runs import MakeJob, curve, train
+from stage_runs import DiesAt, Killed, MakeJob, curve, train, weights
 
 QUESTIONS = [{"instruction": f"add {a} and {b}", "output": str(a + b)} for a in range(4) for b in range(2)]
 
@@ -175,18 +175,21 @@ def test_the_reward_rises(stage_job: MakeJob, method: str, changes: dict[str, An
 
 
 @pytest.mark.slow
-def test_a_resumed_run_draws_the_answers_that_it_would_have_drawn(stage_job: MakeJob, tmp_path: Path) -> None:
+def test_a_killed_run_draws_the_answers_that_it_would_have_drawn(stage_job: MakeJob, tmp_path: Path) -> None:
     spec = settings() | {"checkpoints": {"everySteps": 2}, "dataset": {"evalSplit": 0.25}}
     spec["training"] |= {"maxSteps": 4}
-    whole = stage_job("grpo", spec, records=QUESTIONS, format_="alpaca", run_directory=tmp_path / "whole")
+    data = {"records": QUESTIONS, "format_": "alpaca"}
+    whole = stage_job("grpo", spec, run_directory=tmp_path / "whole", **data)
     train(whole)
-    spec["training"] |= {"maxSteps": 2}
-    train(stage_job("grpo", spec, records=QUESTIONS, format_="alpaca"))
-    spec["training"] |= {"maxSteps": 4}
-    longer = stage_job("grpo", spec, records=QUESTIONS, format_="alpaca", attempt=2)
-    assert train(longer).resumed_step == 2
-    assert list(curve(longer, "reward")) == [1, 2, 3, 4]
-    assert curve(longer, "evalReward")[4] == pytest.approx(-curve(longer, "evalLoss")[4])
+    with pytest.raises(Killed):
+        train(stage_job("grpo", spec, **data), DiesAt(4))
+    again = stage_job("grpo", spec, attempt=2, **data)
+    assert train(again).resumed_step == 2
+    for name in ("reward", "loss", "answerTokens", "evalReward"):
+        assert curve(again, name) == curve(whole, name)
+    assert curve(again, "evalReward")[4] == pytest.approx(-curve(again, "evalLoss")[4])
+    one, two = weights(again), weights(whole)
+    assert all(torch.equal(one[name], two[name]) for name in two)
 
 
 @pytest.mark.slow

@@ -44,6 +44,22 @@ def test_the_likelihood_of_the_chosen_answer_can_be_added() -> None:
     assert (with_it - without).tolist() == pytest.approx([2 * 0.75, 2 * 2.0])
 
 
+@pytest.mark.parametrize("name", ["orpo", "simpo"])
+def test_a_filler_has_no_share_in_the_gradient(name: str) -> None:
+    """The odds of an answer without tokens, and their gradient, are not finite."""
+    model = torch.nn.Embedding(4, 4)
+    ids = torch.tensor([[1, 2], [0, 0], [1, 3], [0, 0]])
+    labels = ids.masked_fill(ids == 0, -100)
+    batch = {"input_ids": ids, "attention_mask": ids, "labels": labels}
+    objective = DirectPreference(DpoSpec(loss_type=name), None)
+    outcome = objective.loss(lambda input_ids, **_others: SimpleNamespace(logits=model(input_ids)), batch)
+    outcome.total.backward()
+    assert int(objective.items(batch)) == 1
+    assert model.weight.grad is not None
+    assert bool(torch.isfinite(model.weight.grad).all())
+    assert bool((model.weight.grad[1] != 0).any())
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:You are importing from 'trl.experimental'")
 def test_simpo_and_orpo_are_those_of_trl() -> None:
