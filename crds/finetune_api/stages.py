@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from finetune_api.base import ApiModel, FilePath, HubId, Integer, ShortText
+from finetune_api.base import ApiModel, FilePath, HubId, Integer
 
 
 class DpoSpec(ApiModel):
@@ -91,12 +91,18 @@ class PpoSpec(ApiModel):
     sampling: SamplingSpec = Field(default_factory=SamplingSpec, description="How answers are drawn.")
 
 
+RewardFunction = Literal[
+    "exactMatch", "contains", "numericMatch", "validJson", "thinkFormat", "ended", "brevity"
+]
+
+
 class GrpoSpec(ApiModel):
     """Group relative policy optimization with named reward functions."""
 
-    reward_functions: Annotated[list[ShortText], Field(max_length=16)] = Field(
+    reward_functions: Annotated[list[RewardFunction], Field(max_length=16)] = Field(
         default_factory=list,
-        description="Names of built-in reward functions; a job never brings code of its own.",
+        description="What answers are rewarded for. exactMatch, contains, numericMatch: the record's own "
+        "answer. validJson, thinkFormat: a form. ended: ending before the limit. brevity: few tokens.",
     )
     reward_weights: Annotated[list[Annotated[float, Field(ge=-1000, le=1000)]], Field(max_length=16)] = Field(
         default_factory=list, description="Weight of each reward function; 1 each when empty."

@@ -16,9 +16,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from finetune_api.lineage import lineage_hash
 from finetune_api.resolved import ResolvedJob
 from finetune_trainer.checkpoints import CheckpointStore, Manifest, checkpoints_status, library_versions
-from finetune_trainer.data.dataset import TokenizedDataset
-from finetune_trainer.data.packed import PackedDataset
 from finetune_trainer.data.sampling import GlobalOrder
+from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.deepspeed_config import uses_deepspeed
 from finetune_trainer.distributed import any_rank, barrier
 from finetune_trainer.errors import DivergedError, StorageError
@@ -32,6 +31,7 @@ from finetune_trainer.metrics import (
     Stopwatch,
     Window,
     is_logged,
+    measured_in,
     memory_bytes,
     perplexity,
 )
@@ -49,7 +49,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
     """Follows the run on every rank; rank 0 writes and reports."""
 
     job: ResolvedJob
-    data: TokenizedDataset | PackedDataset
+    data: TrainingData
     order: GlobalOrder
     store: CheckpointStore
     reporter: Reporter
@@ -60,6 +60,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
     evaluates: bool
     first: bool
     """Whether this is rank 0."""
+    likelihood: bool = True
+    """Whether the loss is in nats per token, so that it has a perplexity."""
     window: Window = field(default_factory=Window)
     interrupted: bool = False
 
@@ -76,6 +78,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         """Takes up the metrics where a checkpoint left them."""
         kept = json.loads((checkpoint / WINDOW_FILE).read_text(encoding="utf-8"))
         self.window.losses = kept["losses"]
+        self.window.measured = kept.get("measured", [])
         if self.guard.trend is not None and kept.get("trend") is not None:
             self.guard.trend.restore(kept["trend"])
         if kept.get("improvement") is not None:
@@ -162,6 +165,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         self.step_seconds = seconds if self.step_seconds is None else 0.9 * self.step_seconds + 0.1 * seconds
         samples = sum(index < self.order.size for index in indices)
         self.window.add(logs["loss"], tokens=tokens, samples=samples, seconds=seconds)
+        self.window.measured.append(measured_in(logs))
         remaining = (state.max_steps - state.global_step) * self.step_seconds
         self.reporter.update(
             step=state.global_step, epoch=_epoch(state), tokens=self.tokens, remaining_seconds=remaining
@@ -180,7 +184,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         loss = (metrics or {})["eval_loss"]
         if not math.isfinite(loss):
             raise DivergedError(f"the evaluation loss after step {state.global_step} is {loss}")
-        self.scores = {"loss": loss, "perplexity": perplexity(loss)}
+        self.scores = {"loss": loss} | ({"perplexity": perplexity(loss)} if self.likelihood else {})
+        self.scores |= measured_in(metrics or {}, prefix="eval_")
         self.scored_step = state.global_step
         spec = self.job.spec
         value = self.scores.get(spec.checkpoints.metric)
@@ -192,8 +197,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             self.file.append(
                 {
                     "step": state.global_step,
-                    "evalLoss": loss,
-                    "evalPerplexity": self.scores["perplexity"],
+                    **{f"eval{name[0].upper()}{name[1:]}": value for name, value in self.scores.items()},
                     "attempt": self.job.attempt,
                 }
             )
@@ -202,13 +206,13 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         self.watch.restart()
 
     def _write_line(self, args: TrainingArguments, state: TrainerState, logs: dict[str, float]) -> None:
+        measured = self.window.close_measured()
         loss, tokens_per_second, samples_per_second = self.window.close()
         memory, peak = memory_bytes(args.device)
         line: Line = {
             "step": state.global_step,
             "epoch": _epoch(state),
             "loss": loss,
-            "perplexity": perplexity(loss),
             "learningRate": logs["learning_rate"],
             "tokens": self.tokens,
             "tokensPerSecond": round(tokens_per_second, 1),
@@ -218,6 +222,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             "remainingSeconds": round((state.max_steps - state.global_step) * (self.step_seconds or 0.0), 1),
             "attempt": self.job.attempt,
         }
+        line |= measured | ({"perplexity": perplexity(loss)} if self.likelihood else {})
         if self.utilisation is not None:
             line["modelFlopsUtilization"] = round(self.utilisation.share(tokens_per_second), 4)
         if (gradient := logs.get("grad_norm")) is not None and is_a_norm(gradient):
@@ -225,7 +230,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         if not self.first:
             return
         self.file.append(line)
-        self.reporter.update(metrics={name: _text(line[name]) for name in REPORTED if name in line})
+        reported = (*REPORTED, *measured)
+        self.reporter.update(metrics={name: _text(line[name]) for name in reported if name in line})
         log.info(
             "step %d/%d: loss %.4f, learning rate %.3g, %.0f tokens/s",
             state.global_step,
@@ -249,6 +255,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             trend = self.guard.trend.state() if self.guard.trend else None
             kept = {
                 "losses": self.window.losses,
+                "measured": self.window.measured,
                 "trend": trend,
                 "improvement": self.improvement.state(),
             }

@@ -3,8 +3,8 @@
 import torch
 
 from finetune_api.resolved import ResolvedJob
-from finetune_trainer.data.dataset import TokenizedDataset
 from finetune_trainer.data.packed import PackedDataset
+from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.deepspeed_config import Precision, uses_deepspeed
 from finetune_trainer.kernels import compile_word, kernels_word
 from finetune_trainer.models import trained_parameters
@@ -13,7 +13,7 @@ from finetune_trainer.models import trained_parameters
 def effective(
     job: ResolvedJob,
     precision: Precision,
-    data: TokenizedDataset | PackedDataset,
+    data: TrainingData,
     model: object,
     attention: str,
 ) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from finetune_api.resolved import ResolvedJob
@@ -27,6 +27,7 @@ from finetune_trainer.files import (
     what_is_wrong,
     write_atomically,
 )
+from finetune_trainer.heads import LANGUAGE, Head, remove_extra
 from finetune_trainer.methods import Start, make_ordinary, reload_trained
 from finetune_trainer.models import LOAD_ERRORS
 from finetune_trainer.paths import volume_path
@@ -85,6 +86,7 @@ def export(trainer: FineTuneTrainer, job: ResolvedJob, start: Start, precision: 
     if kind == "model" and not trainer.is_deepspeed_enabled:
         trainer.model.to(DTYPES[precision])
     trainer.model.config.use_cache = True
+    remove_extra(trainer.model, start.head)
     trainer.save_model(str(staged))
     barrier()
 
@@ -98,7 +100,13 @@ def export(trainer: FineTuneTrainer, job: ResolvedJob, start: Start, precision: 
                 make_ordinary(staged, start.adapter, start.original)
             trust = job.spec.model.trust_remote_code
             verify(
-                staged, lambda: _reload(staged, kind, job, start, precision), probe, precision, device, trust
+                staged,
+                lambda: _reload(staged, kind, job, start, precision),
+                probe,
+                precision,
+                device,
+                trust=trust,
+                generates=start.head.generates,
             )
             size = _commit(staged, target, kind, job, step)
         except TrainerError as error:
@@ -134,7 +142,9 @@ def verify(
     probe: Probe,
     precision: Precision,
     device: torch.device,
+    *,
     trust: bool,
+    generates: bool,
 ) -> None:
     """Loads what is in a directory as a user would, and compares. Raises `OutputInvalidError`."""
     try:
@@ -144,13 +154,14 @@ def verify(
         ids = probe.ids.to(device)
         with torch.no_grad():
             logits = model(input_ids=ids).logits.float().cpu()
-            model.generate(
-                input_ids=ids[:, : PROBE_TOKENS // 2],
-                attention_mask=torch.ones_like(ids[:, : PROBE_TOKENS // 2]),
-                max_new_tokens=NEW_TOKENS,
-                do_sample=False,
-                pad_token_id=tokenizer.pad_token_id,
-            )
+            if generates:
+                model.generate(
+                    input_ids=ids[:, : PROBE_TOKENS // 2],
+                    attention_mask=torch.ones_like(ids[:, : PROBE_TOKENS // 2]),
+                    max_new_tokens=NEW_TOKENS,
+                    do_sample=False,
+                    pad_token_id=tokenizer.pad_token_id,
+                )
     except LOAD_ERRORS as error:
         raise OutputInvalidError(
             f"output: {volume_path(directory)} was written but does not load: {error}"
@@ -171,12 +182,18 @@ def verify(
 def _reload(directory: Path, kind: Kind, job: ResolvedJob, start: Start, precision: Precision) -> Any:
     if kind == "adapter":
         return reload_trained(job.spec, start, directory, precision)
-    return load_output(directory, None, DTYPES[precision], job.spec.model.trust_remote_code)
+    return load_output(directory, None, DTYPES[precision], job.spec.model.trust_remote_code, start.head)
 
 
-def load_output(model: Path | str, adapter: Path | None, dtype: torch.dtype, trust: bool = False) -> Any:
+def load_output(
+    model: Path | str,
+    adapter: Path | None,
+    dtype: torch.dtype,
+    trust: bool = False,
+    head: Head = LANGUAGE,
+) -> Any:
     """A model from a directory or the hub, with an adapter on it where there is one."""
-    loaded = AutoModelForCausalLM.from_pretrained(model, dtype=dtype, trust_remote_code=trust)
+    loaded = head.loader.from_pretrained(model, dtype=dtype, trust_remote_code=trust, **head.settings)
     if adapter is None:
         return loaded
     from peft import PeftModel
@@ -186,8 +203,7 @@ def load_output(model: Path | str, adapter: Path | None, dtype: torch.dtype, tru
 
 def _probe(trainer: FineTuneTrainer) -> Probe:
     """The trained model's logits for the start of the first sequence; every rank takes part (ZeRO-3)."""
-    sequence = trainer.train_dataset[0]["input_ids"][:PROBE_TOKENS]
-    ids = torch.from_numpy(sequence).long().unsqueeze(0)
+    ids = trainer.example_ids()[:PROBE_TOKENS].unsqueeze(0)
     model = trainer.model_wrapped
     model.eval()
     with torch.no_grad(), trainer.compute_loss_context_manager():

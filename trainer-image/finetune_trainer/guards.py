@@ -9,9 +9,8 @@ from typing import TypedDict
 import torch
 
 from finetune_api.failure_policy import DivergenceSpec
-from finetune_trainer.data.dataset import TokenizedDataset
-from finetune_trainer.data.packed import PackedDataset
 from finetune_trainer.data.sampling import GlobalOrder
+from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.distributed import any_rank
 from finetune_trainer.errors import DivergedError
 
@@ -119,7 +118,7 @@ class Trend:
 class Guard:
     """Looks at every step, on every rank alike, before anything of it is saved."""
 
-    data: TokenizedDataset | PackedDataset
+    data: TrainingData
     order: GlobalOrder
     micro_batch: int
     rank: int

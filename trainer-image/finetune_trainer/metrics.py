@@ -8,6 +8,7 @@ import math
 import os
 import resource
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +33,25 @@ REPORTED = (
 )
 """What of a training line the job's `status.metrics` shows."""
 
+MEASURED = frozenset(
+    [
+        "rewardChosen",
+        "rewardRejected",
+        "rewardMargin",
+        "rewardAccuracy",
+        "logProbabilityChosen",
+        "logProbabilityRejected",
+        "kl",
+        "reward",
+        "rewardDeviation",
+        "clipShare",
+        "valueLoss",
+        "answerTokens",
+        "endedShare",
+    ]
+)
+"""What stages measure beside their loss, on training and on evaluation lines."""
+
 LARGEST_EXPONENT = 700.0
 
 
@@ -46,11 +66,18 @@ def perplexity(loss: float) -> float:
     return math.exp(min(loss, LARGEST_EXPONENT))
 
 
+def measured_in(logs: Mapping[str, float], prefix: str = "") -> dict[str, float]:
+    """What a stage measured, among the figures of a step or, with their prefix, of an evaluation."""
+    return {name: logs[f"{prefix}{name}"] for name in sorted(MEASURED) if f"{prefix}{name}" in logs}
+
+
 @dataclass
 class Window:
     """What has been measured since the last line. `losses` travels with a checkpoint; time does not."""
 
     losses: list[float] = field(default_factory=list)
+    measured: list[dict[str, float]] = field(default_factory=list)
+    """What the stage measured in each step; travels with a checkpoint too."""
     tokens: int = 0
     samples: int = 0
     seconds: float = 0.0
@@ -69,6 +96,13 @@ class Window:
         rates = self.tokens / seconds, self.samples / seconds
         self.losses, self.tokens, self.samples, self.seconds = [], 0, 0, 0.0
         return loss, *rates
+
+    def close_measured(self) -> dict[str, float]:
+        """Of what the stage measured, the mean over the steps that have it; begins anew."""
+        steps, self.measured = self.measured, []
+        names = dict.fromkeys(name for step in steps for name in step)
+        found = {name: [step[name] for step in steps if name in step] for name in names}
+        return {name: math.fsum(values) / len(values) for name, values in found.items()}
 
 
 class MetricsFile:

@@ -13,6 +13,7 @@ from finetune_api.job import FineTuneJobSpec
 from finetune_api.model import ArchitectureSpec, ModelSpec
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.errors import InvalidConfigError, ModelLoadError
+from finetune_trainer.heads import LANGUAGE, Head, add_extra
 from finetune_trainer.precision import DTYPES
 from finetune_trainer.quantization import keep_packing
 from finetune_trainer.tokenizers import Tokenizer
@@ -100,16 +101,21 @@ def gpt2_shape(spec: ArchitectureSpec) -> dict[str, Any]:
 
 
 def load_base(
-    spec: ModelSpec, place: str, dtype: torch.dtype, quantization: Any | None = None
+    spec: ModelSpec,
+    place: str,
+    dtype: torch.dtype,
+    quantization: Any | None = None,
+    head: Head = LANGUAGE,
 ) -> PreTrainedModel:
-    """The base model from a directory or the hub, every weight of it.
+    """The base model from a directory or the hub, every weight of it but a head that it does not have.
 
     `quantization` is transformers' configuration for it; without one the weights are as they were stored,
     which is also what an adapter is merged into. Raises `ModelLoadError`.
     """
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
+        model, report = head.loader.from_pretrained(
             place,
+            **head.settings,
             revision=spec.revision or "main",
             dtype=dtype,
             attn_implementation=None if spec.attention == "auto" else spec.attention,
@@ -121,12 +127,14 @@ def load_base(
         if type(error).__name__ == "OutOfMemoryError":
             raise
         raise ModelLoadError(f"model: {place} does not load: {error}") from error
-    missing = [*report["missing_keys"], *(str(key) for key in report["mismatched_keys"])]
+    missing = [key for key in report["missing_keys"] if not key.startswith(head.fresh)]
+    missing += [str(key) for key in report["mismatched_keys"]]
     if missing:
         raise ModelLoadError(
             f"model: {place} lacks {len(missing)} weights of its architecture ({', '.join(missing[:3])}, …): "
             "they would start at random. Check that the directory holds the whole model"
         )
+    add_extra(model, head)
     keep_packing(model)
     return cast(PreTrainedModel, model)
 

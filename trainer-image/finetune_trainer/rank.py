@@ -22,7 +22,7 @@ from finetune_trainer.data.download import fetch_sources
 from finetune_trainer.data.examples import Example, texts
 from finetune_trainer.data.loading import load_examples
 from finetune_trainer.data.packed import PackedDataset, check_isolation
-from finetune_trainer.data.preparation import prepare_data
+from finetune_trainer.data.prompts import repeated
 from finetune_trainer.data.sampling import GlobalOrder
 from finetune_trainer.deepspeed_config import uses_deepspeed
 from finetune_trainer.distributed import (
@@ -32,6 +32,7 @@ from finetune_trainer.distributed import (
     start_process_group,
 )
 from finetune_trainer.effective import effective
+from finetune_trainer.engines import engine_for
 from finetune_trainer.errors import (
     InterruptedRunError,
     InvalidConfigError,
@@ -57,6 +58,8 @@ from finetune_trainer.precision import check_device, effective_precision
 from finetune_trainer.quantization import quantization_config
 from finetune_trainer.reporting import Reporter, sinks
 from finetune_trainer.space import check_room, checkpoint_bytes
+from finetune_trainer.stages import stage_for
+from finetune_trainer.stages.base import Setting
 from finetune_trainer.tokenizers import Tokenizer, complete_tokenizer, load_tokenizer, train_tokenizer
 from finetune_trainer.trainer import FineTuneTrainer
 from finetune_trainer.universal import approximation, carry_over
@@ -72,7 +75,7 @@ def run(job: ResolvedJob) -> int:
     stop = StopRequest()
     stop.listen()
     try:
-        result = train(job, reporter, stop)
+        result = engine_for(job.spec.training).train(job, reporter, stop)
     except Exception as error:
         known = classify(error, ranks=job.world_size, volume=Path(job.paths.run_directory))
         if type(known) is TrainerError or known is not error:
@@ -111,15 +114,16 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
     # read only where the tokens, or the tokenizer, are not there from an earlier rank or attempt
     examples = cache(lambda: load_examples(spec.dataset, spec.dataset.train, job.paths.train))
     tokenizer, base = prepare_base(job, examples)
-    data, evaluation = prepare_data(job, examples, tokenizer)
+    stage = stage_for(spec.training)
+    data, evaluation = stage.prepare(job, examples, tokenizer)
     stop.check()
-    start = prepare_method(job, base, precision)
+    start = prepare_method(job, base, precision, stage.head)
     # From here on, ZeRO-3 makes every new model take part in collectives: rank 0 must have made its base.
     arguments = training_arguments(job, precision, store.staging, len(data))
 
     reporter.update(activity="loading", urgent=True)
     quantization = quantization_config(spec, precision, start.base)
-    model = load_base(spec.model, start.base, load_dtype(spec, precision), quantization)
+    model = load_base(spec.model, start.base, load_dtype(spec, precision), quantization, stage.head)
     check_fit(model, tokenizer, spec.training.max_sequence_length)
     if isinstance(data, PackedDataset):
         data = data.laid_out_for(model.config._attn_implementation)
@@ -137,6 +141,7 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
         shuffle=spec.training.sampling != "sequential",
         lengths=data.lengths() if spec.training.sampling == "groupByLength" else None,
     )
+    order = repeated(order, spec.training)
     divergence = spec.failure_policy.divergence
     guard = Guard(
         data=data,
@@ -160,10 +165,11 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
             arguments.device,
             sixteen_bit=precision != "fp32",
             ranks=job.world_size,
-            tokens_per_sequence=data.facts.tokens / len(data),
+            tokens_per_sequence=data.facts.tokens / data.facts.sequences,
         ),
         improvement=Improvement(spec.training.early_stopping, spec.checkpoints.greater_is_better),
         evaluates=evaluation is not None,
+        likelihood=stage.objective is None,
         first=first,
     )
     trainer = FineTuneTrainer(
@@ -179,6 +185,9 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
         micro_losses=guard.micro_losses,
         optimizer_cls_and_kwargs=grouped_optimizer(adapted, arguments, spec),
     )
+    if stage.objective is not None:
+        setting = Setting(job, base, precision, tokenizer, adapted, trainer.accelerator)
+        trainer.learn_by(stage.objective(setting))
     facts = effective(job, precision, data, adapted, model.config._attn_implementation)
     reporter.update(effective=facts | approximation(checkpoint, job))
     stop.check()

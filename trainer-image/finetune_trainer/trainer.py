@@ -1,18 +1,21 @@
-"""transformers' Trainer with the data order of `data/sampling.py` and an evaluation loss that is exact."""
+"""transformers' Trainer with the data order of `data/sampling.py`, the objective of the stage, and an
+evaluation that is exact."""
 
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from transformers import PrinterCallback, ProgressCallback, Trainer
 
-from finetune_trainer.data.dataset import TokenizedDataset
-from finetune_trainer.data.packed import PackedDataset
+from finetune_trainer.data.rendering import IGNORED
 from finetune_trainer.data.sampling import GlobalOrder, RankBatches
+from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.distributed import sum_over_ranks
 from finetune_trainer.learning_rates import renew_rates
+from finetune_trainer.stages.base import Objective
+from finetune_trainer.stages.measurements import Measurements
 from finetune_trainer.universal import restore
 
 
@@ -23,7 +26,7 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         self,
         *,
         order: GlobalOrder,
-        evaluation: TokenizedDataset | None,
+        evaluation: TrainingData | None,
         eval_micro_batch: int,
         pad_id: int,
         micro_losses: list[torch.Tensor],
@@ -38,13 +41,30 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         self.pad_id = pad_id
         self.micro_losses = micro_losses
         self.batches = self._batches(order, self.args.per_device_train_batch_size)
+        self.objective: Objective | None = None
+        self.measurements = Measurements(())
         self.universal: Path | None = None
         """The checkpoint to resume from, where it was written in another layout (`universal.py`)."""
+
+    def learn_by(self, objective: Objective) -> None:
+        """Takes the loss from an objective, instead of the likelihood that the model itself computes."""
+        self.objective = objective
+        self.measurements = Measurements(objective.metrics)
+        self.loss_is_scaled_for_ga = True
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """This rank's micro-batches. The loader is complete: accelerate is not asked to divide it among
         ranks."""
-        return self._loader(cast(TokenizedDataset | PackedDataset, self.train_dataset), self.batches)
+        return self._loader(cast(TrainingData, self.train_dataset), self.batches)
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], Any]:
+        """The micro-batches of the next optimizer step, as the objective wants them, and their items."""
+        batches, items = super().get_batch_samples(*args, **kwargs)
+        if self.objective is None:
+            return batches, items
+        batches = list(self.objective.begin_step(self.state.global_step, batches))
+        (total,) = sum_over_ranks(float(sum(int(self.objective.items(batch)) for batch in batches)))
+        return batches, torch.tensor(total, device=self.args.device)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """One micro-batch; its loss is kept, so that a step that fails can name the records at fault."""
@@ -52,8 +72,30 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         self.micro_losses.append(loss)
         return loss
 
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """The micro-batch's share of the mean over all items of the global batch. Ranks' gradients are
+        averaged, so each rank's share is multiplied by their number."""
+        if self.objective is None:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        outcome = self.objective.loss(model, inputs)
+        self.measurements.add(outcome.measured)
+        return outcome.total / cast(torch.Tensor, num_items_in_batch) * self.args.world_size
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Adds to a step's figures what the objective measured; called on all ranks alike."""
+        if "loss" in logs:
+            logs |= self.measurements.take()
+        super().log(logs, start_time)
+
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
-        """`eval_loss`: the mean over all supervised tokens of the evaluation data, as for one long batch."""
+        """`eval_loss`: the mean over all items of the evaluation data, as for one long batch, where an item
+        is a supervised token or what the objective counts; and the objective's own measurements."""
         if self.evaluation is None:
             return {}
         ranks = self.args.world_size
@@ -62,17 +104,16 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         was_training = model.training
         model.eval()
         loss = torch.zeros((), dtype=torch.float64, device=self.args.device)
-        tokens = 0
-        one = torch.ones((), device=self.args.device)
+        items = 0
         with torch.no_grad(), self.compute_loss_context_manager():
             for batch in self._loader(self.evaluation, self._batches(order, self.eval_micro_batch)):
-                inputs = self._prepare_inputs(batch)
-                tokens += int((inputs["labels"][:, 1:] != -100).sum())
-                # divided by one item, the model's loss is the sum over the batch's tokens
-                loss += model(**inputs, num_items_in_batch=one).loss.double()
+                part, counted = self._evaluated(model, self._prepare_inputs(batch))
+                loss += part.double()
+                items += counted
         model.train(was_training)
-        total, count = sum_over_ranks(loss.item(), float(tokens))
-        metrics = {"eval_loss": total / count}
+        total, count = sum_over_ranks(loss.item(), float(items))
+        measured = {f"eval_{name}": value for name, value in self.measurements.take().items()}
+        metrics = {"eval_loss": total / count} | measured
         self.log(metrics)
         self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -82,6 +123,11 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         self.state.best_model_checkpoint = str(checkpoint)
         self._load_best_model()
 
+    def example_ids(self) -> torch.Tensor:
+        """The tokens of the first sequence of the training data."""
+        data = cast(TrainingData, self.train_dataset)
+        return cast(torch.Tensor, data.collate([data[0]], self.pad_id)["input_ids"][0])
+
     def _prepare_for_training(self, max_steps: int, loader: Any, checkpoint: str | None) -> Any:
         prepared = super()._prepare_for_training(max_steps, loader, None if self.universal else checkpoint)
         if checkpoint is not None:
@@ -89,6 +135,21 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
                 restore(self, self.universal, Path(checkpoint))
             renew_rates(self.optimizer, self.lr_scheduler)
         return prepared
+
+    def _evaluated(self, model: torch.nn.Module, inputs: dict[str, Any]) -> tuple[torch.Tensor, int]:
+        """The summed loss of a micro-batch, and the number of its items."""
+        if self.objective is not None:
+            outcome = self.objective.evaluate(model, inputs)
+            self.measurements.add(outcome.measured)
+            return outcome.total, int(self.objective.items(inputs))
+        # divided by one item, the model's loss is the sum over the batch's tokens
+        one = torch.ones((), device=self.args.device)
+        loss = cast(torch.Tensor, model(**inputs, num_items_in_batch=one).loss)
+        return loss, int((inputs["labels"][:, 1:] != IGNORED).sum())
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
+        # an objective counts what it has made of the batches
+        return super()._get_num_items_in_batch(batch_samples, device) if self.objective is None else None
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         # the loop looks at `max_steps` only after a step: a run that was complete when it was resumed must do
@@ -104,10 +165,10 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
             order, micro_batch=micro_batch, rank=self.args.process_index, ranks=self.args.world_size
         )
 
-    def _loader(self, dataset: TokenizedDataset | PackedDataset, batches: RankBatches) -> DataLoader[Any]:
+    def _loader(self, dataset: TrainingData, batches: RankBatches) -> DataLoader[Any]:
         workers = self.args.dataloader_num_workers
         return DataLoader(
-            dataset,
+            cast("Dataset[Any]", dataset),
             batch_sampler=batches,
             collate_fn=partial(dataset.collate, pad_id=self.pad_id),
             num_workers=workers,

@@ -62,21 +62,18 @@ LIMITS: Final[tuple[Limit, ...]] = (
         ("auto", "default", "gaussian", "pissa", "olora", "loftq", "orthogonal"),
         why="starts from activations, which wants a pass over the data that this version does not make",
     ),
-    Limit("method.lora.taskType", ("auto", "causalLm")),
     *_only_default("dataset.train", "upload"),
     *_only_default("dataset.eval", "upload"),
     Limit(
         "dataset.columns.length", remedy="Remove it: groupByLength counts the tokens of each record itself"
     ),
-    *_only_default("dataset.columns", "label"),
-    Limit("training.stage", ("pretrain", "sft")),
     Limit(
         "training.optimizer",
         IN_THE_IMAGE,
         remedy="Use adamw, or adamw8bit for less memory",
         why="needs a library that the trainer's image does not hold",
     ),
-    *_only_default("training", "engine"),
+    Limit("training.engine", ("transformers",)),
     *_only_default("resources", "provider"),
     *_only_default("output", "mergeAdapter", "precision", "maxShardSizeGB", "modelCard", "hub"),
     *_only_default("evaluation", "accumulationSteps", "metrics", "generations", "benchmarks"),

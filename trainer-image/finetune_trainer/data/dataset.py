@@ -88,6 +88,11 @@ class TokenizedDataset(Dataset[Sample]):
             return self.sequences.lengths()
         return [len(tokens.ids) for tokens in self.sequences]
 
+    def part(self, indices: Iterable[int]) -> "TokenizedDataset":
+        """The sequences at these indices, with the facts of the whole but for their counts."""
+        sequences = [self.sequences[index] for index in indices]
+        return TokenizedDataset(sequences, _facts(sequences, self.facts))
+
     def collate(self, samples: Sequence[Sample], pad_id: int) -> Batch:
         """A micro-batch of samples."""
         return collate(samples, pad_id)
@@ -227,18 +232,22 @@ def split(
 
     Which sequences are held out depends on nothing but their number, the share and the seed.
     """
+    train, kept_back = held_out(len(dataset), share, seed)
+    return (dataset.part(train), dataset.part(kept_back)) if kept_back else (dataset, None)
+
+
+def held_out(size: int, share: float, seed: int) -> tuple[list[int], list[int]]:
+    """Which of so many items are trained on, and which are kept back (none for a share of 0).
+
+    Raises `DataError` when none would be left to train on.
+    """
     if share == 0:
-        return dataset, None
-    held_out = max(1, round(len(dataset) * share))
-    if held_out >= len(dataset):
-        raise DataError(f"dataset.evalSplit: {share} of {len(dataset)} sequences leaves none to train on")
-    order = np.random.default_rng(seed).permutation(len(dataset))
-    parts = sorted(order[held_out:].tolist()), sorted(order[:held_out].tolist())
-    train, evaluation = ([dataset.sequences[index] for index in part] for part in parts)
-    return (
-        TokenizedDataset(train, _facts(train, dataset.facts)),
-        TokenizedDataset(evaluation, _facts(evaluation, dataset.facts)),
-    )
+        return list(range(size)), []
+    count = max(1, round(size * share))
+    if count >= size:
+        raise DataError(f"dataset.evalSplit: {share} of {size} sequences leaves none to train on")
+    order = np.random.default_rng(seed).permutation(size)
+    return sorted(order[count:].tolist()), sorted(order[:count].tolist())
 
 
 def collate(samples: Sequence[Sample], pad_id: int) -> Batch:

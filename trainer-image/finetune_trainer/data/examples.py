@@ -78,6 +78,10 @@ class Conversation:
     messages: tuple[Message, ...]
     tools: tuple[Json, ...] = ()
     """Tools that the assistant may call, as JSON schemas of functions."""
+    prompt_turns: int = 0
+    """Turns at the start that are given: answers among them are not counted by the loss."""
+    desired: bool | None = None
+    """Whether the last answer is one to learn, where the record says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,21 @@ class Preference:
     prompt: tuple[Message, ...]
     chosen: tuple[Message, ...]
     rejected: tuple[Message, ...]
+
+
+def last_answer(conversation: Conversation) -> int:
+    """The place of the assistant's last turn."""
+    return max(place for place, turn in enumerate(conversation.messages) if turn.role == "assistant")
+
+
+def sides(preference: Preference) -> tuple[Conversation, Conversation]:
+    """The preferred and the other conversation; only what follows the prompt is an answer."""
+    prompt = preference.prompt
+    chosen, rejected = (
+        Conversation(preference.origin, (*prompt, *answer), prompt_turns=len(prompt))
+        for answer in (preference.chosen, preference.rejected)
+    )
+    return chosen, rejected
 
 
 Example = Conversation | Document | Preference

@@ -2,13 +2,21 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 from finetune_api.dataset import ColumnsSpec, DatasetSpec, DataSource
-from finetune_trainer.data.examples import BrokenRecord, BrokenRecordError, Example, Origin, Record
+from finetune_trainer.data.examples import (
+    BrokenRecord,
+    BrokenRecordError,
+    Conversation,
+    Example,
+    Origin,
+    Record,
+)
 from finetune_trainer.data.formats import FORMATS, Format
-from finetune_trainer.data.formats.base import Records
+from finetune_trainer.data.formats.base import Records, optional_label
 from finetune_trainer.data.reading import find_files
 from finetune_trainer.errors import DataError, InvalidConfigError
 
@@ -108,6 +116,8 @@ def _parse(
             continue
         try:
             example = format_.parse(record, columns)
+            if isinstance(example, Conversation):
+                example = replace(example, desired=optional_label(record, columns))
         except BrokenRecordError as error:
             yield BrokenRecord(record.origin, str(error))
             continue

@@ -53,7 +53,7 @@ class Renderer:
         a template that cannot be used."""
         if isinstance(example, Preference):
             raise InvalidConfigError(
-                "dataset.format: preferences are for training.stage dpo and rm, which this version cannot do"
+                "dataset.format: preferences are for training.stage dpo, rm and kto, which compare answers"
             )
         if isinstance(example, Document):
             ids, labels = self._document(example)
@@ -76,11 +76,14 @@ class Renderer:
     def _conversation(self, conversation: Conversation) -> tuple[list[int], list[int]]:
         text, spans = render_with_answers(
             self.tokenizer,
-            self._with_system_prompt(conversation.messages),
+            self.turns(conversation.messages),
             conversation.tools,
             last_only=self.supervise == "lastAnswer",
             origin=conversation.origin,
         )
+        if self.supervise != "lastAnswer":
+            given = conversation.messages[: conversation.prompt_turns]
+            spans = spans[sum(message.role == "assistant" for message in given) :]
         encoding = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         ids: list[int] = list(encoding["input_ids"])
         everything = self.supervise == "all"
@@ -89,7 +92,8 @@ class Renderer:
         self._open(ids, labels)
         return ids, labels
 
-    def _with_system_prompt(self, messages: tuple[Message, ...]) -> list[Json]:
+    def turns(self, messages: tuple[Message, ...]) -> list[Json]:
+        """The conversation as the chat template gets it, with the job's system prompt where it has none."""
         turns = [message.to_template() for message in messages]
         prompt = self.preprocessing.system_prompt
         if prompt and turns[0]["role"] != "system":

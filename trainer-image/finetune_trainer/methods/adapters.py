@@ -7,6 +7,7 @@ from transformers import PreTrainedModel, set_seed
 
 from finetune_api.method import ALL_LINEAR, LoraSpec, MethodSpec
 from finetune_trainer.errors import InvalidConfigError
+from finetune_trainer.heads import LANGUAGE, Head
 
 Initialization = Literal["default", "gaussian", "pissa", "olora", "loftq", "orthogonal"]
 
@@ -27,10 +28,12 @@ def initialization(method: MethodSpec) -> Initialization:
     return asked
 
 
-def adapter_config(method: MethodSpec, start: bool | str = True, *, tied: bool = False) -> Any:
+def adapter_config(
+    method: MethodSpec, start: bool | str = True, head: Head = LANGUAGE, *, tied: bool = False
+) -> Any:
     """PEFT's configuration for a method with adapters; `start` is PEFT's name of the initialization, and
     `tied` says whether the model's input and output embedding share their weights."""
-    from peft import LoraConfig, TaskType
+    from peft import LoraConfig
 
     spec: LoraSpec = method.lora
     modules = ALL_LINEAR if spec.target_modules == [ALL_LINEAR] else spec.target_modules
@@ -40,7 +43,7 @@ def adapter_config(method: MethodSpec, start: bool | str = True, *, tied: bool =
         lora_dropout=spec.dropout,
         target_modules=spec.target_pattern or modules,
         bias="lora_only" if spec.bias == "loraOnly" else spec.bias,
-        modules_to_save=spec.modules_to_save or None,
+        modules_to_save=[*spec.modules_to_save, *head.extra] or None,
         layers_to_transform=spec.layers_to_transform or None,
         layers_pattern=spec.layers_pattern,
         use_rslora=spec.rank_stabilized or method.type == "rslora",
@@ -48,12 +51,16 @@ def adapter_config(method: MethodSpec, start: bool | str = True, *, tied: bool =
         init_lora_weights=start,
         # else an adapted input embedding and the output embedding would part
         ensure_weight_tying=tied and not EMBEDDINGS.isdisjoint([*spec.modules_to_save, *spec.target_modules]),
-        task_type=TaskType.CAUSAL_LM,
+        task_type=head.task,
     )
 
 
 def with_adapter(
-    model: PreTrainedModel, method: MethodSpec, seed: int, start: bool | str = True
+    model: PreTrainedModel,
+    method: MethodSpec,
+    seed: int,
+    start: bool | str = True,
+    head: Head = LANGUAGE,
 ) -> torch.nn.Module:
     """The model with a new adapter on it. Raises `InvalidConfigError` for modules that it does not have."""
     from peft import get_peft_model
@@ -61,7 +68,7 @@ def with_adapter(
     tied = bool(getattr(model.config.get_text_config(), "tie_word_embeddings", False))
     set_seed(seed)
     try:
-        return cast(torch.nn.Module, get_peft_model(model, adapter_config(method, start, tied=tied)))
+        return cast(torch.nn.Module, get_peft_model(model, adapter_config(method, start, head, tied=tied)))
     except ValueError as error:
         raise InvalidConfigError(f"method.lora: {error}") from error
 

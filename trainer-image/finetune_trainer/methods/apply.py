@@ -6,6 +6,7 @@ import torch
 from transformers import PreTrainedModel
 
 from finetune_api.method import FreezeSpec, MethodSpec, SpectrumSpec
+from finetune_trainer.heads import LANGUAGE, Head
 from finetune_trainer.methods.adapters import initialization, with_adapter
 from finetune_trainer.methods.freeze import freeze
 from finetune_trainer.methods.spectrum import spectrum
@@ -20,16 +21,28 @@ def apply_method(
     `model` is `start.base`, quantized or not. Raises `InvalidConfigError` for layers or modules that the
     model does not have.
     """
+    head = start.head if start else LANGUAGE
     if method.type == "freeze":
         freeze(model, method.freeze or FreezeSpec())
+        _train_head(model, head)
     elif method.type == "spectrum":
         spectrum(model, method.spectrum or SpectrumSpec(), start.layers if start else None)
+        _train_head(model, head)
     elif method.uses_adapters:
-        return _adapted(model, method, seed, start)
+        return _adapted(model, method, seed, start, head)
     return cast(torch.nn.Module, model)
 
 
-def _adapted(model: PreTrainedModel, method: MethodSpec, seed: int, start: Start | None) -> torch.nn.Module:
+def _train_head(model: PreTrainedModel, head: Head) -> None:
+    """What starts at random is trained, whatever else is."""
+    for name, parameter in model.named_parameters():
+        if name.startswith((*head.fresh, *(f"{extra}." for extra in head.extra))):
+            parameter.requires_grad_(True)
+
+
+def _adapted(
+    model: PreTrainedModel, method: MethodSpec, seed: int, start: Start | None, head: Head
+) -> torch.nn.Module:
     # whatever of a quantized base is not quantized has gradients until somebody takes them
     model.requires_grad_(False)
     if start is not None and start.adapter is not None:
@@ -37,4 +50,4 @@ def _adapted(model: PreTrainedModel, method: MethodSpec, seed: int, start: Start
 
         return cast(torch.nn.Module, PeftModel.from_pretrained(model, start.adapter, is_trainable=True))
     kind = initialization(method)
-    return with_adapter(model, method, seed, True if kind == "default" else kind)
+    return with_adapter(model, method, seed, True if kind == "default" else kind, head)

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from finetune_api.method import MethodSpec
+from finetune_trainer.heads import LANGUAGE, Head, remove_extra
 from finetune_trainer.methods.adapters import initialization, scaling, with_adapter
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,14 @@ LOFTQ_ITERATIONS = 1
 """As PEFT's default; Li et al. 2023 (arXiv:2310.08659) find little gain in more."""
 
 
-def decompose(model: Any, method: MethodSpec, seed: int, quantization: Any | None, directory: Path) -> None:
+def decompose(
+    model: Any,
+    method: MethodSpec,
+    seed: int,
+    quantization: Any | None,
+    directory: Path,
+    head: Head = LANGUAGE,
+) -> None:
     """Writes `base` (the residual) and `adapter` below a directory, from a model that is not quantized.
 
     `quantization` is the configuration under which the residual will be loaded, for LoftQ. Raises
@@ -34,16 +42,18 @@ def decompose(model: Any, method: MethodSpec, seed: int, quantization: Any | Non
     kind = initialization(method)
     if kind == "pissa":
         rounds = method.lora.pissa_iterations
-        adapted: Any = with_adapter(model, method, seed, f"pissa_niter_{rounds}" if rounds else "pissa")
+        adapted: Any = with_adapter(model, method, seed, f"pissa_niter_{rounds}" if rounds else "pissa", head)
     elif kind == "olora":
-        adapted = with_adapter(model, method, seed, "olora")
+        adapted = with_adapter(model, method, seed, "olora", head)
     else:
-        adapted = with_adapter(model, method, seed)
+        adapted = with_adapter(model, method, seed, head=head)
         _loftq(adapted, quantization, scaling(method))
     # what is loaded again must not be computed again
     adapted.peft_config["default"].init_lora_weights = True
     adapted.save_pretrained(directory / "adapter")
-    adapted.unload().save_pretrained(directory / "base")
+    residual = adapted.unload()
+    remove_extra(residual, head)
+    residual.save_pretrained(directory / "base")
     log.info("split the base into an adapter (%s) and the rest", kind)
 
 

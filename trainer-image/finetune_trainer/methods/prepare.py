@@ -14,6 +14,7 @@ from finetune_api.resolved import ResolvedJob
 from finetune_trainer.data.cache import exclusive
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.files import describe_files, sync_tree, write_atomically
+from finetune_trainer.heads import LANGUAGE, Head
 from finetune_trainer.methods.adapters import DECOMPOSED, initialization
 from finetune_trainer.methods.decomposition import decompose
 from finetune_trainer.methods.spectrum import scan
@@ -23,7 +24,7 @@ from finetune_trainer.precision import DTYPES
 from finetune_trainer.quantization import quantization_config
 
 
-def prepare_method(job: ResolvedJob, base: str, precision: Precision) -> Start:
+def prepare_method(job: ResolvedJob, base: str, precision: Precision, head: Head = LANGUAGE) -> Start:
     """Where training starts from: on most runs the base itself. Ranks wait for the first one by a file lock,
     not in a collective, since measuring and decomposing a large model may outlast the ranks' patience.
 
@@ -32,13 +33,13 @@ def prepare_method(job: ResolvedJob, base: str, precision: Precision) -> Start:
     """
     method = job.spec.method
     if method.uses_adapters and initialization(method) in DECOMPOSED:
-        return _decomposed(job, base, precision)
+        return _decomposed(job, base, precision, head)
     if method.type == "spectrum" and not (method.spectrum and method.spectrum.layers):
-        return Start(base=base, original=base, layers=_measured(job, base))
-    return Start(base=base, original=base)
+        return Start(base=base, original=base, layers=_measured(job, base), head=head)
+    return Start(base=base, original=base, head=head)
 
 
-def _decomposed(job: ResolvedJob, base: str, precision: Precision) -> Start:
+def _decomposed(job: ResolvedJob, base: str, precision: Precision, head: Head) -> Start:
     spec = job.spec
     directory = Path(job.paths.run_directory) / f"residual-{lineage_hash(spec)[:12]}"
     with exclusive(directory.with_name(f"{directory.name}.lock")):
@@ -46,12 +47,13 @@ def _decomposed(job: ResolvedJob, base: str, precision: Precision) -> Start:
             staged = directory.with_name(f".{directory.name}.tmp")
             shutil.rmtree(staged, ignore_errors=True)
             asked = spec.model.load_precision
-            model = load_base(spec.model, base, DTYPES[precision if asked == "auto" else asked])
+            dtype = DTYPES[precision if asked == "auto" else asked]
+            model = load_base(spec.model, base, dtype, head=head)
             quantization = quantization_config(spec, precision, base)
-            decompose(model, spec.method, spec.training.seed, quantization, staged)
+            decompose(model, spec.method, spec.training.seed, quantization, staged, head)
             sync_tree(staged)
             staged.rename(directory)
-    return Start(base=str(directory / "base"), original=base, adapter=directory / "adapter")
+    return Start(base=str(directory / "base"), original=base, adapter=directory / "adapter", head=head)
 
 
 def _measured(job: ResolvedJob, base: str) -> Path:

@@ -22,7 +22,7 @@ def reload_trained(spec: FineTuneJobSpec, start: Start, adapter: Path, precision
     from peft import PeftModel
 
     quantization = quantization_config(spec, precision, start.base)
-    base = load_base(spec.model, start.base, load_dtype(spec, precision), quantization)
+    base = load_base(spec.model, start.base, load_dtype(spec, precision), quantization, start.head)
     model = PeftModel.from_pretrained(base, adapter)
     if start.adapter is not None:
         model.load_adapter(start.adapter, FIRST)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from finetune_trainer.heads import LANGUAGE, Head
+
 
 @dataclass(frozen=True)
 class Start:
@@ -17,3 +19,5 @@ class Start:
     together are the original."""
     layers: Path | None = None
     """The measured weights of the model, for spectrum."""
+    head: Head = LANGUAGE
+    """What stands on top of the model."""

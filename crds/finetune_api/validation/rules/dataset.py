@@ -9,7 +9,9 @@ from finetune_api.validation.codes import Code
 from finetune_api.validation.findings import Finding, error, suggestion, warning
 from finetune_api.validation.rules.common import absolute_path, exactly_one, inside, relative_path
 
-PREFERENCE_STAGES: Final = ("rm", "dpo")
+PAIR_STAGES: Final = ("rm", "dpo")
+PREFERENCE_STAGES: Final = (*PAIR_STAGES, "kto")
+"""Stages that can learn from preferences; kto takes either answer by itself, and labelled ones too."""
 
 
 def dataset(job: FineTuneJob, target: str) -> Iterator[Finding]:
@@ -95,13 +97,11 @@ def _is_plain(url: str) -> bool:
 def _format(job: FineTuneJob) -> Iterator[Finding]:
     spec, stage = job.spec.dataset, job.spec.training.stage
     remedy = None
-    if (spec.format == "preference") != (stage in PREFERENCE_STAGES) and spec.format != "custom":
-        remedy = (
-            "Use training.stage dpo or rm, or another format"
-            if spec.format == "preference"
-            else "Use dataset.format preference"
-        )
-    elif spec.format == "text" and stage == "sft":
+    if spec.format == "preference" and stage not in PREFERENCE_STAGES:
+        remedy = "Use training.stage dpo, rm or kto, or another format"
+    elif stage in PAIR_STAGES and spec.format not in ("preference", "custom"):
+        remedy = "Use dataset.format preference"
+    elif spec.format == "text" and stage != "pretrain":
         remedy = "Use training.stage pretrain, or a format with prompts and answers"
     elif stage == "pretrain" and spec.format not in ("text", "custom"):
         remedy = "Use dataset.format text, with columns.text for the column that holds it"

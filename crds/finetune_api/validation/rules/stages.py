@@ -5,8 +5,9 @@ from typing import Final
 
 from finetune_api.job import FineTuneJob
 from finetune_api.resolved import processes_per_node
-from finetune_api.stages import DpoSpec, GrpoSpec, PpoSpec
+from finetune_api.stages import DpoSpec, GrpoSpec, PpoSpec, SamplingSpec
 from finetune_api.validation.codes import Code
+from finetune_api.validation.fields import value_at
 from finetune_api.validation.findings import Finding, error
 from finetune_api.validation.rules.common import exactly_one
 
@@ -21,6 +22,7 @@ _SETTINGS: Final = {
 
 _LIKELIHOOD_STAGES: Final = ("pretrain", "sft")
 _WITHOUT_REFERENCE: Final = ("simpo", "orpo")
+_SMOOTHED: Final = ("sigmoid", "robust", "simpo")
 
 
 def stages(job: FineTuneJob, _target: str) -> Iterator[Finding]:
@@ -50,8 +52,12 @@ def stages(job: FineTuneJob, _target: str) -> Iterator[Finding]:
             yield from _kto(job)
         case "ppo":
             yield from _ppo(spec.ppo)
+            if spec.ppo is not None:
+                yield from _drawn_answers(job, "ppo", spec.ppo.sampling)
         case "grpo":
             yield from _grpo(job, spec.grpo)
+            if spec.grpo is not None:
+                yield from _drawn_answers(job, "grpo", spec.grpo.sampling)
         case _:
             pass
 
@@ -76,6 +82,14 @@ def _dpo(dpo: DpoSpec) -> Iterator[Finding]:
             f"is not used by training.dpo.lossType {dpo.loss_type}",
             "Remove it or use lossType sigmoid",
             dpo.reference_model,
+        )
+    if dpo.label_smoothing > 0 and dpo.loss_type not in _SMOOTHED:
+        yield error(
+            Code.CONFLICT,
+            "training.dpo.labelSmoothing",
+            f"is not a part of training.dpo.lossType {dpo.loss_type}",
+            f"Remove it or use lossType {' or '.join(_SMOOTHED)}",
+            dpo.label_smoothing,
         )
     if dpo.loss_type == "robust" and dpo.label_smoothing >= 0.5:
         yield error(
@@ -108,6 +122,45 @@ def _ppo(ppo: PpoSpec | None) -> Iterator[Finding]:
         )
     else:
         yield from exactly_one(ppo, "training.ppo", ("rewardModelId", "rewardModelPath"), "the reward model")
+
+
+def _drawn_answers(job: FineTuneJob, stage: str, sampling: SamplingSpec) -> Iterator[Finding]:
+    """What learning from answers that the model draws itself needs."""
+    spec, section = job.spec, f"training.{stage}.sampling"
+    if sampling.temperature == 0:
+        yield error(
+            Code.OUT_OF_RANGE,
+            f"{section}.temperature",
+            f"{stage} learns from the difference between answers, and at 0 there is none",
+            "Use a temperature such as 1.0",
+            0.0,
+        )
+    if sampling.max_new_tokens >= spec.training.max_sequence_length:
+        yield error(
+            Code.CONFLICT,
+            f"{section}.maxNewTokens",
+            f"leaves no room for a prompt in training.maxSequenceLength {spec.training.max_sequence_length}",
+            "Lower it, or raise training.maxSequenceLength",
+            sampling.max_new_tokens,
+        )
+    if spec.distributed.zero_stage == 3:
+        yield error(
+            Code.CONFLICT,
+            "distributed.zeroStage",
+            f"{stage} draws answers while it trains, and stage 3 would gather every weight for each token",
+            "Use distributed.zeroStage 2",
+            3,
+        )
+    divergence = spec.failure_policy.divergence
+    for name in ("lossIncreaseFactor", "spikeDeviations"):
+        if divergence is not None and (value := value_at(divergence, name)) is not None:
+            yield error(
+                Code.CONFLICT,
+                f"failurePolicy.divergence.{name}",
+                f"judges a loss that falls towards 0, and that of {stage} is around 0 from the start",
+                "Remove it",
+                value,
+            )
 
 
 def _grpo(job: FineTuneJob, grpo: GrpoSpec | None) -> Iterator[Finding]:

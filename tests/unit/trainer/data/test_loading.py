@@ -54,3 +54,20 @@ def test_max_samples_reads_no_further(write_jsonl: Callable[..., Path]) -> None:
 def test_a_file_without_records_is_an_error(write_jsonl: Callable[..., Path]) -> None:
     with pytest.raises(DataError, match="holds no records"):
         load(write_jsonl([]))
+
+
+@pytest.mark.parametrize(
+    ("value", "desired"), [(True, True), (0, False), ("false", False), ("1", True), (None, None)]
+)
+def test_a_record_may_say_whether_its_answer_is_desired(
+    write_jsonl: Callable[..., Path], value: object, desired: bool | None
+) -> None:
+    (example,) = load(write_jsonl([GOOD | {"label": value}]))
+    assert example.desired is desired
+
+
+def test_a_column_of_labels_that_is_named_must_hold_them(write_jsonl: Callable[..., Path]) -> None:
+    path = write_jsonl([GOOD | {"liked": "very"}])
+    assert load(path)[0].desired is None
+    with pytest.raises(DataError, match=r"line 1: 'liked' must be true or false, not str"):
+        load(path, columns={"label": "liked"})

@@ -162,9 +162,17 @@ def test_an_end_of_turn_that_the_template_has_is_enough(tokenizer: Tokenizer) ->
     assert tokenizer.eos_token_id not in tokens.ids.tolist()
 
 
-def test_preferences_are_not_rendered_by_this_version(tokenizer: Tokenizer) -> None:
+@pytest.mark.parametrize("template", [None, UNMARKED])
+def test_answers_within_the_prompt_of_a_preference_are_not_learned(
+    tokenizer: Tokenizer, template: str | None
+) -> None:
+    given = dataclasses.replace(SEVERAL_TURNS, prompt_turns=4)
+    assert supervised(tokenizer, render(tokenizer, given, template=template)) == [f"4{END}"]
+
+
+def test_a_preference_is_no_sequence_by_itself(tokenizer: Tokenizer) -> None:
     turns = SEVERAL_TURNS.messages
-    with pytest.raises(InvalidConfigError, match=r"preferences are for training.stage dpo and rm"):
+    with pytest.raises(InvalidConfigError, match=r"preferences are for training.stage dpo, rm and kto"):
         render(tokenizer, Preference(Origin("f", 1), turns[:2], turns[2:3], turns[4:]))
 
 

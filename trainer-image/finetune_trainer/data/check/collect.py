@@ -28,13 +28,24 @@ from finetune_trainer.data.check.report import (
     Steps,
 )
 from finetune_trainer.data.compression import DAMAGED, open_bytes, suffix_of
-from finetune_trainer.data.dataset import DataFacts, TokenizedDataset, assemble, split, tokenize_as_stream
+from finetune_trainer.data.dataset import DataFacts, TokenizedDataset, assemble, tokenize_as_stream
+from finetune_trainer.data.dataset import held_out as divide
 from finetune_trainer.data.download import fetch_sources
-from finetune_trainer.data.examples import BrokenRecord, Document, Example, Record, texts
+from finetune_trainer.data.examples import (
+    BrokenRecord,
+    Document,
+    Example,
+    Preference,
+    Record,
+    sides,
+    texts,
+)
 from finetune_trainer.data.formats import FORMATS
 from finetune_trainer.data.loading import read_examples
 from finetune_trainer.data.packing import pack
+from finetune_trainer.data.preferences import PairedDataset, tokenize_pairs
 from finetune_trainer.data.preparation import is_stream, renderer_for
+from finetune_trainer.data.prompts import repeated
 from finetune_trainer.data.reading import PARQUET_SUFFIXES, find_files
 from finetune_trainer.data.rendering import IGNORED, Renderer, Tokens
 from finetune_trainer.data.sampling import GlobalOrder
@@ -70,9 +81,10 @@ def check_data(job: ResolvedJob, samples: int = 3) -> DataReport:
         ]
     steps, held_out = None, 0
     if data is not None:
-        trained, kept_back = split(data, spec.dataset.eval_split, spec.training.seed)
-        held_out = len(kept_back) if kept_back is not None else 0
-        steps = _steps(job, trained)
+        items = PairedDataset(data) if _is_paired(train.examples) else data
+        trained, kept_back = divide(len(items), spec.dataset.eval_split, spec.training.seed)
+        held_out = len(kept_back)
+        steps = _steps(job, items.part(trained).lengths())
     return DataReport(
         job=job.job.name,
         format=spec.dataset.format,
@@ -162,14 +174,19 @@ def _measure(
     rendered: list[Tokens] = []
     for example in read.examples:
         try:
-            rendered.append(renderer(example))
+            rendered += [renderer(side) for side in _sides(example)]
         except DataError as error:
             broken.append(Problem(str(example.origin), str(error).removeprefix(f"{example.origin}: ")))
     data: TokenizedDataset | None = None
     facts = DataFacts(len(rendered), 0, 0, 0, unsupervised=len(rendered))
     if rendered:
         try:
-            data = tokenize_as_stream(read.examples, renderer) if stream else assemble(rendered, renderer)
+            if stream:
+                data = tokenize_as_stream(read.examples, renderer)
+            elif _is_paired(read.examples):
+                data = tokenize_pairs(read.examples, renderer)
+            else:
+                data = assemble(rendered, renderer)
             facts = data.facts
         except DataError:
             # nothing is left to train on: the part says so with no sequences
@@ -226,9 +243,16 @@ def _lengths(lengths: Sequence[int]) -> Lengths | None:
     )
 
 
-def _steps(job: ResolvedJob, data: TokenizedDataset) -> Steps:
+def _sides(example: Example) -> Sequence[Example]:
+    return sides(example) if isinstance(example, Preference) else (example,)
+
+
+def _is_paired(examples: Sequence[Example]) -> bool:
+    return any(isinstance(example, Preference) for example in examples)
+
+
+def _steps(job: ResolvedJob, lengths: list[int]) -> Steps:
     training = job.spec.training
-    lengths = data.lengths()
     packs: list[list[int]] | None = None
     if job.spec.dataset.packing:
         packs = pack(lengths, training.max_sequence_length)
@@ -240,6 +264,7 @@ def _steps(job: ResolvedJob, data: TokenizedDataset) -> Steps:
         shuffle=training.sampling != "sequential",
         lengths=lengths if training.sampling == "groupByLength" else None,
     )
+    order = repeated(order, training)
     epoch = order.epoch(0)
     batches = [
         [lengths[index] for index in epoch[start : start + training.micro_batch_size] if index < len(lengths)]
@@ -252,7 +277,7 @@ def _steps(job: ResolvedJob, data: TokenizedDataset) -> Steps:
         steps_per_epoch=order.steps_per_epoch,
         total_steps=total,
         packed_sequences=len(packs) if packs is not None else None,
-        filled_share=round(sum(lengths) / computed, 4),
+        filled_share=round(sum(lengths[index] for index in epoch if index < len(lengths)) / computed, 4),
     )
 
 

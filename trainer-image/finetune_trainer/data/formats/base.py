@@ -54,6 +54,19 @@ def optional_text(record: Record, column: str) -> str | None:
     raise BrokenRecordError(f"{column!r} must be text, not {json_type(value)}")
 
 
+def optional_label(record: Record, columns: ColumnsSpec) -> bool | None:
+    """Whether the record's answer is desired; None where it does not say. Raises `BrokenRecordError` when the
+    column that is named holds something else."""
+    value = record.fields.get(columns.label or "label")
+    if isinstance(value, str):
+        value = {"true": True, "false": False, "1": True, "0": False}.get(value.strip().lower(), value)
+    if value in (True, False) and isinstance(value, bool | int):
+        return bool(value)
+    if columns.label is None:
+        return None
+    raise BrokenRecordError(f"{columns.label!r} must be true or false, not {json_type(value)}")
+
+
 def structure(record: Record, column: str) -> object:
     """The value in a column, None when it is missing. Text that holds a JSON list or object, as the cells of
     a table do, is read; raises `BrokenRecordError` when it is not valid."""

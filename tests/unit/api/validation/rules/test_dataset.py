@@ -68,10 +68,16 @@ def test_text_for_pretraining_is_one_stream_and_not_packed(brief):
         ("preference", "rm", True),
         ("messages", "dpo", False),
         ("messages", "kto", True),
+        ("preference", "kto", True),
+        ("preference", "grpo", False),
+        ("text", "kto", False),
     ],
 )
 def test_the_format_suits_the_stage(brief, form, stage, suits):
-    found = brief({"dataset.format": form, "training.stage": stage, "training.microBatchSize": 2})
+    changes = {"dataset.format": form, "training.stage": stage, "training.microBatchSize": 2}
+    if stage == "grpo":
+        changes["training.grpo.rewardFunctions"] = ["ended"]
+    found = brief(changes)
     assert found == ([] if suits else [("error", "FormatStageMismatch", "dataset.format")])
 
 

@@ -10,7 +10,7 @@ PAIRS = {"training.stage": "dpo", "dataset.format": "preference"}
         ("dpo", "dpo", "preference", {}),
         ("kto", "kto", "messages", {}),
         ("ppo", "ppo", "messages", {"rewardModelId": "a/reward"}),
-        ("grpo", "grpo", "messages", {"rewardFunctions": ["length"]}),
+        ("grpo", "grpo", "messages", {"rewardFunctions": ["brevity"]}),
         ("rewardModel", "rm", "preference", {}),
     ],
 )
@@ -69,7 +69,7 @@ def test_grpo_has_a_reward_function(brief):
 
 
 def test_grpo_has_a_weight_for_each_reward_function(brief):
-    grpo = {"rewardFunctions": ["length", "format"], "rewardWeights": [1.0]}
+    grpo = {"rewardFunctions": ["brevity", "ended"], "rewardWeights": [1.0]}
     assert brief(GROUPS | {"training.grpo": grpo}) == [("error", "Conflict", "training.grpo.rewardWeights")]
     assert brief(GROUPS | {"training.grpo": grpo | {"rewardWeights": [1.0, 2.0]}}) == []
 
@@ -78,7 +78,34 @@ def test_grpo_has_a_weight_for_each_reward_function(brief):
     ("size", "nodes", "divides"), [(8, 1, True), (16, 1, True), (32, 1, False), (32, 2, True)]
 )
 def test_the_group_divides_the_effective_batch_of_all_ranks(brief, size, nodes, divides):
-    grpo = {"rewardFunctions": ["length"], "groupSize": size}
+    grpo = {"rewardFunctions": ["brevity"], "groupSize": size}
     shared = {"distributed.nodes": nodes, "checkpoints.storage": {"claimName": "runs"}}
     found = brief(GROUPS | shared | {"training.grpo": grpo})
     assert found == ([] if divides else [("error", "Conflict", "training.grpo.groupSize")])
+
+
+@pytest.mark.parametrize("loss", ["hinge", "ipo", "bcoPair", "orpo"])
+def test_label_smoothing_is_a_part_of_some_losses_only(brief, loss):
+    dpo = {"lossType": loss, "labelSmoothing": 0.1}
+    assert brief(PAIRS | {"training.dpo": dpo}) == [("error", "Conflict", "training.dpo.labelSmoothing")]
+    for smoothed in ("sigmoid", "robust", "simpo"):
+        assert brief(PAIRS | {"training.dpo": dpo | {"lossType": smoothed}}) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "path"),
+    [
+        ({"training.grpo.sampling": {"temperature": 0}}, "OutOfRange", "training.grpo.sampling.temperature"),
+        ({"training.maxSequenceLength": 256}, "Conflict", "training.grpo.sampling.maxNewTokens"),
+        ({"distributed.zeroStage": 3}, "Conflict", "distributed.zeroStage"),
+        (
+            {"failurePolicy.divergence": {"lossIncreaseFactor": 2}},
+            "Conflict",
+            "failurePolicy.divergence.lossIncreaseFactor",
+        ),
+    ],
+)
+def test_answers_that_are_drawn_in_training_need_chance_and_room(brief, changes, code, path):
+    stage = GROUPS | {"training.grpo.rewardFunctions": ["ended"]}
+    assert brief(stage) == []
+    assert ("error", code, path) in brief(stage | changes)

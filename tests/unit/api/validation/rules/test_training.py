@@ -26,7 +26,7 @@ def test_prefetching_needs_loader_processes(brief):
         {
             "training.stage": "grpo",
             "dataset.format": "messages",
-            "training.grpo": {"rewardFunctions": ["length"]},
+            "training.grpo": {"rewardFunctions": ["brevity"]},
         },
     ],
 )

@@ -170,3 +170,20 @@ def test_encodings_are_told_apart(tmp_path: Path, content: bytes, encoding: str)
     path = tmp_path / "a.jsonl"
     path.write_bytes(content)
     assert encoding_of(path) == encoding
+
+
+def test_preferences_are_counted_in_pairs(check: Callable[..., DataReport]) -> None:
+    records = [{"prompt": f"add {a} and 1", "chosen": str(a + 1), "rejected": "no"} for a in range(8)]
+    report = check(records, {"dataset": {"format": "preference"}, "training": {"stage": "dpo"}})
+    assert (report.train.records, report.train.sequences) == (8, 16)
+    assert report.steps is not None
+    assert report.steps.steps_per_epoch == 2
+
+
+def test_steps_of_drawn_answers_are_counted_in_groups(check: Callable[..., DataReport]) -> None:
+    grpo = {"rewardFunctions": ["ended"], "groupSize": 2, "updatesPerBatch": 3}
+    training = {"stage": "grpo", "grpo": grpo | {"sampling": {"maxNewTokens": 8}}}
+    report = check(GOOD, {"training": training})
+    assert report.steps is not None
+    # 12 prompts, two in a step, each step's answers learned from three times
+    assert report.steps.steps_per_epoch == 18

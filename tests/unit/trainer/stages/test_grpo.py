@@ -1,0 +1,203 @@
+"""grpo: advantages within a group, the loss on drawn answers, and whole runs."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from finetune_api.stages import GrpoSpec, SamplingSpec
+from finetune_trainer.data.prompts import RepeatedOrder
+from finetune_trainer.stages.grpo import GroupRelative
+from finetune_trainer.stages.rollouts import Sampler
+from runs import run
+from stage_runs import DiesAt, Killed, MakeJob, curve, train, weights
+
+QUESTIONS = [{"instruction": f"add {a} and {b}", "output": str(a + b)} for a in range(4) for b in range(2)]
+
+
+def test_a_prompt_is_answered_by_its_whole_group_and_each_batch_is_learned_from_in_passes() -> None:
+    order = RepeatedOrder(3, 4, seed=1, shuffle=False, group=2, passes=2)
+    # two prompts a step; the last step is filled up
+    assert order.steps_per_epoch == 4
+    assert [order.step(step) for step in range(4)] == [
+        [0, 0, 1, 1],
+        [0, 0, 1, 1],
+        [2, 2, 3, 3],
+        [2, 2, 3, 3],
+    ]
+
+
+def test_answers_are_measured_against_their_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rank 1 of 2, micro-batches of two: groups of four lie on both ranks."""
+    ranks = SimpleNamespace(num_processes=2, process_index=1)
+    objective = GroupRelative(GrpoSpec(group_size=4), sampler(accelerator=ranks), None)
+    others = [1.0, 0.0, 0.0, 0.0, 5.0, 5.0, 0.0, 0.0]
+
+    def summed(*values: float) -> tuple[float, ...]:
+        return tuple(value + other for value, other in zip(values, others, strict=True))
+
+    monkeypatch.setattr("finetune_trainer.stages.grpo.sum_over_ranks", summed)
+    advantages, deviations = objective._advantages([torch.tensor([0.0, 1.0]), torch.tensor([5.0, 5.0])])
+    # the first group is 1, 0 | 0, 1; the second 5, 5 | 5, 5
+    assert advantages[0].tolist() == pytest.approx([-0.866, 0.866], abs=1e-3)
+    assert advantages[1].tolist() == [0, 0]
+    assert deviations[0].tolist() == pytest.approx([0.5774, 0.5774], abs=1e-4)
+
+
+def sampler(**changes: Any) -> Sampler:
+    parts: dict[str, Any] = {"model": None, "tokenizer": None, "accelerator": None, "seed": 1}
+    return Sampler(spec=SamplingSpec(), **parts | changes)
+
+
+def batch(now: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Two answers of two tokens and one token."""
+    labels = torch.tensor([[-100, 1, 2], [-100, 1, -100]])
+    return {
+        "input_ids": labels,
+        "attention_mask": labels,
+        "position_ids": labels,
+        "labels": labels,
+        "real": torch.tensor([True, True]),
+        "reward": torch.tensor([1.0, 0.0]),
+        "advantage": torch.tensor([1.0, -2.0]),
+        "deviation": torch.tensor([0.5, 0.5]),
+        "ended": torch.tensor([True, False]),
+        "before": now - torch.tensor([[0.5, 0.0], [-0.5, 0.0]]),
+        "reference": now,
+    }
+
+
+def test_the_loss_is_clipped_and_is_a_mean_over_each_answer() -> None:
+    logits = torch.zeros(2, 3, 4)
+    now = torch.full((2, 2), -1.386294)
+    now[1, 1] = 0
+    outcome = GroupRelative(GrpoSpec(kl_coefficient=0.5), sampler(), None).loss(
+        lambda **_inputs: SimpleNamespace(logits=logits), batch(now)
+    )
+    # e^0.5 is clipped to 1.2, and e^−0.5 to 0.8, where that is the worse of the two
+    assert float(outcome.total) == pytest.approx(-(1.2 + 1.0) / 2 + 2 * 0.8, abs=1e-4)
+    assert outcome.measured["clipShare"].tolist() == [True, False, True]
+    assert outcome.measured["answerTokens"].tolist() == [2, 1]
+    assert outcome.measured["kl"].tolist() == pytest.approx([0, 0], abs=1e-5)
+
+
+@pytest.mark.slow
+def test_the_loss_is_that_of_trl() -> None:
+    from trl.trainer.grpo_trainer import GRPOTrainer
+
+    torch.manual_seed(0)
+    logits = torch.randn(2, 3, 4)
+    spec = GrpoSpec(kl_coefficient=0.3)
+    rows = batch(torch.zeros(2, 2)) | {"before": torch.randn(2, 2), "reference": torch.randn(2, 2)}
+    model = SimpleNamespace(training=True)
+    ours = GroupRelative(spec, sampler(), None)
+    now = sampler().log_probabilities(logits, rows["labels"])
+    accelerator = SimpleNamespace(
+        gather=lambda value: value, reduce=lambda value, **_how: value, num_processes=1
+    )
+    theirs = SimpleNamespace(
+        model=model,
+        accelerator=accelerator,
+        aux_loss_enabled=False,
+        top_entropy_quantile=1.0,
+        off_policy_mask_threshold=None,
+        importance_sampling_level="token",
+        beta=spec.kl_coefficient,
+        epsilon_low=spec.clip_range,
+        epsilon_high=spec.clip_range,
+        loss_type="grpo",
+        use_vllm=False,
+        current_gradient_accumulation_steps=1,
+        _entropy_bonus_enabled=False,
+        use_adaptive_entropy=False,
+        args=SimpleNamespace(delta=None, use_bias_correction_kl=False),
+        _metrics={"train": Lists()},
+        _get_per_token_logps_and_entropies=lambda *_args, **_kwargs: (now, torch.zeros(2, 2), None),
+    )
+    inputs = {
+        "prompt_ids": torch.ones(2, 1, dtype=torch.long),
+        "prompt_mask": torch.ones(2, 1, dtype=torch.long),
+        "completion_ids": torch.ones(2, 2, dtype=torch.long),
+        "completion_mask": (rows["labels"][:, 1:] != -100).long(),
+        "advantages": rows["advantage"],
+        "old_per_token_logps": rows["before"],
+        "ref_per_token_logps": rows["reference"],
+    }
+    expected = GRPOTrainer._compute_loss(theirs, model, inputs)
+    outcome = ours.loss(lambda **_inputs: SimpleNamespace(logits=logits), rows)
+    torch.testing.assert_close(outcome.total / 2, expected)
+
+
+class Lists(dict[str, list[float]]):
+    """A list for every key."""
+
+    def __missing__(self, key: str) -> list[float]:
+        return self.setdefault(key, [])
+
+
+def settings(**grpo: Any) -> dict[str, Any]:
+    return {
+        "checkpoints": {"everySteps": 0},
+        "training": {
+            "maxSteps": 12,
+            "microBatchSize": 8,
+            "gradientAccumulationSteps": 2,
+            "maxSequenceLength": 64,
+            "grpo": {
+                "rewardFunctions": ["ended", "brevity"],
+                "groupSize": 4,
+                "sampling": {"maxNewTokens": 24},
+                **grpo,
+            },
+        },
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+@pytest.mark.parametrize(
+    ("method", "changes"),
+    [("full", {"updatesPerBatch": 2}), ("lora", {"klCoefficient": 0.02})],
+    ids=["full-two-passes", "lora-kl"],
+)
+def test_the_reward_rises(stage_job: MakeJob, method: str, changes: dict[str, Any]) -> None:
+    spec = settings(**changes) | {"method": {"type": method}}
+    job = stage_job("grpo", spec, records=QUESTIONS, format_="alpaca")
+    result = train(job)
+    reward = curve(job, "reward")
+    assert len(reward) == 12
+    assert sum(reward[step] for step in (10, 11, 12)) > sum(reward[step] for step in (1, 2, 3)) + 0.3
+    assert bool(curve(job, "kl")) == ("klCoefficient" in changes)
+    assert result.output is not None
+    assert result.output.verified
+
+
+@pytest.mark.slow
+def test_a_killed_run_draws_the_answers_that_it_would_have_drawn(stage_job: MakeJob, tmp_path: Path) -> None:
+    spec = settings() | {"checkpoints": {"everySteps": 2}, "dataset": {"evalSplit": 0.25}}
+    spec["training"] |= {"maxSteps": 4}
+    data = {"records": QUESTIONS, "format_": "alpaca"}
+    whole = stage_job("grpo", spec, run_directory=tmp_path / "whole", **data)
+    train(whole)
+    with pytest.raises(Killed):
+        train(stage_job("grpo", spec, **data), DiesAt(4))
+    again = stage_job("grpo", spec, attempt=2, **data)
+    assert train(again).resumed_step == 2
+    for name in ("reward", "loss", "answerTokens", "evalReward"):
+        assert curve(again, name) == curve(whole, name)
+    assert curve(again, "evalReward")[4] == pytest.approx(-curve(again, "evalLoss")[4])
+    one, two = weights(again), weights(whole)
+    assert all(torch.equal(one[name], two[name]) for name in two)
+
+
+@pytest.mark.slow
+def test_groups_that_lie_on_two_ranks_are_groups(stage_job: MakeJob, tmp_path: Path) -> None:
+    spec = settings() | {"distributed": {"processesPerNode": 2, "zeroStage": 2}}
+    spec["training"] |= {"maxSteps": 3, "microBatchSize": 2, "gradientAccumulationSteps": 2}
+    job = stage_job("grpo", spec, records=QUESTIONS, format_="alpaca")
+    run(job, tmp_path / "b")
+    assert list(curve(job, "reward")) == [1, 2, 3]
+    deviations = curve(job, "rewardDeviation").values()
+    assert max(deviations) > 0, "ranks draw different answers to the same prompt"

@@ -1,0 +1,159 @@
+"""Answers that are desired or not, each by itself: the data of kto."""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypedDict
+
+import numpy as np
+import torch
+
+from finetune_api.resolved import ResolvedJob
+from finetune_trainer.data.dataset import DataFacts, Sample, TokenizedDataset, assemble, collate
+from finetune_trainer.data.examples import Conversation, Example, Origin, Preference, last_answer, sides
+from finetune_trainer.data.preferences import train_and_evaluation
+from finetune_trainer.data.preparation import renderer_for
+from finetune_trainer.data.rendering import IGNORED, Renderer, Tokens
+from finetune_trainer.errors import DataError
+from finetune_trainer.tokenizers import Tokenizer
+
+log = logging.getLogger(__name__)
+
+
+class Judged(TypedDict):
+    """One answer with its prompt."""
+
+    sample: Sample
+    desired: bool
+
+
+class JudgedBatch(TypedDict):
+    """Of shape (rows, longest sequence), but `desired`, of shape (rows,).
+
+    The rows of `other_…` are prompts with the answer of the row before: what the model makes of answers that
+    do not belong there is the point that kto measures rewards from.
+    """
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    labels: torch.Tensor
+    desired: torch.Tensor
+    other_input_ids: torch.Tensor
+    other_attention_mask: torch.Tensor
+    other_labels: torch.Tensor
+
+
+@dataclass(frozen=True)
+class JudgedDataset(torch.utils.data.Dataset[Judged]):
+    """Answers by index; every index from `len` on is a filler on which nothing is learned."""
+
+    records: TokenizedDataset
+    desired: Sequence[bool]
+    max_length: int
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> Judged:
+        known = index < len(self.desired)
+        return Judged(sample=self.records[index], desired=known and self.desired[index])
+
+    @property
+    def facts(self) -> DataFacts:
+        """What became of the records."""
+        return self.records.facts
+
+    def tokens_in(self, indices: Iterable[int]) -> int:
+        """Real tokens (no padding, no fillers) of the answers at these indices, with their prompts."""
+        return self.records.tokens_in(indices)
+
+    def lengths(self) -> list[int]:
+        """Tokens of each sequence."""
+        return self.records.lengths()
+
+    def origins(self, indices: Iterable[int]) -> list[Origin]:
+        """Where the answers at these indices come from."""
+        return self.records.origins(indices)
+
+    def part(self, indices: Iterable[int]) -> "JudgedDataset":
+        """The answers at these indices."""
+        chosen = list(indices)
+        return replace(
+            self, records=self.records.part(chosen), desired=[self.desired[index] for index in chosen]
+        )
+
+    def collate(self, items: Sequence[Judged], pad_id: int) -> JudgedBatch:
+        """A micro-batch; each prompt is also put before the answer of the item before, the first before the
+        last one's. A filler stays one, and so does the only answer of a batch."""
+        samples = [item["sample"] for item in items]
+        real = [sample for sample in samples if is_learned(sample)]
+        moved = iter([real[-1], *real[:-1]] if len(real) > 1 else [])
+        others = [
+            join(sample, next(moved), self.max_length)
+            if is_learned(sample) and len(real) > 1
+            else self.records.filler
+            for sample in samples
+        ]
+        rows, other = collate(samples, pad_id), collate(others, pad_id)
+        return JudgedBatch(
+            **rows,
+            desired=torch.tensor([item["desired"] for item in items]),
+            other_input_ids=other["input_ids"],
+            other_attention_mask=other["attention_mask"],
+            other_labels=other["labels"],
+        )
+
+
+def is_learned(sample: Sample) -> bool:
+    """Whether anything of a sequence is learned: not of a filler."""
+    return bool((sample["labels"][1:] != IGNORED).any())
+
+
+def join(prompt: Sample, answer: Sample, max_length: int) -> Sample:
+    """The prompt of one sequence and the answer of another."""
+    start, begin = answer_start(prompt), answer_start(answer)
+    ids = np.concatenate([prompt["input_ids"][:start], answer["input_ids"][begin:]])[:max_length]
+    labels = np.concatenate([prompt["labels"][:start], answer["labels"][begin:]])[:max_length]
+    return Sample(input_ids=ids, labels=labels)
+
+
+def answer_start(sample: Sample) -> int:
+    """The place of the first token that is learned."""
+    return int(np.flatnonzero(sample["labels"] != IGNORED)[0])
+
+
+def tokenize_judged(examples: Sequence[Example], renderer: Renderer) -> JudgedDataset:
+    """One item per labelled conversation, of which the last answer is judged; two per preference.
+
+    Raises `DataError` when a record says nothing of its answer, or none is left.
+    """
+    rendered: list[tuple[Tokens, bool]] = []
+    for example in examples:
+        if isinstance(example, Preference):
+            chosen, rejected = sides(example)
+            rendered += [(renderer(chosen), True), (renderer(rejected), False)]
+        elif isinstance(example, Conversation) and example.desired is not None:
+            learned = replace(example, prompt_turns=last_answer(example))
+            rendered.append((renderer(learned), example.desired))
+        else:
+            raise DataError(
+                f"{example.origin}: the record does not say whether its answer is desired. Add a 'label' of "
+                "true or false, or name its column in dataset.columns.label"
+            )
+    records = assemble([tokens for tokens, _ in rendered], renderer)
+    kept = {id(tokens) for tokens in records.sequences}
+    desired = [label for tokens, label in rendered if id(tokens) in kept]
+    return JudgedDataset(records, desired, renderer.max_length)
+
+
+def prepare_judged(
+    job: ResolvedJob, examples: Callable[[], list[Example]], tokenizer: Tokenizer
+) -> tuple[JudgedDataset, JudgedDataset | None]:
+    """Training and evaluation data of a job. Every rank tokenises for itself: labels have no place in the
+    cache."""
+    renderer = renderer_for(job.spec, tokenizer)
+    data, evaluation = train_and_evaluation(
+        job, examples, lambda _path, read: tokenize_judged(read(), renderer)
+    )
+    log.info("%d answers, %d of them desired", len(data), sum(data.desired))
+    return data, evaluation

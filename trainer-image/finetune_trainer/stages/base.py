@@ -1,0 +1,89 @@
+"""What a stage is: how records become items, which head the model has, how a micro-batch becomes a loss."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+
+from finetune_api.resolved import ResolvedJob
+from finetune_trainer.data.examples import Example
+from finetune_trainer.data.preparation import prepare_data
+from finetune_trainer.data.training_data import TrainingData
+from finetune_trainer.deepspeed_config import Precision
+from finetune_trainer.heads import LANGUAGE, Head
+from finetune_trainer.tokenizers import Tokenizer
+
+Batch = Mapping[str, torch.Tensor]
+Examples = Callable[[], list[Example]]
+Prepare = Callable[[ResolvedJob, Examples, Tokenizer], tuple[TrainingData, TrainingData | None]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one micro-batch gives."""
+
+    total: torch.Tensor
+    """The sum of the loss over the batch's items: a scalar, with its gradient."""
+    measured: Mapping[str, torch.Tensor]
+    """Values by the names of `docs/metrics.md`; of each, the mean over all values of a step is reported."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an objective is made for."""
+
+    job: ResolvedJob
+    base: str
+    """Directory or hub id of the base model."""
+    precision: Precision
+    tokenizer: Tokenizer
+    model: torch.nn.Module
+    """The model that is trained, as it is before DeepSpeed or DDP wrap it."""
+    accelerator: Accelerator
+
+
+class Objective(ABC):
+    """Turns a micro-batch into a loss.
+
+    The trainer divides by the items of the whole global batch, so that neither accumulation nor the number of
+    ranks changes what a step learns.
+    """
+
+    metrics: tuple[str, ...]
+    """Names of all that `loss` may measure, the same on every rank."""
+
+    @abstractmethod
+    def items(self, batch: Batch) -> torch.Tensor:
+        """How many items of the batch count (fillers do not): a scalar."""
+
+    @abstractmethod
+    def loss(self, model: torch.nn.Module, batch: Batch) -> Outcome:
+        """The loss of a micro-batch under the model, which may be wrapped. All ranks call it alike."""
+
+    def begin_step(self, _step: int, batches: Sequence[Batch]) -> Sequence[Batch]:
+        """The micro-batches of an optimizer step (counted from 0) as `loss` gets them, for objectives that
+        look at the whole step first. All ranks call it alike."""
+        return batches
+
+    def evaluate(self, model: torch.nn.Module, batch: Batch) -> Outcome:
+        """The loss of a micro-batch of the evaluation data."""
+        return self.loss(model, batch)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One value of `training.stage`."""
+
+    prepare: Prepare = prepare_data
+    """From the job's examples to training and evaluation data."""
+    head: Head = LANGUAGE
+    objective: Callable[[Setting], Objective] | None = None
+    """How the loss is computed; None: the likelihood of the next token, which models compute themselves."""
+
+
+def supervised_rows(labels: torch.Tensor, ignored: int) -> torch.Tensor:
+    """Which rows of labels, of shape (rows, tokens), have a label that counts; fillers have none."""
+    counts: torch.Tensor = (labels[:, 1:] != ignored).any(dim=1)
+    return counts

@@ -1,0 +1,84 @@
+"""A reward model that scores drawn answers, with its own tokenizer and chat template."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer
+
+from finetune_api.model import ModelSpec
+from finetune_api.stages import PpoSpec
+from finetune_trainer.data.dataset import Sample, collate
+from finetune_trainer.data.examples import Conversation, Message, Origin
+from finetune_trainer.data.rendering import Renderer
+from finetune_trainer.errors import ModelLoadError
+from finetune_trainer.heads import SCORE
+from finetune_trainer.models import LOAD_ERRORS, load_base
+from finetune_trainer.precision import DTYPES
+from finetune_trainer.stages.base import Setting
+from finetune_trainer.stages.reward_functions import Answer
+
+
+class RewardModel:
+    """Scores whole conversations, rendered as a job of stage rm renders them."""
+
+    def __init__(self, model: Any, renderer: Renderer, device: torch.device) -> None:
+        self.model = model
+        self.renderer = renderer
+        self.device = device
+
+    def score(self, prompts: Mapping[str, Any], answers: Sequence[Answer]) -> torch.Tensor:
+        """The reward of each answer to the prompt in the same row; fillers get 0."""
+        rows = [
+            self._row(messages, answer.text) if real else None
+            for messages, answer, real in zip(
+                prompts["messages"], answers, prompts["real"].tolist(), strict=True
+            )
+        ]
+        scores = torch.zeros(len(rows), device=self.device)
+        known = [place for place, row in enumerate(rows) if row is not None]
+        if known:
+            pad = int(self.renderer.tokenizer.pad_token_id or 0)
+            batch = collate([row for row in rows if row is not None], pad)
+            inputs = {name: batch[name].to(self.device) for name in ("input_ids", "attention_mask")}
+            with torch.no_grad():
+                scores[known] = self.model(**inputs, use_cache=False).logits.squeeze(-1).float()
+        return scores
+
+    def _row(self, messages: tuple[Message, ...], answer: str) -> Sample:
+        # an empty answer is no turn; templates may refuse it
+        said = Message("assistant", answer if answer.strip() else " ")
+        tokens = self.renderer(Conversation(Origin("drawn", 0), (*messages, said)))
+        return Sample(input_ids=tokens.ids, labels=tokens.labels)
+
+
+def load_reward_model(setting: Setting, spec: PpoSpec) -> RewardModel:
+    """The model that the job names: a whole one, or an adapter with its base. Raises `ModelLoadError`."""
+    place = spec.reward_model_path or str(spec.reward_model_id)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place)
+        model = _load(place, DTYPES[setting.precision])
+    except LOAD_ERRORS as error:
+        raise ModelLoadError(f"training.ppo: the reward model {place} does not load: {error}") from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.chat_template is None:
+        tokenizer.chat_template = setting.tokenizer.chat_template
+    model.config.pad_token_id = tokenizer.pad_token_id
+    device = setting.accelerator.device
+    model.requires_grad_(requires_grad=False)
+    job = setting.job.spec
+    renderer = Renderer(tokenizer, job.dataset.preprocessing, job.training.max_sequence_length, "lastAnswer")
+    return RewardModel(model.to(device).eval(), renderer, device)
+
+
+def _load(place: str, dtype: torch.dtype) -> Any:
+    """A whole reward model must have its score's weights; to a base, an adapter brings them."""
+    if not (Path(place) / "adapter_config.json").is_file():
+        return load_base(ModelSpec(path=place), place, dtype, head=replace(SCORE, fresh=()))
+    from peft import PeftConfig, PeftModel
+
+    base = str(PeftConfig.from_pretrained(place).base_model_name_or_path)
+    return PeftModel.from_pretrained(load_base(ModelSpec(path=base), base, dtype, head=SCORE), place)

@@ -1,0 +1,124 @@
+"""Answers that the model draws while it learns."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from finetune_api.stages import SamplingSpec
+from finetune_trainer.data.answers import MARK
+from finetune_trainer.data.rendering import IGNORED
+from finetune_trainer.stages.likelihoods import token_log_probabilities
+from finetune_trainer.stages.reference import without_training
+from finetune_trainer.stages.reward_functions import Answer
+from finetune_trainer.tokenizers import Tokenizer
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """Prompts of one micro-batch with an answer each; tensors of shape (rows, prompt + answer)."""
+
+    ids: torch.Tensor
+    mask: torch.Tensor
+    labels: torch.Tensor
+    """The answer's tokens, with the one that ends it; `IGNORED` elsewhere."""
+    answers: list[Answer]
+
+    def batch(self) -> dict[str, torch.Tensor]:
+        """As a micro-batch. Prompts are padded on the left, so that positions are given."""
+        return {
+            "input_ids": self.ids,
+            "attention_mask": self.mask,
+            "position_ids": (self.mask.cumsum(dim=1) - 1).clamp(min=0),
+            "labels": self.labels,
+            "ended": torch.tensor([answer.ended for answer in self.answers]),
+        }
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Draws answers from a model as the job asks."""
+
+    model: Any
+    tokenizer: Tokenizer
+    spec: SamplingSpec
+    accelerator: Accelerator
+    seed: int
+
+    def draw(self, batch: Mapping[str, Any], number: int) -> Rollouts:
+        """An answer to each prompt; a function of the weights, the seed, the rank and the number alone."""
+        device = self.accelerator.device
+        ids, mask = batch["input_ids"].to(device), batch["attention_mask"].to(device)
+        ends = end_tokens(self.tokenizer)
+        with without_training(self.model), self.accelerator.autocast(), _seeded(self._seed(number), device):
+            drawn = self.model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                max_new_tokens=self.spec.max_new_tokens,
+                do_sample=self.spec.temperature > 0,
+                temperature=self.spec.temperature or None,
+                top_p=self.spec.top_p,
+                top_k=0,
+                eos_token_id=ends,
+                pad_token_id=self.tokenizer.pad_token_id,
+                use_cache=True,
+            )
+        return self._rollouts(ids, mask, drawn[:, ids.shape[1] :], ends, batch["expected"])
+
+    def log_probabilities(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Of the answers' tokens, at the temperature that they were drawn with: shape (rows, tokens − 1)."""
+        return token_log_probabilities(logits.float() / (self.spec.temperature or 1.0), labels)
+
+    def _rollouts(
+        self, ids: torch.Tensor, mask: torch.Tensor, drawn: torch.Tensor, ends: list[int], expected: list[str]
+    ) -> Rollouts:
+        is_end = torch.isin(drawn, torch.tensor(ends, device=drawn.device))
+        # what stands behind the first end is padding; that end itself is a part of the answer
+        answered = (is_end.cumsum(dim=1) - is_end.long()) == 0
+        ended = is_end.any(dim=1).tolist()
+        texts = [
+            str(self.tokenizer.decode(row[kept].tolist(), skip_special_tokens=True))
+            for row, kept in zip(drawn, answered, strict=True)
+        ]
+        return Rollouts(
+            ids=torch.cat([ids, drawn], dim=1),
+            mask=torch.cat([mask, answered.long()], dim=1),
+            labels=torch.cat([torch.full_like(ids, IGNORED), drawn.masked_fill(~answered, IGNORED)], dim=1),
+            answers=[
+                Answer(text, wanted, int(kept.sum()), self.spec.max_new_tokens, stopped)
+                for text, wanted, kept, stopped in zip(texts, expected, answered, ended, strict=True)
+            ],
+        )
+
+    def _seed(self, number: int) -> int:
+        ranks, rank = int(self.accelerator.num_processes), int(self.accelerator.process_index)
+        return (self.seed * 1_000_003 + number * ranks + rank) % (1 << 63)
+
+
+def inputs_of(batch: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """What the model gets of a micro-batch of answers."""
+    names = ("input_ids", "attention_mask", "position_ids")
+    return {name: batch[name] for name in names} | {"use_cache": False}
+
+
+def end_tokens(tokenizer: Tokenizer) -> list[int]:
+    """The tokens that end an answer: the end token, and the one that the chat template closes turns with."""
+    text = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "?"}, {"role": "assistant", "content": MARK}], tokenize=False
+    )
+    behind = tokenizer(str(text).split(MARK)[-1], add_special_tokens=False)["input_ids"][:1]
+    special = tokenizer.added_tokens_decoder
+    closing = [token for token in behind if token in special and special[token].special]
+    return sorted({int(tokenizer.eos_token_id), *closing})
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Inside, random numbers follow from the seed; outside, they go on as if nothing had been drawn."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
