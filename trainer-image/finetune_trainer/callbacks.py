@@ -22,6 +22,7 @@ from finetune_trainer.data.sampling import GlobalOrder
 from finetune_trainer.deepspeed_config import uses_deepspeed
 from finetune_trainer.distributed import any_rank, barrier
 from finetune_trainer.errors import DivergedError, StorageError
+from finetune_trainer.evaluation.loop import named, scores
 from finetune_trainer.guards import Guard, are_finite, is_a_norm
 from finetune_trainer.improvement import Improvement
 from finetune_trainer.interruption import StopRequest
@@ -179,7 +180,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         loss = (metrics or {})["eval_loss"]
         if not math.isfinite(loss):
             raise DivergedError(f"the evaluation loss after step {state.global_step} is {loss}")
-        self.scores = {"loss": loss, "perplexity": perplexity(loss)}
+        self.scores = scores(metrics or {})
         self.scored_step = state.global_step
         spec = self.job.spec
         value = self.scores.get(spec.checkpoints.metric)
@@ -191,12 +192,12 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             self.file.append(
                 {
                     "step": state.global_step,
-                    "evalLoss": loss,
-                    "evalPerplexity": self.scores["perplexity"],
+                    **named(self.scores),
                     "attempt": self.job.attempt,
                 }
             )
-        self.reporter.update(metrics={"evalLoss": _text(loss)}, activity="training", urgent=True)
+        shown = {name: _text(value) for name, value in named(self.scores, only=spec.evaluation).items()}
+        self.reporter.update(metrics=shown, activity="training", urgent=True)
         log.info("step %d: evaluation loss %.4f", state.global_step, loss)
         self.watch.restart()
 

@@ -8,10 +8,11 @@ import torch
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, ProgressCallback, Trainer
 
+from finetune_api.evaluation import EvaluationSpec
 from finetune_trainer.data.dataset import TokenizedDataset
 from finetune_trainer.data.packed import PackedDataset
 from finetune_trainer.data.sampling import GlobalOrder, RankBatches
-from finetune_trainer.distributed import sum_over_ranks
+from finetune_trainer.evaluation.loop import EvaluationSums
 
 
 class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
@@ -22,6 +23,7 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         *,
         order: GlobalOrder,
         evaluation: TokenizedDataset | None,
+        evaluation_spec: EvaluationSpec,
         eval_micro_batch: int,
         pad_id: int,
         micro_losses: list[torch.Tensor],
@@ -32,6 +34,7 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
             self.remove_callback(noisy)
         self.order = order
         self.evaluation = evaluation
+        self.evaluation_spec = evaluation_spec
         self.eval_micro_batch = eval_micro_batch
         self.pad_id = pad_id
         self.micro_losses = micro_losses
@@ -49,7 +52,8 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         return loss
 
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
-        """`eval_loss`: the mean over all supervised tokens of the evaluation data, as for one long batch."""
+        """`eval_loss` and what else is asked for: means over all supervised tokens of the evaluation data, as
+        for one long batch."""
         if self.evaluation is None:
             return {}
         ranks = self.args.world_size
@@ -57,18 +61,16 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         model = self.model_wrapped
         was_training = model.training
         model.eval()
-        loss = torch.zeros((), dtype=torch.float64, device=self.args.device)
-        tokens = 0
+        sums = EvaluationSums(self.evaluation_spec, self.args.device)
         one = torch.ones((), device=self.args.device)
         with torch.no_grad(), self.compute_loss_context_manager():
             for batch in self._loader(self.evaluation, self._batches(order, self.eval_micro_batch)):
                 inputs = self._prepare_inputs(batch)
-                tokens += int((inputs["labels"][:, 1:] != -100).sum())
                 # divided by one item, the model's loss is the sum over the batch's tokens
-                loss += model(**inputs, num_items_in_batch=one).loss.double()
+                outputs = model(**inputs, num_items_in_batch=one)
+                sums.add(outputs.loss, outputs.logits, inputs["labels"])
         model.train(was_training)
-        total, count = sum_over_ranks(loss.item(), float(tokens))
-        metrics = {"eval_loss": total / count}
+        metrics = sums.metrics()
         self.log(metrics)
         self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics

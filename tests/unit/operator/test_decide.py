@@ -294,3 +294,18 @@ class TestCommandOfOnesOwn:
         operator.see(101, [failed()], [ended_pod(11)])
         assert operator.status.attempts[0].reason == "TrainerCrashed"
         assert "kubectl logs tune-1-0-x" in operator.message("Reconciling")
+
+
+def test_a_result_that_the_hub_did_not_take_is_a_success_that_says_so() -> None:
+    operator = Operator()
+    operator.see(0)
+    told = {"repository": "me/model", "revision": "main", "step": 200, "message": "me/model: 503. It is at x"}
+    ended = result(step=200, total_steps=200, hub=told)
+    message = ended.to_termination_message()
+    operator.see(101, [complete()], [ended_pod(0, termination_message=message)])
+    ready = operator.status.condition("Ready")
+    assert ready is not None
+    assert ready.status == "True"
+    assert "not on the hub: me/model: 503. It is at x" in ready.message
+    assert operator.status.hub is not None
+    assert not operator.status.hub.complete

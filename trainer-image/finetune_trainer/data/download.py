@@ -38,7 +38,15 @@ def fetch_sources(job: ResolvedJob) -> ResolvedJob:
         return known if source is None or source.http is None else str(fetch(source.http, directory))
 
     dataset, paths = job.spec.dataset, job.paths
-    found = {"train": path(dataset.train, paths.train), "eval": path(dataset.eval, paths.eval)}
+    asked = {
+        benchmark.name: path(benchmark.prompts, paths.benchmarks.get(benchmark.name))
+        for benchmark in job.spec.evaluation.benchmarks
+    }
+    found = {
+        "train": path(dataset.train, paths.train),
+        "eval": path(dataset.eval, paths.eval),
+        "benchmarks": {name: place for name, place in asked.items() if place is not None},
+    }
     return job.model_copy(update={"paths": paths.model_copy(update=found)})
 
 
