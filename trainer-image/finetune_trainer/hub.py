@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import httpx2
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import disable_progress_bars
 
 from finetune_api.protocol import HUB_TOKEN_VARIABLE
 from finetune_api.storage import HubOutputSpec
@@ -64,7 +64,8 @@ class Hub:
         for delay in (*self.delays, None):
             try:
                 return self._push(directory, message, into=into, only=only, replacing=replacing)
-            except (HfHubHTTPError, HFValidationError, httpx2.HTTPError, OSError, ValueError) as error:
+            # whatever the client raises: a push must cost neither the result nor the training
+            except Exception as error:  # noqa: BLE001
                 reason = self._told(error)
                 if delay is None or _is_hopeless(error):
                     raise HubError(f"{self.spec.id}: {reason}") from None
@@ -75,6 +76,7 @@ class Hub:
     def _push(
         self, directory: Path, message: str, *, into: str, only: Sequence[str] | None, replacing: bool
     ) -> str:
+        disable_progress_bars()
         api = HfApi(endpoint=self.endpoint, token=self.token or False)
         spec = self.spec
         api.create_repo(spec.id, private=spec.private, exist_ok=True)
@@ -91,16 +93,24 @@ class Hub:
         )
         return str(commit.oid)
 
-    def _told(self, error: Exception) -> str:
-        """An error in one line: without the token, and without queries, which sign addresses."""
+    def _told(self, error: BaseException) -> str:
+        """An error in one line, from its cause: without the token, and without queries, which sign
+        addresses."""
+        error = _cause(error)
         text = " ".join(f"{type(error).__name__}: {error}".split())
         if self.token:
             text = text.replace(self.token, "***")
         return re.sub(r"\?[^\s'\"]*", "", text)[:300]
 
 
-def _is_hopeless(error: Exception) -> bool:
+def _is_hopeless(error: BaseException) -> bool:
+    error = _cause(error)
     if isinstance(error, HFValidationError):
         return True
     response = getattr(error, "response", None)
     return response is not None and response.status_code in HOPELESS
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The answer of the hub behind what the client makes of it while it uploads a file."""
+    return error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ is not None else error

@@ -15,7 +15,7 @@ from finetune_api.base import FloatType
 from finetune_api.model import ModelSpec
 from finetune_api.storage import OutputSpec
 from finetune_trainer.deepspeed_config import Precision
-from finetune_trainer.errors import InvalidConfigError, OutputInvalidError
+from finetune_trainer.errors import InvalidConfigError, OutputInvalidError, TrainerError, classify
 from finetune_trainer.models import LOAD_ERRORS
 from finetune_trainer.precision import DTYPES
 
@@ -89,7 +89,8 @@ def write_merged(
     device: torch.device,
 ) -> None:
     """Writes the merged model and the adapter's tokenizer to a directory, and proves by loading them that
-    they compute what base and adapter compute, and generate. Raises `OutputInvalidError`."""
+    they compute what base and adapter compute, and generate. Raises `OutputInvalidError`, and `StorageError`
+    or `OutOfMemoryError` where that is the cause."""
     try:
         from peft import PeftModel
 
@@ -107,8 +108,8 @@ def write_merged(
         del plain, model, merged
         gc.collect()
         found = _reloaded_logits(directory, ids, precision, device, trust=base.trust_remote_code)
-    except (*LOAD_ERRORS, TypeError) as error:
-        raise OutputInvalidError(f"output.mergeAdapter: the adapter cannot be merged: {error}") from error
+    except LOAD_ERRORS as error:
+        raise _explained(error, "output.mergeAdapter: the adapter cannot be merged", directory) from error
     difference = relative_difference(found, expected)
     allowed = allowed_difference(precision, effect)
     if not difference <= allowed:
@@ -142,7 +143,7 @@ def merged_model(model: Any, dtype: torch.dtype) -> Any:
 
 def rewrite_model(directory: Path, *, precision: Precision, shard_bytes: int) -> None:
     """Writes the weights in a directory again, if need be: in another type, or in files of at most so many
-    bytes. Raises `OutputInvalidError`."""
+    bytes. Raises what `write_merged` does."""
     files = list(directory.glob("model*.safetensors"))
     try:
         written = getattr(AutoConfig.from_pretrained(directory), "dtype", None)
@@ -153,7 +154,7 @@ def rewrite_model(directory: Path, *, precision: Precision, shard_bytes: int) ->
         shutil.rmtree(staged, ignore_errors=True)
         model.save_pretrained(staged, max_shard_size=shard_bytes)
     except LOAD_ERRORS as error:
-        raise OutputInvalidError(f"output: what was written does not load: {error}") from error
+        raise _explained(error, "output: the model cannot be written again", directory) from error
     for file in (*files, *directory.glob("model*.safetensors.index.json")):
         file.unlink()
     for file in staged.iterdir():
@@ -177,6 +178,11 @@ def allowed_difference(precision: Precision, effect: float) -> float:
     merged one as long as its change is more than rounding."""
     tolerance = TOLERANCE[precision]
     return min(tolerance, max(effect / 2, tolerance / 2))
+
+
+def _explained(error: Exception, what: str, directory: Path) -> TrainerError:
+    known = classify(error, ranks=1, volume=directory)
+    return known if type(known) is not TrainerError else OutputInvalidError(f"{what}: {error}")
 
 
 def _reloaded_logits(

@@ -9,12 +9,16 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from finetune_api import ResolvedJob
 from finetune_api.evaluation import BenchmarkSpec
-from finetune_trainer.errors import DataError, InvalidConfigError
+from finetune_trainer.errors import DataError, InterruptedRunError, InvalidConfigError
+from finetune_trainer.evaluation import benchmarks
+from finetune_trainer.evaluation.benchmarks import Benchmarks
 from finetune_trainer.evaluation.harness import harness
 from finetune_trainer.evaluation.human_eval import human_eval
 from finetune_trainer.evaluation.prompts import prompts
-from finetune_trainer.evaluation.subject import Subject
+from finetune_trainer.evaluation.subject import Scored, Subject
+from finetune_trainer.merge import Base
 from finetune_trainer.sample import Prompt
 
 WriteJsonl = Callable[..., Path]
@@ -122,6 +126,85 @@ def test_functions_are_completed_and_run_against_their_tests(write_jsonl: WriteJ
 def test_programs_run_only_where_it_was_allowed(write_jsonl: WriteJsonl) -> None:
     with pytest.raises(AssertionError, match="may run"):
         human_eval(Calculator(str.upper), spec(type="humanEval"), write_jsonl(PROBLEMS))
+
+
+class Loaded:
+    """A model that only says where it came from."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+
+    def to(self, _device: str) -> "Loaded":
+        return self
+
+    def eval(self) -> "Loaded":
+        return self
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """What is asked of which model; every question is answered with a score of 1."""
+    found: list[tuple[str, str]] = []
+
+    def score(subject: Subject, spec: BenchmarkSpec, _path: Path | None) -> Scored:
+        found.append((Path(subject.model.place).name, spec.name))
+        return Scored({"exactMatch": 1.0}, 3)
+
+    monkeypatch.setitem(benchmarks.RUNNERS, "prompts", score)
+    monkeypatch.setattr(Base, "load", lambda self, _dtype: Loaded(self.place))
+    monkeypatch.setattr(benchmarks.AutoTokenizer, "from_pretrained", lambda *_args, **_kwargs: None)
+    return found
+
+
+@pytest.fixture
+def two_benchmarks(make_job: Callable[..., ResolvedJob], tmp_path: Path) -> Callable[..., Benchmarks]:
+    """The benchmarks a and b of a job, for an output whose files have the given hash."""
+    questions = {"path": str(tmp_path / "q.jsonl")}
+    two = [{"name": name, "type": "prompts", "prompts": questions} for name in "ab"]
+
+    def make(digest: str, check_stop: Callable[[], None] = lambda: None, **spec: Any) -> Benchmarks:
+        job = make_job({"evaluation": {"benchmarks": two}, **spec})
+        result = Path(job.paths.output_directory) / "model"
+        result.mkdir(parents=True, exist_ok=True)
+        (result / "manifest.json").write_text(json.dumps({"files": [digest]}))
+        return Benchmarks(job, Base("/models/base"), result, torch.float32, check_stop)
+
+    return make
+
+
+def test_scores_that_an_earlier_attempt_took_are_not_taken_again(
+    asked: list[tuple[str, str]], two_benchmarks: Callable[..., Benchmarks]
+) -> None:
+    first = two_benchmarks("1").run()
+    assert asked == [("base", "a"), ("base", "b"), ("model", "a"), ("model", "b")]
+    assert first[0].scores == first[0].base == {"exactMatch": "1"}
+    asked.clear()
+    assert two_benchmarks("1").run() == first
+    assert asked == []
+    two_benchmarks("2").run()
+    assert len(asked) == 4, "another output is another question"
+
+
+def test_a_run_that_is_told_to_end_goes_on_with_what_is_left(
+    asked: list[tuple[str, str]], two_benchmarks: Callable[..., Benchmarks]
+) -> None:
+    def before_the_last() -> None:
+        if len(asked) == 3:
+            raise InterruptedRunError("told to end")
+
+    with pytest.raises(InterruptedRunError):
+        two_benchmarks("1", before_the_last).run()
+    asked.clear()
+    two_benchmarks("1").run()
+    assert asked == [("base", "b"), ("model", "b")]
+
+
+def test_a_base_made_from_scratch_is_not_asked(
+    asked: list[tuple[str, str]], two_benchmarks: Callable[..., Benchmarks]
+) -> None:
+    config = {"hiddenSize": 32, "layers": 1, "attentionHeads": 2}
+    two_benchmarks("1", model={"config": config, "tokenizer": {"train": {}}}).run()
+    assert asked == [("model", "a"), ("model", "b")]
 
 
 TASK = """\

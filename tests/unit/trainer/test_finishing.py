@@ -29,6 +29,10 @@ pytestmark = [
         # PEFT 0.21 asks models for the attribute by its old name
         "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
     ),
+    pytest.mark.filterwarnings(
+        # huggingface_hub 2.4 sends files in a way that its HTTP client no longer likes
+        "ignore:Use 'content=:DeprecationWarning"
+    ),
 ]
 
 LORA: dict[str, Any] = {"method": {"type": "lora", "lora": {"rank": 4, "alpha": 8}}}

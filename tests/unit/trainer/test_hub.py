@@ -15,6 +15,11 @@ from finetune_trainer.checkpoints import CheckpointStore, Manifest
 from finetune_trainer.hub import Hub, HubError
 from finetune_trainer.hub_saves import WHOLE, HubSaves
 
+pytestmark = pytest.mark.filterwarnings(
+    # huggingface_hub 2.4 sends files in a way that its HTTP client no longer likes
+    "ignore:Use 'content=:DeprecationWarning"
+)
+
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:

@@ -1,5 +1,6 @@
 """The merged model computes what base and adapter compute, or it is refused."""
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from finetune_api.storage import OutputSpec
 from finetune_trainer import merge
-from finetune_trainer.errors import InvalidConfigError, OutputInvalidError
+from finetune_trainer.errors import InvalidConfigError, OutOfMemoryError, OutputInvalidError, StorageError
 from finetune_trainer.merge import (
     TOLERANCE,
     Base,
@@ -117,6 +118,27 @@ def test_an_adapter_that_is_not_finite_is_refused(tiny_model: Path, tmp_path: Pa
     next(iter(weights.values()))[0, 0] = float("nan")
     save_file(weights, adapter / "adapter_model.safetensors")
     with pytest.raises(OutputInvalidError, match=r"output\.mergeAdapter"):
+        write(tiny_model, adapter, tmp_path / "merged")
+
+
+@pytest.mark.parametrize(
+    ("cause", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), StorageError),
+        (torch.OutOfMemoryError("out of memory"), OutOfMemoryError),
+        (RuntimeError("something else"), OutputInvalidError),
+    ],
+)
+def test_a_merge_that_fails_names_its_cause(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cause: Exception, told: type[Exception]
+) -> None:
+    adapter = saved_adapter(tiny_model, tmp_path / "adapter")
+
+    def fails(*_args: Any) -> None:
+        raise cause
+
+    monkeypatch.setattr(merge, "merged_model", fails)
+    with pytest.raises(told):
         write(tiny_model, adapter, tmp_path / "merged")
 
 
