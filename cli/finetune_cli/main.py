@@ -25,6 +25,7 @@ VERBS: Final = {
     "hardware": "list the accelerators that estimates know",
     "models": "list the models that estimates know",
     "run": "train on this machine, without a cluster",
+    "generate": "answer prompts with a model or an adapter",
     "submit": "send jobs to the cluster",
     "list": "list the jobs of a namespace",
     "get": "show jobs by name",

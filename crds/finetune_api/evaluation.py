@@ -18,7 +18,9 @@ class BenchmarkSpec(ApiModel):
         "prompts: prompts of your own with expected answers."
     )
     tasks: Annotated[list[ShortText], Field(max_length=64)] = Field(
-        default_factory=list, description="Tasks of lm-evaluation-harness."
+        default_factory=list,
+        description="Tasks of lm-evaluation-harness: names, or absolute paths of task files (.yaml) inside "
+        "a volume of resources.volumes.",
     )
     few_shot: Annotated[Integer, Field(ge=0, le=64)] = Field(
         default=0, description="Solved examples in front of each question."
@@ -27,13 +29,20 @@ class BenchmarkSpec(ApiModel):
         default=None, description="Questions that are asked; all when absent."
     )
     prompts: DataSource | None = Field(
-        default=None, description="Prompts with expected answers, for prompts."
+        default=None,
+        description="Prompts with expected answers, for prompts. For humanEval problems of its form, in "
+        "place of those on the hub.",
     )
     match: Literal["exact", "contains", "regex", "numeric", "rouge"] = Field(
         default="exact", description="How an answer is compared to the expected one, for prompts."
     )
+    max_new_tokens: Annotated[Integer, Field(ge=1, le=131072)] = Field(
+        default=256, description="Longest answer, in tokens, for prompts and humanEval."
+    )
     allow_code_execution: bool = Field(
-        default=False, description="Lets humanEval run the model's programs, in a process without network."
+        default=False,
+        description="Lets humanEval run the model's programs, in a process without network, and lets "
+        "lmEvaluationHarness read task files, whose templates are programs.",
     )
 
 
@@ -63,7 +72,8 @@ class EvaluationSpec(ApiModel):
         default=None, description="Sequences per rank in one pass; training.microBatchSize when absent."
     )
     accumulation_steps: Annotated[Integer, Field(ge=1, le=65536)] | None = Field(
-        default=None, description="Passes whose outputs are kept on the device before they move to the host."
+        default=None,
+        description="Passes whose sums stay on the device before they move to the host; all if absent.",
     )
     max_samples: Annotated[Integer, Field(ge=1, le=1_000_000_000)] | None = Field(
         default=None, description="Evaluation records that are used; all when absent."

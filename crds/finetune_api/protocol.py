@@ -10,11 +10,21 @@ from pydantic import AwareDatetime, BeforeValidator, Field
 
 from finetune_api.base import Integer, StatusModel
 from finetune_api.result import TrainingResult
-from finetune_api.status import Activity, CheckpointsStatus, MetricName, OutputStatus
+from finetune_api.status import (
+    Activity,
+    CheckpointsStatus,
+    EvaluationStatus,
+    HubStatus,
+    MetricName,
+    OutputStatus,
+)
 
 SERVER_URL_VARIABLE: Final = "KUBEFLOW_TRAINER_SERVER_URL"
 SERVER_CA_VARIABLE: Final = "KUBEFLOW_TRAINER_SERVER_CA_CERT"
 SERVER_TOKEN_VARIABLE: Final = "KUBEFLOW_TRAINER_SERVER_TOKEN"  # noqa: S105 - the name of a variable that holds a path
+
+HUB_TOKEN_VARIABLE: Final = "FINETUNE_HUB_TOKEN"  # noqa: S105 - the name of a variable
+"""Environment of a training pod: the token of `output.hub`, which may write."""
 
 MAX_REPORT_BYTES: Final = 65536
 """Largest report that the status server reads."""
@@ -72,6 +82,8 @@ class FineTuneReport(StatusModel):
     activity: Activity | None = Field(default=None, description="What the ranks are doing.")
     checkpoints: CheckpointsStatus | None = Field(default=None, description="Latest and best checkpoint.")
     output: OutputStatus | None = Field(default=None, description="What was written, where.")
+    hub: HubStatus | None = Field(default=None, description="What is on the Hugging Face hub.")
+    evaluation: EvaluationStatus | None = Field(default=None, description="Benchmarks and sample answers.")
     effective: Annotated[dict[MetricName, Annotated[str, Field(max_length=256)]], Field(max_length=32)] = (
         Field(default_factory=dict, description="What really runs, after automatic decisions.")
     )

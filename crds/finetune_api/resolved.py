@@ -48,6 +48,10 @@ class RunPaths(ApiModel):
     output_directory: str = Field(description="Receives the adapter or the model.")
     train: str | None = Field(default=None, description="Training data, where it is a file or directory.")
     eval: str | None = Field(default=None, description="Evaluation data, where it is a file or directory.")
+    benchmarks: dict[str, str] = Field(
+        default_factory=dict,
+        description="Questions of benchmarks, by name, where they are a file or directory.",
+    )
 
 
 class AppliedPreset(PresetStatus):
@@ -101,10 +105,14 @@ def processes_per_node(spec: FineTuneJobSpec) -> int:
     return spec.distributed.processes_per_node or spec.resources.accelerators.per_node or 1
 
 
-def data_path(
-    source: DataSource | None, part: Literal["train", "eval"], root: str = DATA_MOUNT
-) -> str | None:
-    """Where the trainer finds a data source; None where it fetches the data itself."""
+def benchmark_part(number: int) -> str:
+    """The directory, below that of all data, with the questions of a job's benchmark number 0, 1, …"""
+    return f"benchmark-{number}"
+
+
+def data_path(source: DataSource | None, part: str, root: str = DATA_MOUNT) -> str | None:
+    """Where the trainer finds a data source (`part` is train, eval or a benchmark's); None where it fetches
+    the data itself."""
     if source is None:
         return None
     if source.path is not None:
@@ -161,6 +169,11 @@ def resolve(
             output_directory=output_directory,
             train=data_path(spec.dataset.train, "train", data_root),
             eval=data_path(spec.dataset.eval, "eval", data_root),
+            benchmarks={
+                benchmark.name: path
+                for number, benchmark in enumerate(spec.evaluation.benchmarks)
+                if (path := data_path(benchmark.prompts, benchmark_part(number), data_root)) is not None
+            },
         ),
         device=device or ("cuda" if spec.resources.accelerators.per_node > 0 else "cpu"),
         grace_period_seconds=spec.failure_policy.grace_period_seconds,

@@ -8,7 +8,14 @@ from pydantic import Field, ValidationError
 
 from finetune_api.base import Integer, StatusModel
 from finetune_api.conditions import Reason
-from finetune_api.status import CheckpointRef, CheckpointsStatus, MetricMap, OutputStatus
+from finetune_api.status import (
+    CheckpointRef,
+    CheckpointsStatus,
+    EvaluationStatus,
+    HubStatus,
+    MetricMap,
+    OutputStatus,
+)
 
 __all__ = ["TERMINATION_MESSAGE_BYTES", "CheckpointRef", "ExitCode", "TrainingResult"]
 
@@ -71,10 +78,18 @@ class TrainingResult(StatusModel):
     metrics: MetricMap = Field(default_factory=dict, description="Last values, as decimal strings.")
     checkpoints: CheckpointsStatus | None = Field(default=None, description="Latest and best checkpoint.")
     output: OutputStatus | None = Field(default=None, description="What was written, where.")
+    hub: HubStatus | None = Field(default=None, description="What is on the Hugging Face hub.")
+    evaluation: EvaluationStatus | None = Field(default=None, description="Benchmarks and sample answers.")
 
     def to_termination_message(self) -> str:
-        """JSON of at most 4096 bytes in UTF-8; a long message is cut, then metrics are left out."""
-        for result in (self, self.model_copy(update={"metrics": {}})):
+        """JSON of at most 4096 bytes in UTF-8; sample answers go first, then benchmarks, then the message is
+        cut, then metrics are left out."""
+        short = self.evaluation and self.evaluation.model_copy(update={"generations": []})
+        without = {"evaluation": None}
+        for result in (self, self.model_copy(update={"evaluation": short})):
+            if (text := result._encoded(self.message)) is not None:
+                return text
+        for result in (self.model_copy(update=without), self.model_copy(update=without | {"metrics": {}})):
             text = result._fitted()
             if text is not None:
                 return text

@@ -8,15 +8,19 @@ from finetune_api.base import Integer, StatusModel, Timestamp, keyed_by
 from finetune_api.conditions import Condition, Phase, Reason
 
 MAX_ATTEMPTS_KEPT = 10
+MAX_GENERATIONS_SHOWN = 2
 
 Count = Annotated[Integer, Field(ge=0)]
 MetricName = Annotated[str, Field(min_length=1, max_length=64)]
 MetricValue = Annotated[str, Field(max_length=64)]
 MetricMap = Annotated[dict[MetricName, MetricValue], Field(max_length=32)]
 Message = Annotated[str, Field(max_length=8192)]
+ShortAnswer = Annotated[str, Field(max_length=128)]
 Path = Annotated[str, Field(max_length=1024)]
 
-Activity = Literal["starting", "loading", "tokenizing", "training", "evaluating", "saving", "exporting"]
+Activity = Literal[
+    "starting", "loading", "tokenizing", "training", "evaluating", "saving", "exporting", "uploading"
+]
 
 
 class ProgressStatus(StatusModel):
@@ -73,6 +77,66 @@ class OutputStatus(StatusModel):
     path: Path = Field(description="Directory, relative to the volume's root in the cluster.")
     verified: bool = Field(default=False, description="Whether it was loaded and run once.")
     bytes: Count | None = Field(default=None, description="Size, in bytes.")
+    merged_path: Path | None = Field(
+        default=None, description="Directory of the merged 16-bit model, where one was asked for."
+    )
+    merged_bytes: Count | None = Field(default=None, description="Size of the merged model, in bytes.")
+
+
+class HubStatus(StatusModel):
+    """What is on the Hugging Face hub."""
+
+    repository: Annotated[str, Field(max_length=256)] = Field(description="Repository: organisation/name.")
+    revision: Annotated[str, Field(max_length=128)] = Field(description="Branch that is pushed to.")
+    step: Count | None = Field(default=None, description="Optimizer step of what was pushed last.")
+    complete: bool = Field(
+        default=False, description="Whether the result is there; what was pushed before is a checkpoint."
+    )
+    commit: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="Commit of the last push."
+    )
+    message: Annotated[str, Field(max_length=512)] | None = Field(
+        default=None, description="Why the result is not there, though it is on the volume."
+    )
+
+
+class BenchmarkStatus(StatusModel):
+    """The scores of one benchmark; questions and answers are in its files."""
+
+    name: MetricName = Field(description="Name of the benchmark in the spec.")
+    scores: Annotated[dict[MetricName, MetricValue], Field(max_length=16)] = Field(
+        default_factory=dict, description="Scores of the result, as decimal strings."
+    )
+    base: Annotated[dict[MetricName, MetricValue], Field(max_length=16)] = Field(
+        default_factory=dict, description="The same scores of the base model, where they were taken."
+    )
+    samples: Count | None = Field(default=None, description="Questions that were asked.")
+    message: Annotated[str, Field(max_length=512)] | None = Field(
+        default=None, description="Why there are no scores."
+    )
+
+
+class GenerationStatus(StatusModel):
+    """A prompt and the start of its answers."""
+
+    prompt: ShortAnswer = Field(description="The prompt, cut.")
+    before: ShortAnswer | None = Field(default=None, description="Answer before training, cut.")
+    after: ShortAnswer | None = Field(default=None, description="Newest answer, cut.")
+
+
+class EvaluationStatus(StatusModel):
+    """Benchmarks and sample answers; the curves of the loss are in metrics.jsonl."""
+
+    path: Path | None = Field(
+        default=None,
+        description="Directory of the benchmarks' files, relative to the volume's root in the cluster.",
+    )
+    benchmarks: Annotated[list[BenchmarkStatus], *keyed_by("name"), Field(max_length=16)] = Field(
+        default_factory=list, description="Benchmarks that ran on the result."
+    )
+    generations: Annotated[list[GenerationStatus], Field(max_length=MAX_GENERATIONS_SHOWN)] = Field(
+        default_factory=list, description="The first sample prompts; all are in generations.jsonl."
+    )
 
 
 class AttemptStatus(StatusModel):
@@ -194,6 +258,12 @@ class FineTuneJobStatus(StatusModel):
     )
     checkpoints: CheckpointsStatus | None = Field(default=None, description="Checkpoints that are there.")
     output: OutputStatus | None = Field(default=None, description="What the job has left.")
+    hub: HubStatus | None = Field(
+        default=None, description="What is on the Hugging Face hub, where output.hub asks for it."
+    )
+    evaluation: EvaluationStatus | None = Field(
+        default=None, description="Benchmarks and sample answers, where they were asked for."
+    )
     attempt: Count | None = Field(default=None, description="Number of the newest attempt.")
     attempts: Annotated[list[AttemptStatus], *keyed_by("number"), Field(max_length=MAX_ATTEMPTS_KEPT)] = (
         Field(default_factory=list, description="Runs of the pods: the newest ten.")

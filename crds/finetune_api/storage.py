@@ -84,8 +84,8 @@ class HubOutputSpec(ApiModel):
     private: bool = Field(default=True, description="Whether a new repository is private.")
     strategy: Literal["end", "everySave", "checkpoint"] = Field(
         default="end",
-        description="end: the result once. everySave: the model at each checkpoint. "
-        "checkpoint: also what is needed to resume.",
+        description="end: the result once. everySave: also the model at each checkpoint. checkpoint: also "
+        "all that is needed to resume, in the folder last-checkpoint.",
     )
     token_secret: SecretKeyRef = Field(description="Hub token that may write.")
 
@@ -113,7 +113,9 @@ class OutputSpec(ApiModel):
         default=False, description="Whether the adapter is also merged into a full 16-bit model."
     )
     precision: FloatType = Field(
-        default="auto", description="Type in which a model is written; auto: that of the base model."
+        default="auto",
+        description="Type in which a model is written. auto: a whole model in the run's precision; a merged "
+        "one in its base's 16-bit type, or bf16.",
     )
     max_shard_size_gb: Annotated[float, Field(gt=0, le=1000)] = Field(
         default=5.0, alias="maxShardSizeGB", description="Largest weight file, in 10⁹ bytes."

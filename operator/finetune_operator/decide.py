@@ -147,6 +147,8 @@ def _succeeded(scene: Scene, status: FineTuneJobStatus, last: AttemptStatus) -> 
         else "the command has ended"
     )
     message = f"Trained {steps} steps: {what}." if steps else f"Done: {what}."
+    if status.hub is not None and status.hub.message is not None:
+        message += f" It is not on the hub: {status.hub.message}"
     return Decision(
         status,
         Situation(State.SUCCEEDED, Reason.SUCCEEDED, message),

@@ -49,6 +49,8 @@ def reported(
         metrics=_merged(status.metrics, metrics),
         checkpoints=_checkpoints(status.checkpoints, ours.checkpoints),
         output=ours.output or status.output,
+        hub=ours.hub or status.hub,
+        evaluation=ours.evaluation or status.evaluation,
         effective=ours.effective or status.effective,
     )
     changed = with_record(changed, record)
@@ -77,6 +79,8 @@ def concluded(status: FineTuneJobStatus, result: TrainingResult) -> FineTuneJobS
         metrics=_merged(status.metrics, _metrics(result.metrics)),
         checkpoints=_checkpoints(status.checkpoints, result.checkpoints),
         output=result.output or status.output,
+        hub=result.hub or status.hub,
+        evaluation=result.evaluation or status.evaluation,
     )
 
 

@@ -100,6 +100,8 @@ def is_news(before: ProgressReport, after: ProgressReport) -> bool:
         new.activity != old.activity
         or new.checkpoints != old.checkpoints
         or new.output != old.output
+        or new.evaluation != old.evaluation
+        or new.hub != old.hub
         or new.result != old.result
     )
 

@@ -34,11 +34,14 @@ def main(arguments: list[str] | None = None) -> int:
     generate = commands.add_parser("generate", help="answer prompts with a model")
     generate.add_argument("--model", required=True, help="directory or hub id of the model")
     generate.add_argument("--adapter", type=Path, help="directory of an adapter on that model")
-    generate.add_argument(
-        "--prompts", type=Path, required=True, help="JSON lines with a `prompt` or `messages`"
-    )
-    generate.add_argument("--out", type=Path, required=True, help="JSON lines, each with an `answer` added")
+    generate.add_argument("--prompts", type=Path, help="file of JSON lines with a `prompt` or `messages`")
+    generate.add_argument("--out", type=Path, help="with --prompts: its lines, each with an `answer` added")
+    generate.add_argument("--prompt", help="one prompt; without it and --prompts, lines of standard input")
+    generate.add_argument("--system", help="system prompt")
+    generate.add_argument("--plain", action="store_true", help="go on with the text instead of answering it")
     generate.add_argument("--max-new-tokens", type=int, default=64)
+    generate.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token")
+    generate.add_argument("--top-p", type=float, default=1.0)
     generate.add_argument("--batch-size", type=int, default=32)
     options = parser.parse_args(arguments)
 
@@ -53,17 +56,9 @@ def main(arguments: list[str] | None = None) -> int:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
     if options.command == "generate":
-        from finetune_trainer.sample import answer_file
-
-        answer_file(
-            options.model,
-            options.adapter,
-            options.prompts,
-            options.out,
-            max_new_tokens=options.max_new_tokens,
-            batch_size=options.batch_size,
-        )
-        return 0
+        if (options.prompts is None) != (options.out is None):
+            generate.error("--prompts and --out go together")
+        return _generate(options)
     try:
         job = read_job(options.job)
     except InvalidConfigError as error:
@@ -93,6 +88,46 @@ def _check(job: ResolvedJob, options: argparse.Namespace) -> int:
     except TrainerError as error:
         log.error("%s", error)
         return int(error.exit_code)
+
+
+def _generate(options: argparse.Namespace) -> int:
+    try:
+        if options.prompts is None:
+            _talk(options)
+        else:
+            from finetune_trainer.sample import answer_file
+
+            answer_file(
+                options.model,
+                options.adapter,
+                options.prompts,
+                options.out,
+                max_new_tokens=options.max_new_tokens,
+                batch_size=options.batch_size,
+            )
+    except TrainerError as error:
+        log.error("%s", error)
+        return int(error.exit_code)
+    return 0
+
+
+def _talk(options: argparse.Namespace) -> None:
+    from finetune_api.stages import SamplingSpec
+    from finetune_trainer.chat import Talk, places
+
+    adapter = str(options.adapter) if options.adapter is not None else None
+    sampling = SamplingSpec(
+        max_new_tokens=options.max_new_tokens, temperature=options.temperature, top_p=options.top_p
+    )
+    where = places(options.model, adapter)
+    talk = Talk.load(where, sampling, sys.stdout, system=options.system, plain=options.plain)
+    if options.prompt is not None:
+        talk.say(options.prompt)
+        return
+    asks = sys.stdin.isatty()
+    if asks:
+        print("/new forgets what was said, /quit ends.", file=sys.stderr)
+    talk.listen(sys.stdin, lambda: print("> ", end="", file=sys.stderr, flush=True) if asks else None)
 
 
 def _train(command: str, job: ResolvedJob, file: Path) -> int:

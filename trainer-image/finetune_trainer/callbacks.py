@@ -21,6 +21,7 @@ from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.deepspeed_config import uses_deepspeed
 from finetune_trainer.distributed import any_rank, barrier
 from finetune_trainer.errors import DivergedError, StorageError
+from finetune_trainer.evaluation.loop import named, scores
 from finetune_trainer.guards import Guard, are_finite, is_a_norm
 from finetune_trainer.improvement import Improvement
 from finetune_trainer.interruption import StopRequest
@@ -184,8 +185,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         loss = (metrics or {})["eval_loss"]
         if not math.isfinite(loss):
             raise DivergedError(f"the evaluation loss after step {state.global_step} is {loss}")
-        self.scores = {"loss": loss} | ({"perplexity": perplexity(loss)} if self.likelihood else {})
-        self.scores |= measured_in(metrics or {}, prefix="eval_")
+        self.scores = scores(metrics or {}, likelihood=self.likelihood)
         self.scored_step = state.global_step
         spec = self.job.spec
         value = self.scores.get(spec.checkpoints.metric)
@@ -197,11 +197,12 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             self.file.append(
                 {
                     "step": state.global_step,
-                    **{f"eval{name[0].upper()}{name[1:]}": value for name, value in self.scores.items()},
+                    **named(self.scores),
                     "attempt": self.job.attempt,
                 }
             )
-        self.reporter.update(metrics={"evalLoss": _text(loss)}, activity="training", urgent=True)
+        shown = {name: _text(value) for name, value in named(self.scores, only=spec.evaluation).items()}
+        self.reporter.update(metrics=shown, activity="training", urgent=True)
         log.info("step %d: evaluation loss %.4f", state.global_step, loss)
         self.watch.restart()
 

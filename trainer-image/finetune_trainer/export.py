@@ -28,6 +28,7 @@ from finetune_trainer.files import (
     write_atomically,
 )
 from finetune_trainer.heads import LANGUAGE, Head, remove_extra
+from finetune_trainer.merge import rewrite_model
 from finetune_trainer.methods import Start, make_ordinary, reload_trained
 from finetune_trainer.models import LOAD_ERRORS
 from finetune_trainer.paths import volume_path
@@ -37,7 +38,10 @@ from finetune_trainer.universal import carry_over, restore
 
 log = logging.getLogger(__name__)
 
-Kind = Literal["adapter", "model"]
+Kind = Literal["adapter", "model", "merged"]
+
+CARD = "README.md"
+"""Not part of the manifest: it is written last, and people edit it."""
 
 TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "bf16": 5e-2, "fp16": 2e-2}
 """How far the logits of the reloaded model may be from those of the trained one, as a share of the largest
@@ -95,20 +99,23 @@ def export(trainer: FineTuneTrainer, job: ResolvedJob, start: Start, precision: 
     if first:
         device = trainer.args.device
         _release(trainer)
+        written = _written_precision(job, precision)
         try:
             if start.adapter is not None:
                 make_ordinary(staged, start.adapter, start.original)
-            trust = job.spec.model.trust_remote_code
+            if kind == "model":
+                rewrite_model(staged, start.head.loader, precision=written, shard_bytes=shard_bytes(job))
             verify(
                 staged,
                 lambda: _reload(staged, kind, job, start, precision),
                 probe,
                 precision,
                 device,
-                trust=trust,
+                tolerance=max(TOLERANCE[precision], TOLERANCE[written]),
+                trust=job.spec.model.trust_remote_code,
                 generates=start.head.generates,
             )
-            size = _commit(staged, target, kind, job, step)
+            size = commit(staged, target, kind, job, step)
         except TrainerError as error:
             failure = error
     (failed,) = any_rank(failure is not None)
@@ -143,6 +150,7 @@ def verify(
     precision: Precision,
     device: torch.device,
     *,
+    tolerance: float,
     trust: bool,
     generates: bool,
 ) -> None:
@@ -170,11 +178,10 @@ def verify(
         raise OutputInvalidError(f"output: {volume_path(directory)} loads, but its logits are not finite")
     scale = float(probe.logits.abs().max())
     difference = float((logits - probe.logits).abs().max()) / max(scale, 1e-6)
-    if difference > TOLERANCE[precision]:
+    if difference > tolerance:
         raise OutputInvalidError(
             f"output: {volume_path(directory)} loads, but computes something else than the trained model: "
-            f"logits differ by {difference:.2g} of the largest, {TOLERANCE[precision]} is allowed under "
-            f"{precision}"
+            f"logits differ by {difference:.2g} of the largest, {tolerance} is allowed under {precision}"
         )
     log.info("reloaded output: logits differ by %.1e of the largest", difference)
 
@@ -211,6 +218,12 @@ def _probe(trainer: FineTuneTrainer) -> Probe:
     return Probe(ids, logits.float().cpu())
 
 
+def _written_precision(job: ResolvedJob, precision: Precision) -> Precision:
+    """The type of a whole model's weights: as asked for, else that of the run."""
+    asked = job.spec.output.precision
+    return precision if asked == "auto" else asked
+
+
 def _release(trainer: FineTuneTrainer) -> None:
     """Frees what training held, so that a second copy of the model finds room."""
     trainer.optimizer = trainer.lr_scheduler = None
@@ -222,10 +235,17 @@ def _release(trainer: FineTuneTrainer) -> None:
         torch.cuda.empty_cache()
 
 
-def _commit(staged: Path, target: Path, kind: Kind, job: ResolvedJob, step: int) -> int:
+def shard_bytes(job: ResolvedJob) -> int:
+    """Largest weight file, in bytes."""
+    return int(job.spec.output.max_shard_size_gb * 1e9)
+
+
+def commit(staged: Path, target: Path, kind: Kind, job: ResolvedJob, step: int) -> int:
+    """Puts a directory that has been proved into its place, with a manifest; returns its size in bytes.
+    Raises `StorageError`."""
     try:
         (staged / "training_args.bin").unlink(missing_ok=True)
-        files = describe_files(staged)
+        files = [entry for entry in describe_files(staged) if entry.path != CARD]
         manifest = OutputManifest(kind=kind, job=job.job.name, job_uid=job.job.uid, step=step, files=files)
         sync_tree(staged)
         write_atomically(staged / "manifest.json", manifest.model_dump_json(indent=2) + "\n")

@@ -23,7 +23,9 @@ def quantization_config(spec: FineTuneJobSpec, precision: Precision, place: str)
     a directory or a hub id.
     """
     quantization = spec.quantization
-    skipped = _not_quantized(spec.model, quantization.skip_modules, place)
+    # the score of a reward model is new: it is trained, not rounded
+    new = ["score"] if spec.training.stage == "rm" else []
+    skipped = _not_quantized(spec.model, [*quantization.skip_modules, *new], place)
     match quantization.type:
         case "none":
             return None

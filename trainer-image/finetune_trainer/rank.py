@@ -39,12 +39,16 @@ from finetune_trainer.errors import (
     TrainerError,
     classify,
 )
+from finetune_trainer.evaluation.generations import Generations
 from finetune_trainer.export import export, take_best
 from finetune_trainer.files import sync_tree
+from finetune_trainer.finishing import Finishing
 from finetune_trainer.guards import Guard, Trend
+from finetune_trainer.hub_saves import hub_saves
 from finetune_trainer.improvement import Improvement
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.kernels import upcast_norms
+from finetune_trainer.merge import Base, check_mergeable
 from finetune_trainer.methods import apply_method, prepare_method
 from finetune_trainer.models import (
     check_fit,
@@ -122,6 +126,7 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
     arguments = training_arguments(job, precision, store.staging, len(data))
 
     reporter.update(activity="loading", urgent=True)
+    check_mergeable(spec.output, Base.of(spec.model, base))
     quantization = quantization_config(spec, precision, start.base)
     model = load_base(spec.model, start.base, load_dtype(spec, precision), quantization, stage.head)
     check_fit(model, tokenizer, spec.training.max_sequence_length)
@@ -172,14 +177,21 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
         likelihood=stage.objective is None,
         first=first,
     )
+    generations = None
+    if spec.evaluation.generations is not None:
+        generations = Generations(
+            spec.evaluation.generations, job, tokenizer, first=first, drawn=follower.watch.restart
+        )
+    saves = hub_saves(job, store, reporter) if first else None
     trainer = FineTuneTrainer(
         model=adapted,
         args=arguments,
         train_dataset=data,
         processing_class=tokenizer,
-        callbacks=[follower],
+        callbacks=[each for each in (follower, generations, saves) if each is not None],
         order=order,
         evaluation=evaluation,
+        evaluation_spec=spec.evaluation,
         eval_micro_batch=spec.evaluation.micro_batch_size or spec.training.micro_batch_size,
         pad_id=tokenizer.pad_token_id or 0,
         micro_losses=guard.micro_losses,
@@ -206,9 +218,25 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
     reporter.update(activity="exporting", urgent=True)
     if spec.output.checkpoint == "best":
         take_best(trainer, store, job)
+    if generations is not None:
+        generations.draw(trainer.model, trainer.state.global_step, arguments.device)
     output = export(trainer, job, start, precision)
     reporter.update(output=output)
     end_process_group()
+    finishing = Finishing(
+        job=job,
+        base=Base.of(spec.model, base),
+        precision=precision,
+        step=trainer.state.global_step,
+        reporter=reporter,
+        stop=stop,
+        generations=generations,
+        output=output,
+    )
+    if saves is not None:
+        saves.close(finish=True)
+    if first:
+        finishing.run()
     report = reporter.report
     early = (
         " and stopped early, since evaluation no longer improved" if follower.improvement.exhausted else ""
@@ -224,7 +252,9 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
         resumed_step=checkpoint.step if checkpoint else None,
         metrics=reporter.metrics,
         checkpoints=report.checkpoints,
-        output=output,
+        output=finishing.output,
+        hub=finishing.hub,
+        evaluation=finishing.evaluation,
     )
 
 

@@ -1,14 +1,16 @@
-"""Answers to a file of prompts, greedily: for comparing a model before and after training."""
+"""Answers of a model: to conversations through its chat template, and to bare text."""
 
 import json
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 
+from finetune_api.stages import SamplingSpec
 from finetune_trainer.data.examples import BrokenRecord, BrokenRecordError, Record
 from finetune_trainer.data.formats.base import optional_text, required_text
 from finetune_trainer.data.reading import read_json_records
@@ -19,6 +21,8 @@ from finetune_trainer.tokenizers import CHATML
 log = logging.getLogger(__name__)
 
 Turns = list[dict[str, str]]
+Prompt = Turns | str
+"""A conversation that the model answers, or text that it continues."""
 
 
 def answer_file(
@@ -41,8 +45,8 @@ def answer_file(
     answers = answer(
         loaded,
         tokenizer,
-        [_turns(record) for record in records],
-        max_new_tokens=max_new_tokens,
+        [turns_of(record) for record in records],
+        SamplingSpec(max_new_tokens=max_new_tokens, temperature=0),
         batch_size=batch_size,
     )
     with out.open("w", encoding="utf-8") as file:
@@ -54,47 +58,36 @@ def answer_file(
 def answer(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
-    conversations: Sequence[Turns],
+    prompts: Sequence[Prompt],
+    sampling: SamplingSpec,
     *,
-    max_new_tokens: int,
     batch_size: int,
+    streamer: Any = None,
 ) -> list[str]:
-    """The model's greedy answer to each conversation, without special tokens."""
-    tokenizer.padding_side = "left"
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    if tokenizer.chat_template is None:
-        tokenizer.chat_template = CHATML
+    """The model's answer to each prompt, without special tokens; a streamer of transformers gets a single
+    prompt's answer while it is drawn.
+
+    Text that is continued keeps its white space, an answer of a conversation loses what surrounds it.
+    """
     answers: list[str] = []
-    for start in range(0, len(conversations), batch_size):
-        inputs = tokenizer.apply_chat_template(
-            list(conversations[start : start + batch_size]),
-            add_generation_prompt=True,
-            padding=True,
-            return_dict=True,
-            return_tensors="pt",
-        ).to(model.device)
-        with torch.no_grad():
-            outputs = model.generate(
-                **inputs,
-                max_new_tokens=max_new_tokens,
-                do_sample=False,
-                pad_token_id=tokenizer.pad_token_id,
-                eos_token_id=tokenizer.eos_token_id,
-            )
-        new = outputs[:, inputs["input_ids"].shape[1] :]
-        answers += [text.strip() for text in tokenizer.batch_decode(new, skip_special_tokens=True)]
+    with _ready_to_generate(tokenizer):
+        settings = _generation_config(model, tokenizer, sampling)
+        for start in range(0, len(prompts), batch_size):
+            batch = prompts[start : start + batch_size]
+            inputs = _inputs(tokenizer, batch).to(model.device)
+            with torch.no_grad():
+                outputs = model.generate(**inputs, generation_config=settings, streamer=streamer)
+            new = outputs[:, inputs["input_ids"].shape[1] :]
+            texts = tokenizer.batch_decode(new, skip_special_tokens=True)
+            answers += [
+                text if isinstance(prompt, str) else text.strip()
+                for prompt, text in zip(batch, texts, strict=True)
+            ]
     return answers
 
 
-def _records(prompts: Path) -> Iterator[Record]:
-    for record in read_json_records(prompts):
-        if isinstance(record, BrokenRecord):
-            raise DataError(str(record))
-        yield record
-
-
-def _turns(record: Record) -> Turns:
+def turns_of(record: Record) -> Turns:
+    """The conversation in a record, up to the answer that is asked for. Raises `DataError`."""
     messages = record.fields.get("messages")
     try:
         if isinstance(messages, list):
@@ -108,3 +101,62 @@ def _turns(record: Record) -> Turns:
     except (BrokenRecordError, KeyError, TypeError) as error:
         raise DataError(f"{record.origin}: {error}") from error
     return [{"role": "user", "content": f"{instruction}\n\n{extra}" if extra else instruction}]
+
+
+@contextmanager
+def _ready_to_generate(tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
+    """Lends the tokenizer what batches of prompts need: it is also the one that training saves."""
+    before = tokenizer.padding_side, tokenizer.pad_token, tokenizer.chat_template
+    tokenizer.padding_side = "left"
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    tokenizer.chat_template = tokenizer.chat_template or CHATML
+    try:
+        yield
+    finally:
+        tokenizer.padding_side, tokenizer.pad_token, tokenizer.chat_template = before
+
+
+def _inputs(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]) -> Any:
+    texts = [
+        prompt
+        if isinstance(prompt, str)
+        else tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=False)
+        for prompt in prompts
+    ]
+    # a template writes its own start token; text to be continued gets the tokenizer's
+    special = all(isinstance(prompt, str) for prompt in prompts)
+    return tokenizer(
+        texts,
+        padding=True,
+        add_special_tokens=special,
+        return_tensors="pt",
+        return_token_type_ids=False,
+    )
+
+
+def _generation_config(
+    model: Any, tokenizer: PreTrainedTokenizerBase, sampling: SamplingSpec
+) -> GenerationConfig:
+    drawn = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+    return GenerationConfig(
+        max_new_tokens=sampling.max_new_tokens,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=_end_tokens(model, tokenizer),
+        # training may have turned it off
+        use_cache=True,
+        **(drawn if sampling.temperature > 0 else {"do_sample": False}),
+    )
+
+
+def _end_tokens(model: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The tokenizer's end token, and those that the model's own settings add (the end of a turn)."""
+    own = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    found = [tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])]
+    return sorted({token for token in found if token is not None})
+
+
+def _records(prompts: Path) -> Iterator[Record]:
+    for record in read_json_records(prompts):
+        if isinstance(record, BrokenRecord):
+            raise DataError(str(record))
+        yield record

@@ -9,10 +9,11 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from transformers import PrinterCallback, ProgressCallback, Trainer
 
-from finetune_trainer.data.rendering import IGNORED
+from finetune_api.evaluation import EvaluationSpec
 from finetune_trainer.data.sampling import GlobalOrder, RankBatches
 from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.distributed import sum_over_ranks
+from finetune_trainer.evaluation.loop import EvaluationSums
 from finetune_trainer.learning_rates import renew_rates
 from finetune_trainer.stages.base import Objective
 from finetune_trainer.stages.measurements import Measurements
@@ -27,6 +28,7 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         *,
         order: GlobalOrder,
         evaluation: TrainingData | None,
+        evaluation_spec: EvaluationSpec,
         eval_micro_batch: int,
         pad_id: int,
         micro_losses: list[torch.Tensor],
@@ -37,6 +39,7 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
             self.remove_callback(noisy)
         self.order = order
         self.evaluation = evaluation
+        self.evaluation_spec = evaluation_spec
         self.eval_micro_batch = eval_micro_batch
         self.pad_id = pad_id
         self.micro_losses = micro_losses
@@ -94,8 +97,9 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         super().log(logs, start_time)
 
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
-        """`eval_loss`: the mean over all items of the evaluation data, as for one long batch, where an item
-        is a supervised token or what the objective counts; and the objective's own measurements."""
+        """`eval_loss` and what else is asked for: means over all items of the evaluation data, as for one
+        long batch, where an item is a supervised token or what the objective counts; and the objective's own
+        measurements."""
         if self.evaluation is None:
             return {}
         ranks = self.args.world_size
@@ -103,17 +107,13 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         model = self.model_wrapped
         was_training = model.training
         model.eval()
-        loss = torch.zeros((), dtype=torch.float64, device=self.args.device)
-        items = 0
+        sums = EvaluationSums(self.evaluation_spec, self.args.device)
         with torch.no_grad(), self.compute_loss_context_manager():
             for batch in self._loader(self.evaluation, self._batches(order, self.eval_micro_batch)):
-                part, counted = self._evaluated(model, self._prepare_inputs(batch))
-                loss += part.double()
-                items += counted
+                self._evaluate_batch(model, self._prepare_inputs(batch), sums)
         model.train(was_training)
-        total, count = sum_over_ranks(loss.item(), float(items))
         measured = {f"eval_{name}": value for name, value in self.measurements.take().items()}
-        metrics = {"eval_loss": total / count} | measured
+        metrics = sums.metrics() | measured
         self.log(metrics)
         self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -136,16 +136,15 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
             renew_rates(self.optimizer, self.lr_scheduler)
         return prepared
 
-    def _evaluated(self, model: torch.nn.Module, inputs: dict[str, Any]) -> tuple[torch.Tensor, int]:
-        """The summed loss of a micro-batch, and the number of its items."""
+    def _evaluate_batch(self, model: torch.nn.Module, inputs: dict[str, Any], sums: EvaluationSums) -> None:
         if self.objective is not None:
             outcome = self.objective.evaluate(model, inputs)
             self.measurements.add(outcome.measured)
-            return outcome.total, int(self.objective.items(inputs))
+            sums.add_items(outcome.total, self.objective.items(inputs))
+            return
         # divided by one item, the model's loss is the sum over the batch's tokens
-        one = torch.ones((), device=self.args.device)
-        loss = cast(torch.Tensor, model(**inputs, num_items_in_batch=one).loss)
-        return loss, int((inputs["labels"][:, 1:] != IGNORED).sum())
+        outputs = model(**inputs, num_items_in_batch=torch.ones((), device=self.args.device))
+        sums.add(outputs.loss, outputs.logits, inputs["labels"])
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
         # an objective counts what it has made of the batches

@@ -60,6 +60,9 @@ class Mounts:
                         "output_directory": self.local_path(paths.output_directory),
                         "train": self._optional(paths.train),
                         "eval": self._optional(paths.eval),
+                        "benchmarks": {
+                            name: self.local_path(path) for name, path in paths.benchmarks.items()
+                        },
                     }
                 ),
                 "spec": resolved.spec.model_copy(

@@ -5,7 +5,13 @@ from __future__ import annotations
 from finetune_api import FineTuneJob
 from finetune_api.data_secrets import secret_variables
 from finetune_api.kubernetes import EnvVar, SecretKeyRef
-from finetune_api.protocol import SERVER_CA_VARIABLE, SERVER_TOKEN_VARIABLE, SERVER_URL_VARIABLE, status_path
+from finetune_api.protocol import (
+    HUB_TOKEN_VARIABLE,
+    SERVER_CA_VARIABLE,
+    SERVER_TOKEN_VARIABLE,
+    SERVER_URL_VARIABLE,
+    status_path,
+)
 from finetune_api.resolved import CA_FILE, TOKEN_FILE
 from finetune_operator.plan import Manifest
 from finetune_operator.rendering.config import RenderConfig
@@ -37,6 +43,8 @@ def environment(job: FineTuneJob, attempt: int, config: RenderConfig) -> list[Ma
         variables["HF_TOKEN"] = _from_secret("HF_TOKEN", token)
     for name, reference in secret_variables(job.spec.dataset).items():
         variables[name] = _from_secret(name, reference)
+    if job.spec.output.hub is not None:
+        variables[HUB_TOKEN_VARIABLE] = _from_secret(HUB_TOKEN_VARIABLE, job.spec.output.hub.token_secret)
     for variable in job.spec.resources.env:
         variables[variable.name] = _user_variable(variable)
     for name, value in ours.items():
@@ -60,7 +68,8 @@ def _hub_token(job: FineTuneJob) -> SecretKeyRef | None:
     """The hub reads one token from the environment: the model's, else the data set's."""
     if job.spec.model.token_secret is not None:
         return job.spec.model.token_secret
-    sources = (job.spec.dataset.train, job.spec.dataset.eval)
+    questions = (benchmark.prompts for benchmark in job.spec.evaluation.benchmarks)
+    sources = (job.spec.dataset.train, job.spec.dataset.eval, *questions)
     return next((s.hub.token_secret for s in sources if s and s.hub and s.hub.token_secret), None)
 
 

@@ -16,6 +16,7 @@ from finetune_api.resolved import (
     TOKEN_FILE,
     TOKEN_MOUNT,
     attempt_name,
+    benchmark_part,
 )
 from finetune_operator import labels
 from finetune_operator.plan import Manifest
@@ -57,6 +58,9 @@ def mounted_volumes(job: FineTuneJob, attempt: int, config: RenderConfig) -> lis
     volumes += _data_volume("train", spec.dataset.train)
     if spec.dataset.eval is not None:
         volumes += _data_volume("eval", spec.dataset.eval)
+    for number, benchmark in enumerate(spec.evaluation.benchmarks):
+        if benchmark.prompts is not None:
+            volumes += _data_volume(benchmark_part(number), benchmark.prompts)
     if spec.model.cache is not None:
         cache = _claim(spec.model.cache.claim_name)
         volumes.append(

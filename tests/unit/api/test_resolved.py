@@ -69,3 +69,19 @@ def test_on_one_machine_the_caller_chooses_the_places(make_job):
     assert resolved.paths.run_directory == "/home/me/run"
     assert resolved.paths.output_directory == "/home/me/run/output"
     assert (resolved.master.address, resolved.device) == ("127.0.0.1", "cuda")
+
+
+def test_questions_of_benchmarks_lie_where_their_volumes_are_mounted(make_job):
+    job = make_job(
+        {
+            "evaluation.benchmarks": [
+                {"name": "tasks", "type": "lmEvaluationHarness", "tasks": ["arc_easy"]},
+                {
+                    "name": "own",
+                    "type": "prompts",
+                    "prompts": {"configMap": {"name": "questions", "key": "q.jsonl"}},
+                },
+            ]
+        }
+    )
+    assert resolve(job, 1).paths.benchmarks == {"own": "/finetune/data/benchmark-1/q.jsonl"}

@@ -39,6 +39,24 @@ def test_metrics_go_before_the_reason_does():
     assert (kept.reason, kept.step, kept.metrics) == (Reason.DATA_ERROR, 9, {})
 
 
+def test_sample_answers_go_first_then_benchmarks():
+    generations = [{"prompt": "ü" * 128, "before": "ü" * 128, "after": "ü" * 128}] * 2
+    few = [{"name": "b", "scores": {"exactMatch": "0.5"}}]
+    many = [{"name": f"b{number}", "message": "ü" * 500} for number in range(8)]
+
+    def kept(benchmarks, message):
+        evaluation = {"generations": generations, "benchmarks": benchmarks}
+        sent = result(message=message, metrics={"loss": "2.5"}, evaluation=evaluation)
+        return TrainingResult.from_termination_message(sent.to_termination_message())
+
+    assert len(kept(few, "short").evaluation.generations) == 2
+    cut = kept(few, "x" * 2500)
+    assert (cut.message, cut.evaluation.generations) == ("x" * 2500, [])
+    assert cut.evaluation.benchmarks[0].scores == {"exactMatch": "0.5"}
+    bare = kept(many, "x" * 2500)
+    assert (bare.message, bare.evaluation, bare.metrics) == ("x" * 2500, None, {"loss": "2.5"})
+
+
 @pytest.mark.parametrize("text", [None, "", "Killed", "{}", "[1]", '{"outcome": "odd"}'])
 def test_a_message_of_another_program_is_no_result(text):
     assert TrainingResult.from_termination_message(text) is None

@@ -171,6 +171,7 @@ def test_an_invalid_manifest_starts_nothing_and_exits_with_10(tmp_path: Path) ->
             ["--set", "resources.env=[{name: SECRET_WORD, valueFrom: {secretKeyRef: {name: s, key: k}}}]"],
             "Export SECRET_WORD",
         ),
+        (["--set", "output.hub={id: a/b, tokenSecret: {name: s, key: k}}"], "Export FINETUNE_HUB_TOKEN"),
     ],
 )
 def test_wrong_use_exits_with_2_and_says_what_to_write(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from finetune_api import FineTuneJob, ObjectMeta
@@ -322,3 +324,48 @@ class TestCommandOfOnesOwn:
         operator.see(101, [failed()], [ended_pod(11)])
         assert operator.status.attempts[0].reason == "TrainerCrashed"
         assert "kubectl logs tune-1-0-x" in operator.message("Reconciling")
+
+
+def test_a_result_that_the_hub_did_not_take_is_a_success_that_says_so() -> None:
+    operator = Operator()
+    operator.see(0)
+    told = {"repository": "me/model", "revision": "main", "step": 200, "message": "me/model: 503. It is at x"}
+    ended = result(step=200, total_steps=200, hub=told)
+    message = ended.to_termination_message()
+    operator.see(101, [complete()], [ended_pod(0, termination_message=message)])
+    ready = operator.status.condition("Ready")
+    assert ready is not None
+    assert ready.status == "True"
+    assert "not on the hub: me/model: 503. It is at x" in ready.message
+    assert operator.status.hub is not None
+    assert not operator.status.hub.complete
+
+
+def test_a_status_with_benchmarks_answers_and_a_push_stays_small() -> None:
+    text = "x" * 100
+    scores = {"own_task.acc": "0.8125", "own_task.acc_norm": "0.7812"}
+    evaluation = {
+        "path": "team/tune/output/benchmarks",
+        "benchmarks": [
+            {"name": f"benchmark-{n}", "scores": scores, "base": scores, "samples": 200} for n in range(4)
+        ],
+        "generations": [{"prompt": text, "before": text, "after": text}] * 2,
+    }
+    hub = {"repository": "me/model", "revision": "main", "step": 200, "commit": "c" * 40, "complete": True}
+    output = {"kind": "adapter", "path": "tune/output/adapter", "verified": True, "bytes": 10**8}
+    ended = result(
+        step=200,
+        total_steps=200,
+        metrics={f"metric{n}": "0.123456" for n in range(10)},
+        output=output | {"mergedPath": "tune/output/merged", "mergedBytes": 10**10},
+        hub=hub,
+        evaluation=evaluation,
+    )
+    operator = Operator()
+    operator.see(0)
+    operator.see(101, [complete()], [ended_pod(0, termination_message=ended.to_termination_message())])
+    status = operator.status.to_json_object()
+    assert status["evaluation"]["benchmarks"][3]["base"] == scores
+    assert status["evaluation"]["generations"][1]["after"] == text
+    assert status["hub"]["complete"] is True
+    assert len(json.dumps(status)) <= 4096

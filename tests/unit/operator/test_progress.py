@@ -141,3 +141,17 @@ def test_a_finished_job_is_done_to_the_last_percent() -> None:
 )
 def test_durations_are_told_in_two_units(seconds: int, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_what_is_on_the_hub_and_what_benchmarks_found_stay_until_there_is_news() -> None:
+    hub = {"repository": "me/model", "revision": "main", "step": 40, "commit": "c1"}
+    evaluation = {"benchmarks": [{"name": "sums", "scores": {"exactMatch": "0.5"}}]}
+    status = after(report(50, 50, hub=hub), report(60, 60, evaluation=evaluation), report(70, 70))
+    assert status.hub is not None
+    assert (status.hub.step, status.hub.complete) == (40, False)
+    assert status.evaluation is not None
+    assert status.evaluation.benchmarks[0].scores == {"exactMatch": "0.5"}
+    done = concluded(status, result(step=200, hub=hub | {"step": 200, "complete": True}))
+    assert done.hub is not None
+    assert done.hub.complete
+    assert done.evaluation == status.evaluation

@@ -52,9 +52,15 @@ def fetch_sources(job: ResolvedJob) -> ResolvedJob:
         return known
 
     dataset, paths = job.spec.dataset, job.paths
+    # validation lets benchmarks come from sources without keys alone
+    asked = {
+        benchmark.name: path("eval", benchmark.prompts, paths.benchmarks.get(benchmark.name))
+        for benchmark in job.spec.evaluation.benchmarks
+    }
     found = {
         "train": path("train", dataset.train, paths.train),
         "eval": path("eval", dataset.eval, paths.eval),
+        "benchmarks": {name: place for name, place in asked.items() if place is not None},
     }
     return job.model_copy(update={"paths": paths.model_copy(update=found)})
 

@@ -46,6 +46,8 @@ def stages(job: FineTuneJob, _target: str) -> Iterator[Finding]:
         )
     yield from _task_type(job)
     match spec.stage:
+        case "rm":
+            yield from _reward_model(job)
         case "dpo" if spec.dpo is not None:
             yield from _dpo(spec.dpo)
         case "kto":
@@ -71,6 +73,22 @@ def _task_type(job: FineTuneJob) -> Iterator[Finding]:
             f"does not suit training.stage {stage}: reward models classify sequences, others predict tokens",
             "Use auto",
             kind,
+        )
+
+
+def _reward_model(job: FineTuneJob) -> Iterator[Finding]:
+    output, evaluation = job.spec.output, job.spec.evaluation
+    asked = {
+        "output.mergeAdapter": output.merge_adapter,
+        "evaluation.generations": evaluation.generations,
+        "evaluation.benchmarks": evaluation.benchmarks,
+    }
+    for path in (path for path, value in asked.items() if value):
+        yield error(
+            Code.CONFLICT,
+            path,
+            "needs a model that predicts tokens, and training.stage rm makes one that scores texts",
+            f"Remove {path}",
         )
 
 

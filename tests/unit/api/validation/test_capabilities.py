@@ -51,8 +51,6 @@ def test_every_other_choice_is_refused_with_a_remedy(make_manifest, path):
     ("path", "value"),
     [
         ("dataset.train", {"upload": {"id": "mine"}}),
-        ("output.hub", {"id": "a/b", "tokenSecret": {"name": "s", "key": "k"}}),
-        ("evaluation.benchmarks", [{"name": "b", "type": "humanEval"}]),
         ("tracking.trackers", [{"type": "wandb"}]),
         ("budget.maxCostUSD", 5),
     ],

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from finetune_api import FineTuneJob, ResolvedJob, parse_job
+from finetune_api import FineTuneJob, ResolvedJob, parse_job, resolve
 from finetune_operator.rendering import render_attempt
 from golden import compare
 from operator_scenes import CONFIG, make_job
@@ -125,6 +125,26 @@ def test_the_address_to_report_to_cannot_be_overridden() -> None:
     assert len(values) == len(variables)
     assert values["KUBEFLOW_TRAINER_SERVER_URL"].startswith(CONFIG.status_url)
     assert values["HOME"] == "/fast"
+
+
+def test_the_token_that_may_write_to_the_hub_is_a_variable_of_its_own() -> None:
+    hub = {"id": "me/model", "tokenSecret": {"name": "hub", "key": "write"}}
+    read = {"id": "a/b", "tokenSecret": {"name": "hub", "key": "read"}}
+    job = make_job({"model": read, "output": {"hub": hub}})
+    variables = pod_spec(render_attempt(job, 1, CONFIG))["containers"][0]["env"]
+    secrets = {each["name"]: each["valueFrom"]["secretKeyRef"] for each in variables if "valueFrom" in each}
+    assert secrets["FINETUNE_HUB_TOKEN"] == {"name": "hub", "key": "write"}
+    assert secrets["HF_TOKEN"] == {"name": "hub", "key": "read"}
+
+
+def test_questions_of_a_benchmark_are_mounted_where_the_trainer_looks_for_them() -> None:
+    questions = {"configMap": {"name": "questions", "key": "q.jsonl"}}
+    benchmark = {"name": "own", "type": "prompts", "prompts": questions}
+    job = make_job({"evaluation": {"benchmarks": [benchmark]}})
+    mounts = pod_spec(render_attempt(job, 1, CONFIG))["containers"][0]["volumeMounts"]
+    [mount] = [mount for mount in mounts if "benchmark" in mount["name"]]
+    assert resolve(job, 1).paths.benchmarks == {"own": f"{mount['mountPath']}/q.jsonl"}
+    assert mount["readOnly"] is True
 
 
 def pod_spec(manifests: list[dict[str, Any]]) -> dict[str, Any]:

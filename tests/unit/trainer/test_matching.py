@@ -1,0 +1,59 @@
+"""How answers are compared with what was expected."""
+
+import pytest
+
+from finetune_trainer.errors import DataError
+from finetune_trainer.evaluation.matching import MATCHES, last_number
+
+
+@pytest.mark.parametrize(
+    ("match", "answer", "expected", "score"),
+    [
+        ("exact", " 2024-01-02\n", ["2024-01-02"], 1),
+        ("exact", "2024-01-02.", ["2024-01-02"], 0),
+        ("exact", "no", ["yes", "no"], 1),
+        ("contains", "It is Paris, of course.", ["Paris"], 1),
+        ("contains", "It is paris.", ["Paris"], 0),
+        ("regex", "The year is 1984.", [r"\b19\d\d\b"], 1),
+        ("regex", "The year is 2084.", [r"\b19\d\d\b"], 0),
+        ("numeric", "3 + 4 = 7", ["7"], 1),
+        ("numeric", "It costs 1,234.50 in all", ["1234.5"], 1),
+        ("numeric", "about 1e-3", ["0.001"], 1),
+        ("numeric", "7 or 8", ["7"], 0),
+        ("numeric", "none at all", ["7"], 0),
+        ("rouge", "the cat sat", ["the cat sat"], 1),
+        ("rouge", "something else", ["the cat sat"], 0),
+    ],
+)
+def test_a_match_says_how_right_an_answer_is(
+    match: str, answer: str, expected: list[str], score: float
+) -> None:
+    found = MATCHES[match](answer, expected)
+    assert set(found.values()) == {float(score)}
+
+
+def test_rouge_gives_part_of_the_score_for_part_of_the_words() -> None:
+    found = MATCHES["rouge"]("the cat sat on a mat", ["the cat sat"])
+    assert found["rouge1"] == pytest.approx(2 * 0.5 * 1 / 1.5)
+    assert found["rouge2"] < found["rouge1"]
+
+
+@pytest.mark.parametrize("pattern", ["(", "(a|a)*b"])
+def test_a_pattern_that_is_broken_or_never_ends_is_named(
+    pattern: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finetune_trainer.evaluation.matching.PATTERN_SECONDS", 0.05)
+    with pytest.raises(DataError, match="match: regex"):
+        MATCHES["regex"]("a" * 2000, [pattern])
+
+
+def test_a_number_that_is_expected_must_be_one() -> None:
+    with pytest.raises(DataError, match="holds no number"):
+        MATCHES["numeric"]("7", ["seven"])
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("-3.5 of", -3.5), ("1 000", 0.0), ("v1.2.3", 0.3), ("no", None), (".5", 0.5)]
+)
+def test_the_last_number_of_a_text(text: str, number: float | None) -> None:
+    assert last_number(text) == number

@@ -1,0 +1,183 @@
+"""The merged model computes what base and adapter compute, or it is refused."""
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from finetune_api.storage import OutputSpec
+from finetune_trainer import merge
+from finetune_trainer.errors import InvalidConfigError, OutOfMemoryError, OutputInvalidError, StorageError
+from finetune_trainer.merge import (
+    TOLERANCE,
+    Base,
+    allowed_difference,
+    check_mergeable,
+    merged_precision,
+    probe_ids,
+    relative_difference,
+    rewrite_model,
+    write_merged,
+)
+
+CPU = torch.device("cpu")
+pytestmark = [
+    pytest.mark.filterwarnings(
+        # PEFT 0.21 asks models for the attribute by its old name
+        "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
+    ),
+    pytest.mark.filterwarnings(
+        # one of the methods below trains a head of its own where the base shares it with the embeddings
+        "ignore:Model has `tie_word_embeddings=True`:UserWarning"
+    ),
+]
+
+METHODS: dict[str, dict[str, Any]] = {
+    "lora": {},
+    "rslora": {"use_rslora": True},
+    "dora": {"use_dora": True},
+    "lora with biases": {"bias": "all"},
+    "lora and a whole module": {"modules_to_save": ["lm_head"]},
+}
+
+
+def saved_adapter(base: Path, directory: Path, **settings: Any) -> Path:
+    """An adapter with weights that change the model's answers a lot, as training leaves it."""
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    config = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM", **settings)
+    adapted = get_peft_model(model, config)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in adapted.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    adapted.save_pretrained(directory)
+    AutoTokenizer.from_pretrained(base).save_pretrained(directory)
+    return directory
+
+
+def logits(model: Any) -> torch.Tensor:
+    with torch.no_grad():
+        found: torch.Tensor = model.eval()(
+            input_ids=probe_ids(model.config.get_text_config().vocab_size)
+        ).logits
+    return found
+
+
+def write(base: Path, adapter: Path, target: Path, precision: Any = "fp32", shard_bytes: int = 10**9) -> None:
+    write_merged(Base(str(base)), adapter, target, precision=precision, shard_bytes=shard_bytes, device=CPU)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_merged_model_computes_what_base_and_adapter_compute(
+    tiny_model: Path, tmp_path: Path, method: str
+) -> None:
+    adapter = saved_adapter(tiny_model, tmp_path / "adapter", **METHODS[method])
+    base = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
+    before = logits(base)
+    expected = logits(PeftModel.from_pretrained(base, adapter))
+    assert relative_difference(before, expected) > 0.1, "the adapter must change something"
+    for precision, bound in (("fp32", 1e-5), ("bf16", 4e-2), ("fp16", 2e-3)):
+        target = tmp_path / precision
+        write(tiny_model, adapter, target, precision)
+        stored = load_file(target / "model.safetensors")
+        assert {tensor.dtype for tensor in stored.values()} == {merge.DTYPES[precision]}
+        merged = AutoModelForCausalLM.from_pretrained(target, dtype=torch.float32)
+        assert relative_difference(logits(merged), expected) < bound, precision
+        assert len(AutoTokenizer.from_pretrained(target)) == merged.config.vocab_size
+
+
+def test_weights_are_written_in_files_of_the_asked_size(tiny_model: Path, tmp_path: Path) -> None:
+    adapter = saved_adapter(tiny_model, tmp_path / "adapter")
+    write(tiny_model, adapter, tmp_path / "merged", shard_bytes=60_000)
+    sizes = [file.stat().st_size for file in (tmp_path / "merged").glob("*.safetensors")]
+    assert len(sizes) > 2
+    assert max(sizes) < 70_000
+    assert (tmp_path / "merged" / "model.safetensors.index.json").is_file()
+
+
+def test_a_model_without_the_adapter_is_not_taken_for_a_merged_one(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter = saved_adapter(tiny_model, tmp_path / "adapter")
+    monkeypatch.setattr(merge, "merged_model", lambda model, _dtype: model.unload())
+    with pytest.raises(OutputInvalidError, match="computes something else than base and adapter"):
+        write(tiny_model, adapter, tmp_path / "merged", "bf16")
+
+
+def test_an_adapter_that_is_not_finite_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    adapter = saved_adapter(tiny_model, tmp_path / "adapter")
+    from safetensors.torch import save_file
+
+    weights = load_file(adapter / "adapter_model.safetensors")
+    next(iter(weights.values()))[0, 0] = float("nan")
+    save_file(weights, adapter / "adapter_model.safetensors")
+    with pytest.raises(OutputInvalidError, match=r"output\.mergeAdapter"):
+        write(tiny_model, adapter, tmp_path / "merged")
+
+
+@pytest.mark.parametrize(
+    ("cause", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), StorageError),
+        (torch.OutOfMemoryError("out of memory"), OutOfMemoryError),
+        (RuntimeError("something else"), OutputInvalidError),
+    ],
+)
+def test_a_merge_that_fails_names_its_cause(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cause: Exception, told: type[Exception]
+) -> None:
+    adapter = saved_adapter(tiny_model, tmp_path / "adapter")
+
+    def fails(*_args: Any) -> None:
+        raise cause
+
+    monkeypatch.setattr(merge, "merged_model", fails)
+    with pytest.raises(told):
+        write(tiny_model, adapter, tmp_path / "merged")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_less_is_allowed_where_the_adapter_changes_little(precision: Any) -> None:
+    tolerance = TOLERANCE[precision]
+    assert allowed_difference(precision, effect=1.0) == tolerance
+    assert allowed_difference(precision, effect=1.5 * tolerance) < tolerance
+    assert allowed_difference(precision, effect=0.0) == tolerance / 2
+
+
+def test_the_type_is_the_base_s_own_or_bf16_or_as_asked(tiny_model: Path, tmp_path: Path) -> None:
+    AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float16).save_pretrained(tmp_path)
+    assert merged_precision("auto", Base(str(tiny_model))) == "bf16"
+    assert merged_precision("auto", Base(str(tmp_path))) == "fp16"
+    assert merged_precision("fp32", Base(str(tmp_path))) == "fp32"
+
+
+def test_a_base_that_is_stored_quantized_is_refused_before_training(tiny_model: Path, tmp_path: Path) -> None:
+    config = AutoModelForCausalLM.from_pretrained(tiny_model).config
+    config.quantization_config = {"quant_method": "bitsandbytes", "load_in_4bit": True}
+    config.save_pretrained(tmp_path)
+    asked = OutputSpec(merge_adapter=True)
+    with pytest.raises(InvalidConfigError, match="stored quantized"):
+        check_mergeable(asked, Base(str(tmp_path)))
+    check_mergeable(OutputSpec(), Base(str(tmp_path)))
+    check_mergeable(asked, Base(str(tiny_model)))
+
+
+def test_a_whole_model_is_written_again_in_another_type_and_in_smaller_files(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    model = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
+    model.save_pretrained(tmp_path / "model")
+    rewrite_model(tmp_path / "model", precision="fp32", shard_bytes=10**9)
+    assert [file.name for file in (tmp_path / "model").glob("*.safetensors")] == ["model.safetensors"]
+    rewrite_model(tmp_path / "model", precision="bf16", shard_bytes=30_000)
+    assert len(list((tmp_path / "model").glob("*.safetensors"))) > 2
+    assert not (tmp_path / "model" / "model.safetensors").exists()
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype="auto")
+    assert again.dtype == torch.bfloat16
+    assert relative_difference(logits(again.float()), logits(model)) < 2e-2

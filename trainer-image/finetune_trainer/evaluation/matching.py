@@ -1,0 +1,75 @@
+"""How an answer is compared with what was expected: each way a function from 0 (wrong) to 1 (right)."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import regex
+from rouge_score.rouge_scorer import RougeScorer
+
+from finetune_trainer.errors import DataError
+
+Score = Callable[[str, Sequence[str]], dict[str, float]]
+"""Scores of an answer against the texts of which any is right."""
+
+PATTERN_SECONDS: Final = 1.0
+"""Longest search for a pattern: some patterns never end."""
+
+NUMBER: Final = regex.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?\d+)?")
+RELATIVE_ERROR: Final = 1e-6
+
+
+def exact(answer: str, expected: Sequence[str]) -> dict[str, float]:
+    """The same text, white space at its ends aside."""
+    return {"exactMatch": float(answer.strip() in {text.strip() for text in expected})}
+
+
+def contains(answer: str, expected: Sequence[str]) -> dict[str, float]:
+    """The expected text is somewhere in the answer."""
+    return {"contains": float(any(text.strip() in answer for text in expected))}
+
+
+def pattern(answer: str, expected: Sequence[str]) -> dict[str, float]:
+    """The expected text is a regular expression that is found in the answer. Raises `DataError` for one
+    that is broken or takes too long."""
+    try:
+        found = any(regex.search(text, answer, timeout=PATTERN_SECONDS) for text in expected)
+    except (regex.error, TimeoutError) as error:
+        raise DataError(f"match: regex: {expected} cannot be searched for: {error}") from error
+    return {"regexMatch": float(found)}
+
+
+def numeric(answer: str, expected: Sequence[str]) -> dict[str, float]:
+    """The last number of the answer is that of the expected text, to a millionth. Raises `DataError` when
+    nothing is expected that is a number."""
+    wanted = [number for text in expected if (number := last_number(text)) is not None]
+    if not wanted:
+        raise DataError(f"match: numeric: {expected} holds no number")
+    found = last_number(answer)
+    close = found is not None and any(
+        math.isclose(found, number, rel_tol=RELATIVE_ERROR, abs_tol=1e-9) for number in wanted
+    )
+    return {"numericMatch": float(close)}
+
+
+def rouge(answer: str, expected: Sequence[str]) -> dict[str, float]:
+    """F-measures of ROUGE-1, ROUGE-2 and ROUGE-L (Lin 2004) with stemming; of the text that fits best."""
+    kinds = ("rouge1", "rouge2", "rougeL")
+    found = RougeScorer(kinds, use_stemmer=True).score_multi(list(expected), answer)
+    return {kind: float(found[kind].fmeasure) for kind in kinds}
+
+
+def last_number(text: str) -> float | None:
+    """The last number in a text (1,234.5 and 1e-3 too); None where there is none."""
+    found = [match for match in NUMBER.findall(text) if any(character.isdigit() for character in match)]
+    return float(found[-1].replace(",", "")) if found else None
+
+
+MATCHES: Final[dict[str, Score]] = {
+    "exact": exact,
+    "contains": contains,
+    "regex": pattern,
+    "numeric": numeric,
+    "rouge": rouge,
+}
+"""By `evaluation.benchmarks[].match`."""

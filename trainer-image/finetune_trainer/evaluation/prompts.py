@@ -1,0 +1,55 @@
+"""The benchmark `prompts`: questions of the user's own, with the answers that are expected.
+
+A record holds `messages`, `prompt`, or `instruction` and maybe `input`; and `expected` (a text, or a list of
+which any is right) or, as in training data, `output`, `completion` or the last turn of `messages`.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from finetune_api.evaluation import BenchmarkSpec
+from finetune_trainer.data.examples import Record
+from finetune_trainer.errors import DataError
+from finetune_trainer.evaluation.matching import MATCHES
+from finetune_trainer.evaluation.subject import Scored, Subject, mean, questions
+from finetune_trainer.sample import Prompt, Turns, turns_of
+
+EXPECTED: Final = ("expected", "output", "completion")
+
+
+def prompts(subject: Subject, spec: BenchmarkSpec, path: Path | None) -> Scored:
+    """Asks every question after the solved examples, and compares. Raises `DataError`."""
+    records = questions(spec, path)
+    solved, asked = records[: spec.few_shot], records[spec.few_shot :]
+    answers = subject.answers([_question(subject, solved, record) for record in asked], spec.max_new_tokens)
+    match = MATCHES[spec.match]
+    details, scores = [], []
+    for record, text in zip(asked, answers, strict=True):
+        wanted = expected(record)
+        scores.append(match(text, wanted))
+        details.append(
+            {"prompt": turns_of(record)[-1]["content"], "expected": wanted, "answer": text, **scores[-1]}
+        )
+    return Scored(mean(scores), len(asked), details)
+
+
+def expected(record: Record) -> list[str]:
+    """The answers of which any is right. Raises `DataError`."""
+    found = next((record.fields[name] for name in EXPECTED if record.fields.get(name) is not None), None)
+    messages = record.fields.get("messages")
+    if found is None and isinstance(messages, list) and messages and messages[-1]["role"] == "assistant":
+        found = messages[-1]["content"]
+    texts = found if isinstance(found, list) else [found]
+    if not texts or not all(isinstance(text, str | int | float) for text in texts):
+        raise DataError(f"{record.origin}: one of {', '.join(EXPECTED)} must say what is expected")
+    return [str(text) for text in texts]
+
+
+def _question(subject: Subject, solved: list[Record], record: Record) -> Prompt:
+    turns: Turns = []
+    for example in solved:
+        turns += [*turns_of(example), {"role": "assistant", "content": expected(example)[0]}]
+    turns += turns_of(record)
+    if subject.answers_turns:
+        return turns
+    return "\n".join(turn["content"] for turn in turns) + "\n"

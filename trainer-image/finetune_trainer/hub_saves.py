@@ -1,0 +1,129 @@
+"""Pushes of checkpoints while training goes on: by a thread of rank 0 that training never waits for."""
+
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from finetune_api.resolved import ResolvedJob
+from finetune_api.status import HubStatus
+from finetune_trainer.checkpoints import CheckpointStore
+from finetune_trainer.hub import Hub, HubError
+from finetune_trainer.reporting import Reporter
+
+log = logging.getLogger(__name__)
+
+MODEL_FILES: Final = (
+    "adapter_*",
+    "model*.safetensors*",
+    "config.json",
+    "generation_config.json",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template*",
+    "vocab.*",
+    "merges.txt",
+)
+"""What of a checkpoint is a model that loads."""
+WHOLE: Final = "last-checkpoint"
+"""Folder of the repository with everything that resuming needs."""
+DIRECTORY: Final = ".hub"
+
+
+@dataclass
+class HubSaves(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
+    """Pushes the newest checkpoint each time one has been committed; one that came while another was on its
+    way is left out if a newer one comes. Only rank 0 has it, behind the callback that commits."""
+
+    hub: Hub
+    store: CheckpointStore
+    pushed: Callable[[int, str], None]
+    """Told the step and the commit of each push."""
+    _waiting: tuple[int, Path] | None = None
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+    _closing: bool = False
+
+    def __post_init__(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="hub", daemon=True)
+        self._thread.start()
+
+    def on_save(
+        self, _args: TrainingArguments, _state: TrainerState, _control: TrainerControl, **_kwargs: Any
+    ) -> None:
+        latest = self.store.latest()
+        if latest is None:
+            return
+        copy = self.store.directory / DIRECTORY / latest.path.name
+        try:
+            _link(latest.path, copy)
+        except OSError as error:
+            log.warning("step %d is not pushed: %s", latest.step, error)
+            return
+        with self._changed:
+            if self._waiting is not None:
+                shutil.rmtree(self._waiting[1], ignore_errors=True)
+            self._waiting = latest.step, copy
+            self._changed.notify()
+
+    def close(self, *, finish: bool) -> None:
+        """Ends the thread: after the push that is on its way (`finish`), or without waiting for it."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        if finish:
+            self._thread.join()
+            shutil.rmtree(self.store.directory / DIRECTORY, ignore_errors=True)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closing or self._waiting is not None)
+                if self._closing or self._waiting is None:
+                    return
+                (step, directory), self._waiting = self._waiting, None
+            try:
+                commit = self._push(step, directory)
+            except HubError as error:
+                log.warning("the checkpoint of step %d is not on the hub: %s", step, error)
+            else:
+                self.pushed(step, commit)
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def _push(self, step: int, directory: Path) -> str:
+        commit = self.hub.push(directory, f"Step {step}", only=MODEL_FILES)
+        if self.hub.spec.strategy == "checkpoint":
+            message = f"Checkpoint of step {step}"
+            commit = self.hub.push(directory, message, into=WHOLE, replacing=True)
+        return commit
+
+
+def hub_saves(job: ResolvedJob, store: CheckpointStore, reporter: Reporter) -> HubSaves | None:
+    """What pushes the checkpoints of a job; None where its strategy is to push the result alone."""
+    spec = job.spec.output.hub
+    if spec is None or spec.strategy == "end":
+        return None
+
+    def pushed(step: int, commit: str) -> None:
+        log.info("the checkpoint of step %d is on the hub", step)
+        shown = HubStatus(repository=spec.id, revision=spec.revision, step=step, commit=commit)
+        reporter.update(hub=shown)
+
+    return HubSaves(Hub.of(spec), store, pushed)
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same files under another name, so that rotation cannot take them away; copies where the volume has
+    no hard links. Raises `OSError`."""
+    shutil.rmtree(target, ignore_errors=True)
+    try:
+        shutil.copytree(source, target, copy_function=os.link)
+    except (OSError, shutil.Error):
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(source, target)
