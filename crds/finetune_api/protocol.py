@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BeforeValidator, Field
 
 from finetune_api.base import Integer, StatusModel
 from finetune_api.result import TrainingResult
-from finetune_api.status import Activity, CheckpointsStatus, MetricName, OutputStatus
+from finetune_api.status import Activity, CheckpointsStatus, MetricName, OutputStatus, Warnings
 
 SERVER_URL_VARIABLE: Final = "KUBEFLOW_TRAINER_SERVER_URL"
 SERVER_CA_VARIABLE: Final = "KUBEFLOW_TRAINER_SERVER_CA_CERT"
@@ -74,6 +74,9 @@ class FineTuneReport(StatusModel):
     output: OutputStatus | None = Field(default=None, description="What was written, where.")
     effective: Annotated[dict[MetricName, Annotated[str, Field(max_length=256)]], Field(max_length=32)] = (
         Field(default_factory=dict, description="What really runs, after automatic decisions.")
+    )
+    warnings: Warnings = Field(
+        default_factory=list, description="What is wrong without stopping the run, such as a tracker."
     )
     result: TrainingResult | None = Field(default=None, description="How the attempt ended, once it has.")
     sent_at: Annotated[AwareDatetime, Field(strict=False)] | None = Field(

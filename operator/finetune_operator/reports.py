@@ -101,6 +101,7 @@ def is_news(before: ProgressReport, after: ProgressReport) -> bool:
         or new.checkpoints != old.checkpoints
         or new.output != old.output
         or new.result != old.result
+        or new.warnings != old.warnings
     )
 
 

@@ -36,6 +36,7 @@ from finetune_trainer.metrics import (
     perplexity,
 )
 from finetune_trainer.reporting import Reporter
+from finetune_trainer.tracking.fanout import Tracking
 from finetune_trainer.utilisation import Utilisation
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
     evaluates: bool
     first: bool
     """Whether this is rank 0."""
+    tracking: Tracking = field(default_factory=Tracking)
     window: Window = field(default_factory=Window)
     interrupted: bool = False
 
@@ -67,6 +69,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         self.watch = Stopwatch()
         self.saved_at = time.monotonic()
         self.tokens = 0
+        self.resumed_tokens: int | None = None
         self.step_seconds: float | None = None
         self.scores: dict[str, float] = {}
         self.scored_step = 0
@@ -75,6 +78,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         """Takes up the metrics where a checkpoint left them."""
         kept = json.loads((checkpoint / WINDOW_FILE).read_text(encoding="utf-8"))
         self.window.losses = kept["losses"]
+        self.resumed_tokens = kept.get("tokens")
         if self.guard.trend is not None and kept.get("trend") is not None:
             self.guard.trend.restore(kept["trend"])
         if kept.get("improvement") is not None:
@@ -88,9 +92,14 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
     ) -> None:
         # a run that had stopped early when it was saved
         control.should_training_stop = self.improvement.exhausted
-        self.tokens = sum(self.data.tokens_in(self.order.step(step)) for step in range(state.global_step))
+        self.tokens = self._tokens_before(state.global_step)
         if self.first:
             self.file.begin(state.global_step)
+            self.tracking.start(
+                self.job,
+                resumed_step=state.global_step or None,
+                effective=self.reporter.report.effective,
+            )
         self.reporter.update(
             activity="training",
             step=state.global_step,
@@ -188,7 +197,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         if self.improvement.exhausted:
             control.should_save = control.should_training_stop = True
         if self.first:
-            self.file.append(
+            self._publish(
                 {
                     "step": state.global_step,
                     "evalLoss": loss,
@@ -223,7 +232,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             line["gradNorm"] = gradient
         if not self.first:
             return
-        self.file.append(line)
+        self._publish(line)
         self.reporter.update(metrics={name: _text(line[name]) for name in REPORTED if name in line})
         log.info(
             "step %d/%d: loss %.4f, learning rate %.3g, %.0f tokens/s",
@@ -233,6 +242,16 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             logs["learning_rate"],
             tokens_per_second,
         )
+
+    def _tokens_before(self, steps: int) -> int:
+        """Tokens of the steps that are done, counted anew where the checkpoint does not tell."""
+        if self.resumed_tokens is not None:
+            return self.resumed_tokens
+        return sum(self.data.tokens_in(self.order.step(step)) for step in range(steps))
+
+    def _publish(self, line: Line) -> None:
+        self.file.append(line)
+        self.tracking.log(line)
 
     # --- checkpoints
     # --------------------------------------------------------------------------------------------
@@ -248,6 +267,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             trend = self.guard.trend.state() if self.guard.trend else None
             kept = {
                 "losses": self.window.losses,
+                "tokens": self.tokens,
                 "trend": trend,
                 "improvement": self.improvement.state(),
             }
@@ -255,7 +275,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         barrier()
         if self.first:
             try:
-                self.store.commit(staged, self._manifest(state))
+                self.tracking.upload(self.store.commit(staged, self._manifest(state)).path)
             except StorageError as error:
                 failure = error
         (failed,) = any_rank(failure is not None)

@@ -55,6 +55,7 @@ from finetune_trainer.precision import check_device, effective_precision
 from finetune_trainer.reporting import Reporter, sinks
 from finetune_trainer.space import check_room, checkpoint_bytes
 from finetune_trainer.tokenizers import Tokenizer, complete_tokenizer, load_tokenizer, train_tokenizer
+from finetune_trainer.tracking.fanout import Tracking
 from finetune_trainer.trainer import FineTuneTrainer
 from finetune_trainer.utilisation import utilisation
 
@@ -65,10 +66,11 @@ def run(job: ResolvedJob) -> int:
     """Trains as one rank, leaves a result (rank 0, and any rank that fails), returns the exit status."""
     first = rank() == 0
     reporter = Reporter(sinks() if first else [])
+    tracking = Tracking(reporter)
     stop = StopRequest()
     stop.listen()
     try:
-        result = train(job, reporter, stop)
+        result = train(job, reporter, stop, tracking)
     except Exception as error:
         known = classify(error, ranks=job.world_size, volume=Path(job.paths.run_directory))
         if type(known) is TrainerError or known is not error:
@@ -76,6 +78,7 @@ def run(job: ResolvedJob) -> int:
         else:
             log.error("%s: %s", known.exit_code.reason, known)
         result = results.failure(known, reporter)
+    tracking.finish(result)
     if first or result.outcome != "succeeded":
         results.write_result(result, results.termination_message_file())
     reporter.update(result=result, step=result.step, urgent=True)
@@ -83,7 +86,9 @@ def run(job: ResolvedJob) -> int:
     return result.exit_code
 
 
-def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingResult:
+def train(
+    job: ResolvedJob, reporter: Reporter, stop: StopRequest, tracking: Tracking | None = None
+) -> TrainingResult:
     """The whole run on this rank. Raises `TrainerError` and whatever the libraries raise."""
     # transformers would report to the same server by itself
     os.environ["DISABLE_KUBEFLOW_INTEGRATION"] = "TRUE"
@@ -156,6 +161,7 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
         improvement=Improvement(spec.training.early_stopping, spec.checkpoints.greater_is_better),
         evaluates=evaluation is not None,
         first=first,
+        tracking=tracking or Tracking(reporter),
     )
     trainer = FineTuneTrainer(
         model=adapted,

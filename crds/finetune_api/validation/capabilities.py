@@ -59,7 +59,6 @@ LIMITS: Final[tuple[Limit, ...]] = (
     *_only_default("checkpoints", "universal"),
     *_only_default("output", "mergeAdapter", "precision", "maxShardSizeGB", "modelCard", "hub"),
     *_only_default("evaluation", "accumulationSteps", "metrics", "generations", "benchmarks"),
-    *_only_default("tracking", "trackers", "project", "runName", "tags"),
     Limit("failurePolicy.outOfMemory", ("fail", "retry")),
     *_only_default("failurePolicy", "stallTimeoutSeconds"),
     *_only_default(

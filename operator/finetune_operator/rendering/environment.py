@@ -6,6 +6,7 @@ from finetune_api import FineTuneJob
 from finetune_api.kubernetes import EnvVar, SecretKeyRef
 from finetune_api.protocol import SERVER_CA_VARIABLE, SERVER_TOKEN_VARIABLE, SERVER_URL_VARIABLE, status_path
 from finetune_api.resolved import CA_FILE, TOKEN_FILE
+from finetune_api.tracking import KEY_VARIABLES
 from finetune_operator.plan import Manifest
 from finetune_operator.rendering.config import RenderConfig
 from finetune_operator.rendering.escape import literal
@@ -34,6 +35,10 @@ def environment(job: FineTuneJob, attempt: int, config: RenderConfig) -> list[Ma
     token = _hub_token(job)
     if token is not None:
         variables["HF_TOKEN"] = _from_secret("HF_TOKEN", token)
+    for tracker in job.spec.tracking.trackers:
+        if tracker.api_key_secret is not None and tracker.type in KEY_VARIABLES:
+            key = KEY_VARIABLES[tracker.type]
+            variables[key] = _from_secret(key, tracker.api_key_secret)
     for variable in job.spec.resources.env:
         variables[variable.name] = _user_variable(variable)
     for name, value in ours.items():

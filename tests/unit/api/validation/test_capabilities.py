@@ -61,7 +61,6 @@ def test_every_other_choice_is_refused_with_a_remedy(make_manifest, path):
         ("training.parameterGroups", [{"pattern": "x"}]),
         ("output.hub", {"id": "a/b", "tokenSecret": {"name": "s", "key": "k"}}),
         ("evaluation.benchmarks", [{"name": "b", "type": "humanEval"}]),
-        ("tracking.trackers", [{"type": "wandb"}]),
         ("budget.maxCostUSD", 5),
     ],
 )
