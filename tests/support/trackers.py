@@ -1,10 +1,12 @@
 """Tracked runs without a training, and servers that trackers must not be held up by."""
 
+import json
 import os
 import socket
+import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,14 @@ def deliver(
         feed.offer(Upload(directory=directory, name=directory.name))
     feed.conclude(Finish(ending=ending or Ending(outcome="succeeded", metrics={"loss": 1.5})))
     return feed.close(SECONDS)
+
+
+def trackio_rows(database: Path) -> list[tuple[int, dict[str, float]]]:
+    """Steps and values in a Trackio database of one run."""
+    with closing(sqlite3.connect(database)) as connection:
+        found = connection.execute("select step, metrics, run_name from metrics order by id").fetchall()
+    assert {name for _, _, name in found} <= {f"dates-{RUN_ID[:8]}"}
+    return [(step, json.loads(values)) for step, values, _ in found]
 
 
 @contextmanager

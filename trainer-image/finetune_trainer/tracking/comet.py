@@ -27,7 +27,7 @@ class CometTracker:
                 auto_histogram_tensorboard_logging=False,
                 auto_log_co2=False,
                 auto_metric_logging=False,
-                auto_output_logging=False,
+                auto_output_logging="",
                 auto_param_logging=False,
                 display_summary_level=0,
                 log_code=False,

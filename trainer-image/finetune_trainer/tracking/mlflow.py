@@ -4,11 +4,11 @@ The image has the library without a database, so that the files are those of MLf
 """
 
 import os
+import time
 from pathlib import Path
 
 import mlflow
 from mlflow.entities import Metric, Param, RunTag
-from mlflow.utils.time import get_current_time_millis
 
 from finetune_trainer.tracking.base import Ending, TrackedRun, Values
 
@@ -37,7 +37,7 @@ class MlflowTracker:
 
     def log(self, step: int, values: Values) -> None:
         """One call per row."""
-        now = get_current_time_millis()
+        now = int(time.time() * 1000)
         metrics = [Metric(name, value, now, step) for name, value in values.items()]
         self._client.log_batch(self._run_id, metrics=metrics)
 

@@ -4,6 +4,7 @@ import os
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 from finetune_trainer.tracking.base import Ending, TrackedRun, Values
 
@@ -17,13 +18,15 @@ class TrackioTracker:
         """Trackio reads its directory from the environment when it is imported."""
         os.environ["TRACKIO_DIR"] = str(run.directory)
         import trackio
+        from trackio.sqlite_storage import SQLiteStorage
 
         url = None if run.offline else run.url
         if url is not None:
             check_presence(url)
         self._remote = url is not None
-        self._trackio = trackio
-        self._run = trackio.init(
+        self._trackio: Any = trackio
+        self._has_pending_data = SQLiteStorage.has_pending_data
+        self._run: Any = trackio.init(
             project=run.project,
             name=f"{run.name}-{run.id[:8]}",
             server_url=url,
@@ -47,7 +50,7 @@ class TrackioTracker:
     def finish(self, ending: Ending) -> None:  # noqa: ARG002 - it has no place for it
         """Waits until the rows are stored. Raises `ConnectionError` where the server has not taken all."""
         self._run.finish()
-        if self._remote and self._trackio.SQLiteStorage.has_pending_data(self._run.project):
+        if self._remote and self._has_pending_data(self._run.project):
             raise ConnectionError("what the server has not taken is in tracking/trackio, for trackio sync")
 
 

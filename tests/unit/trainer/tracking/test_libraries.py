@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from finetune_trainer.tracking.base import Ending
-from trackers import RUN_ID, deliver, tracked
+from trackers import RUN_ID, deliver, tracked, trackio_rows
 
 pytestmark = pytest.mark.slow
 
@@ -109,15 +109,9 @@ def comet_messages(archive: Path) -> list[dict[str, Any]]:
     return [json.loads(line)["payload"] for line in lines]
 
 
-def test_trackio_local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trackio_local(tmp_path: Path) -> None:
     two_attempts("trackio", tmp_path)
-    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path))
-    from trackio.sqlite_storage import SQLiteStorage
-
-    [database] = tmp_path.glob("*.db")
-    assert database.stem == "numbers"
-    [run] = SQLiteStorage.get_run_records("numbers")
-    assert run["name"] == "dates-01234567"
+    assert trackio_rows(tmp_path / "numbers.db") == [*ROWS.items(), *MORE.items()]
 
 
 def test_mlflow_files(tmp_path: Path, checkpoint: Path) -> None:
