@@ -78,9 +78,9 @@ def run(job: ResolvedJob) -> int:
         else:
             log.error("%s: %s", known.exit_code.reason, known)
         result = results.failure(known, reporter)
-    tracking.finish(result)
     if first or result.outcome != "succeeded":
         results.write_result(result, results.termination_message_file())
+    tracking.finish(result)
     reporter.update(result=result, step=result.step, urgent=True)
     reporter.close()
     return result.exit_code

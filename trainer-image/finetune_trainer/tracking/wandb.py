@@ -31,7 +31,6 @@ class WandbTracker:
             config=run.parameters,
             dir=run.directory,
             settings=wandb.Settings(
-                base_url=run.url or "https://api.wandb.ai",
                 console="off",
                 disable_code=True,
                 disable_git=True,
@@ -41,6 +40,7 @@ class WandbTracker:
                 x_disable_machine_info=True,
                 x_disable_meta=True,
                 x_disable_stats=True,
+                **({"base_url": run.url} if run.url is not None else {}),
             ),
         )
         self._run.define_metric("step", hidden=True)
