@@ -17,6 +17,7 @@ from finetune_api.status import (
     HubStatus,
     MetricName,
     OutputStatus,
+    Warnings,
 )
 
 SERVER_URL_VARIABLE: Final = "KUBEFLOW_TRAINER_SERVER_URL"
@@ -86,6 +87,9 @@ class FineTuneReport(StatusModel):
     evaluation: EvaluationStatus | None = Field(default=None, description="Benchmarks and sample answers.")
     effective: Annotated[dict[MetricName, Annotated[str, Field(max_length=256)]], Field(max_length=32)] = (
         Field(default_factory=dict, description="What really runs, after automatic decisions.")
+    )
+    warnings: Warnings = Field(
+        default_factory=list, description="What is wrong without stopping the run, such as a tracker."
     )
     result: TrainingResult | None = Field(default=None, description="How the attempt ended, once it has.")
     sent_at: Annotated[AwareDatetime, Field(strict=False)] | None = Field(

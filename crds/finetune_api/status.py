@@ -18,6 +18,9 @@ Message = Annotated[str, Field(max_length=8192)]
 ShortAnswer = Annotated[str, Field(max_length=128)]
 Path = Annotated[str, Field(max_length=1024)]
 
+MAX_WARNING_LENGTH = 256
+Warnings = Annotated[list[Annotated[str, Field(max_length=MAX_WARNING_LENGTH)]], Field(max_length=8)]
+
 Activity = Literal[
     "starting", "loading", "tokenizing", "training", "evaluating", "saving", "exporting", "uploading"
 ]
@@ -160,6 +163,9 @@ class AttemptStatus(StatusModel):
     pods: Count | None = Field(default=None, description="Number of its pods.")
     rank_seconds: Count | None = Field(default=None, description="Seconds × ranks that it has used.")
     gpu_seconds: Count | None = Field(default=None, description="Seconds × accelerators that it has used.")
+    warnings: Warnings = Field(
+        default_factory=list, description="What is wrong without stopping the run, such as a tracker."
+    )
     changes: Annotated[dict[str, MetricValue], Field(max_length=16)] = Field(
         default_factory=dict, description="What differs from the attempt before, by field path."
     )

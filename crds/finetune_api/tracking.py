@@ -1,11 +1,20 @@
 """`spec.tracking`: who else is told about the run."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from finetune_api.base import ApiModel, ShortText, Url, keyed_by
 from finetune_api.kubernetes import SecretKeyRef
+
+KEY_VARIABLES: Final = {
+    "wandb": "WANDB_API_KEY",
+    "comet": "COMET_API_KEY",
+    "phoenix": "PHOENIX_API_KEY",
+    "mlflow": "MLFLOW_TRACKING_TOKEN",
+    "trackio": "TRACKIO_WRITE_TOKEN",
+}
+"""The variable from which each tracker's library reads its key; `apiKeySecret` becomes it in the pod."""
 
 
 class TrackerSpec(ApiModel):
@@ -15,7 +24,9 @@ class TrackerSpec(ApiModel):
         description="Which tracker."
     )
     url: Url | None = Field(
-        default=None, description="Address of its server; its public service when absent."
+        default=None,
+        description="Address of its server. When absent: the public service of wandb and comet; files beside "
+        "the checkpoints for the others.",
     )
     workspace: ShortText | None = Field(
         default=None, description="Team, entity or workspace that owns the project."

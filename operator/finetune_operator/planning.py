@@ -62,9 +62,8 @@ def bounded(status: FineTuneJobStatus, limit: int = STATUS_BYTES) -> FineTuneJob
 
 
 def _brief(record: AttemptStatus, length: int) -> AttemptStatus:
-    if record.message is None:
-        return record
-    return revised(record, message=clipped(record.message, length) if length else None)
+    message = clipped(record.message, length) if record.message and length else None
+    return revised(record, message=message, warnings=[])
 
 
 def _size(status: FineTuneJobStatus) -> int:

@@ -42,7 +42,9 @@ def reported(
     progress = _progress(status.progress or ProgressStatus(), ours, report.trainer_status)
     metrics = _metrics({metric.name: metric.value for metric in report.trainer_status.metrics})
     resumed = ours.resumed_step if ours.resumed_step is not None else record.resumed_step
-    record = revised(record, last_step=ours.step, resumed_step=resumed)
+    record = revised(
+        record, last_step=ours.step, resumed_step=resumed, warnings=ours.warnings or record.warnings
+    )
     changed = revised(
         status,
         progress=progress,

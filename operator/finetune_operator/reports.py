@@ -103,6 +103,7 @@ def is_news(before: ProgressReport, after: ProgressReport) -> bool:
         or new.evaluation != old.evaluation
         or new.hub != old.hub
         or new.result != old.result
+        or new.warnings != old.warnings
     )
 
 

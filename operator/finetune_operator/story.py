@@ -29,6 +29,7 @@ def story(job: FineTuneJob, before: FineTuneJobStatus, after: FineTuneJobStatus)
         *_obstacles(before, after),
         *_training(before, after),
         *_checkpoint(before, after),
+        *_warnings(before, after),
         *_phases(before, after),
     ]
 
@@ -120,6 +121,15 @@ def _checkpoint(before: FineTuneJobStatus, after: FineTuneJobStatus) -> Iterator
             "CheckpointSaved",
             f"First checkpoint of attempt {record.number} at step {new.step}: {new.path}",
         )
+
+
+def _warnings(before: FineTuneJobStatus, after: FineTuneJobStatus) -> Iterator[Event]:
+    """What a trainer warns of: a tracker that is down, say."""
+    known = {record.number: record.warnings for record in before.attempts}
+    for record in after.attempts:
+        for warning in record.warnings:
+            if warning not in known.get(record.number, []):
+                yield Event(EventType.WARNING, "TrainerWarning", f"Attempt {record.number}: {warning}")
 
 
 def _phases(before: FineTuneJobStatus, after: FineTuneJobStatus) -> Iterator[Event]:

@@ -37,6 +37,7 @@ from finetune_trainer.metrics import (
     perplexity,
 )
 from finetune_trainer.reporting import Reporter
+from finetune_trainer.tracking.fanout import Tracking
 from finetune_trainer.universal import write_names
 from finetune_trainer.utilisation import Utilisation
 
@@ -63,6 +64,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
     """Whether this is rank 0."""
     likelihood: bool = True
     """Whether the loss is in nats per token, so that it has a perplexity."""
+    tracking: Tracking = field(default_factory=Tracking)
     window: Window = field(default_factory=Window)
     interrupted: bool = False
 
@@ -71,6 +73,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         self.watch = Stopwatch()
         self.saved_at = time.monotonic()
         self.tokens = 0
+        self.resumed_tokens: int | None = None
         self.step_seconds: float | None = None
         self.scores: dict[str, float] = {}
         self.scored_step = 0
@@ -80,6 +83,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         kept = json.loads((checkpoint / WINDOW_FILE).read_text(encoding="utf-8"))
         self.window.losses = kept["losses"]
         self.window.measured = kept.get("measured", [])
+        self.resumed_tokens = kept.get("tokens")
         if self.guard.trend is not None and kept.get("trend") is not None:
             self.guard.trend.restore(kept["trend"])
         if kept.get("improvement") is not None:
@@ -93,9 +97,14 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
     ) -> None:
         # a run that had stopped early when it was saved
         control.should_training_stop = self.improvement.exhausted
-        self.tokens = sum(self.data.tokens_in(self.order.step(step)) for step in range(state.global_step))
+        self.tokens = self._tokens_before(state.global_step)
         if self.first:
             self.file.begin(state.global_step)
+            self.tracking.start(
+                self.job,
+                resumed_step=state.global_step or None,
+                effective=self.reporter.report.effective,
+            )
         self.reporter.update(
             activity="training",
             step=state.global_step,
@@ -194,7 +203,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         if self.improvement.exhausted:
             control.should_save = control.should_training_stop = True
         if self.first:
-            self.file.append(
+            self._publish(
                 {
                     "step": state.global_step,
                     **named(self.scores),
@@ -230,7 +239,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             line["gradNorm"] = gradient
         if not self.first:
             return
-        self.file.append(line)
+        self._publish(line)
         reported = (*REPORTED, *measured)
         self.reporter.update(metrics={name: _text(line[name]) for name in reported if name in line})
         log.info(
@@ -241,6 +250,16 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             logs["learning_rate"],
             tokens_per_second,
         )
+
+    def _tokens_before(self, steps: int) -> int:
+        """Tokens of the steps that are done, counted anew where the checkpoint does not tell."""
+        if self.resumed_tokens is not None:
+            return self.resumed_tokens
+        return sum(self.data.tokens_in(self.order.step(step)) for step in range(steps))
+
+    def _publish(self, line: Line) -> None:
+        self.file.append(line)
+        self.tracking.log(line)
 
     # --- checkpoints
     # --------------------------------------------------------------------------------------------
@@ -257,6 +276,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             kept = {
                 "losses": self.window.losses,
                 "measured": self.window.measured,
+                "tokens": self.tokens,
                 "trend": trend,
                 "improvement": self.improvement.state(),
             }
@@ -265,7 +285,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         barrier()
         if self.first:
             try:
-                self.store.commit(staged, self._manifest(state))
+                self.tracking.upload(self.store.commit(staged, self._manifest(state)).path)
             except StorageError as error:
                 failure = error
         (failed,) = any_rank(failure is not None)

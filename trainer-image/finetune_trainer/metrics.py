@@ -17,6 +17,9 @@ import torch
 
 from finetune_api.training import TrainingSpec
 from finetune_trainer.files import write_atomically
+from finetune_trainer.measures import MetricsTracker as MetricsTracker
+from finetune_trainer.measures import compute_gradient_norm as compute_gradient_norm
+from finetune_trainer.measures import get_gpu_memory_usage as get_gpu_memory_usage
 
 Number = int | float
 Line = dict[str, Number | str]
@@ -64,6 +67,10 @@ def is_logged(training: TrainingSpec, step: int, last_step: int) -> bool:
 def perplexity(loss: float) -> float:
     """e to the loss (in nats per token); e⁷⁰⁰ where it would be larger than a float can be."""
     return math.exp(min(loss, LARGEST_EXPONENT))
+
+
+compute_perplexity = perplexity
+"""Its name in the Python API."""
 
 
 def measured_in(logs: Mapping[str, float], prefix: str = "") -> dict[str, float]:

@@ -65,6 +65,7 @@ from finetune_trainer.space import check_room, checkpoint_bytes
 from finetune_trainer.stages import stage_for
 from finetune_trainer.stages.base import Setting
 from finetune_trainer.tokenizers import Tokenizer, complete_tokenizer, load_tokenizer, train_tokenizer
+from finetune_trainer.tracking.fanout import Tracking
 from finetune_trainer.trainer import FineTuneTrainer
 from finetune_trainer.universal import approximation, carry_over
 from finetune_trainer.utilisation import utilisation
@@ -76,10 +77,11 @@ def run(job: ResolvedJob) -> int:
     """Trains as one rank, leaves a result (rank 0, and any rank that fails), returns the exit status."""
     first = rank() == 0
     reporter = Reporter(sinks() if first else [])
+    tracking = Tracking(reporter)
     stop = StopRequest()
     stop.listen()
     try:
-        result = engine_for(job.spec.training).train(job, reporter, stop)
+        result = engine_for(job.spec.training).train(job, reporter, stop, tracking)
     except Exception as error:
         known = classify(error, ranks=job.world_size, volume=Path(job.paths.run_directory))
         if type(known) is TrainerError or known is not error:
@@ -89,12 +91,15 @@ def run(job: ResolvedJob) -> int:
         result = results.failure(known, reporter)
     if first or result.outcome != "succeeded":
         results.write_result(result, results.termination_message_file())
+    tracking.finish(result)
     reporter.update(result=result, step=result.step, urgent=True)
     reporter.close()
     return result.exit_code
 
 
-def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingResult:
+def train(
+    job: ResolvedJob, reporter: Reporter, stop: StopRequest, tracking: Tracking | None = None
+) -> TrainingResult:
     """The whole run on this rank. Raises `TrainerError` and whatever the libraries raise."""
     # transformers would report to the same server by itself
     os.environ["DISABLE_KUBEFLOW_INTEGRATION"] = "TRUE"
@@ -176,6 +181,7 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
         evaluates=evaluation is not None,
         likelihood=stage.objective is None,
         first=first,
+        tracking=tracking or Tracking(reporter),
     )
     generations = None
     if spec.evaluation.generations is not None:

@@ -75,7 +75,6 @@ LIMITS: Final[tuple[Limit, ...]] = (
     ),
     Limit("training.engine", ("transformers",)),
     *_only_default("resources", "provider"),
-    *_only_default("tracking", "trackers", "project", "runName", "tags"),
     Limit("failurePolicy.outOfMemory", ("fail", "retry")),
     *_only_default("failurePolicy", "stallTimeoutSeconds"),
     *_only_default(

@@ -48,7 +48,7 @@ class Code(DocumentedStr):
     NO_TRACKER = "NoTracker", "No experiment tracker is named."
     MISSING_API_KEY = "MissingApiKey", "A tracker wants a key, and none is named."
     NO_CURVES = "NoCurves", "No tracker of the job shows curves of loss."
-    FILE_STORE = "FileStore", "MLflow no longer writes to a directory of files."
+    FILE_STORE = "FileStore", "A tracker's url is a directory or a database, not a server."
     NO_EVALUATION = "NoEvaluation", "Records are repeated and nothing is held out to see overfitting."
     NO_WARMUP = "NoWarmup", "The run starts at the full learning rate."
     NO_GRADIENT_CLIPPING = "NoGradientClipping", "One bad batch can ruin the run."

@@ -13,6 +13,7 @@ from finetune_api.protocol import (
     status_path,
 )
 from finetune_api.resolved import CA_FILE, TOKEN_FILE
+from finetune_api.tracking import KEY_VARIABLES
 from finetune_operator.plan import Manifest
 from finetune_operator.rendering.config import RenderConfig
 from finetune_operator.rendering.escape import literal
@@ -45,6 +46,10 @@ def environment(job: FineTuneJob, attempt: int, config: RenderConfig) -> list[Ma
         variables[name] = _from_secret(name, reference)
     if job.spec.output.hub is not None:
         variables[HUB_TOKEN_VARIABLE] = _from_secret(HUB_TOKEN_VARIABLE, job.spec.output.hub.token_secret)
+    for tracker in job.spec.tracking.trackers:
+        if tracker.api_key_secret is not None and tracker.type in KEY_VARIABLES:
+            key = KEY_VARIABLES[tracker.type]
+            variables[key] = _from_secret(key, tracker.api_key_secret)
     for variable in job.spec.resources.env:
         variables[variable.name] = _user_variable(variable)
     for name, value in ours.items():

@@ -104,3 +104,19 @@ def test_an_obstacle_is_told_once_however_its_message_changes() -> None:
         waiting = pod(phase="Pending", node=None, started_at=None, unschedulable_message=message)
         operator.see(second, [child()], [waiting])
     assert operator.story.count("Unschedulable") == 1
+
+
+def test_what_the_trainer_warns_of_is_told_once_per_attempt() -> None:
+    operator = Operator()
+    operator.see(0)
+    down = ["wandb is in trouble, training goes on: ConnectionError"]
+    for second in range(3):
+        operator.see(60 + second, [child()], [pod()], {1: report(10, 60 + second, warnings=down)})
+    assert operator.story.count("TrainerWarning") == 1
+    [running] = operator.status.attempts
+    assert running.warnings == down
+    operator.see(111, [failed()], [ended_pod(1, termination_message=CRASH)])
+    [ended] = operator.status.attempts
+    assert ended.warnings == down
+    operator.see(125, [failed()])
+    assert operator.status.attempts[-1].warnings == []

@@ -6,6 +6,7 @@ from finetune_api.resolved import ResolvedJob
 from finetune_api.result import TrainingResult
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.reporting import Reporter
+from finetune_trainer.tracking.fanout import Tracking
 
 
 class Engine(Protocol):
@@ -15,5 +16,7 @@ class Engine(Protocol):
     committed checkpoints, an exact resume, reports, an orderly end when told to stop, a verified output.
     """
 
-    def train(self, job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingResult:
+    def train(
+        self, job: ResolvedJob, reporter: Reporter, stop: StopRequest, tracking: Tracking
+    ) -> TrainingResult:
         """The whole run on this rank. Raises `TrainerError`, and whatever the library raises."""

@@ -51,7 +51,6 @@ def test_every_other_choice_is_refused_with_a_remedy(make_manifest, path):
     ("path", "value"),
     [
         ("dataset.train", {"upload": {"id": "mine"}}),
-        ("tracking.trackers", [{"type": "wandb"}]),
         ("budget.maxCostUSD", 5),
     ],
 )

@@ -161,3 +161,13 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from leaves(item, f"{path}[{index}]")
     else:
         yield path, value
+
+
+def test_trackers_get_their_keys_from_secrets() -> None:
+    wandb = {"type": "wandb", "apiKeySecret": {"name": "keys", "key": "wandb"}}
+    mlflow = {"type": "mlflow", "url": "https://x.org", "apiKeySecret": {"name": "keys", "key": "mlflow"}}
+    job = make_job({"tracking": {"project": "p", "trackers": [wandb, mlflow, {"type": "tensorboard"}]}})
+    pod = pod_spec(render_attempt(job, 1, CONFIG))
+    variables = {variable["name"]: variable for variable in pod["containers"][0]["env"]}
+    assert variables["WANDB_API_KEY"]["valueFrom"] == {"secretKeyRef": {"name": "keys", "key": "wandb"}}
+    assert variables["MLFLOW_TRACKING_TOKEN"]["valueFrom"]["secretKeyRef"]["key"] == "mlflow"

@@ -35,15 +35,41 @@ def test_a_public_tracker_wants_a_key(brief, kind, variable):
         ("./mlruns", False),
         ("file:///runs", False),
         ("/runs", False),
-        ("sqlite:///runs.db", True),
+        ("sqlite:///runs.db", False),
+        (None, True),
         ("https://x.org", True),
     ],
 )
-def test_mlflow_writes_to_a_server_or_a_database(brief, url, possible):
+def test_mlflow_is_reached_by_its_server(brief, url, possible):
     found = brief({TRACKERS: [{"type": "mlflow", "url": url}]} | PROJECT)
     assert found == ([] if possible else [("error", "FileStore", f"{TRACKERS}[0].url")])
 
 
 def test_phoenix_alone_shows_no_curves(brief):
-    assert brief({TRACKERS: [{"type": "phoenix"}]} | PROJECT) == [("warning", "NoCurves", TRACKERS)]
-    assert brief({TRACKERS: [{"type": "phoenix"}, {"type": "tensorboard"}]} | PROJECT) == []
+    phoenix = {"type": "phoenix", "url": "http://phoenix:6006"}
+    assert brief({TRACKERS: [phoenix]} | PROJECT) == [("warning", "NoCurves", TRACKERS)]
+    assert brief({TRACKERS: [phoenix, {"type": "tensorboard"}]} | PROJECT) == []
+
+
+SECRET = {"name": "keys", "key": "tracker"}
+PHOENIX = {"type": "phoenix", "url": "http://phoenix:6006"}
+
+
+@pytest.mark.parametrize(
+    ("tracker", "refused"),
+    [
+        ({"type": "tensorboard", "url": "http://x.org"}, "url"),
+        ({"type": "tensorboard", "apiKeySecret": SECRET}, "apiKeySecret"),
+        ({"type": "tensorboard", "logArtifacts": True}, "logArtifacts"),
+        (PHOENIX | {"logArtifacts": True}, "logArtifacts"),
+        ({"type": "mlflow", "workspace": "team"}, "workspace"),
+        ({"type": "trackio", "workspace": "team"}, "workspace"),
+        (PHOENIX | {"workspace": "team"}, "workspace"),
+        ({"type": "phoenix"}, "url"),
+        (PHOENIX | {"offline": True}, "url"),
+    ],
+)
+def test_what_a_tracker_does_not_have_is_refused(make_job, tracker, refused):
+    found = tracking(make_job({TRACKERS: [tracker]} | PROJECT), "cluster")
+    errors = [finding.path for finding in found if finding.severity == "error"]
+    assert errors == [f"{TRACKERS}[0].{refused}"]

@@ -1,0 +1,60 @@
+"""All trackers of a run: what they are given, and what is said of those in trouble."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from finetune_api import Reason, ResolvedJob, TrainingResult
+from finetune_trainer.reporting import Reporter
+from finetune_trainer.tracking import fanout
+from finetune_trainer.tracking.fanout import Tracking, summary
+from finetune_trainer.tracking.feed import Tally
+
+MakeJob = Callable[..., ResolvedJob]
+
+RESULT = TrainingResult(outcome="succeeded", reason=Reason.SUCCEEDED, exit_code=0, metrics={"loss": "1.5"})
+
+
+def test_a_run_without_trackers_is_told_to_nobody(make_job: MakeJob, tmp_path: Path) -> None:
+    reporter = Reporter([])
+    tracking = Tracking(reporter)
+    tracking.start(make_job(), resumed_step=None, effective={})
+    tracking.log({"step": 1, "loss": 1.0})
+    tracking.upload(tmp_path / "nowhere")
+    tracking.finish(RESULT)
+    assert reporter.report.warnings == []
+
+
+def test_a_tracker_whose_process_cannot_start_is_a_warning(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("too many processes")
+
+    monkeypatch.setattr(fanout, "Feed", refuse)
+    reporter = Reporter([])
+    tracking = Tracking(reporter)
+    job = make_job({"tracking": {"project": "p", "trackers": [{"type": "tensorboard"}]}})
+    tracking.start(job, resumed_step=None, effective={})
+    tracking.finish(RESULT)
+    assert reporter.report.warnings == ["tensorboard gets nothing of this run: too many processes"]
+
+
+@pytest.mark.parametrize(
+    ("tally", "said"),
+    [
+        (Tally(rows=9, error="down"), "wandb got nothing of this attempt (9 rows): down"),
+        (Tally(rows=9, kept=7, started=True, error="full"), "wandb missed 2 of 9 rows: full"),
+        (
+            Tally(rows=9, kept=9, started=True, finished=True, uploads=2, uploaded=1, error="large"),
+            "wandb missed 0 of 9 rows and 1 of 2 checkpoints: large",
+        ),
+        (
+            Tally(rows=9, kept=9, started=True, error="late"),
+            "wandb took all 9 rows, but did not confirm the end: some may be missing there: late",
+        ),
+    ],
+)
+def test_what_was_lost_is_said_in_numbers(tally: Tally, said: str) -> None:
+    assert summary("wandb", tally) == f"{said}. metrics.jsonl has all of them"

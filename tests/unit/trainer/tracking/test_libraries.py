@@ -1,0 +1,138 @@
+"""Each tracker's own library, in its process, and what it has written read back. A second attempt continues
+the run."""
+
+import json
+import os
+import struct
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetune_trainer.tracking.base import Ending
+from trackers import RUN_ID, deliver, tracked, trackio_rows
+
+pytestmark = pytest.mark.slow
+
+ROWS = {1: {"loss": 3.0}, 2: {"loss": 2.0, "evalLoss": 2.5}}
+MORE = {2: {"loss": 2.0}, 3: {"loss": 1.5}}
+"""What an attempt writes that goes on from step 1."""
+
+
+def two_attempts(tracker: str, directory: Path, **changes: Any) -> None:
+    first = deliver(
+        tracker, tracked(directory, **changes), ROWS, ending=Ending(outcome="interrupted", message="told to")
+    )
+    second = deliver(tracker, tracked(directory, attempt=2, resumed_step=1, **changes), MORE)
+    assert [tally.error for tally in (first, second)] == ["", ""]
+    assert (first.kept, second.kept) == (2, 2)
+    assert first.finished
+    assert second.finished
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    directory = tmp_path / "outbox" / "step-00000002"
+    directory.mkdir(parents=True)
+    (directory / "model.safetensors").write_bytes(b"weights")
+    return directory
+
+
+def test_tensorboard(tmp_path: Path) -> None:
+    two_attempts("tensorboard", tmp_path)
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    assert [(event.step, event.value) for event in events.Scalars("loss")] == [(1, 3.0), (2, 2.0), (3, 1.5)]
+    # of the first attempt, after the step that the second one goes on from
+    assert events.Scalars("evalLoss") == []
+
+
+def test_wandb_offline(tmp_path: Path) -> None:
+    two_attempts("wandb", tmp_path, offline=True)
+    files = sorted(tmp_path.glob("wandb/offline-run-*/run-*.wandb"))
+    assert len(files) == 2
+    records = [record for file in files for record in wandb_records(file)]
+    runs = [record.run for record in records if record.HasField("run")]
+    assert {(run.run_id, run.project, run.display_name) for run in runs} == {(RUN_ID, "numbers", "dates")}
+    rows = [
+        {item.key or item.nested_key[0]: json.loads(item.value_json) for item in record.history.item}
+        for record in records
+        if record.HasField("history")
+    ]
+    assert [(row["step"], row["loss"]) for row in rows] == [(1, 3.0), (2, 2.0), (2, 2.0), (3, 1.5)]
+
+
+def wandb_records(file: Path) -> Iterator[Any]:
+    """The records of an offline file: LevelDB's log format (blocks of 32 KiB; checksum, length, type, data)
+    behind seven bytes of W&B's own."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    data, position, record = file.read_bytes(), 7, b""
+    assert data[:4] == b":W&B"
+    while position + 7 <= len(data):
+        if 32768 - position % 32768 < 7:
+            position += 32768 - position % 32768
+            continue
+        _, length, kind = struct.unpack_from("<IHB", data, position)
+        record += data[position + 7 : position + 7 + length]
+        position += 7 + length
+        whole, last = 1, 4
+        if kind in (whole, last):
+            yield Record.FromString(record)
+            record = b""
+
+
+def test_comet_offline(tmp_path: Path) -> None:
+    two_attempts("comet", tmp_path, offline=True)
+    archives = sorted(tmp_path.glob("*.zip"), key=lambda path: path.stat().st_mtime_ns)
+    metrics = [
+        (message["metric"]["metricName"], message["metric"]["step"], message["metric"]["metricValue"])
+        for archive in archives
+        for message in comet_messages(archive)
+        if "metric" in message
+    ]
+    losses = [(step, float(value)) for name, step, value in metrics if name == "loss"]
+    assert losses == [(1, 3.0), (2, 2.0), (2, 2.0), (3, 1.5)]
+    for archive in archives:
+        with zipfile.ZipFile(archive) as file:
+            facts = json.loads(file.read("experiment.json"))
+        assert (facts["offline_id"], facts["project_name"]) == (RUN_ID, "numbers")
+
+
+def comet_messages(archive: Path) -> list[dict[str, Any]]:
+    with zipfile.ZipFile(archive) as file:
+        lines = file.read("messages.json").decode().splitlines()
+    return [json.loads(line)["payload"] for line in lines]
+
+
+def test_trackio_local(tmp_path: Path) -> None:
+    two_attempts("trackio", tmp_path)
+    assert trackio_rows(tmp_path / "numbers.db") == [*ROWS.items(), *MORE.items()]
+
+
+def test_mlflow_files(tmp_path: Path, checkpoint: Path) -> None:
+    two_attempts("mlflow", tmp_path / "mlflow", offline=True)
+    tally = deliver("mlflow", tracked(tmp_path / "mlflow", offline=True), {}, uploads=(checkpoint,))
+    assert (tally.error, tally.uploaded) == ("", 1)
+    [losses] = (tmp_path / "mlflow").glob("*/*/metrics/loss")
+    assert [line.split()[1:] for line in losses.read_text().splitlines()] == [
+        ["3.0", "1"],
+        ["2.0", "2"],
+        ["2.0", "2"],
+        ["1.5", "3"],
+    ]
+    run = losses.parents[1]
+    assert (run / "params" / "method.type").read_text() == "lora"
+    assert (run / "artifacts/checkpoints/step-00000002/model.safetensors").read_bytes() == b"weights"
+
+
+def test_keys_stay_out_of_files(tmp_path: Path) -> None:
+    deliver("wandb", tracked(tmp_path, offline=True), ROWS, environment={"WANDB_API_KEY": "k" * 40})
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert written
+    assert not [path for path in written if b"k" * 40 in path.read_bytes()]
+    assert os.environ.get("WANDB_API_KEY") is None

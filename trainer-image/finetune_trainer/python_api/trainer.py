@@ -1,0 +1,251 @@
+"""`Trainer`: a model from scratch on any torch Dataset of token ids, with the engine that runs the jobs."""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import torch.distributed as dist
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from finetune_api import Reason, ResolvedJob, TrainingResult
+from finetune_api.lineage import lineage_hash
+from finetune_trainer import results
+from finetune_trainer.arguments import training_arguments
+from finetune_trainer.callbacks import RunCallback
+from finetune_trainer.checkpoints import Checkpoint, CheckpointStore
+from finetune_trainer.data.cache import exclusive
+from finetune_trainer.data.dataset import TokenizedDataset
+from finetune_trainer.data.sampling import GlobalOrder
+from finetune_trainer.distributed import end_process_group, from_first_rank, rank, start_process_group
+from finetune_trainer.errors import InterruptedRunError, classify
+from finetune_trainer.guards import Guard, Trend, is_a_norm
+from finetune_trainer.improvement import Improvement
+from finetune_trainer.interruption import StopRequest
+from finetune_trainer.metrics import MetricsTracker, compute_perplexity
+from finetune_trainer.models import create_base, load_base
+from finetune_trainer.precision import effective_precision
+from finetune_trainer.python_api.config import TrainingConfig
+from finetune_trainer.python_api.spec import resolved
+from finetune_trainer.python_api.tokens import NoTokenizer, TokenDataset
+from finetune_trainer.reporting import Reporter
+from finetune_trainer.tokenizers import Tokenizer
+from finetune_trainer.tracking.fanout import Tracking
+from finetune_trainer.trainer import FineTuneTrainer
+
+log = logging.getLogger(__name__)
+
+CONFIG_FILE = "config.yaml"
+
+
+class Trainer:
+    """Trains by a `TrainingConfig`; under torchrun, on all its ranks.
+
+    In `config.checkpoint_dir` it leaves `config.yaml`, `metrics.jsonl` and `checkpoints/`, each checkpoint
+    whole or not there.
+    """
+
+    def __init__(self, config: TrainingConfig, train_dataset: Any, val_dataset: Any | None = None) -> None:
+        """Datasets give token ids: one-dimensional tensors, arrays or lists of integers.
+
+        Raises `InvalidTrainingConfigError`.
+        """
+        config.validate()
+        self.config = config
+        self.train_dataset = self._tokens(train_dataset, "train_dataset")
+        self.val_dataset = None if val_dataset is None else self._tokens(val_dataset, "val_dataset")
+        self.metrics_tracker = MetricsTracker()
+        self.model: torch.nn.Module | None = None
+        """The model that was trained last."""
+        self._reporter = Reporter([])
+
+    def train(self) -> None:
+        """Trains up to `config.max_steps`.
+
+        Raises `DataError`, `DivergedError`, `StorageError` and other `TrainerError`s, and
+        `InterruptedRunError` when a SIGTERM or SIGINT ended the run at a step boundary, with a checkpoint.
+        """
+        self.config.validate()
+        job = resolved(self.config, device="cuda" if torch.cuda.is_available() else "cpu")
+        self._reporter = Reporter([])
+        tracking = Tracking(self._reporter)
+        stop = StopRequest()
+        with _process_group(job), _signals_to(stop):
+            try:
+                result = self._run(job, stop, tracking)
+            except Exception as error:
+                known = classify(error, ranks=job.world_size, volume=Path(job.paths.run_directory))
+                tracking.finish(results.failure(known, self._reporter))
+                if known is error:
+                    raise
+                raise known from error
+            tracking.finish(result)
+
+    def get_throughput(self) -> dict[str, float]:
+        """Tokens and samples per second over the last logging interval, all ranks together; zeros before."""
+        metrics = self._reporter.metrics
+        return {
+            "tokens_per_second": float(metrics.get("tokensPerSecond", 0.0)),
+            "samples_per_second": float(metrics.get("samplesPerSecond", 0.0)),
+        }
+
+    def _run(self, job: ResolvedJob, stop: StopRequest, tracking: Tracking) -> TrainingResult:
+        os.environ["DISABLE_KUBEFLOW_INTEGRATION"] = "TRUE"
+        spec, first = job.spec, rank() == 0
+        directory = Path(job.paths.run_directory)
+        store = CheckpointStore(directory, keep=spec.checkpoints.keep, greater_is_better=False)
+        checkpoint = from_first_rank(self._prepare(job, store) if first else None)
+        precision = effective_precision(job)
+        arguments = training_arguments(job, precision, store.staging)
+        model = self.model = self._fresh_model(job)
+        order = GlobalOrder(
+            size=len(self.train_dataset), global_batch=job.effective_batch_size, seed=spec.training.seed
+        )
+        data = cast(TokenizedDataset, self.train_dataset)
+        divergence = spec.failure_policy.divergence
+        guard = Guard(
+            data=data,
+            order=order,
+            micro_batch=spec.training.micro_batch_size,
+            rank=rank(),
+            ranks=job.world_size,
+            scaled=precision == "fp16",
+            trend=Trend(divergence) if divergence else None,
+        )
+        follower = RunCallback(
+            job=job,
+            data=data,
+            order=order,
+            store=store,
+            reporter=self._reporter,
+            stop=stop,
+            guard=guard,
+            utilisation=None,
+            improvement=Improvement(None, greater_is_better=False),
+            evaluates=self.val_dataset is not None,
+            first=first,
+            tracking=tracking,
+        )
+        trainer = FineTuneTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=data,
+            callbacks=[follower, MetricsFollower(self.metrics_tracker)],
+            order=order,
+            evaluation=cast(TokenizedDataset | None, self.val_dataset),
+            eval_micro_batch=spec.training.micro_batch_size,
+            pad_id=0,
+            micro_losses=guard.micro_losses,
+        )
+        if checkpoint is not None:
+            log.info("resuming from %s", checkpoint.path)
+            follower.resume(checkpoint.path)
+        trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
+        step = trainer.state.global_step
+        if follower.interrupted:
+            raise InterruptedRunError(f"told to end: stopped after step {step}; its checkpoint is committed")
+        return TrainingResult(
+            outcome="succeeded",
+            reason=Reason.SUCCEEDED,
+            message=f"trained {step} steps",
+            exit_code=0,
+            step=step,
+            metrics=self._reporter.metrics,
+        )
+
+    def _prepare(self, job: ResolvedJob, store: CheckpointStore) -> Checkpoint | None:
+        """Makes the directory ready; the checkpoint to go on from."""
+        directory = Path(job.paths.run_directory)
+        self.config.to_yaml(directory / CONFIG_FILE)
+        checkpoint = None
+        if self.config.resume_from_checkpoint:
+            checkpoint = store.newest_whole(lineage_hash(job.spec))
+            if checkpoint is None:
+                log.warning("No checkpoint found to resume from in %s: training starts afresh", directory)
+        elif aside := store.set_aside(datetime.now(UTC)):
+            log.info("resume_from_checkpoint is False: earlier checkpoints are now in %s", aside)
+        store.prepare()
+        return checkpoint
+
+    def _fresh_model(self, job: ResolvedJob) -> torch.nn.Module:
+        """The same on every rank, also where each has drawn other random numbers before."""
+        architecture = job.spec.model.config
+        if architecture is None:
+            raise AssertionError("the model of a TrainingConfig is one from scratch")
+        base = Path(job.paths.run_directory) / f"base-{lineage_hash(job.spec)[:12]}"
+        with exclusive(base.with_name(f"{base.name}.lock")):
+            if not base.exists():
+                tokenizer = cast(Tokenizer, NoTokenizer(self.config.model_config.vocab_size))
+                staged = base.with_name(f".{base.name}.tmp")
+                create_base(architecture, tokenizer, staged, job.spec.training.seed)
+                staged.rename(base)
+        return cast(torch.nn.Module, load_base(job.spec.model, str(base), torch.float32))
+
+    def _tokens(self, dataset: Any, name: str) -> TokenDataset:
+        model = self.config.model_config
+        return TokenDataset(
+            dataset, vocab_size=model.vocab_size, max_length=model.max_position_embeddings, name=name
+        )
+
+
+class MetricsFollower(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
+    """Tells a `MetricsTracker` of every step."""
+
+    def __init__(self, tracker: MetricsTracker) -> None:
+        self.tracker = tracker
+
+    def on_log(
+        self,
+        _args: TrainingArguments,
+        _state: TrainerState,
+        _control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_kwargs: Any,
+    ) -> None:
+        """Called once per step, and after each evaluation, which has no `loss`."""
+        if logs is None or "loss" not in logs:
+            return
+        told = {
+            "loss": logs["loss"],
+            "perplexity": compute_perplexity(logs["loss"]),
+            "lr": logs["learning_rate"],
+        }
+        gradient = logs.get("grad_norm")
+        if gradient is not None and is_a_norm(gradient):
+            told["grad_norm"] = gradient
+        self.tracker.update(told)
+
+
+@contextmanager
+def _process_group(job: ResolvedJob) -> Iterator[None]:
+    """A process group, unless the program has one of its own already."""
+    if dist.is_initialized():
+        yield
+        return
+    start_process_group(job)
+    try:
+        yield
+    finally:
+        end_process_group()
+
+
+@contextmanager
+def _signals_to(stop: StopRequest) -> Iterator[None]:
+    """SIGTERM and SIGINT end the run at a step boundary; afterwards they do what they did before. Only the
+    main thread may decide about signals: a trainer in another one leaves them alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    stop.listen()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
