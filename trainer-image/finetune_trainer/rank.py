@@ -15,6 +15,7 @@ from finetune_api.result import ExitCode, TrainingResult
 from finetune_api.validation import validate_job
 from finetune_trainer import results
 from finetune_trainer.arguments import training_arguments
+from finetune_trainer.by_document import attend_by_document
 from finetune_trainer.callbacks import RunCallback
 from finetune_trainer.checkpoints import Checkpoint, CheckpointStore, check_same_ranks, checkpoints_status
 from finetune_trainer.data.cache import exclusive
@@ -40,6 +41,7 @@ from finetune_trainer.errors import (
 )
 from finetune_trainer.export import export, take_best
 from finetune_trainer.files import sync_tree
+from finetune_trainer.fused_loss import fuse_loss
 from finetune_trainer.guards import Guard, Trend
 from finetune_trainer.improvement import Improvement
 from finetune_trainer.interruption import StopRequest
@@ -114,10 +116,15 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
     reporter.update(activity="loading", urgent=True)
     model = load_base(spec.model, base, load_dtype(spec.model, spec.method, precision))
     check_fit(model, tokenizer, spec.training.max_sequence_length)
-    if isinstance(data, PackedDataset):
+    by_document = spec.training.stage in {"pretrain", "sft"} and attend_by_document(
+        model, spec.training.max_sequence_length
+    )
+    if isinstance(data, PackedDataset) and not by_document:
         data = data.laid_out_for(model.config._attn_implementation)
         check_isolation(model, data)
     adapted = apply_method(model, spec.method, spec.training.seed)
+    if precision == "fp32":
+        fuse_loss(adapted)
     trained, _ = trained_parameters(adapted)
     deepspeed = uses_deepspeed(spec.distributed, job.world_size)
     check_room(run_directory, checkpoint_bytes(trained, spec.training.optimizer, deepspeed=deepspeed))
@@ -167,6 +174,7 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
         evaluation=evaluation,
         eval_micro_batch=spec.evaluation.micro_batch_size or spec.training.micro_batch_size,
         pad_id=tokenizer.pad_token_id or 0,
+        by_document=by_document,
         micro_losses=guard.micro_losses,
     )
     reporter.update(effective=effective(job, precision, data, adapted, model.config._attn_implementation))

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, ProgressCallback, Trainer
 
 from finetune_trainer.data.dataset import TokenizedDataset
+from finetune_trainer.data.flat import flat
 from finetune_trainer.data.packed import PackedDataset
 from finetune_trainer.data.sampling import GlobalOrder, RankBatches
 from finetune_trainer.distributed import sum_over_ranks
@@ -24,6 +25,7 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         evaluation: TokenizedDataset | None,
         eval_micro_batch: int,
         pad_id: int,
+        by_document: bool,
         micro_losses: list[torch.Tensor],
         **kwargs: Any,
     ) -> None:
@@ -34,6 +36,7 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         self.evaluation = evaluation
         self.eval_micro_batch = eval_micro_batch
         self.pad_id = pad_id
+        self.by_document = by_document
         self.micro_losses = micro_losses
         self.batches = self._batches(order, self.args.per_device_train_batch_size)
 
@@ -97,7 +100,7 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         return DataLoader(
             dataset,
             batch_sampler=batches,
-            collate_fn=partial(dataset.collate, pad_id=self.pad_id),
+            collate_fn=flat if self.by_document else partial(dataset.collate, pad_id=self.pad_id),
             num_workers=workers,
             pin_memory=self.args.device.type == "cuda",
         )

@@ -98,7 +98,7 @@ def tokenize(examples: Sequence[Example], renderer: Renderer) -> TokenizedDatase
 
     Raises `DataError` when none is left.
     """
-    return assemble([renderer(example) for example in examples], renderer)
+    return assemble(renderer.all(examples), renderer)
 
 
 def assemble(rendered: Sequence[Tokens], renderer: Renderer) -> TokenizedDataset:
@@ -152,7 +152,7 @@ def tokenize_as_stream(examples: Sequence[Example], renderer: Renderer) -> Token
     """
     length = renderer.max_length
     unlimited = Renderer(renderer.tokenizer, renderer.preprocessing, sys.maxsize, renderer.supervise)
-    parts = [unlimited(example) for example in examples]
+    parts = unlimited.all(examples)
     ids = np.concatenate([part.ids for part in parts])
     labels = np.concatenate([part.labels for part in parts])
     starts = np.cumsum([0, *(len(part.ids) for part in parts[:-1])])
