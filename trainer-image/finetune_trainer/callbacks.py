@@ -16,6 +16,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from finetune_api.lineage import lineage_hash
 from finetune_api.resolved import ResolvedJob
 from finetune_trainer.checkpoints import CheckpointStore, Manifest, checkpoints_status, library_versions
+from finetune_trainer.commits import Commits
 from finetune_trainer.data.dataset import TokenizedDataset
 from finetune_trainer.data.packed import PackedDataset
 from finetune_trainer.data.sampling import GlobalOrder
@@ -65,6 +66,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
     def __post_init__(self) -> None:
         self.file = MetricsFile(Path(self.job.paths.run_directory))
         self.watch = Stopwatch()
+        self.commits = Commits()
         self.saved_at = time.monotonic()
         self.tokens = 0
         self.step_seconds: float | None = None
@@ -110,12 +112,15 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         step, last = state.global_step, state.global_step >= state.max_steps
         epoch_end = step % self.order.steps_per_epoch == 0
         every_minutes = spec.checkpoints.every_minutes
-        told, due = any_rank(
+        told, due, unsaved = any_rank(
             self.stop.requested,
             self.first
             and every_minutes is not None
             and time.monotonic() - self.saved_at >= 60 * every_minutes,
+            self.commits.has_failed,
         )
+        if unsaved:
+            self._finish_commit()
         control.should_save = (
             told
             or due
@@ -238,12 +243,13 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
     # --------------------------------------------------------------------------------------------
 
     def on_save(
-        self, _args: TrainingArguments, state: TrainerState, _control: TrainerControl, **_kwargs: Any
+        self, _args: TrainingArguments, state: TrainerState, control: TrainerControl, **_kwargs: Any
     ) -> None:
-        """Commits what transformers has just written, once every rank has written its part."""
+        """Begins to commit what transformers has just written, once every rank has written its part. The last
+        one is waited for."""
         self.reporter.update(activity="saving")
+        self._finish_commit()
         staged = self.store.staging / f"checkpoint-{state.global_step}"
-        failure: StorageError | None = None
         if self.first:
             trend = self.guard.trend.state() if self.guard.trend else None
             kept = {
@@ -254,18 +260,25 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             (staged / WINDOW_FILE).write_text(json.dumps(kept), encoding="utf-8")
         barrier()
         if self.first:
-            try:
-                self.store.commit(staged, self._manifest(state))
-            except StorageError as error:
-                failure = error
+            manifest = self._manifest(state)
+            self.commits.begin(lambda: self._commit(staged, manifest))
+        if control.should_training_stop or state.global_step >= state.max_steps:
+            self._finish_commit()
+        self.saved_at = time.monotonic()
+        self.watch.restart()
+
+    def _commit(self, staged: Path, manifest: Manifest) -> None:
+        """On a thread of rank 0, while the next steps are done."""
+        self.store.commit(staged, manifest)
+        self.reporter.update(checkpoints=checkpoints_status(self.store), activity="training", urgent=True)
+        log.info("checkpoint of step %d is committed", manifest.step)
+
+    def _finish_commit(self) -> None:
+        """Waits for the last commit, on all ranks. Raises `StorageError` on each of them when it failed."""
+        failure = self.commits.finish()
         (failed,) = any_rank(failure is not None)
         if failed:
-            raise failure or StorageError(f"rank 0 cannot write the checkpoint of step {state.global_step}")
-        self.saved_at = time.monotonic()
-        if self.first:
-            self.reporter.update(checkpoints=checkpoints_status(self.store), activity="training", urgent=True)
-            log.info("checkpoint of step %d is committed", state.global_step)
-        self.watch.restart()
+            raise failure or StorageError("rank 0 cannot write a checkpoint")
 
     def _manifest(self, state: TrainerState) -> Manifest:
         spec = self.job.spec

@@ -184,7 +184,10 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
         log.info("resuming from %s", checkpoint.path.name)
         follower.resume(checkpoint.path)
         reporter.update(checkpoints=checkpoints_status(store))
-    trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
+    finally:
+        follower.commits.finish()
     if follower.interrupted:
         raise InterruptedRunError(
             f"told to end: stopped after step {trainer.state.global_step}, whose checkpoint is committed"

@@ -74,8 +74,11 @@ class Contestant:
         self._process = context.Process(target=main, args=(theirs, *arguments), daemon=True)
         self._process.start()
         theirs.close()
+
+    def warm_up(self) -> None:
+        """Waits until it has done its first steps."""
         if self._pipe.recv() != "ready":
-            raise AssertionError(f"{name} did not start")
+            raise AssertionError(f"{self.name} did not start")
 
     def lap(self) -> None:
         """Lets it run one block."""
@@ -91,6 +94,8 @@ class Contestant:
 
 def race(contestants: list[Contestant], rounds: int) -> None:
     """Every contestant runs a block in each round; who begins changes from round to round."""
+    for contestant in contestants:
+        contestant.warm_up()
     for number in range(rounds):
         turn = number % len(contestants)
         for contestant in contestants[turn:] + contestants[:turn]:
