@@ -8,6 +8,7 @@ export PYTHONPATH := $(subst $() ,:,$(addprefix $(CURDIR)/,crds operator trainer
 PYTHON = $(shell scripts/venv)
 BIN := $(CACHE)/bin/current
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 .PHONY: help
 help: ## list the targets
@@ -40,9 +41,12 @@ test-cluster: binaries ## the cluster comes up, goes down, and leaves nothing be
 test-e2e: test-cluster ## real images in real pods on the node
 	scripts/with-cluster $(PYTHON) -m pytest tests/e2e --ignore tests/e2e/test_cluster_lifecycle.py $(PYTEST_ARGS)
 
-.PHONY: bench-cli
+.PHONY: bench-cli bench-trainer
 bench-cli: ## how fast the command line starts, as a multiple of `python -c pass`
 	$(PYTHON) tests/performance/bench_cli.py
+
+bench-trainer: ## the trainer against TRL and the bare libraries, in turns: some 15 minutes of a quiet machine
+	$(PYTHON) tests/performance/bench_trainer.py $(BENCH_ARGS)
 
 ##@ Code
 .PHONY: setup lint format generate lock

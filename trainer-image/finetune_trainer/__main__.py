@@ -152,4 +152,7 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
+    # transformers imports Comet wherever it is installed, which costs each rank seconds; trackers have
+    # processes of their own
+    sys.modules["comet_ml"] = None  # type: ignore[assignment]
     sys.exit(main())

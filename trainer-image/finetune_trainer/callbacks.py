@@ -16,6 +16,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from finetune_api.lineage import lineage_hash
 from finetune_api.resolved import ResolvedJob
 from finetune_trainer.checkpoints import CheckpointStore, Manifest, checkpoints_status, library_versions
+from finetune_trainer.commits import Commits
 from finetune_trainer.data.sampling import GlobalOrder
 from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.deepspeed_config import uses_deepspeed
@@ -23,6 +24,7 @@ from finetune_trainer.distributed import any_rank, barrier
 from finetune_trainer.errors import DivergedError, StorageError
 from finetune_trainer.evaluation.loop import named, scores
 from finetune_trainer.guards import Guard, are_finite, is_a_norm
+from finetune_trainer.hub_saves import HubSaves
 from finetune_trainer.improvement import Improvement
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.metrics import (
@@ -65,12 +67,14 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
     likelihood: bool = True
     """Whether the loss is in nats per token, so that it has a perplexity."""
     tracking: Tracking = field(default_factory=Tracking)
+    hub: HubSaves | None = None
     window: Window = field(default_factory=Window)
     interrupted: bool = False
 
     def __post_init__(self) -> None:
         self.file = MetricsFile(Path(self.job.paths.run_directory))
         self.watch = Stopwatch()
+        self.commits = Commits()
         self.saved_at = time.monotonic()
         self.tokens = 0
         self.resumed_tokens: int | None = None
@@ -124,12 +128,15 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         step, last = state.global_step, state.global_step >= state.max_steps
         epoch_end = step % self.order.steps_per_epoch == 0
         every_minutes = spec.checkpoints.every_minutes
-        told, due = any_rank(
+        told, due, unsaved = any_rank(
             self.stop.requested,
             self.first
             and every_minutes is not None
             and time.monotonic() - self.saved_at >= 60 * every_minutes,
+            self.commits.has_failed,
         )
+        if unsaved:
+            self._finish_commit()
         control.should_save = (
             told
             or due
@@ -265,12 +272,13 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
     # --------------------------------------------------------------------------------------------
 
     def on_save(
-        self, _args: TrainingArguments, state: TrainerState, _control: TrainerControl, **kwargs: Any
+        self, _args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Commits what transformers has just written, once every rank has written its part."""
+        """Begins to commit what transformers has just written, once every rank has written its part. The last
+        one is waited for."""
         self.reporter.update(activity="saving")
+        self._finish_commit()
         staged = self.store.staging / f"checkpoint-{state.global_step}"
-        failure: StorageError | None = None
         if self.first:
             trend = self.guard.trend.state() if self.guard.trend else None
             kept = {
@@ -284,18 +292,28 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             write_names(staged, kwargs["model"], kwargs["optimizer"])
         barrier()
         if self.first:
-            try:
-                self.tracking.upload(self.store.commit(staged, self._manifest(state)).path)
-            except StorageError as error:
-                failure = error
+            manifest = self._manifest(state)
+            self.commits.begin(lambda: self._commit(staged, manifest))
+        if control.should_training_stop or state.global_step >= state.max_steps:
+            self._finish_commit()
+        self.saved_at = time.monotonic()
+        self.watch.restart()
+
+    def _commit(self, staged: Path, manifest: Manifest) -> None:
+        """On a thread of rank 0, while the next steps are done."""
+        checkpoint = self.store.commit(staged, manifest)
+        self.reporter.update(checkpoints=checkpoints_status(self.store), activity="training", urgent=True)
+        log.info("checkpoint of step %d is committed", manifest.step)
+        self.tracking.upload(checkpoint.path)
+        if self.hub is not None:
+            self.hub.offer(checkpoint)
+
+    def _finish_commit(self) -> None:
+        """Waits for the last commit, on all ranks. Raises `StorageError` on each of them when it failed."""
+        failure = self.commits.finish()
         (failed,) = any_rank(failure is not None)
         if failed:
-            raise failure or StorageError(f"rank 0 cannot write the checkpoint of step {state.global_step}")
-        self.saved_at = time.monotonic()
-        if self.first:
-            self.reporter.update(checkpoints=checkpoints_status(self.store), activity="training", urgent=True)
-            log.info("checkpoint of step %d is committed", state.global_step)
-        self.watch.restart()
+            raise failure or StorageError("rank 0 cannot write a checkpoint")
 
     def _manifest(self, state: TrainerState) -> Manifest:
         spec = self.job.spec

@@ -7,13 +7,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
-
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from typing import Final
 
 from finetune_api.resolved import ResolvedJob
 from finetune_api.status import HubStatus
-from finetune_trainer.checkpoints import CheckpointStore
+from finetune_trainer.checkpoints import Checkpoint, CheckpointStore
 from finetune_trainer.hub import Hub, HubError
 from finetune_trainer.reporting import Reporter
 
@@ -38,9 +36,9 @@ DIRECTORY: Final = ".hub"
 
 
 @dataclass
-class HubSaves(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
-    """Pushes the newest checkpoint each time one has been committed; one that came while another was on its
-    way is left out if a newer one comes. Only rank 0 has it, behind the callback that commits."""
+class HubSaves:
+    """Pushes the newest committed checkpoint; one that came while another was on its way is left out if a
+    newer one comes. Only rank 0 has it."""
 
     hub: Hub
     store: CheckpointStore
@@ -54,22 +52,18 @@ class HubSaves(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
         self._thread = threading.Thread(target=self._run, name="hub", daemon=True)
         self._thread.start()
 
-    def on_save(
-        self, _args: TrainingArguments, _state: TrainerState, _control: TrainerControl, **_kwargs: Any
-    ) -> None:
-        latest = self.store.latest()
-        if latest is None:
-            return
-        copy = self.store.directory / DIRECTORY / latest.path.name
+    def offer(self, checkpoint: Checkpoint) -> None:
+        """Takes a checkpoint that has just been committed."""
+        copy = self.store.directory / DIRECTORY / checkpoint.path.name
         try:
-            _link(latest.path, copy)
+            _link(checkpoint.path, copy)
         except OSError as error:
-            log.warning("step %d is not pushed: %s", latest.step, error)
+            log.warning("step %d is not pushed: %s", checkpoint.step, error)
             return
         with self._changed:
             if self._waiting is not None:
                 shutil.rmtree(self._waiting[1], ignore_errors=True)
-            self._waiting = latest.step, copy
+            self._waiting = checkpoint.step, copy
             self._changed.notify()
 
     def close(self, *, finish: bool) -> None:

@@ -15,6 +15,7 @@ from finetune_api.result import ExitCode, TrainingResult
 from finetune_api.validation import validate_job
 from finetune_trainer import results
 from finetune_trainer.arguments import training_arguments
+from finetune_trainer.by_document import attend_by_document
 from finetune_trainer.callbacks import RunCallback
 from finetune_trainer.checkpoints import Checkpoint, CheckpointStore, checkpoints_status
 from finetune_trainer.data.cache import exclusive
@@ -43,6 +44,7 @@ from finetune_trainer.evaluation.generations import Generations
 from finetune_trainer.export import export, take_best
 from finetune_trainer.files import sync_tree
 from finetune_trainer.finishing import Finishing
+from finetune_trainer.fused_loss import fuse_loss, needs_no_logits
 from finetune_trainer.guards import Guard, Trend
 from finetune_trainer.hub_saves import hub_saves
 from finetune_trainer.improvement import Improvement
@@ -135,12 +137,15 @@ def train(
     quantization = quantization_config(spec, precision, start.base)
     model = load_base(spec.model, start.base, load_dtype(spec, precision), quantization, stage.head)
     check_fit(model, tokenizer, spec.training.max_sequence_length)
-    if isinstance(data, PackedDataset):
+    by_document = stage.objective is None and attend_by_document(model, spec.training.max_sequence_length)
+    if isinstance(data, PackedDataset) and not by_document:
         data = data.laid_out_for(model.config._attn_implementation)
         check_isolation(model, data)
     if spec.model.upcast_layer_norm:
         upcast_norms(model)
     adapted = apply_method(model, spec.method, spec.training.seed, start)
+    if precision == "fp32" and stage.objective is None and needs_no_logits(spec):
+        fuse_loss(adapted)
     trained, _ = trained_parameters(adapted)
     deepspeed = uses_deepspeed(spec.distributed, job.world_size)
     check_room(run_directory, checkpoint_bytes(trained, spec.training.optimizer, deepspeed=deepspeed))
@@ -162,6 +167,7 @@ def train(
         scaled=precision == "fp16",
         trend=Trend(divergence) if divergence else None,
     )
+    saves = hub_saves(job, store, reporter) if first else None
     follower = RunCallback(
         job=job,
         data=data,
@@ -182,24 +188,25 @@ def train(
         likelihood=stage.objective is None,
         first=first,
         tracking=tracking or Tracking(reporter),
+        hub=saves,
     )
     generations = None
     if spec.evaluation.generations is not None:
         generations = Generations(
             spec.evaluation.generations, job, tokenizer, first=first, drawn=follower.watch.restart
         )
-    saves = hub_saves(job, store, reporter) if first else None
     trainer = FineTuneTrainer(
         model=adapted,
         args=arguments,
         train_dataset=data,
         processing_class=tokenizer,
-        callbacks=[each for each in (follower, generations, saves) if each is not None],
+        callbacks=[each for each in (follower, generations) if each is not None],
         order=order,
         evaluation=evaluation,
         evaluation_spec=spec.evaluation,
         eval_micro_batch=spec.evaluation.micro_batch_size or spec.training.micro_batch_size,
         pad_id=tokenizer.pad_token_id or 0,
+        by_document=by_document,
         micro_losses=guard.micro_losses,
         optimizer_cls_and_kwargs=grouped_optimizer(adapted, arguments, spec),
     )
@@ -215,7 +222,8 @@ def train(
         follower.resume(checkpoint.path)
         reporter.update(checkpoints=checkpoints_status(store))
         trainer.universal = carried
-    trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
+    with follower.commits:
+        trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
     if follower.interrupted:
         raise InterruptedRunError(
             f"told to end: stopped after step {trainer.state.global_step}, whose checkpoint is committed"

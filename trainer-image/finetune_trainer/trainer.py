@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import PrinterCallback, ProgressCallback, Trainer
 
 from finetune_api.evaluation import EvaluationSpec
+from finetune_trainer.data.flat import flat
 from finetune_trainer.data.sampling import GlobalOrder, RankBatches
 from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.distributed import sum_over_ranks
@@ -28,9 +29,10 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         *,
         order: GlobalOrder,
         evaluation: TrainingData | None,
-        evaluation_spec: EvaluationSpec,
+        evaluation_spec: EvaluationSpec | None = None,
         eval_micro_batch: int,
         pad_id: int,
+        by_document: bool = False,
         micro_losses: list[torch.Tensor],
         **kwargs: Any,
     ) -> None:
@@ -39,9 +41,10 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
             self.remove_callback(noisy)
         self.order = order
         self.evaluation = evaluation
-        self.evaluation_spec = evaluation_spec
+        self.evaluation_spec = evaluation_spec or EvaluationSpec()
         self.eval_micro_batch = eval_micro_batch
         self.pad_id = pad_id
+        self.by_document = by_document
         self.micro_losses = micro_losses
         self.batches = self._batches(order, self.args.per_device_train_batch_size)
         self.objective: Objective | None = None
@@ -169,7 +172,7 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         return DataLoader(
             cast("Dataset[Any]", dataset),
             batch_sampler=batches,
-            collate_fn=partial(dataset.collate, pad_id=self.pad_id),
+            collate_fn=flat if self.by_document else partial(dataset.collate, pad_id=self.pad_id),
             num_workers=workers,
             pin_memory=self.args.dataloader_pin_memory and self.args.device.type == "cuda",
             prefetch_factor=self.args.dataloader_prefetch_factor if workers else None,

@@ -7,11 +7,10 @@ from typing import Any
 
 import huggingface_hub.constants
 import pytest
-from transformers import TrainerControl, TrainerState
 
 from fake_hub import FakeHub, fake_hub
 from finetune_api.storage import HubOutputSpec
-from finetune_trainer.checkpoints import CheckpointStore, Manifest
+from finetune_trainer.checkpoints import Checkpoint, CheckpointStore, Manifest
 from finetune_trainer.hub import Hub, HubError
 from finetune_trainer.hub_saves import WHOLE, HubSaves
 
@@ -124,12 +123,20 @@ def test_the_token_is_the_one_for_writing_where_there_are_two() -> None:
     assert Hub.of(spec(), {}).token is None
 
 
-def commit_checkpoint(store: CheckpointStore, manifest: Manifest, step: int, files: dict[str, str]) -> None:
+def commit_checkpoint(store: CheckpointStore, step: int, files: dict[str, str]) -> Checkpoint:
     staged = store.staging / f"checkpoint-{step}"
     staged.mkdir(parents=True)
     for name, text in files.items():
         (staged / name).write_text(text)
-    store.commit(staged, manifest.model_copy(update={"step": step}))
+    return store.commit(staged, MANIFEST.model_copy(update={"step": step}))
+
+
+MANIFEST = Manifest.model_validate(
+    {
+        "job": "j", "job_uid": "", "attempt": 1, "lineage": "l", "step": 0, "epoch": 0, "world_size": 1,
+        "zero_stage": 0, "deepspeed": False, "time": "2026-01-01T00:00:00Z",
+    }
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("strategy", ["everySave", "checkpoint"])
@@ -138,18 +145,11 @@ def test_each_checkpoint_is_pushed_while_training_goes_on(
 ) -> None:
     store = CheckpointStore(tmp_path, keep=1, greater_is_better=False)
     store.prepare()
-    manifest = Manifest.model_validate(
-        {
-            "job": "j", "job_uid": "", "attempt": 1, "lineage": "l", "step": 0, "epoch": 0, "world_size": 1,
-            "zero_stage": 0, "deepspeed": False, "time": "2026-01-01T00:00:00Z",
-        }
-    )  # fmt: skip
     pushed: list[int] = []
     saves = HubSaves(hub_at(server, strategy=strategy), store, lambda step, _commit: pushed.append(step))
     for step in (2, 4):
         files = {"adapter_model.safetensors": f"w{step}", "optimizer.pt": "o", f"only_{step}.pt": "state"}
-        commit_checkpoint(store, manifest, step, files)
-        saves.on_save(None, TrainerState(), TrainerControl())
+        saves.offer(commit_checkpoint(store, step, files))
         wait_until(lambda step=step: step in pushed)
     saves.close(finish=True)
     there = server.branches["me/model", "main"]
@@ -164,8 +164,9 @@ def test_each_checkpoint_is_pushed_while_training_goes_on(
 def test_a_hub_that_is_down_does_not_stop_training(server: FakeHub, tmp_path: Path) -> None:
     server.fail = lambda _method, _path: 403
     store = CheckpointStore(tmp_path, keep=1, greater_is_better=False)
+    store.prepare()
     saves = HubSaves(hub_at(server, strategy="everySave"), store, lambda *_pushed: pytest.fail("not pushed"))
-    saves.on_save(None, TrainerState(), TrainerControl())
+    saves.offer(commit_checkpoint(store, 2, {"adapter_model.safetensors": "w2"}))
     saves.close(finish=True)
 
 

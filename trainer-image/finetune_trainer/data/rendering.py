@@ -1,6 +1,7 @@
 """From an example to token ids and labels: the chat template applied once, the loss on what was asked for,
 exactly."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -10,12 +11,15 @@ import numpy.typing as npt
 
 from finetune_api.dataset import PreprocessingSpec
 from finetune_trainer.data.answers import Span, render_with_answers
-from finetune_trainer.data.examples import Conversation, Document, Example, Json, Message, Origin, Preference
+from finetune_trainer.data.examples import Document, Example, Json, Message, Origin, Preference
 from finetune_trainer.errors import DataError, InvalidConfigError
 from finetune_trainer.tokenizers import Tokenizer
 
 IGNORED = -100
 """The label of a token that the loss does not count; PyTorch's `ignore_index`."""
+
+BATCH = 1000
+"""Examples that are tokenised together."""
 
 Ids = npt.NDArray[np.int32]
 Supervise = Literal["answers", "lastAnswer", "all"]
@@ -51,46 +55,55 @@ class Renderer:
     def __call__(self, example: Example) -> Tokens:
         """Raises `DataError` for an example that is too long where that is to fail, `InvalidConfigError` for
         a template that cannot be used."""
-        if isinstance(example, Preference):
-            raise InvalidConfigError(
-                "dataset.format: preferences are for training.stage dpo, rm and kto, which compare answers"
-            )
-        if isinstance(example, Document):
-            ids, labels = self._document(example)
-        else:
-            ids, labels = self._conversation(example)
-        return self._limited(example.origin, ids, labels)
+        return self.all([example])[0]
+
+    def all(self, examples: Sequence[Example]) -> list[Tokens]:
+        """Many at a time: the tokenizer gives each core its share of a batch. Raises as for one."""
+        return [
+            tokens
+            for start in range(0, len(examples), BATCH)
+            for tokens in self._batch(examples[start : start + BATCH])
+        ]
 
     def is_end(self, token: int) -> bool:
         """Whether a token can end an answer: the end token, or a special one that the template closes turns
         with."""
         return token == self.tokenizer.eos_token_id or token in self._special_ids
 
-    def _document(self, document: Document) -> tuple[list[int], list[int]]:
-        ids = list(self.tokenizer.encode(document.text, add_special_tokens=False))
-        labels = list(ids)
-        self._close(ids, labels)
-        self._open(ids, labels)
-        return ids, labels
+    def _batch(self, examples: Sequence[Example]) -> list[Tokens]:
+        rendered = [self._rendered(example) for example in examples]
+        encodings = self.tokenizer(
+            [text for text, _ in rendered], add_special_tokens=False, return_offsets_mapping=True
+        )
+        finished = []
+        for example, (_, spans), ids, offsets in zip(
+            examples, rendered, encodings["input_ids"], encodings["offset_mapping"], strict=True
+        ):
+            labels = list(ids) if spans is None else _labels(ids, offsets, spans)
+            self._close(ids, labels)
+            self._open(ids, labels)
+            finished.append(self._limited(example.origin, ids, labels))
+        return finished
 
-    def _conversation(self, conversation: Conversation) -> tuple[list[int], list[int]]:
+    def _rendered(self, example: Example) -> tuple[str, list[Span] | None]:
+        """The text, and where it is supervised; None for everywhere."""
+        if isinstance(example, Preference):
+            raise InvalidConfigError(
+                "dataset.format: preferences are for training.stage dpo, rm and kto, which compare answers"
+            )
+        if isinstance(example, Document):
+            return example.text, None
         text, spans = render_with_answers(
             self.tokenizer,
-            self.turns(conversation.messages),
-            conversation.tools,
+            self.turns(example.messages),
+            example.tools,
             last_only=self.supervise == "lastAnswer",
-            origin=conversation.origin,
+            origin=example.origin,
         )
         if self.supervise != "lastAnswer":
-            given = conversation.messages[: conversation.prompt_turns]
+            given = example.messages[: example.prompt_turns]
             spans = spans[sum(message.role == "assistant" for message in given) :]
-        encoding = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        ids: list[int] = list(encoding["input_ids"])
-        everything = self.supervise == "all"
-        labels = list(ids) if everything else _labels(ids, encoding["offset_mapping"], spans)
-        self._close(ids, labels)
-        self._open(ids, labels)
-        return ids, labels
+        return text, None if self.supervise == "all" else spans
 
     def turns(self, messages: tuple[Message, ...]) -> list[Json]:
         """The conversation as the chat template gets it, with the job's system prompt where it has none."""

@@ -45,7 +45,8 @@ def render_all(examples: Sequence[Example], renderer: Renderer) -> list[Tokens]:
 def render_each(examples: Iterable[Example], renderer: Renderer, workers: int) -> Iterator[Tokens]:
     """The same, one after the other, with only so many examples in memory as the processes have at hand."""
     if workers == 1:
-        yield from map(renderer, examples)
+        for chunk in _chunks(examples):
+            yield from renderer.all(chunk)
         return
     log.info("%d processes tokenise", workers)
     # forked: the tokenizer need not be loaded again. A worker touches neither torch nor the process group.
@@ -83,4 +84,4 @@ def _begin(renderer: Renderer) -> None:
 def _render(chunk: list[Example]) -> list[Tokens]:
     if _renderer is None:
         raise AssertionError("a worker begins with a renderer")
-    return [_renderer(example) for example in chunk]
+    return _renderer.all(chunk)

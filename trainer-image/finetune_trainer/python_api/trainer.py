@@ -146,7 +146,8 @@ class Trainer:
         if checkpoint is not None:
             log.info("resuming from %s", checkpoint.path)
             follower.resume(checkpoint.path)
-        trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
+        with follower.commits:
+            trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
         step = trainer.state.global_step
         if follower.interrupted:
             raise InterruptedRunError(f"told to end: stopped after step {step}; its checkpoint is committed")

@@ -40,13 +40,13 @@ class Tracking:
         self._reporter = reporter
         self._feeds: dict[str, Feed] = {}
         self._uploading: set[str] = set()
-        self._outbox = Path()
+        self._outbox: Path | None = None
         self._warnings: dict[str, str] = {}
 
     def start(self, job: ResolvedJob, *, resumed_step: int | None, effective: Mapping[str, str]) -> None:
         """Starts a process for each tracker; call it on rank 0 alone. Raises nothing that a tracker does."""
-        self._outbox = Path(job.paths.run_directory).absolute() / DIRECTORY / "outbox"
-        shutil.rmtree(self._outbox, ignore_errors=True)
+        self._outbox = outbox = Path(job.paths.run_directory).absolute() / DIRECTORY / "outbox"
+        shutil.rmtree(outbox, ignore_errors=True)
         for tracker in job.spec.tracking.trackers:
             run = tracked_run(job, tracker, resumed_step=resumed_step, effective=effective)
             try:
@@ -73,7 +73,7 @@ class Tracking:
     def upload(self, checkpoint: Path) -> None:
         """Has a committed checkpoint uploaded where that is asked for. It may be removed at once: trackers
         get hard links of their own, in a directory that they remove."""
-        for tracker in sorted(self._uploading):
+        for tracker in sorted(self._uploading if self._outbox else ()):
             copy = self._outbox / tracker / checkpoint.name
             try:
                 shutil.copytree(checkpoint, copy, copy_function=os.link)
@@ -100,7 +100,8 @@ class Tracking:
             if tally.error:
                 self._warn(tracker, summary(tracker, tally))
         self._feeds.clear()
-        shutil.rmtree(self._outbox, ignore_errors=True)
+        if self._outbox is not None:
+            shutil.rmtree(self._outbox, ignore_errors=True)
 
     def _trouble_of(self, tracker: str) -> Callable[[str], None]:
         def say(error: str) -> None:

@@ -9,6 +9,7 @@ from transformers import AddedToken
 
 from finetune_api.dataset import PreprocessingSpec
 from finetune_api.model import ModelSpec
+from finetune_trainer.data import rendering
 from finetune_trainer.data.examples import Conversation, Document, Example, Message, Origin, Preference
 from finetune_trainer.data.rendering import IGNORED, Renderer, Supervise, Tokens
 from finetune_trainer.errors import DataError, InvalidConfigError
@@ -186,3 +187,14 @@ def test_the_first_token_of_a_sequence_is_never_counted(tokenizer: Tokenizer) ->
     tokens = render(tokenizer, Document(Origin("f", 1), "x"), supervise="all")
     assert tokens.supervised == len(tokens.ids) - 1
     assert dataclasses.replace(tokens, labels=tokens.labels * 0 + IGNORED).supervised == 0
+
+
+def test_many_at_a_time_are_as_each_by_itself(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendering, "BATCH", 2)
+    renderer = Renderer(tokenizer, PreprocessingSpec(), 20, "answers")
+    examples = [SEVERAL_TURNS, Document(Origin("f", 2), "x = 1\n"), SEVERAL_TURNS]
+    for tokens, example in zip(renderer.all(examples), examples, strict=True):
+        alone = renderer(example)
+        assert tokens.ids.tolist() == alone.ids.tolist()
+        assert tokens.labels.tolist() == alone.labels.tolist()
+        assert (tokens.origin, tokens.cut) == (example.origin, alone.cut)
