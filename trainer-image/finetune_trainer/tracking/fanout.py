@@ -73,7 +73,9 @@ class Tracking:
     def upload(self, checkpoint: Path) -> None:
         """Has a committed checkpoint uploaded where that is asked for. It may be removed at once: trackers
         get hard links of their own, in a directory that they remove."""
-        for tracker in sorted(self._uploading if self._outbox else ()):
+        if self._outbox is None:
+            return
+        for tracker in sorted(self._uploading):
             copy = self._outbox / tracker / checkpoint.name
             try:
                 shutil.copytree(checkpoint, copy, copy_function=os.link)
