@@ -59,9 +59,7 @@ class ScheduleSpec(ApiModel):
         "reduceOnPlateau",
     ] = Field(default="cosine", description="Shape of the decay after the warm-up; constant does not decay.")
     warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.03,
-        description="Share of all steps in which the rate rises from 0; see warmupSteps. "
-        "reduceOnPlateau has no warm-up.",
+        default=0.03, description="Share of all steps in which the rate rises from 0; see warmupSteps."
     )
     warmup_steps: Annotated[Integer, Field(ge=0, le=10_000_000)] | None = Field(
         default=None, description="Steps in which the rate rises from 0; replaces warmupRatio."

@@ -41,8 +41,6 @@ def training_arguments(
         max_grad_norm=training.max_grad_norm,
         lr_scheduler_type=scheduler,
         lr_scheduler_kwargs=scheduler_settings,
-        # what reduceOnPlateau looks at
-        metric_for_best_model="loss",
         # transformers reads a warm-up below 1 as a share of all steps
         warmup_steps=float(warmup) if warmup is not None else training.schedule.warmup_ratio,
         bf16=precision == "bf16",

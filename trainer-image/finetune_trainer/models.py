@@ -176,7 +176,7 @@ def trained_parameters(model: torch.nn.Module) -> tuple[int, int]:
     return trained, total
 
 
-def weight_count(parameter: torch.nn.Parameter) -> int:
+def weight_count(parameter: torch.Tensor) -> int:
     """Number of weights in a parameter, also where ZeRO-3 has taken it apart, and where bitsandbytes has
     packed two weights into each byte."""
     count = int(getattr(parameter, "ds_numel", parameter.numel()))

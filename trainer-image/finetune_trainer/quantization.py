@@ -12,8 +12,6 @@ from finetune_api.model import ModelSpec
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.precision import DTYPES
 
-STORAGE: dict[str, torch.dtype] = {"uint8": torch.uint8, **DTYPES}
-
 
 def quantization_config(spec: FineTuneJobSpec, precision: Precision, place: str) -> Any | None:
     """transformers' configuration for loading the base quantized; None where it stays as it is.
@@ -51,8 +49,10 @@ def storage_type(spec: FineTuneJobSpec, precision: Precision) -> torch.dtype:
     floating-point weights only, the type that DeepSpeed casts the model to. A cast to another one would
     change the packed bits."""
     asked = spec.quantization.storage_type
+    if asked == "uint8":
+        return torch.uint8
     if asked != "auto":
-        return STORAGE[asked]
+        return DTYPES[asked]
     return DTYPES[precision] if spec.distributed.zero_stage == 3 else torch.uint8
 
 

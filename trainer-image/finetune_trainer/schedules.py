@@ -36,7 +36,9 @@ def schedule(spec: ScheduleSpec, total_steps: int | None = None) -> tuple[str, d
         case "inverseSqrt":
             return "inverse_sqrt", {}
         case "reduceOnPlateau":
-            return "reduce_lr_on_plateau", {}
+            raise InvalidConfigError(
+                "training.schedule.type: reduceOnPlateau is not known to this trainer. Use cosine"
+            )
         case "warmupStableDecay":
             if total_steps is None:
                 raise AssertionError("the number of steps must be known where a share of them is asked for")

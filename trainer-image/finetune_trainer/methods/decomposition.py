@@ -9,7 +9,7 @@ which stacks to twice the rank.
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -88,7 +88,7 @@ def _as_quantized(weight: torch.Tensor, quantization: Any) -> torch.Tensor:
         quant_type=quantization.bnb_4bit_quant_type,
         compress_statistics=quantization.bnb_4bit_use_double_quant,
     )
-    return bnb.dequantize_4bit(packed, state)
+    return cast(torch.Tensor, bnb.dequantize_4bit(packed, state))
 
 
 def make_ordinary(directory: Path, first: Path, original: str) -> None:

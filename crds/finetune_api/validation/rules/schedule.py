@@ -6,7 +6,6 @@ from finetune_api.job import FineTuneJob
 from finetune_api.training import ScheduleSpec
 from finetune_api.validation.codes import Code
 from finetune_api.validation.findings import Finding, error
-from finetune_api.validation.rules.common import uses_deepspeed
 
 
 def schedule(job: FineTuneJob, _target: str) -> Iterator[Finding]:
@@ -14,8 +13,6 @@ def schedule(job: FineTuneJob, _target: str) -> Iterator[Finding]:
     spec = job.spec.training.schedule
     yield from _settings(spec)
     yield from _phases(spec, job.spec.training.max_steps)
-    if spec.type == "reduceOnPlateau":
-        yield from _plateau(job)
 
 
 def _settings(spec: ScheduleSpec) -> Iterator[Finding]:
@@ -53,23 +50,4 @@ def _phases(spec: ScheduleSpec, max_steps: int | None) -> Iterator[Finding]:
             f"leaves no steps for the decay after a warm-up of {spec.warmup_ratio}",
             "Keep warmupRatio + stableRatio below 1",
             spec.stable_ratio,
-        )
-
-
-def _plateau(job: FineTuneJob) -> Iterator[Finding]:
-    if job.spec.dataset.eval is None and job.spec.dataset.eval_split == 0:
-        yield error(
-            Code.REQUIRES,
-            "training.schedule.type",
-            "lowers the rate when the evaluation loss stands still, and there is no evaluation data",
-            "Set dataset.eval or dataset.evalSplit, or use schedule.type cosine",
-            "reduceOnPlateau",
-        )
-    if uses_deepspeed(job.spec):
-        yield error(
-            Code.CONFLICT,
-            "training.schedule.type",
-            "DeepSpeed moves the schedule at every step and tells it no evaluation loss",
-            "Use schedule.type cosine, or distributed.engine torch",
-            "reduceOnPlateau",
         )

@@ -26,6 +26,15 @@ def test_a_run_without_trackers_is_told_to_nobody(make_job: MakeJob, tmp_path: P
     assert reporter.report.warnings == []
 
 
+def test_a_run_that_failed_before_its_start_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").touch()
+    monkeypatch.chdir(tmp_path)
+    Tracking(Reporter([])).finish(RESULT)
+    assert (tmp_path / "mine").exists()
+
+
 def test_a_tracker_whose_process_cannot_start_is_a_warning(
     make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,12 +31,3 @@ def test_warm_up_and_stable_phase_fit_into_the_run(brief, stable, fits):
         "training.schedule.warmupRatio": 0.1,
     }
     assert brief(changes) == ([] if fits else [("error", "Conflict", path)])
-
-
-def test_a_plateau_is_seen_in_evaluations_and_outside_of_deepspeed(brief):
-    path = "training.schedule.type"
-    plateau = {path: "reduceOnPlateau"}
-    assert brief(plateau) == [("error", "Requires", path)]
-    assert brief(plateau | {"dataset.evalSplit": 0.1}) == []
-    changes = plateau | {"dataset.evalSplit": 0.1, "distributed.zeroStage": 2}
-    assert brief(changes) == [("error", "Conflict", path)]
