@@ -78,11 +78,11 @@ def check_file(source: str, target: Target = "cluster") -> FileReport:
 def _check(
     file: ManifestFile, target: Target, presets: Mapping[str, PresetDocument], overrides: Sequence[str]
 ) -> FileReport:
-    from finetune_api.presets.check import check_preset
-
     several = len(file.jobs) + len(file.presets) > 1
     found: list[PlacedFinding] = []
     for preset in file.presets.values():
+        from finetune_api.presets.check import check_preset
+
         found += place(preset, check_preset(preset.body), f"{preset.name}: " if several else "")
     for job in file.jobs:
         try:
