@@ -102,8 +102,8 @@ def _unchanged(
         preset = None
     if preset is None or preset.digest != then.digest:
         raise PresetLostError(
-            f"spec.preset: {then.name} has changed since the job started, or is gone, and so is the ConfigMap "
-            "with its old values. Give the preset its old values, or create a new job."
+            f"spec.preset: {then.name} has changed since the job started, or is gone, and so is the "
+            "ConfigMap with its old values. Give the preset its old values, or create a new job."
         )
     return manifest, preset
 
