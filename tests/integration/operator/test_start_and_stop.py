@@ -18,7 +18,7 @@ def test_is_ready_and_alive_with_the_rights_of_the_chart(operator: OperatorProce
 
 @pytest.fixture
 def scope(namespace: Namespace) -> list[str]:
-    """An empty namespace to watch: those of other tests may be on their way out, which an operator warns of."""
+    """An empty namespace to watch: those of other tests are on their way out, which an operator warns of."""
     return [namespace.name]
 
 
