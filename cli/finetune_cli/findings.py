@@ -78,12 +78,8 @@ def check_file(source: str, target: Target = "cluster") -> FileReport:
 def _check(
     file: ManifestFile, target: Target, presets: Mapping[str, PresetDocument], overrides: Sequence[str]
 ) -> FileReport:
-    from finetune_api.presets.check import check_preset
-
     several = len(file.jobs) + len(file.presets) > 1
-    found: list[PlacedFinding] = []
-    for preset in file.presets.values():
-        found += place(preset, check_preset(preset.body), f"{preset.name}: " if several else "")
+    found = _about_presets(file, several) if file.presets else []
     for job in file.jobs:
         try:
             prepared = prepare(job, presets, overrides)
@@ -93,6 +89,16 @@ def _check(
         prefix = f"{job.name or 'unnamed'}: " if several else ""
         found += place(job, check_job(prepared, target), prefix)
     return FileReport(file.label, found)
+
+
+def _about_presets(file: ManifestFile, several: bool) -> list[PlacedFinding]:
+    from finetune_api.presets.check import check_preset
+
+    return [
+        placed
+        for preset in file.presets.values()
+        for placed in place(preset, check_preset(preset.body), f"{preset.name}: " if several else "")
+    ]
 
 
 def check_job(job: PreparedJob, target: Target) -> list[Finding]:

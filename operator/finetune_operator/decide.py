@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 
 from finetune_api import (
     AttemptStatus,
-    ConditionType,
     FineTuneJob,
     FineTuneJobStatus,
     Phase,
@@ -52,8 +51,9 @@ def decide(job: FineTuneJob, observed: Observed, now: datetime, config: RenderCo
 
 def _decision(scene: Scene) -> Decision:
     status = scene.job.status
-    if _has_ended(status):
+    if refusal.has_ended(status):
         return _after_the_end(scene, status)
+    status = _with_preset(scene, status)
     if scene.newest_attempt == 0:
         return _before_the_start(scene, status)
     status = running.caught_up(scene, status)
@@ -71,21 +71,24 @@ def _decision(scene: Scene) -> Decision:
     return decision
 
 
+def _with_preset(scene: Scene, status: FineTuneJobStatus) -> FineTuneJobStatus:
+    """The status with the preset that the job starts from; once it has started, that does not change."""
+    preset = scene.observed.preset
+    if preset is None or (status.preset is not None and refusal.has_started(status)):
+        return status
+    return revised(status, preset=preset.status)
+
+
 def _before_the_start(scene: Scene, status: FineTuneJobStatus) -> Decision:
     if scene.job.spec.cancel:
         return _cancelled(scene, status, scene.now)
-    preset = scene.observed.preset
     # What was invalid with a preset may be valid now: the preset can change while the job does not.
-    if preset is None and refusal.is_rejected(status, scene.job.metadata.generation):
+    if scene.observed.preset is None and refusal.is_rejected(status, scene.job.metadata.generation):
         return Decision(status)
     errors = errors_in(findings(scene.job, scene.config.hardware))
     if errors:
         return refusal.refusal(status, errors)
-    status = revised(
-        status,
-        estimate=estimated(scene.job, scene.config.hardware),
-        preset=preset.status if preset is not None else None,
-    )
+    status = revised(status, estimate=estimated(scene.job, scene.config.hardware))
     if scene.job.spec.suspend:
         message = "Nothing has started: spec.suspend is true. The job starts when it is false."
         return Decision(status, Situation(State.SUSPENDED, Reason.SUSPENDED, message), Phase.SUSPENDED)
@@ -193,11 +196,6 @@ def _after_the_end(scene: Scene, status: FineTuneJobStatus) -> Decision:
 def _ttl(scene: Scene) -> float | None:
     ttl = scene.job.spec.failure_policy.ttl_seconds_after_finished
     return float(ttl) if ttl is not None else None
-
-
-def _has_ended(status: FineTuneJobStatus) -> bool:
-    ends = (status.condition(ConditionType.COMPLETE), status.condition(ConditionType.FAILED))
-    return any(condition is not None and condition.status == "True" for condition in ends)
 
 
 def _newest(status: FineTuneJobStatus) -> AttemptStatus:

@@ -41,7 +41,7 @@ def registry_for(
             connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
             headers=info.as_http_headers(),
             trust_env=True,
-            trace_configs=[_telling_of_watches(watching)],
+            trace_configs=[telling_of_watches(watching)],
         )
         return kopf.AiohttpSession(server=info.server, aiohttp_session=session)
 
@@ -64,7 +64,7 @@ def registry_for(
     return registry
 
 
-def _telling_of_watches(watching: asyncio.Event) -> aiohttp.TraceConfig:
+def telling_of_watches(watching: asyncio.Event) -> aiohttp.TraceConfig:
     """What sets `watching` at the first request for FineTuneJobs. (Kopf's ready flag is raised earlier.)"""
 
     async def on_request(_: object, __: object, request: aiohttp.TraceRequestStartParams) -> None:

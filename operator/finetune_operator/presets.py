@@ -13,9 +13,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from finetune_api import FineTuneJobStatus, ResolvedJob
+from finetune_api import FineTuneJobStatus, InvalidJobError, ResolvedJob
 from finetune_api.presets.in_cluster import as_recorded, preset_named_by, with_preset
 from finetune_api.resolved import JOB_FILE, AppliedPreset, attempt_name
+from finetune_api.status import PresetStatus
 from finetune_operator.cluster import Cluster, resource_of
 from finetune_operator.errors import NotFoundError
 from finetune_operator.keys import JobKey
@@ -59,14 +60,10 @@ class Presets:
         record = await self._record(key, raw, status)
         if record is not None:
             return as_recorded(raw, record), record.preset
-        manifest, preset = with_preset(raw, self._state.presets_of(key.namespace))
-        then = status.preset
-        if then is not None and status.attempt and preset is not None and preset.digest != then.digest:
-            raise PresetLostError(
-                f"spec.preset: {then.name} has changed since the job started, and the ConfigMap with its old "
-                "values is gone. Give the preset its old values, or create a new job."
-            )
-        return manifest, preset
+        own = self._state.presets_of(key.namespace)
+        if status.preset is None or not status.attempt:
+            return with_preset(raw, own)
+        return _unchanged(raw, own, status.preset)
 
     def forget(self, key: JobKey) -> None:
         """The job is gone."""
@@ -78,15 +75,37 @@ class Presets:
         if known is not None and known.uid == uid:
             return known.record
         # The first one may be there though the status does not tell: whoever made it had no time to say so.
-        name = attempt_name(key.name, status.attempt or 1)
+        # And the newest may have been announced, and not been made.
+        newest = status.attempt or 1
+        for attempt in range(newest, max(newest - 2, 0), -1):
+            if (record := await self._recorded(key, attempt, uid)) is not None:
+                self._started[key] = Started(uid, record)
+                return record
+        return None
+
+    async def _recorded(self, key: JobKey, attempt: int, uid: str) -> ResolvedJob | None:
+        name = attempt_name(key.name, attempt)
         try:
             found = await self._cluster.get(resource_of("v1", "ConfigMap"), key.namespace, name)
         except NotFoundError:
             return None
-        record = recorded(found, uid)
-        if record is not None:
-            self._started[key] = Started(uid, record)
-        return record
+        return recorded(found, uid)
+
+
+def _unchanged(
+    raw: Manifest, own: Mapping[str, Manifest], then: PresetStatus
+) -> tuple[Manifest, AppliedPreset | None]:
+    """The job over a preset that still gives the values that it gave when the job started."""
+    try:
+        manifest, preset = with_preset(raw, own)
+    except InvalidJobError:
+        preset = None
+    if preset is None or preset.digest != then.digest:
+        raise PresetLostError(
+            f"spec.preset: {then.name} has changed since the job started, or is gone, and so is the "
+            "ConfigMap with its old values. Give the preset its old values, or create a new job."
+        )
+    return manifest, preset
 
 
 def recorded(config_map: Manifest, uid: str) -> ResolvedJob | None:

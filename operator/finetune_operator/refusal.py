@@ -32,7 +32,12 @@ def rejected(
 
 
 def blocked(metadata: ObjectMeta, status: FineTuneJobStatus, message: str, now: datetime) -> Plan:
-    """The plan for a job that has started and whose spec can't be known any more. Children are left alone."""
+    """The plan for a job that has started and whose spec can't be known any more. Children are left alone.
+
+    One that has ended needs no spec, and keeps its state.
+    """
+    if has_ended(status):
+        return Plan(status=revised(status, observed_generation=metadata.generation))
     decision = Decision(status, Situation(State.BLOCKED, Reason.INVALID_SPEC, message), Phase.STALLED)
     after = final_status(status, decision, metadata.generation, now.replace(microsecond=0))
     return Plan(status=after, events=list(acceptance(status, after)))
@@ -62,3 +67,9 @@ def is_rejected(status: FineTuneJobStatus, generation: int) -> bool:
 def has_started(status: FineTuneJobStatus) -> bool:
     """Whether the job has had an attempt."""
     return status.start_time is not None or bool(status.attempts)
+
+
+def has_ended(status: FineTuneJobStatus) -> bool:
+    """Whether no further attempt will be made."""
+    ends = (status.condition(ConditionType.COMPLETE), status.condition(ConditionType.FAILED))
+    return any(condition is not None and condition.status == "True" for condition in ends)

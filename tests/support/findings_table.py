@@ -127,6 +127,15 @@ RULES = (
         advice=("SmallEffectiveBatch training.gradientAccumulationSteps",),
     ),
     Case(
+        "flash-in-fp32",
+        {
+            "model": {"id": "organisation/model", "attention": "flash_attention_2"},
+            "training": {"precision": "fp32"},
+            "resources": {"accelerators": {"perNode": 1}},
+        },
+        errors=("Conflict model.attention",),
+    ),
+    Case(
         "accumulating-lomo",
         {"training": {"optimizer": "lomo", "gradientAccumulationSteps": 4}},
         errors=("OptimizerConflict training.gradientAccumulationSteps",),

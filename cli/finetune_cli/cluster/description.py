@@ -10,7 +10,7 @@ def describe(job: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> Ite
     model = spec.get("model", {})
     yield f"Name:       {metadata['name']}"
     yield f"Namespace:  {metadata.get('namespace', '')}"
-    if preset := metadata.get("annotations", {}).get("finetune.dev/preset"):
+    if preset := _preset(job):
         yield f"Preset:     {preset}"
     yield f"Model:      {model.get('id') or model.get('path') or 'from scratch'}"
     yield f"Method:     {spec.get('method', {}).get('type', '')}"
@@ -38,6 +38,16 @@ def describe(job: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> Ite
     for event in sorted(events, key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or ""):
         moment = event.get("lastTimestamp") or event.get("eventTime") or ""
         yield f"  {moment}  {event.get('type', '')}  {event.get('reason', '')}  {event.get('message', '')}"
+
+
+def _preset(job: Mapping[str, Any]) -> str:
+    """Return the preset that the operator has put into the job, or the command line before it was sent."""
+    applied = job.get("status", {}).get("preset")
+    if applied is not None:
+        version = f", version {applied['resourceVersion']}" if "resourceVersion" in applied else ""
+        return f"{applied['name']} ({applied['source']}{version})"
+    named = job["metadata"].get("annotations", {}).get("finetune.dev/preset") or job["spec"].get("preset")
+    return str(named or "")
 
 
 def _mapping(title: str, values: Mapping[str, Any] | None) -> Iterator[str]:

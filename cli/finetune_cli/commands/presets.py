@@ -1,7 +1,8 @@
 """List the built-in presets, or show one as a FineTunePreset.
 
 A job names one with `spec.preset`; its own values come before those of the preset. `finetune submit`,
-`finetune run` and `finetune validate` fill the preset in before the job is sent or checked.
+`finetune run` and `finetune validate` fill the preset in before the job is sent or checked; of a job that was
+applied otherwise, the operator does. A FineTunePreset of one's own comes before a built-in one of its name.
 
 exit status: 0 printed, 2 there is no such preset
 """

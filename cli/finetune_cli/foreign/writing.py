@@ -123,6 +123,10 @@ def _llamafactory(values: Values) -> tuple[dict[str, Any], set[str]]:
             "rslora": {"use_rslora": True},
         }.get(method, {})
         said.add("method.type")
+    projecting = {"galoreAdamw": "use_galore", "apolloAdamw": "use_apollo"}
+    if (optimizer := values.get("training.optimizer")) in projecting:
+        document[projecting[optimizer]] = True
+        said.add("training.optimizer")
     if method == "freeze":
         document["freeze_trainable_layers"] = _freeze(values, said)
     if values.get("training.stage") == "kto" and "training.kto.beta" in values:
@@ -191,8 +195,13 @@ def _axolotl(values: Values) -> tuple[dict[str, Any], set[str]]:
 
 
 def _axolotl_data(values: Values, said: set[str]) -> dict[str, Any]:
-    formats = {"alpaca": "alpaca", "sharegpt": "sharegpt", "text": "completion", "messages": "chat_template"}
+    formats = {"alpaca": "alpaca", "text": "completion", "messages": "chat_template"}
     data: dict[str, Any] = {}
+    if values.get("dataset.format") == "sharegpt":
+        # Axolotl has no type of that name any more: it is a chat template over other keys.
+        data |= {"type": "chat_template", "field_messages": "conversations"}
+        data["message_property_mappings"] = {"role": "from", "content": "value"}
+        said.add("dataset.format")
     fields = {
         "dataset.train.hub.id": "path",
         "dataset.train.path": "path",

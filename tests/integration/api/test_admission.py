@@ -16,7 +16,7 @@ def refusal(call):
 CHANGES = [
     ("model", {"id": "a/b", "path": "/m"}, "a model comes from exactly one place"),
     ("model", {}, "a model comes from exactly one place"),
-    ("model", {"path": "/m", "revision": "v2"}, "needs model.id"),
+    ("model", {"path": "/m", "revision": "v2"}, "model.revision: names a version on the hub"),
     ("model", {"id": "a/b", "tokenizer": {"id": "a/b", "path": "/t"}}, "at most one of id, path and train"),
     (
         "model",
@@ -41,9 +41,9 @@ CHANGES = [
         {"env": [{"name": "A", "value": "x", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]},
         "give value or valueFrom, not both",
     ),
-    ("checkpoints", {"universal": True}, "set distributed.zeroStage to 1 or more"),
-    ("dataset", {"train": {"path": "/d"}, "streaming": True}, "set training.maxSteps"),
-    ("dataset", {"train": {"path": "/d"}, "streaming": True, "packing": True}, "a stream can't be packed"),
+    ("checkpoints", {"universal": True}, "Set distributed.zeroStage to 1 or more"),
+    ("dataset", {"train": {"path": "/d"}, "streaming": True}, "Set training.maxSteps"),
+    ("dataset", {"train": {"path": "/d"}, "streaming": True, "packing": True}, "dataset.packing: true looks"),
     ("training", {"epochs": 0}, "should be greater than 0"),
     ("training", {"microBatchSize": 0}, "should be greater than or equal to 1"),
     ("distributed", {"zeroStage": 4}, "should be less than or equal to 3"),

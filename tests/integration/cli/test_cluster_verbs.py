@@ -184,6 +184,36 @@ def test_suspend_and_resume_change_one_field(namespace, submitted, finetune) -> 
     assert namespace.get("finetunejob", "paused")["spec"]["suspend"] is False
 
 
+@pytest.mark.parametrize(("verb", "phase"), [("suspend", "Suspended"), ("resume", "Running")])
+def test_suspend_and_resume_wait_until_it_is_so(namespace, submitted, finetune, verb, phase) -> None:
+    name = f"waits-{verb}"
+    submitted(name)
+    namespace.kubectl("patch", "ftj", name, "--type=merge", "-p", '{"spec":{"suspend":true}}')
+    generation = 2 if verb == "suspend" else 3
+    state = {"phase": phase, "observedGeneration": generation}
+    later = threading.Timer(0.5, namespace.patch_status, ("ftj", name, state))
+    later.start()
+    assert finetune(verb, name, "--wait", "--timeout", "30") == 0
+    later.join()
+    assert finetune("watch", name, "--timeout", "1") == 1, "it has not ended"
+
+
+@pytest.mark.parametrize(("phase", "status"), [("Succeeded", 0), ("Cancelled", 1)])
+def test_submit_waits_for_the_end_and_tells_it(namespace, submitted, capsys, phase, status) -> None:
+    name = f"awaited-{status}"
+    ended = {"phase": phase, "observedGeneration": 1}
+
+    def end() -> None:
+        wait_until("the job is there", lambda: namespace.get("finetunejob", name))
+        namespace.patch_status("ftj", name, ended)
+
+    later = threading.Thread(target=end)
+    later.start()
+    submitted(name, "--wait", "--timeout", "30", status=status)
+    later.join()
+    assert capsys.readouterr().out.endswith(f"{name}: {phase}\n")
+
+
 def test_cancel_waits_for_the_end_and_cannot_be_taken_back(namespace, submitted, finetune) -> None:
     submitted("cancelled")
     over = {"phase": "Cancelled", "observedGeneration": 2}

@@ -87,6 +87,7 @@ def test_the_account_may_do_no_more_than_its_roles_say(
 
     assert may("create", "jobs.batch", "-n", "anywhere") == "yes"
     assert may("update", "secrets/finetune-operator-tls", "-n", SYSTEM) == "yes"
+    assert may("watch", "finetunepresets.finetune.dev", "-n", "anywhere") == "yes"
     assert may("patch", "validatingwebhookconfigurations/finetune-operator").startswith("yes")
     assert may("list", "nodes").startswith("yes")
     for forbidden in (
@@ -100,6 +101,7 @@ def test_the_account_may_do_no_more_than_its_roles_say(
         ("create", "validatingwebhookconfigurations"),
         ("patch", "finetunejobs.finetune.dev", "-n", "anywhere"),
         ("update", "finetunejobs.finetune.dev", "-n", "anywhere"),
+        ("update", "finetunepresets.finetune.dev", "-n", "anywhere"),
         ("delete", "persistentvolumeclaims", "-n", "anywhere"),
         ("create", "pods", "-n", "anywhere"),
         ("create", "pods/exec", "-n", "anywhere"),

@@ -83,6 +83,21 @@ def test_warnings_are_taken_out_of_their_header() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("job", "line"),
+    [
+        ({"metadata": {"name": "j", "annotations": {"finetune.dev/preset": "chat"}}}, "Preset:     chat"),
+        ({"spec": {"preset": "ours"}}, "Preset:     ours"),
+        (
+            {"status": {"preset": {"name": "ours", "source": "namespace", "resourceVersion": "7"}}},
+            "Preset:     ours (namespace, version 7)",
+        ),
+    ],
+)
+def test_a_description_tells_the_preset(job: dict[str, Any], line: str) -> None:
+    assert line in list(describe({"metadata": {"name": "j"}, "spec": {}, **job}, []))
+
+
 @pytest.mark.parametrize("words", [["list"], ["get", "job"], ["watch", "job"], ["cancel", "job"]])
 def test_without_the_kubernetes_client_one_line_says_what_to_install(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

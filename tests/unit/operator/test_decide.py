@@ -297,6 +297,27 @@ class TestAPreset:
         assert plan.status.attempts == operator.status.attempts
         assert (plan.apply, plan.delete) == ([], [])
 
+    def test_that_is_lost_is_no_matter_to_a_job_that_has_ended(self) -> None:
+        operator = Operator()
+        operator.see(0)
+        operator.see(101, [complete()], [ended_pod(0, termination_message=SUCCESS)])
+        assert (
+            blocked(operator.job.metadata, operator.status, "spec.preset: gone", at(999)).status
+            == operator.status
+        )
+
+    def test_of_an_attempt_that_the_status_does_not_know_yet_is_named_too(self) -> None:
+        observed = Observed(jobs=(child(),), pods=(pod(),), preset=self.preset)
+        plan = decide(make_job({"preset": "ours"}), observed, at(20), CONFIG)
+        assert plan.status.preset == self.preset.status
+
+    def test_stays_the_one_that_the_job_started_from(self) -> None:
+        started = decide(make_job({"preset": "ours"}), Observed(preset=self.preset), at(0), CONFIG).status
+        job = make_job({"preset": "ours"}).model_copy(update={"status": started})
+        newer = self.preset.model_copy(update={"resource_version": "8"})
+        plan = decide(job, Observed(jobs=(child(),), pods=(pod(),), preset=newer), at(20), CONFIG)
+        assert plan.status.preset == self.preset.status
+
 
 def test_decide_does_not_change_its_arguments() -> None:
     job = make_job()

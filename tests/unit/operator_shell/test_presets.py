@@ -118,6 +118,14 @@ async def test_nor_where_an_attempt_was_made_and_nobody_had_time_to_say_so(rig: 
     assert await rig.epochs(FineTuneJobStatus()) == 5
 
 
+async def test_nor_where_an_attempt_was_announced_and_nobody_had_time_to_make_it(rig: Rig) -> None:
+    assert await rig.epochs() == 5
+    announced = rig.started().model_copy(update={"attempt": 2})
+    rig.preset(training={"epochs": 6})
+    rig.restart()
+    assert await rig.epochs(announced) == 5
+
+
 async def test_the_api_server_is_asked_once_for_what_never_changes(rig: Rig) -> None:
     await rig.epochs()
     for _ in range(3):
@@ -146,6 +154,17 @@ async def test_without_a_record_other_values_stop_the_job_and_say_what_to_do(rig
     rig.restart()
     with pytest.raises(PresetLostError, match=r"ours has changed.*create a new job"):
         await rig.epochs(rig.started())
+
+
+async def test_nor_does_a_started_job_go_on_without_its_preset(rig: Rig) -> None:
+    await rig.epochs()
+    started = rig.started()
+    rig.store.config_maps.clear()
+    [entry] = list(rig.state.presets)
+    rig.state.presets.remove(entry.value)
+    rig.restart()
+    with pytest.raises(PresetLostError, match="or is gone"):
+        await rig.epochs(started)
 
 
 async def test_a_job_without_a_preset_asks_nobody(rig: Rig) -> None:

@@ -9,6 +9,7 @@ from finetune_api.validation.codes import Code
 from finetune_api.validation.findings import Finding, error, warning
 
 FLASH: Final = ("flash_attention_2", "flash_attention_3")
+SINGLE: Final = ("fp32", "tf32")
 TRITON_KERNELS: Final = ("liger", "unsloth")
 
 BEFORE_AMPERE: Final = re.compile(r"(?i)(.*[-_ ])?(k80|m60|p4|p40|p100|v100|t4)([-_ ].*)?")
@@ -21,6 +22,14 @@ def devices(job: FineTuneJob, _target: str) -> Iterator[Finding]:
     if spec.resources.accelerators.per_node == 0:
         yield from _on_cpu(job)
         return
+    if spec.model.attention in FLASH and spec.training.precision in SINGLE:
+        yield error(
+            Code.CONFLICT,
+            "model.attention",
+            f"computes in 16 bit only, and training.precision is {spec.training.precision}",
+            "Use training.precision auto or bf16, or model.attention auto",
+            spec.model.attention,
+        )
     kind = spec.resources.accelerators.type
     if kind is None or not BEFORE_AMPERE.fullmatch(kind):
         return

@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
+from finetune_api import FineTuneJobSpec
+from finetune_api.crd import structural_schema
 from finetune_api.presets.written import LAST_APPLIED, tells_what_was_written, written_spec
+from random_specs import SpecMaker
 from stored_jobs import manager, stored
 
 Manifest = dict[str, Any]
@@ -78,3 +81,13 @@ def test_a_broken_annotation_tells_nothing(annotation: str) -> None:
 def test_a_manifest_without_a_spec_has_nothing_written() -> None:
     assert written_spec({}) == {}
     assert written_spec({"spec": "text"}) == {}
+
+
+def test_what_counts_as_written_makes_the_same_job_again_whatever_the_spec() -> None:
+    maker = SpecMaker(seed=11)
+    schema = structural_schema(FineTuneJobSpec)
+    for _ in range(60):
+        drawn = maker.value(schema)
+        job = stored(drawn)
+        for known in (job, stored(drawn, managedFields=[manager("Apply", drawn)])):
+            assert stored(written_spec(known))["spec"] == job["spec"]

@@ -163,3 +163,37 @@ def test_import_and_export_are_verbs(job: str, tmp_path: Path, capsys: pytest.Ca
     assert "base_model: org/base → model.id" in capsys.readouterr().err
     assert yaml.safe_load(manifest.read_text())["spec"]["training"]["microBatchSize"] == 4
     assert main(["import", "-o", str(manifest), str(config)]) == 2
+
+
+def test_axolotl_reads_sharegpt_as_a_chat_template_over_its_keys(job: str, tmp_path: Path) -> None:
+    document = written(job, "axolotl", "dataset.format=sharegpt").document
+    [data] = document["datasets"]
+    assert data["type"] == "chat_template"
+    back = read_back(document, tmp_path, "axolotl")
+    columns = {path: value for path, value in back.items() if path.startswith("dataset.columns.")}
+    assert columns == {
+        "dataset.columns.messages": "conversations",
+        "dataset.columns.role": "from",
+        "dataset.columns.content": "value",
+    }
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key", "value"),
+    [
+        (("training.optimizer=galoreAdamw",), "use_galore", True),
+        (("training.optimizer=apolloAdamw",), "use_apollo", True),
+        (("model.tokenizer.chatTemplateName=chatml",), "template", "chatml"),
+        (("training.stage=kto", "training.kto.beta=0.3"), "pref_beta", 0.3),
+        (("method.type=freeze", "method.freeze.fromLayer=first"), "freeze_trainable_layers", -2),
+    ],
+    ids=lambda value: str(value),
+)
+def test_llama_factory_s_own_way_of_saying_it_comes_back(
+    job: str, tmp_path: Path, overrides: tuple[str, ...], key: str, value: Any
+) -> None:
+    plain = ("quantization.type=none",)
+    writing = written(job, "llamafactory", *plain, *overrides)
+    assert writing.document[key] == value
+    path, _, text = overrides[-1].partition("=")
+    assert str(read_back(writing.document, tmp_path, "llamafactory")[path]) == text

@@ -49,3 +49,11 @@ def test_kernels_need_an_accelerator(brief, kernels):
 def test_old_accelerators_do_not_compute_in_bf16(brief, precision, kind, old):
     found = brief(GPU | {"training.precision": precision, "resources.accelerators.type": kind})
     assert found == ([("warning", "PrecisionDeviceMismatch", "training.precision")] if old else [])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32"])
+def test_flash_attention_computes_in_16_bit(brief, precision):
+    gpu = {"resources.accelerators.perNode": 1, "model.attention": "flash_attention_2"}
+    refused = ("error", "Conflict", "model.attention")
+    assert refused in brief(gpu | {"training.precision": precision})
+    assert brief(gpu | {"training.precision": "bf16"}) == []
