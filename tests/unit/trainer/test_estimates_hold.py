@@ -15,6 +15,7 @@ from finetune_api.estimate.memory import gradient_memory, optimizer_memory, weig
 from finetune_api.estimate.parameters import count_parameters
 from finetune_api.hardware import find_accelerator
 from finetune_trainer import rank
+from finetune_trainer.distributed import end_process_group
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.reporting import Reporter
 
@@ -86,7 +87,7 @@ def trained(job: ResolvedJob) -> TrainingResult:
     try:
         return rank.train(job, Reporter([]), StopRequest())
     finally:
-        rank.end_process_group()
+        end_process_group()
 
 
 def as_submitted(job: ResolvedJob) -> FineTuneJob:
@@ -136,7 +137,7 @@ def test_a_run_takes_as_many_steps_and_tokens_as_estimated(
     try:
         result = rank.train(job, reporter, StopRequest())
     finally:
-        rank.end_process_group()
+        end_process_group()
     facts = reporter.report.effective
     records, tokens = int(facts["sequences"]), int(facts["tokens"])
     expected = steps(as_submitted(job), records, tokens)
