@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from finetune_api import FineTuneJob, ResolvedJob, TrainingResult, parse_job
 from finetune_api.estimate import setup_for, steps
@@ -72,8 +74,8 @@ def watching() -> Iterator[Held]:
         held.weights = sizes(held._models[0].parameters())
 
     hooks = (
-        torch.nn.modules.module.register_module_forward_pre_hook(seen),
-        torch.optim.optimizer.register_optimizer_step_post_hook(stepped),
+        register_module_forward_pre_hook(seen),
+        register_optimizer_step_post_hook(stepped),
     )
     try:
         yield held
