@@ -22,12 +22,12 @@ from finetune_operator.cluster import Cluster
 from finetune_operator.errors import ApiError
 from finetune_operator.event_writer import EventWriter
 from finetune_operator.handlers import registry_for, settings_for
-from finetune_operator.hardware import HardwareStore
 from finetune_operator.health import Health, WatchMonitor
 from finetune_operator.http_server import HttpServer
 from finetune_operator.keys import JobKey
 from finetune_operator.logs import hush_watches
 from finetune_operator.metrics import Metrics
+from finetune_operator.nodes import HardwareStore
 from finetune_operator.queue import Backoff, KeyedQueue
 from finetune_operator.reconciler import Reconciler
 from finetune_operator.registration import Registration

@@ -1,14 +1,10 @@
-"""What the operator knows of devices: the administrator's list, and the nodes that are there.
-
-Nodes are listed now and then, not watched: they are for estimates only, and report themselves every few
-seconds. Where the operator may not list them, it goes on without.
-"""
+"""What the operator knows of devices: the administrator's list, and the nodes that are there. Pure."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from finetune_api import Finding, FineTuneJob, validate_job
 from finetune_api.catalog import architecture_of
@@ -21,12 +17,6 @@ from finetune_api.hardware import (
     accelerators_on,
 )
 from finetune_api.validation.rules.estimate import MEMORY_CODES, memory_fit_on
-from finetune_operator.cluster import Cluster, Manifest, Resource
-from finetune_operator.errors import ApiError
-
-logger = logging.getLogger(__name__)
-
-NODES = Resource("v1", "nodes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,27 +45,7 @@ def findings(job: FineTuneJob, hardware: Hardware) -> list[Finding]:
     return [*others, *memory_fit_on(hardware.decided(job), accelerator)]
 
 
-class HardwareStore:
-    """The newest that is known of the hardware."""
-
-    def __init__(self, catalog: HardwareCatalog, *, read_nodes: bool) -> None:
-        """`read_nodes` says whether the operator was given the right to list nodes."""
-        self._read_nodes = read_nodes
-        self.hardware = Hardware(catalog)
-
-    async def refresh(self, cluster: Cluster) -> None:
-        """List the nodes; what was known stays where that fails."""
-        if not self._read_nodes:
-            return
-        try:
-            listing = await cluster.list_all(NODES)
-        except ApiError as error:
-            logger.warning("nodes can't be listed, so estimates go by the catalog alone: %s", error)
-            return
-        self.hardware = Hardware(self.hardware.catalog, seen(listing.items))
-
-
-def seen(nodes: Iterable[Manifest]) -> tuple[NodeAccelerators, ...]:
+def seen(nodes: Iterable[Mapping[str, Any]]) -> tuple[NodeAccelerators, ...]:
     """The accelerators of all nodes, by node."""
     found = [accelerator for node in nodes for accelerator in accelerators_on(node)]
     return tuple(sorted(found, key=lambda item: (item.node, item.resource)))

@@ -95,7 +95,7 @@ def _norms(setup: Setup, counts: ParameterCounts) -> float:
 def _attention(setup: Setup, length: int) -> float:
     """Fused kernels (flash, memory-efficient) keep queries, keys, values, output and one fp32 per head. The
     eager one adds the scores."""
-    architecture, size = setup.architecture, setup.inner_bytes
+    architecture, size = setup.architecture, setup.attention_bytes
     kept = size * (2 * architecture.query_width + 2 * architecture.key_value_width) + 4 * architecture.heads
     return kept + _kept_scores(setup, length)
 
@@ -104,14 +104,14 @@ def _kept_scores(setup: Setup, length: int) -> float:
     """Eager attention keeps the softmax in fp32, and its copy in the arithmetic's type."""
     if not setup.eager_attention:
         return 0.0
-    copy = setup.inner_bytes if setup.inner_bytes < 4 else 0
+    copy = setup.attention_bytes if setup.attention_bytes < 4 else 0
     return float((4 + copy) * setup.architecture.heads * length)
 
 
 def _scores_backward(setup: Setup, length: int) -> float:
     """The softmax, its gradient, the product of the two that torch's kernel makes, all in fp32, and the
     gradient of the scores."""
-    return float((12 + setup.inner_bytes) * setup.architecture.heads * length)
+    return float((12 + setup.attention_bytes) * setup.architecture.heads * length)
 
 
 def _feed_forward(setup: Setup) -> float:

@@ -46,10 +46,10 @@ WORKSPACE: Final = 2 * 8.125 * MIB
 COMMUNICATION: Final = Range(0.1 * GIB, 0.3 * GIB, 1.0 * GIB)
 """NCCL's channels and buffers, where there are several ranks."""
 CACHED: Final = Range(0.0, 0.75, 1.2)
-"""The caching allocator gives no block back, and a block serves no larger tensor: of what was freed
-before the peak, this share is of no use to it. Those are the smaller of the two moments, the loss and a layer
-(tensors as large as all logits, and small ones), and 16-bit logits and embeddings (PyTorch, notes on CUDA
-memory management; 0.6 to 1 in fitcheck-llm's runs)."""
+"""The caching allocator gives no block back while there is room, and a block serves no larger tensor: of what
+was freed before the peak, this share is of no use to it. Those are the smaller of the two moments, the loss
+and a layer (tensors as large as all logits, and small ones), and 16-bit logits (PyTorch, notes on CUDA memory
+management; 0.6 to 1 in fitcheck-llm's runs)."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,6 @@ def _peak(setup: Setup, counts: ParameterCounts, length: int, bound: str) -> Mem
         replace(full, buffers=constant.buffers + _step_buffers(setup, counts)),
     )
     freed = min(at_loss - held, in_layer) + tokens * freed_logits(setup)
-    freed += _freed_originals(setup, counts)
     overhead = getattr(context_memory(setup), bound)
     overhead += getattr(CACHED, bound) * freed
     return replace(max(moments, key=lambda parts: parts.total), overhead=overhead)
@@ -153,14 +152,6 @@ def context_memory(setup: Setup) -> Range:
     """What a process holds of the device beyond what torch reserves: its CUDA context, and NCCL's buffers."""
     context = CONTEXT_PER_MULTIPROCESSOR.map(lambda size: size * setup.multiprocessors)
     return context if setup.ranks == 1 else context.plus(COMMUNICATION)
-
-
-def _freed_originals(setup: Setup, counts: ParameterCounts) -> float:
-    """The 16-bit embeddings of a quantized base, whose place is free once they have been cast to fp32."""
-    if not counts.quantized or setup.weight_bytes <= setup.compute_bytes:
-        return 0.0
-    architecture = setup.architecture
-    return float(setup.compute_bytes * (architecture.embedding_parameters + architecture.head_parameters))
 
 
 def weight_memory(setup: Setup, counts: ParameterCounts) -> float:

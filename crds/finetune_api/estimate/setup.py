@@ -89,6 +89,11 @@ class Setup:
         return self.residual_bytes if quantized else self.compute_bytes
 
     @property
+    def attention_bytes(self) -> int:
+        """Bytes of one channel of queries, keys, values and their result, which autocast casts."""
+        return self.compute_bytes if self.program.autocasting else self.inner_bytes
+
+    @property
     def logit_bytes(self) -> int:
         """Bytes of one logit as the output embedding gives it."""
         return self.compute_bytes if self.program.autocasting and not self.deepspeed else self.weight_bytes

@@ -9,10 +9,10 @@ from finetune_api.estimate.ranges import Range
 from finetune_api.estimate.setup import Setup
 from finetune_api.hardware import Accelerator
 
-UTILIZATION: Final = Range(0.30, 0.45, 0.60)
+UTILIZATION: Final = Range(0.15, 0.45, 0.60)
 """Share of the dense peak that large matrix products of a transformer reach in eager PyTorch with fused
 attention (model and hardware FLOPs utilization as in PaLM, Chowdhery et al. 2022, appendix B; 0.45–0.52 in
-Qwen's published LoRA timings on A100 from 2,048 tokens on)."""
+Qwen's published LoRA timings on A100 from 2,048 tokens on; 0.15–0.2 in fitcheck-llm's on a T4)."""
 
 DISPATCH_SECONDS: Final = Range(10e-6, 22e-6, 40e-6)
 """Time in which PyTorch's eager mode starts one operation: below it no kernel helps (5–10 µs in C++, more

@@ -2,8 +2,8 @@
 
 Throughput is dense (without sparsity), on matrix units, with 32-bit accumulation. `memory_gib` is what
 programs get: what `nvidia-smi` shows as total (ECC on where it is the default), which is less than the
-number on the box. Prices are what a single device usually costs on demand, written from memory for
-orientation; administrators set their own.
+number on the box. Prices are what a single device usually costs on demand, for orientation: each says where
+it is from; those that say so were written from memory. Administrators set their own.
 """
 
 from dataclasses import dataclass
@@ -61,18 +61,25 @@ def _list_price(usd_per_hour: float) -> Price:
     return Price(usd_per_hour, "usual on GPU clouds; written from memory, not looked up", "2025-06")
 
 
+def _looked_up(usd_per_hour: float, source: str, date: str) -> Price:
+    return Price(usd_per_hour, f"{source}, between specialised clouds and hyperscalers", date)
+
+
+_MERCATUS: Final = "Mercatus, cloud GPU pricing across 22 providers"
+
 ACCELERATORS: Final[tuple[Accelerator, ...]] = (
     Accelerator("b200", "NVIDIA B200 180 GB", 178.3, _peak(75, 1125, 2250),
                 8000, 1000, 900, _list_price(5.99), 148, ("nvidia-b200",)),
     Accelerator("h200", "NVIDIA H200 SXM 141 GB", 139.8, _peak(67, 495, 989),
-                4800, 700, 450, _list_price(3.99), 132, ("nvidia-h200", "h200-sxm", "h200-141gb")),
+                4800, 700, 450, _looked_up(3.99, _MERCATUS, "2026-05"), 132,
+                ("nvidia-h200", "h200-sxm", "h200-141gb")),
     Accelerator("h100-80gb", "NVIDIA H100 SXM 80 GB", 79.6, _peak(67, 495, 989),
-                3350, 700, 450, _list_price(2.99), 132,
+                3350, 700, 450, _looked_up(2.99, _MERCATUS, "2026-05"), 132,
                 ("h100", "nvidia-h100", "h100-sxm", "nvidia-h100-80gb-hbm3")),
     Accelerator("h100-pcie", "NVIDIA H100 PCIe 80 GB", 79.6, _peak(51, 378, 756),
                 2000, 350, 64, _list_price(2.39), 114, ("nvidia-h100-pcie",)),
     Accelerator("a100-80gb", "NVIDIA A100 SXM 80 GB", 79.3, _peak(19.5, 156, 312),
-                2039, 400, 300, _list_price(1.79), 108,
+                2039, 400, 300, _looked_up(1.79, _MERCATUS, "2026-05"), 108,
                 ("a100", "nvidia-a100", "a100-sxm", "nvidia-a100-sxm4-80gb", "nvidia-a100-80gb-pcie",
                  "a100-80g")),
     Accelerator("a100-40gb", "NVIDIA A100 SXM 40 GB", 39.4, _peak(19.5, 156, 312),
@@ -91,7 +98,8 @@ ACCELERATORS: Final[tuple[Accelerator, ...]] = (
                 _peak(104.8, 104.8, 209.5), 1792, 575, 64, _list_price(0.69), 170,
                 ("rtx-5090", "nvidia-geforce-rtx-5090", "5090")),
     Accelerator("rtx4090", "NVIDIA GeForce RTX 4090 24 GB", 23.99,
-                _peak(82.6, 82.6, 165.2), 1008, 450, 32, _list_price(0.34), 128,
+                _peak(82.6, 82.6, 165.2), 1008, 450, 32,
+                Price(0.34, "GPU Tracker, on demand", "2026-03"), 128,
                 ("rtx-4090", "nvidia-geforce-rtx-4090", "4090")),
     Accelerator("rtx3090", "NVIDIA GeForce RTX 3090 24 GB", 23.7,
                 _peak(35.6, 35.6, 71.2), 936, 350, 32, _list_price(0.22), 82,

@@ -36,7 +36,8 @@ from finetune_api.hardware.accelerators import (
 from finetune_api.hardware.grid import GRID, REFERENCE_REGION, CarbonIntensity
 
 DEFAULT_PUE: Final = 1.58
-"""Power usage effectiveness of an average data centre (Uptime Institute, Global Data Center Survey 2023)."""
+"""Power usage effectiveness of an average data centre (Uptime Institute, Intelligence Update 221
+of 2023-11-23: 1.58 in 2023; its survey of 2024 says 1.56)."""
 
 _Positive = Annotated[float, Field(gt=0, le=1e9)]
 

@@ -148,7 +148,7 @@ def test_an_administrators_list_lies_over_the_catalog(
     own.write_text("region: sweden\npue: 1.1\naccelerators:\n- {name: h100, usdPerHour: 29.9}\n")
     page = output_of(capsys, "hardware", "--hardware-file", str(own))[1]
     assert "29.90" in page
-    assert "grid sweden: 35 g CO2 per kWh" in page
+    assert "grid sweden: 40 g CO2 per kWh" in page
     assert "PUE 1.1" in page
     own.write_text("pue: 0.2\n")
     assert main(["hardware", "--hardware-file", str(own)]) == 1

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from finetune_api import FineTuneJob, ResolvedJob, TrainingResult, parse_job
 from finetune_api.estimate import setup_for, steps
@@ -15,6 +17,7 @@ from finetune_api.estimate.memory import gradient_memory, optimizer_memory, weig
 from finetune_api.estimate.parameters import count_parameters
 from finetune_api.hardware import find_accelerator
 from finetune_trainer import rank
+from finetune_trainer.distributed import end_process_group
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.reporting import Reporter
 
@@ -71,8 +74,8 @@ def watching() -> Iterator[Held]:
         held.weights = sizes(held._models[0].parameters())
 
     hooks = (
-        torch.nn.modules.module.register_module_forward_pre_hook(seen),
-        torch.optim.optimizer.register_optimizer_step_post_hook(stepped),
+        register_module_forward_pre_hook(seen),
+        register_optimizer_step_post_hook(stepped),
     )
     try:
         yield held
@@ -86,7 +89,7 @@ def trained(job: ResolvedJob) -> TrainingResult:
     try:
         return rank.train(job, Reporter([]), StopRequest())
     finally:
-        rank.end_process_group()
+        end_process_group()
 
 
 def as_submitted(job: ResolvedJob) -> FineTuneJob:
@@ -136,7 +139,7 @@ def test_a_run_takes_as_many_steps_and_tokens_as_estimated(
     try:
         result = rank.train(job, reporter, StopRequest())
     finally:
-        rank.end_process_group()
+        end_process_group()
     facts = reporter.report.effective
     records, tokens = int(facts["sequences"]), int(facts["tokens"])
     expected = steps(as_submitted(job), records, tokens)

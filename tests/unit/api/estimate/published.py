@@ -40,6 +40,7 @@ SOURCES: Final = {
     "T4 rank 16, allocated": "fitcheck-llm 0.3.1, data/measurements, session of 2026-09-21: its hold-out",
     "T4 rank 16, device": "the same runs",
     "PEFT": "huggingface/peft, method_comparison/MetaMathQA/results (2025-06 to 2026-01), one L40S",
+    "Unsloth's comparison": "unslothai/unsloth README: longest context of Hugging Face with FA2 (2025)",
     "litgpt 16-bit": "Lightning-AI/litgpt, tutorials/resource-tables.md (2023-10-20), one A100 40 GB",
     "litgpt 4-bit": "the same table; bitsandbytes 0.41 kept the inputs of quantized layers, today's does not",
     "LLaMA-Factory": "hiyouga/LLaMA-Factory wiki, Performance comparison (2024-04), A100 40 GB; whole GB",
@@ -103,6 +104,31 @@ def _peft() -> list[Measurement]:
     return [
         Measurement("PEFT", name, common | changes, size / 2**30, "reserved", "l40s", PLAIN_LOOP)
         for name, changes, size in rows
+    ]
+
+
+def _unsloth() -> list[Measurement]:
+    """The longest context of Hugging Face's stack by memory of the device: 4-bit QLoRA of rank 32 on all
+    linear layers, batch 1."""
+    rows = ((12, 932), (16, 2551), (24, 5789), (40, 12264), (48, 15502), (80, 28454))
+    models = [("meta-llama/Llama-3.1-8B", gib, length) for gib, length in rows]
+    return [
+        Measurement(
+            "Unsloth's comparison",
+            f"{model.partition('/')[2]} QLoRA, {length} tokens",
+            _lora(32, ["all-linear"], 0.0)
+            | {
+                "model.id": model,
+                "method.type": "qlora",
+                "quantization.type": "nf4",
+                "training.gradientAccumulationSteps": 4,
+                "training.gradientCheckpointing": "full",
+                "training.maxSequenceLength": length,
+            },
+            gib,
+            "device",
+        )
+        for model, gib, length in (*models, ("meta-llama/Llama-3.3-70B-Instruct", 80, 6916))
     ]
 
 
@@ -226,6 +252,7 @@ _ALL: Final = (
     *_t4("T4 rank 16", 16, RANK_16, "allocated"),
     *_t4("T4 rank 16", 16, RANK_16, "device"),
     *_peft(),
+    *_unsloth(),
     *_litgpt(),
     *_llama_factory(),
     *_qwen(),

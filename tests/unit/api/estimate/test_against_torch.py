@@ -1,5 +1,7 @@
 """Activations against torch: every tensor that a model of transformers saves for its backward pass."""
 
+import tempfile
+
 import pytest
 
 from finetune_api.catalog.lookup import from_spec
@@ -26,7 +28,7 @@ def predicted(family, method, load, dropout):
     setup = Setup(
         architecture=from_spec(ArchitectureSpec(architecture=family, layers=2, **SIZES), 128),
         method=MethodSpec(type=method, lora=LoraSpec(rank=8, dropout=dropout)),
-        quantization=QuantizationSpec(),
+        quantization=QuantizationSpec(type="nf4" if method == "qlora" else "none"),
         ranks=1,
         zero_stage=0,
         deepspeed=False,
@@ -70,7 +72,9 @@ def measured(family, method, load):
             attn_implementation="sdpa",
         )
         model = AutoModelForCausalLM.from_config(config, dtype=dtype)
-        if method == "lora":
+        if method == "qlora":
+            model = quantized(model)
+        if method in ("lora", "qlora"):
             lora = LoraConfig(r=8, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
             model = get_peft_model(model, lora)
         model.train()
@@ -88,7 +92,7 @@ def measured(family, method, load):
         tokens = torch.randint(0, 100, (1, TOKENS))
         with (
             torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
-            torch.autocast("cpu", dtype=torch.bfloat16, enabled=method == "lora" or load == "fp32"),
+            torch.autocast("cpu", dtype=torch.bfloat16, enabled=method != "full" or load == "fp32"),
         ):
             model(input_ids=tokens, labels=tokens, use_cache=False)
         weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
@@ -97,9 +101,29 @@ def measured(family, method, load):
     return (saved(2) - saved(1)) / TOKENS
 
 
+def quantized(model):
+    """The model in nf4, its norms and embeddings cast to fp32 as PEFT prepares it for training."""
+    import torch
+    from peft import prepare_model_for_kbit_training
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    four_bit = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
+    )
+    with tempfile.TemporaryDirectory() as directory:
+        model.to(torch.bfloat16).save_pretrained(directory)
+        loaded = AutoModelForCausalLM.from_pretrained(
+            directory, dtype=torch.bfloat16, attn_implementation="sdpa", quantization_config=four_bit,
+            device_map="cpu",
+        )  # fmt: skip
+    return prepare_model_for_kbit_training(loaded, use_gradient_checkpointing=False)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # PEFT asks transformers under an old name
 @pytest.mark.parametrize("family", ["llama", "qwen3"])
-@pytest.mark.parametrize(("method", "load"), [("full", "bf16"), ("full", "fp32"), ("lora", "bf16")])
+@pytest.mark.parametrize(
+    ("method", "load"), [("full", "bf16"), ("full", "fp32"), ("lora", "bf16"), ("qlora", "fp32")]
+)
 def test_a_layer_keeps_what_we_say(family, method, load):
     assert predicted(family, method, load, 0.0) == measured(family, method, load)

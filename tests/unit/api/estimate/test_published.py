@@ -22,10 +22,11 @@ import published  # noqa: E402
 
 BOUNDS = {
     "T4, allocated": (0.5, 2),
-    "T4, device": (3.5, 12),
+    "T4, device": (3.6, 10),
     "T4 rank 16, allocated": (0.7, 2),
-    "T4 rank 16, device": (6, 12),
+    "T4 rank 16, device": (6, 16),
     "PEFT": (2, 5),
+    "Unsloth's comparison": (1.5, 4),
     "litgpt 16-bit": (4, 6),
     "litgpt 4-bit": (8, 10),
     "LLaMA-Factory": (8, 15),
