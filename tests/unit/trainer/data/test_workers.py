@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -65,7 +66,7 @@ def test_a_process_that_is_killed_ends_the_run_instead_of_letting_it_wait() -> N
 def test_examples_are_taken_as_they_are_needed(renderer: Renderer) -> None:
     taken = 0
 
-    def endless() -> "workers.Iterator[Example]":
+    def endless() -> Iterator[Example]:
         nonlocal taken
         while True:
             taken += 1
@@ -90,8 +91,13 @@ def test_processes_are_as_many_as_asked_for_or_as_there_are_cores_for(
 
 
 def test_the_spec_says_how_many(renderer: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
-    used = []
-    monkeypatch.setattr(workers, "render_each", lambda examples, _, count: used.append(count) or examples)
+    used: list[int] = []
+
+    def render(_examples: Iterable[Example], _renderer: Renderer, count: int) -> Iterator[Tokens]:
+        used.append(count)
+        return iter(())
+
+    monkeypatch.setattr(workers, "render_each", render)
     given = Renderer(renderer.tokenizer, PreprocessingSpec(workers=5), 200, "answers")
     render_all([conversation(1)], given)
     assert used == [5]
