@@ -1,5 +1,6 @@
 """transformers' Trainer with the data order of `data/sampling.py` and an evaluation loss that is exact."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -97,10 +98,13 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
 
     def _loader(self, dataset: TokenizedDataset | PackedDataset, batches: RankBatches) -> DataLoader[Any]:
         workers = self.args.dataloader_num_workers
+        collate: Callable[[Any], Any] = (
+            flat if self.by_document else partial(dataset.collate, pad_id=self.pad_id)
+        )
         return DataLoader(
             dataset,
             batch_sampler=batches,
-            collate_fn=flat if self.by_document else partial(dataset.collate, pad_id=self.pad_id),
+            collate_fn=collate,
             num_workers=workers,
             pin_memory=self.args.device.type == "cuda",
         )
