@@ -62,8 +62,8 @@ def _attention(
             0
         ]
         return output, None
-    lengths = cu_seq_lens_q.diff().tolist()
-    documents = zip(*(tensor.split(lengths, dim=2) for tensor in (query, key, value)), strict=True)
+    lengths: list[int] = cu_seq_lens_q.diff().tolist()
+    documents = zip(*(torch.split(tensor, lengths, dim=2) for tensor in (query, key, value)), strict=True)
     parts = [sdpa_attention_forward(module, *document, None, **settings)[0] for document in documents]
     return torch.cat(parts, dim=1), None
 
