@@ -20,6 +20,7 @@ from trainer_bench.overhead import Overhead
 from trainer_bench.scenarios import SCENARIOS
 from trainer_bench.start import Start
 from trainer_bench.throughput import HEADER, Comparison, compare
+from trainer_bench.turns import PROCESSES
 from trainer_bench.workload import make_model
 
 
@@ -28,7 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", default="", help="scenarios whose name contains this")
+    parser.add_argument("--only", nargs="+", default=[""], help="scenarios whose name contains one of these")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=4, help="optimizer steps of a block")
     parser.add_argument(
@@ -49,11 +50,14 @@ def main() -> int:
     overheads: list[Overhead] = []
     starts: list[Start] = []
     with tempfile.TemporaryDirectory(prefix="finetune-bench-") as directory:
-        model = make_model(Path(directory) / "model")
+        model = Path(directory) / "model"
+        maker = PROCESSES.Process(target=make_model, args=(model,))
+        maker.start()
+        maker.join()
         if "throughput" in parts:
             print(HEADER, flush=True)
             for scenario in SCENARIOS:
-                if options.only in scenario.name:
+                if any(part in scenario.name for part in options.only):
                     with tempfile.TemporaryDirectory(dir=directory) as work:
                         found.append(compare(scenario, model, Path(work), options.rounds, options.steps))
                     print(found[-1].row(), flush=True)

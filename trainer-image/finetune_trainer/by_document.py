@@ -15,6 +15,7 @@ from transformers.masking_utils import sdpa_mask
 
 from finetune_trainer.data.dataset import Sample
 from finetune_trainer.data.flat import flat
+from finetune_trainer.data.rendering import Ids
 
 NAME = "sdpa_by_document"
 
@@ -57,16 +58,22 @@ def _attention(
     """Query, key and value are of shape (1, heads, all tokens, channels)."""
     if cu_seq_lens_q is None:
         # not a flat batch: evaluation and generation pad
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **settings)
-    lengths = cu_seq_lens_q.diff().tolist()
-    documents = zip(*(tensor.split(lengths, dim=2) for tensor in (query, key, value)), strict=True)
+        output: torch.Tensor = sdpa_attention_forward(module, query, key, value, attention_mask, **settings)[
+            0
+        ]
+        return output, None
+    lengths: list[int] = cu_seq_lens_q.diff().tolist()
+    documents = zip(*(torch.split(tensor, lengths, dim=2) for tensor in (query, key, value)), strict=True)
     parts = [sdpa_attention_forward(module, *document, None, **settings)[0] for document in documents]
     return torch.cat(parts, dim=1), None
 
 
 def _mask(*, attention_mask: torch.Tensor | None = None, **settings: Any) -> torch.Tensor | None:
     """None for a flat batch, which comes without padding."""
-    return None if attention_mask is None else sdpa_mask(attention_mask=attention_mask, **settings)
+    if attention_mask is None:
+        return None
+    mask: torch.Tensor | None = sdpa_mask(attention_mask=attention_mask, **settings)
+    return mask
 
 
 AttentionInterface.register(NAME, _attention)
@@ -98,7 +105,7 @@ def _is_right(model: PreTrainedModel) -> bool:
     return torch.equal(beside_first, beside_second) and float(error) < LARGEST_DIFFERENCE
 
 
-def _logits(model: PreTrainedModel, *documents: np.ndarray) -> torch.Tensor:
+def _logits(model: PreTrainedModel, *documents: Ids) -> torch.Tensor:
     """Those of the last document."""
     batch: dict[str, Any] = {**flat([Sample(input_ids=ids, labels=ids) for ids in documents])}
     del batch["labels"]

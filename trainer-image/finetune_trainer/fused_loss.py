@@ -34,7 +34,8 @@ def fuse_loss(model: torch.nn.Module) -> bool:
     is not fp32 or has an adapter, with a loss for routing, where somebody else has replaced the forward
     pass, and where the trial fails.
     """
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    unwrap = getattr(model, "get_base_model", None)
+    base: Any = model if unwrap is None else unwrap()
     if not isinstance(base, PreTrainedModel) or "forward" in vars(base):
         return False
     head = base.get_output_embeddings()

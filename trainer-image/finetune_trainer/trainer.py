@@ -1,6 +1,7 @@
 """transformers' Trainer with the data order of `data/sampling.py`, the objective of the stage, and an
 evaluation that is exact."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -169,10 +170,13 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
 
     def _loader(self, dataset: TrainingData, batches: RankBatches) -> DataLoader[Any]:
         workers = self.args.dataloader_num_workers
+        collate: Callable[[Any], Any] = (
+            flat if self.by_document else partial(dataset.collate, pad_id=self.pad_id)
+        )
         return DataLoader(
             cast("Dataset[Any]", dataset),
             batch_sampler=batches,
-            collate_fn=flat if self.by_document else partial(dataset.collate, pad_id=self.pad_id),
+            collate_fn=collate,
             num_workers=workers,
             pin_memory=self.args.dataloader_pin_memory and self.args.device.type == "cuda",
             prefetch_factor=self.args.dataloader_prefetch_factor if workers else None,

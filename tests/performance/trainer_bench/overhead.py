@@ -4,13 +4,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from trainer_bench.scenarios import Scenario
+from trainer_bench.turns import PROCESSES
 from trainer_bench.workload import make_job, write_records
 
 MOST_SHARE = 0.02
@@ -64,9 +64,8 @@ class Overhead:
 def measure(model: Path, work: Path) -> Overhead:
     """One run in a process of its own."""
     data = write_records(work / "train.jsonl", SCENARIO.lengths, SCENARIO.records)
-    context = get_context("spawn")
-    here, there = context.Pipe()
-    process = context.Process(target=run, args=(there, model, data, work), daemon=True)
+    here, there = PROCESSES.Pipe()
+    process = PROCESSES.Process(target=run, args=(there, model, data, work), daemon=True)
     process.start()
     there.close()
     left: Overhead = here.recv()

@@ -14,6 +14,8 @@ SAME_CURVE = 1e-4
 """Largest relative difference of two losses of the same step, in fp32: other kernels add in another order,
 and training carries that on."""
 
+FEWEST_LOSSES = 8
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -107,6 +109,6 @@ def middle(laps: list[Lap]) -> float:
 def difference(mine: list[float], others: list[float]) -> float:
     """The largest relative one, over the steps that both have logged."""
     pairs = list(zip(mine, others, strict=False))
-    if len(pairs) < 10:
+    if len(pairs) < FEWEST_LOSSES:
         raise AssertionError(f"only {len(pairs)} losses to compare")
     return max(abs(one - other) / other for one, other in pairs)

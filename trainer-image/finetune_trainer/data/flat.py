@@ -24,7 +24,7 @@ class FlatBatch(TypedDict):
 
 def flat(rows: Sequence[Sample | Packed]) -> FlatBatch:
     """The documents of all rows, each of which is a pack or a document of its own."""
-    packs = [cast(Packed, row) if "position_ids" in row else join([cast(Sample, row)]) for row in rows]
+    packs = [cast(Packed, row) if "position_ids" in row else join([row]) for row in rows]
     ids, labels, positions = (
         np.concatenate([pack[name] for pack in packs]).astype(np.int64)
         for name in ("input_ids", "labels", "position_ids")
