@@ -87,6 +87,8 @@ LIMITS: Final[tuple[Limit, ...]] = (
         remedy="Use cosine",
         why="follows evaluations that transformers plans itself, and here the job's own plan decides",
     ),
+    # ppo trains, but nobody has seen its reward rise yet: tests/unit/trainer/stages/test_ppo.py
+    Limit("training.stage", ("pretrain", "sft", "rm", "dpo", "kto", "grpo")),
     Limit("training.engine", ("transformers",)),
     *_only_default("resources", "provider"),
     Limit("failurePolicy.outOfMemory", ("fail", "retry")),
