@@ -12,6 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from finetune_api.storage import HubOutputSpec
+from finetune_trainer.hub import Hub
+
 
 @dataclass
 class FakeHub:
@@ -140,3 +143,15 @@ def _mode(file: dict[str, Any]) -> dict[str, Any]:
 
 def _entry(name: str, data: bytes) -> dict[str, Any]:
     return {"type": "file", "path": name, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}
+
+
+def hub_spec(**fields: Any) -> HubOutputSpec:
+    """`output.hub` of a job that pushes to me/model."""
+    secret = {"name": "hub", "key": "token"}
+    return HubOutputSpec.from_json_object({"id": "me/model", "tokenSecret": secret} | fields)
+
+
+def hub_at(server: FakeHub, waits: list[float] | None = None, token: str = "hub-token", **fields: Any) -> Hub:
+    """The repository me/model on the server; waits between tries are noted instead of waited for."""
+    waited = waits if waits is not None else []
+    return Hub(hub_spec(**fields), token, server.url, delays=(1.0, 2.0), wait=waited.append)

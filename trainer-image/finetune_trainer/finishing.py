@@ -129,7 +129,7 @@ class Finishing:
         except HubError as error:
             log.warning("the result is not on the hub: %s", error)
             place = volume_path(directory / self.output.kind)
-            told = {"message": f"{error}. It is at {place}"[:LONGEST_MESSAGE]}
+            told: dict[str, object] = {"message": f"{error}. It is at {place}"[:LONGEST_MESSAGE]}
         else:
             told = {"commit": commit, "complete": True}
         self.hub = self.hub.model_copy(update=told)

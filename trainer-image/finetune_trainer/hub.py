@@ -16,7 +16,7 @@ from typing import Final
 
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import disable_progress_bars
+from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from finetune_api.protocol import HUB_TOKEN_VARIABLE
 from finetune_api.storage import HubOutputSpec

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub.constants
 import pytest
 import torch.distributed as dist
 
+from fake_hub import FakeHub, fake_hub
 from finetune_api import ResolvedJob, parse_job, resolve
 from finetune_api.model import ArchitectureSpec, TokenizerTrainSpec
 
@@ -39,6 +41,16 @@ def rank_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterato
     os.environ.update(before)
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+@pytest.fixture
+def hub_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    """A hub on this machine, and a client that may speak to it."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    # xet speaks to servers of its own; files go over the hub's HTTP API
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
+    with fake_hub() as server:
+        yield server
 
 
 @pytest.fixture

@@ -1,19 +1,18 @@
 """What a whole run leaves beside its adapter or model: merged weights, answers, scores."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub.constants
 import pytest
 import torch
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 
-from fake_hub import FakeHub, fake_hub
+from fake_hub import FakeHub
 from finetune_api import ResolvedJob, TrainingResult
 from finetune_trainer import rank
 from finetune_trainer.hub import Hub
@@ -225,14 +224,11 @@ def test_the_card_tells_what_the_run_was(make_job: MakeJob, tmp_path: Path) -> N
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setenv("FINETUNE_HUB_TOKEN", "hub-token")
-    with fake_hub() as server:
-        at_once = partial(Hub, endpoint=server.url, delays=(), token="hub-token")
-        monkeypatch.setattr(Hub, "of", staticmethod(at_once))
-        yield server
+def hub(hub_server: FakeHub, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
+    """The hub that jobs push to, without waiting between tries."""
+    at_once = partial(Hub, endpoint=hub_server.url, delays=(), token="hub-token")
+    monkeypatch.setattr(Hub, "of", staticmethod(at_once))
+    return hub_server
 
 
 HUB = {"id": "me/sums", "tokenSecret": {"name": "hub", "key": "token"}}

@@ -38,13 +38,13 @@ def test_rouge_gives_part_of_the_score_for_part_of_the_words() -> None:
     assert found["rouge2"] < found["rouge1"]
 
 
-@pytest.mark.parametrize("pattern", ["(", "(a|a)*b"])
+@pytest.mark.parametrize("pattern", ["(", "(?:a+)+$"])
 def test_a_pattern_that_is_broken_or_never_ends_is_named(
     pattern: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("finetune_trainer.evaluation.matching.PATTERN_SECONDS", 0.05)
     with pytest.raises(DataError, match="match: regex"):
-        MATCHES["regex"]("a" * 2000, [pattern])
+        MATCHES["regex"]("a" * 2000 + "!", [pattern])
 
 
 def test_a_number_that_is_expected_must_be_one() -> None:

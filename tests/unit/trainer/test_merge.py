@@ -73,7 +73,9 @@ def write(base: Path, adapter: Path, target: Path, precision: Any = "fp32", shar
     write_merged(Base(str(base)), adapter, target, precision=precision, shard_bytes=shard_bytes, device=CPU)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method", ["lora", *(pytest.param(name, marks=pytest.mark.slow) for name in list(METHODS)[1:])]
+)
 def test_a_merged_model_computes_what_base_and_adapter_compute(
     tiny_model: Path, tmp_path: Path, method: str
 ) -> None:
@@ -82,7 +84,7 @@ def test_a_merged_model_computes_what_base_and_adapter_compute(
     before = logits(base)
     expected = logits(PeftModel.from_pretrained(base, adapter))
     assert relative_difference(before, expected) > 0.1, "the adapter must change something"
-    for precision, bound in (("fp32", 1e-5), ("bf16", 4e-2), ("fp16", 2e-3)):
+    for precision, bound in (("fp32", 1e-5), ("bf16", 4e-2), ("fp16", 5e-3)):
         target = tmp_path / precision
         write(tiny_model, adapter, target, precision)
         stored = load_file(target / "model.safetensors")
