@@ -82,6 +82,7 @@ model_config:
 
 batch_size: 8
 learning_rate: 0.0006
+warmup_steps: 1
 max_steps: 4
 checkpoint_dir: ./checkpoints
 save_steps: 2
@@ -99,7 +100,7 @@ logging_steps: 1
 
 
 def test_trainer(model_config: TransformerConfig, train_data: MyDataset, val_data: MyDataset) -> None:
-    config = TrainingConfig(model_config=model_config, max_steps=3)
+    config = TrainingConfig(model_config=model_config, warmup_steps=1, max_steps=3)
     trainer = Trainer(config=config, train_dataset=train_data, val_dataset=val_data)
     assert trainer.get_throughput()["tokens_per_second"] == 0.0
 
@@ -115,14 +116,18 @@ def test_trainer(model_config: TransformerConfig, train_data: MyDataset, val_dat
 def test_training_with_validation(
     model_config: TransformerConfig, train_data: MyDataset, val_data: MyDataset
 ) -> None:
-    config = TrainingConfig(model_config=model_config, batch_size=8, max_steps=4, eval_steps=2)
+    config = TrainingConfig(
+        model_config=model_config, warmup_steps=1, batch_size=8, max_steps=4, eval_steps=2
+    )
     trainer = Trainer(config=config, train_dataset=train_data, val_dataset=val_data)
     trainer.train()
     assert [line["step"] for line in lines() if "evalLoss" in line] == [2, 4]
 
 
 def test_mixed_precision_training(model_config: TransformerConfig, train_data: MyDataset) -> None:
-    config = TrainingConfig(model_config=model_config, batch_size=8, max_steps=2, mixed_precision="bf16")
+    config = TrainingConfig(
+        model_config=model_config, warmup_steps=1, batch_size=8, max_steps=2, mixed_precision="bf16"
+    )
     trainer = Trainer(config=config, train_dataset=train_data)
     trainer.train()
     assert math.isfinite(lines()[-1]["loss"])
@@ -130,7 +135,7 @@ def test_mixed_precision_training(model_config: TransformerConfig, train_data: M
 
 def test_gradient_accumulation(model_config: TransformerConfig, train_data: MyDataset) -> None:
     config = TrainingConfig(
-        model_config=model_config, batch_size=4, gradient_accumulation_steps=8, max_steps=2
+        model_config=model_config, warmup_steps=1, batch_size=4, gradient_accumulation_steps=8, max_steps=2
     )
     assert config.get_effective_batch_size() == 32
     trainer = Trainer(config=config, train_dataset=train_data)
@@ -141,6 +146,7 @@ def test_gradient_accumulation(model_config: TransformerConfig, train_data: MyDa
 def test_resume_training(model_config: TransformerConfig, train_data: MyDataset) -> None:
     config = TrainingConfig(
         model_config=model_config,
+        warmup_steps=1,
         max_steps=3,
         logging_steps=1,
         checkpoint_dir="./checkpoints/run1",
@@ -164,6 +170,7 @@ def test_wandb_experiment_tracking(
     monkeypatch.setenv("WANDB_MODE", "offline")
     config = TrainingConfig(
         model_config=model_config,
+        warmup_steps=1,
         batch_size=8,
         max_steps=2,
         wandb_project="llm-playground",
@@ -241,7 +248,12 @@ def test_checkpoints_of_a_run_are_the_managers_too(
     from finetune_trainer.checkpoint import CheckpointManager
 
     config = TrainingConfig(
-        model_config=model_config, max_steps=4, save_steps=1, max_checkpoints_to_keep=2, seed=3
+        model_config=model_config,
+        warmup_steps=1,
+        max_steps=4,
+        save_steps=1,
+        max_checkpoints_to_keep=2,
+        seed=3,
     )
     config.resume_from_checkpoint = True
     trainer = Trainer(config=config, train_dataset=train_data)

@@ -22,6 +22,7 @@ def config(directory: Path, **changes: Any) -> TrainingConfig:
         model_config=model,
         batch_size=4,
         max_steps=6,
+        warmup_steps=1,
         logging_steps=1,
         checkpoint_dir=str(directory),
         **changes,
