@@ -84,7 +84,7 @@ def test_a_tracked_run_that_resumes_is_one_curve(make_job: MakeJob) -> None:
     events = EventAccumulator(str(Path(job.paths.run_directory) / "tracking" / "tensorboard"))
     events.Reload()
     lines = (Path(job.paths.run_directory) / "metrics.jsonl").read_text().splitlines()
-    written = [(line["step"], line["loss"]) for line in map(json.loads, lines)]
-    told = [(event.step, event.value) for event in events.Scalars("loss")]
-    assert [step for step, _ in told] == [1, 2, 3, 4]
-    assert told == pytest.approx(written)
+    written = {line["step"]: line["loss"] for line in map(json.loads, lines)}
+    told = events.Scalars("loss")
+    assert [event.step for event in told] == [1, 2, 3, 4]
+    assert {event.step: event.value for event in told} == pytest.approx(written)
