@@ -17,6 +17,8 @@ PROVIDERS = ("cluster", "local", "runpod", "lambda", "vast")
 ALGORITHMS = ("lora", "qlora", "dora", "pissa", "rslora")
 QUANTIZATIONS = ("none", "int8", "int4", "nf4", "fp4")
 TRACKERS = ("tensorboard", "wandb", "comet", "phoenix", "mlflow", "trackio")
+ADDRESSES = {"phoenix": {"url": "https://phoenix.example.org"}}
+"""Of trackers that have no public service."""
 FOUR_BIT = ("int4", "nf4", "fp4")
 MODULES = st.lists(st.sampled_from(["q_proj", "k_proj", "v_proj", "o_proj"]), min_size=1, unique=True)
 
@@ -29,7 +31,7 @@ COMPLETE = st.fixed_dictionaries(
         "method.type": st.sampled_from(["lora", "rslora"]),
         "quantization.type": st.sampled_from(QUANTIZATIONS),
         "tracking.trackers": st.lists(st.sampled_from(TRACKERS), unique=True, max_size=2).map(
-            lambda kinds: [{"type": kind} for kind in kinds]
+            lambda kinds: [{"type": kind} | ADDRESSES.get(kind, {}) for kind in kinds]
         ),
         "tracking.project": st.text(st.characters(codec="ascii"), min_size=1, max_size=256),
         "method.lora.rank": st.integers(1, 4096),

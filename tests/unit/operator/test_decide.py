@@ -99,7 +99,7 @@ def test_a_deleted_job_is_left_to_its_owner_references() -> None:
 
 
 class TestInvalidSpec:
-    job = make_job({"method": {"type": "pissa"}})
+    job = make_job({"method": {"type": "pissa", "lora": {"initialization": "olora"}}})
 
     def test_is_stalled_with_every_finding_and_starts_nothing(self) -> None:
         operator = Operator(self.job)
@@ -109,7 +109,7 @@ class TestInvalidSpec:
         assert operator.status.phase == "Stalled"
         assert operator.holds("Stalled")
         assert operator.reason("Accepted") == "InvalidSpec"
-        assert "method.type" in operator.message("Accepted")
+        assert "method.lora.initialization" in operator.message("Accepted")
         assert operator.story == ["InvalidSpec"]
 
     def test_is_not_retried(self) -> None:

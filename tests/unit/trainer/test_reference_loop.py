@@ -14,6 +14,7 @@ from finetune_api import ResolvedJob
 from finetune_trainer import rank
 from finetune_trainer.data.dataset import TokenizedDataset
 from finetune_trainer.data.examples import Example
+from finetune_trainer.data.preparation import prepare_data
 from finetune_trainer.data.sampling import GlobalOrder
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.reporting import Reporter
@@ -32,7 +33,7 @@ def reference_curve(job: ResolvedJob, model_path: Path) -> list[float]:
         return rank.load_examples(job.spec.dataset, job.spec.dataset.train, job.paths.train)
 
     tokenizer, _ = rank.prepare_base(job, examples)
-    data, _ = rank.prepare_data(job, examples, tokenizer)
+    data, _ = prepare_data(job, examples, tokenizer)
     order = GlobalOrder(size=len(data), global_batch=BATCH, seed=training.seed)
     model = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32)
     decayed = [weight for weight in model.parameters() if weight.ndim == 2]

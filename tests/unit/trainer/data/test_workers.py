@@ -51,9 +51,9 @@ def test_a_record_that_cannot_be_used_is_named_as_ever(renderer: Renderer) -> No
 class Doomed:
     """Stands in for a renderer whose process is killed."""
 
-    def __call__(self, example: Example) -> Tokens:
+    def all(self, examples: list[Example]) -> list[Tokens]:
         os.kill(os.getpid(), signal.SIGKILL)
-        raise AssertionError(example)
+        raise AssertionError(examples)
 
 
 def test_a_process_that_is_killed_ends_the_run_instead_of_letting_it_wait() -> None:

@@ -94,7 +94,7 @@ def test_a_decomposition_that_was_cut_off_is_done_again(
     make_job: MakeJob, work: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dies(*args: Any) -> None:
-        (args[-1] / "base").mkdir(parents=True)
+        (args[4] / "base").mkdir(parents=True)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
