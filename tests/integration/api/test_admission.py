@@ -41,7 +41,6 @@ CHANGES = [
         {"env": [{"name": "A", "value": "x", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]},
         "give value or valueFrom, not both",
     ),
-    ("checkpoints", {"universal": True}, "Set distributed.zeroStage to 1 or more"),
     ("dataset", {"train": {"path": "/d"}, "streaming": True}, "Set training.maxSteps"),
     ("dataset", {"train": {"path": "/d"}, "streaming": True, "packing": True}, "dataset.packing: true looks"),
     ("training", {"epochs": 0}, "should be greater than 0"),
