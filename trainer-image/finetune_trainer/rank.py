@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
+from transformers import set_seed
+
 from finetune_api.job import FineTuneJob, ObjectMeta
 from finetune_api.lineage import lineage_hash
 from finetune_api.resolved import ResolvedJob
@@ -116,6 +118,8 @@ def train(job: ResolvedJob, reporter: Reporter, stop: StopRequest) -> TrainingRe
     arguments = training_arguments(job, precision, store.staging)
 
     reporter.update(activity="loading", urgent=True)
+    # a head that the base does not have starts at random: alike on every rank and in every attempt
+    set_seed(spec.training.seed)
     model = load_base(spec.model, base, load_dtype(spec.model, spec.method, precision), stage.head)
     check_fit(model, tokenizer, spec.training.max_sequence_length)
     if isinstance(data, PackedDataset):
