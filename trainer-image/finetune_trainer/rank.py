@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
+from transformers import set_seed
+
 from finetune_api.job import FineTuneJob, ObjectMeta
 from finetune_api.lineage import lineage_hash
 from finetune_api.resolved import ResolvedJob
@@ -135,6 +137,8 @@ def train(
     reporter.update(activity="loading", urgent=True)
     check_mergeable(spec.output, Base.of(spec.model, base))
     quantization = quantization_config(spec, precision, start.base)
+    # a head that the base does not have starts at random: alike on every rank and in every attempt
+    set_seed(spec.training.seed)
     model = load_base(spec.model, start.base, load_dtype(spec, precision), quantization, stage.head)
     check_fit(model, tokenizer, spec.training.max_sequence_length)
     by_document = stage.objective is None and attend_by_document(model, spec.training.max_sequence_length)

@@ -72,3 +72,15 @@ def test_a_run_leaves_a_model_that_scores(stage_job: MakeJob, tiny_model: Path, 
         base = AutoModelForSequenceClassification.from_pretrained(tiny_model, num_labels=1)
         model = PeftModel.from_pretrained(base, output / "adapter")
     assert model(torch.tensor([[1, 2, 3]])).logits.shape == (1, 1)
+
+
+@pytest.mark.slow
+def test_the_new_head_starts_alike_in_every_run(stage_job: MakeJob, tmp_path: Path) -> None:
+    """Whatever random numbers the process has drawn before."""
+    found = []
+    for name in ("one", "two"):
+        job = stage_job("rm", ONCE | {"training": {"maxSteps": 2}}, run_directory=tmp_path / name)
+        train(job)
+        torch.rand(7)
+        found.append((curve(job), curve(job, "rewardChosen")))
+    assert found[0] == found[1]
