@@ -26,6 +26,7 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Each test is a rank of its own."""
     monkeypatch.setenv("FINETUNE_TERMINATION_MESSAGE", str(tmp_path / "message"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     before = dict(os.environ)
     yield
     os.environ.clear()

@@ -423,7 +423,7 @@ def test_run_turns_the_end_into_an_exit_status_and_a_termination_message(
 
 def test_what_the_validator_refuses_never_starts(make_job: MakeJob) -> None:
     job = make_job()
-    method = job.spec.method.model_copy(update={"type": "qlora"})
-    refused = job.model_copy(update={"spec": job.spec.model_copy(update={"method": method})})
-    with pytest.raises(InvalidConfigError, match=r"method\.type"):
+    training = job.spec.training.model_copy(update={"stage": "ppo"})
+    refused = job.model_copy(update={"spec": job.spec.model_copy(update={"training": training})})
+    with pytest.raises(InvalidConfigError, match=r"training\.stage"):
         train(refused)
