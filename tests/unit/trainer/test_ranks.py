@@ -115,13 +115,13 @@ def test_two_nodes_of_two_ranks_under_zero_2_compute_the_same_loss_as_one_proces
     assert losses(job) == close(alone("full"))
 
 
-@pytest.mark.parametrize(("method", "zero_stage"), [("lora", 2), ("full", 3)])
+@pytest.mark.parametrize(("method", "zero_stage", "rate"), [("lora", 2, 3.0), ("full", 3, 0.3)])
 def test_two_ranks_stop_early_together_and_leave_their_best_state(
-    make_job: MakeJob, tmp_path: Path, method: str, zero_stage: int
+    make_job: MakeJob, tmp_path: Path, method: str, zero_stage: int, rate: float
 ) -> None:
     what = spec(method, {"processesPerNode": 2, "zeroStage": zero_stage}, gradientAccumulationSteps=2)
     # a rate at which the loss soon rises again
-    what["training"] |= {"maxSteps": 40, "learningRate": 0.3, "schedule": {"type": "constant"}}
+    what["training"] |= {"maxSteps": 40, "learningRate": rate, "schedule": {"type": "constant"}}
     what["training"]["earlyStopping"] = {"patience": 2}
     what |= {"dataset": {"evalSplit": 0.2}, "evaluation": {"everySteps": 2}, "output": {"checkpoint": "best"}}
     job = make_job(what)
