@@ -30,7 +30,7 @@ test-unit: ## pure logic, and the parts of the trainer; no cluster
 	$(PYTHON) -m pytest tests/unit -m "not slow" $(PYTEST_ARGS)
 
 test-trainer: ## whole runs of the trainer on tiny models: killed, resumed, on several ranks, as real processes
-	$(PYTHON) -m pytest tests/unit -m slow $(PYTEST_ARGS)
+	@scripts/test-trainer $(PYTEST_ARGS)
 
 test-integration: binaries ## the operator against a real control plane
 	$(PYTHON) -m pytest tests/integration $(PYTEST_ARGS)

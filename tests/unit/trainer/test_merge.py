@@ -84,7 +84,7 @@ def test_a_merged_model_computes_what_base_and_adapter_compute(
     before = logits(base)
     expected = logits(PeftModel.from_pretrained(base, adapter))
     assert relative_difference(before, expected) > 0.1, "the adapter must change something"
-    for precision, bound in (("fp32", 1e-5), ("bf16", 4e-2), ("fp16", 5e-3)):
+    for precision, bound in (("fp32", 3e-5), ("bf16", 4e-2), ("fp16", 5e-3)):
         target = tmp_path / precision
         write(tiny_model, adapter, target, precision)
         stored = load_file(target / "model.safetensors")
