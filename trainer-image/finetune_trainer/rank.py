@@ -2,8 +2,6 @@
 
 import logging
 import os
-import shutil
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -17,12 +15,11 @@ from finetune_api.result import ExitCode, TrainingResult
 from finetune_api.validation import validate_job
 from finetune_trainer import results
 from finetune_trainer.arguments import training_arguments
+from finetune_trainer.bases import prepare_base
 from finetune_trainer.by_document import attend_by_document
 from finetune_trainer.callbacks import RunCallback
 from finetune_trainer.checkpoints import Checkpoint, CheckpointStore, checkpoints_status
-from finetune_trainer.data.cache import exclusive
 from finetune_trainer.data.download import fetch_sources
-from finetune_trainer.data.examples import Example, texts
 from finetune_trainer.data.loading import load_examples
 from finetune_trainer.data.packed import PackedDataset, check_isolation
 from finetune_trainer.data.prompts import repeated
@@ -44,7 +41,6 @@ from finetune_trainer.errors import (
 )
 from finetune_trainer.evaluation.generations import Generations
 from finetune_trainer.export import export, take_best
-from finetune_trainer.files import sync_tree
 from finetune_trainer.finishing import Finishing
 from finetune_trainer.fused_loss import fuse_loss, needs_no_logits
 from finetune_trainer.guards import Guard, Trend
@@ -56,7 +52,6 @@ from finetune_trainer.merge import Base, check_mergeable
 from finetune_trainer.methods import apply_method, prepare_method
 from finetune_trainer.models import (
     check_fit,
-    create_base,
     load_base,
     load_dtype,
     trained_parameters,
@@ -68,7 +63,6 @@ from finetune_trainer.reporting import Reporter, sinks
 from finetune_trainer.space import check_room, checkpoint_bytes
 from finetune_trainer.stages import stage_for
 from finetune_trainer.stages.base import Setting
-from finetune_trainer.tokenizers import Tokenizer, complete_tokenizer, load_tokenizer, train_tokenizer
 from finetune_trainer.tracking.fanout import Tracking
 from finetune_trainer.trainer import FineTuneTrainer
 from finetune_trainer.universal import approximation, carry_over
@@ -296,45 +290,3 @@ def find_checkpoint(job: ResolvedJob, store: CheckpointStore) -> Checkpoint | No
     checkpoint = store.newest_whole(lineage_hash(job.spec))
     store.prepare()
     return checkpoint
-
-
-def prepare_base(job: ResolvedJob, examples: Callable[[], list[Example]]) -> tuple[Tokenizer, str]:
-    """The tokenizer, and the directory or hub id of the base model. A model from scratch is made by one rank,
-    in the run directory, and read by all."""
-    model = job.spec.model
-    use_template = job.spec.dataset.preprocessing.use_chat_template
-    if model.config is None:
-        base = model.path or str(model.id)
-        tokenizer = load_tokenizer(model, base=base, revision=model.revision)
-        return complete_tokenizer(tokenizer, model, use_chat_template=use_template), base
-    base_directory = Path(job.paths.run_directory) / f"base-{lineage_hash(job.spec)[:12]}"
-    # a file lock, no collective: training a tokenizer may take longer than ranks wait for one another
-    with exclusive(base_directory.with_name(f"{base_directory.name}.lock")):
-        if not base_directory.exists():
-            make_base(job, examples, base_directory)
-    bare = model.model_copy(
-        update={"tokenizer": model.tokenizer.model_copy(update={"path": None, "id": None})}
-    )
-    tokenizer = load_tokenizer(bare, base=str(base_directory), revision=None)
-    return complete_tokenizer(tokenizer, model, use_chat_template=use_template), str(base_directory)
-
-
-def make_base(job: ResolvedJob, examples: Callable[[], list[Example]], directory: Path) -> None:
-    """Writes an untrained model and its tokenizer. Raises `InvalidConfigError`."""
-    model, training = job.spec.model, job.spec.training
-    if model.config is None:
-        raise AssertionError("only a model with a config is made from scratch")
-    if model.tokenizer.train is not None:
-        tokenizer = train_tokenizer(texts(examples()), model.tokenizer.train)
-    elif model.tokenizer.path or model.tokenizer.id:
-        tokenizer = load_tokenizer(model, base="", revision=None)
-    else:
-        raise InvalidConfigError(
-            "model.tokenizer: a model from scratch has none of its own. Set model.tokenizer.train, path or id"
-        )
-    complete_tokenizer(tokenizer, model, use_chat_template=job.spec.dataset.preprocessing.use_chat_template)
-    staged = directory.with_name(f".{directory.name}.tmp")
-    shutil.rmtree(staged, ignore_errors=True)
-    create_base(model.config, tokenizer, staged, training.seed)
-    sync_tree(staged)
-    staged.rename(directory)

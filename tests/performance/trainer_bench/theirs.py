@@ -30,7 +30,7 @@ def main(
     from trl import SFTConfig, SFTTrainer
 
     datasets.disable_progress_bars()
-    from finetune_trainer.models import apply_method
+    from finetune_trainer.methods import apply_method
 
     turns = Turns(parent, rounds, steps, lambda: losses)
     losses: list[float] = []
@@ -87,9 +87,10 @@ def main(
 
 def our_rows(job: Any, steps: int) -> tuple[list[dict[str, list[int]]], list[int]]:
     """The rows of so many steps in our order, as TRL wants them, and the real tokens of each step."""
-    from finetune_trainer import rank
+    from finetune_trainer.bases import prepare_base
     from finetune_trainer.data.loading import load_examples
     from finetune_trainer.data.packed import PackedDataset
+    from finetune_trainer.data.preparation import prepare_data
     from finetune_trainer.data.sampling import GlobalOrder
 
     spec = job.spec
@@ -97,8 +98,8 @@ def our_rows(job: Any, steps: int) -> tuple[list[dict[str, list[int]]], list[int
     def examples() -> list[Any]:
         return load_examples(spec.dataset, spec.dataset.train, job.paths.train)
 
-    tokenizer, _ = rank.prepare_base(job, examples)
-    data, _ = rank.prepare_data(job, examples, tokenizer)
+    tokenizer, _ = prepare_base(job, examples)
+    data, _ = prepare_data(job, examples, tokenizer)
     order = GlobalOrder(
         size=len(data),
         global_batch=job.effective_batch_size,

@@ -12,8 +12,10 @@ from transformers import AutoModelForCausalLM
 
 from finetune_api import ResolvedJob
 from finetune_trainer import rank
+from finetune_trainer.bases import prepare_base
 from finetune_trainer.data.dataset import TokenizedDataset
 from finetune_trainer.data.examples import Example
+from finetune_trainer.data.loading import load_examples
 from finetune_trainer.data.preparation import prepare_data
 from finetune_trainer.data.sampling import GlobalOrder
 from finetune_trainer.interruption import StopRequest
@@ -30,9 +32,9 @@ def reference_curve(job: ResolvedJob, model_path: Path) -> list[float]:
     training = job.spec.training
 
     def examples() -> list[Example]:
-        return rank.load_examples(job.spec.dataset, job.spec.dataset.train, job.paths.train)
+        return load_examples(job.spec.dataset, job.spec.dataset.train, job.paths.train)
 
-    tokenizer, _ = rank.prepare_base(job, examples)
+    tokenizer, _ = prepare_base(job, examples)
     data, _ = prepare_data(job, examples, tokenizer)
     order = GlobalOrder(size=len(data), global_batch=BATCH, seed=training.seed)
     model = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32)
