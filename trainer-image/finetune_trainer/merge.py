@@ -176,10 +176,9 @@ def relative_difference(logits: torch.Tensor, expected: torch.Tensor) -> float:
 
 
 def allowed_difference(precision: Precision, effect: float) -> float:
-    """The tolerance; more for an adapter that changes the logits by more than they were, since rounding grows
-    with it; and less for one that changes little: a model without it must not pass for a merged one as long
-    as its change is more than rounding."""
-    tolerance = TOLERANCE[precision] * max(1.0, effect)
+    """The tolerance, and less for an adapter that changes little: a model without it must not pass for a
+    merged one as long as its change is more than rounding."""
+    tolerance = TOLERANCE[precision]
     return min(tolerance, max(effect / 2, tolerance / 2))
 
 

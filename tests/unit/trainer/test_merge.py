@@ -37,6 +37,7 @@ pytestmark = [
     ),
 ]
 
+# the adapter's product is scaled by 2 in each: 8 / 4, and 4 / √4 for rslora
 METHODS: dict[str, dict[str, Any]] = {
     "lora": {},
     "rslora": {"use_rslora": True, "lora_alpha": 4},
@@ -85,7 +86,7 @@ def test_a_merged_model_computes_what_base_and_adapter_compute(
     before = logits(base)
     expected = logits(PeftModel.from_pretrained(base, adapter))
     assert relative_difference(before, expected) > 0.1, "the adapter must change something"
-    for precision, bound in (("fp32", 3e-5), ("bf16", 4e-2), ("fp16", 5e-3)):
+    for precision, bound in (("fp32", 1e-5), ("bf16", 4e-2), ("fp16", 5e-3)):
         target = tmp_path / precision
         write(tiny_model, adapter, target, precision)
         stored = load_file(target / "model.safetensors")
@@ -149,7 +150,7 @@ def test_a_merge_that_fails_names_its_cause(
 def test_less_is_allowed_where_the_adapter_changes_little(precision: Any) -> None:
     tolerance = TOLERANCE[precision]
     assert allowed_difference(precision, effect=1.0) == tolerance
-    assert allowed_difference(precision, effect=2.0) == 2 * tolerance
+    assert allowed_difference(precision, effect=2.0) == tolerance
     assert allowed_difference(precision, effect=1.5 * tolerance) < tolerance
     assert allowed_difference(precision, effect=0.0) == tolerance / 2
 
