@@ -2,6 +2,7 @@
 stays, the reason is named, and the run goes on once the volume is well. Real file systems: root is needed."""
 
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,15 +24,22 @@ SPEC: dict[str, Any] = {"training": {"maxSteps": 6}, "checkpoints": {"everySteps
 
 
 class Happens(Reporter):
-    """Does something to the machine when the given step is reported, before anything of it is saved."""
+    """Does something to the machine when the given step is reported: before anything of it is saved, and once
+    the checkpoint of the step before is committed."""
 
     def __init__(self, step: int, what: Callable[[], None]) -> None:
         super().__init__([])
         self.at, self.what = step, what
+        self.committed = threading.Event()
 
     def update(self, **fields: Any) -> None:
         super().update(**fields)
+        checkpoints = fields.get("checkpoints")
+        if checkpoints is not None and checkpoints.latest is not None:
+            if checkpoints.latest.step == self.at - 1:
+                self.committed.set()
         if fields.get("epoch") is not None and fields["step"] == self.at:
+            assert self.committed.wait(60), "the checkpoint before is not committed"
             self.what()
 
 
