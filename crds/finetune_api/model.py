@@ -63,7 +63,7 @@ class ArchitectureSpec(ApiModel):
     )
     experts: Annotated[Integer, Field(ge=2, le=256)] | None = Field(
         default=None,
-        description="Feed-forward blocks per layer, of which a token passes some, for mixtral; 8 when absent.",
+        description="Feed-forward blocks per layer, for mixtral, of which a token passes some; 8 if absent.",
     )
     experts_per_token: Annotated[Integer, Field(ge=1, le=256)] | None = Field(
         default=None, description="Experts that each token passes, for mixtral; 2 when absent."

@@ -31,7 +31,8 @@ class Rule:
     """Dotted path of the field it is about, below the object; empty: the object itself."""
 
     value: str = ""
-    """CEL, a string: the value that is shown in front; empty: none."""
+    """CEL: the value that is shown in front, a string of limited length (`string(x)` is not). Empty: no value
+    is shown, and the finding has none."""
 
     detail: str = ""
     """How the object breaks the rule, behind the message; {names} in braces stand for `words`."""
@@ -76,26 +77,26 @@ NONE_SET: Final = "none is set"
 
 def exactly_one(what: str, fields: Sequence[str], section: str = "", *, unless: str = "") -> Rule:
     """The rule that exactly one of the fields is set: of the object itself, or of a section of it."""
-    names = _names_set(fields, section)
-    holds = f"{names}.size() == 1"
+    present = _present(fields, section)
+    holds = f"[{', '.join(present)}].filter(present, present).size() == 1"
     return Rule(
         f"{unless} || {holds}" if unless else holds,
         path=section,
         message=f"{what} comes from exactly one place",
         detail=", and {found}",
-        words={"found": f"{names}.size() == 0 ? '{NONE_SET}' : {names}.join(' and ') + ' are set'"},
+        words={"found": f"{' || '.join(present)} ? {_names(fields, present)} + ' are set' : '{NONE_SET}'"},
         remedy=f"Set exactly one of {', '.join(fields)}",
     )
 
 
 def one_at_most(what: str, fields: Sequence[str]) -> Rule:
     """The rule that not more than one of the object's fields is set."""
-    names = _names_set(fields)
+    present = _present(fields)
     return Rule(
-        f"{names}.size() <= 1",
+        f"[{', '.join(present)}].filter(present, present).size() <= 1",
         message=f"{what} comes from one place",
         detail=", and {found}",
-        words={"found": f"{names}.join(' and ') + ' are set'"},
+        words={"found": f"{_names(fields, present)} + ' are set'"},
         remedy=f"Set at most one of {', '.join(fields)}",
     )
 
@@ -105,8 +106,19 @@ def found(present: Sequence[str]) -> str:
     return f"{' and '.join(present)} are set" if present else NONE_SET
 
 
-def _names_set(fields: Sequence[str], section: str = "") -> str:
-    """CEL: the list of those fields that are set."""
-    parent = f"self.{section}" if section else "self"
-    names = ", ".join(f"has({parent}.{name}) ? '{name}' : ''" for name in fields)
-    return f"[{names}].filter(name, name != '')"
+def _present(fields: Sequence[str], section: str = "") -> list[str]:
+    """CEL: for each field whether it is set."""
+    return [f"has({'.'.join(filter(None, ('self', section, name)))})" for name in fields]
+
+
+def _names(fields: Sequence[str], present: Sequence[str]) -> str:
+    """CEL: the names of those fields that are set, with «and» between them.
+
+    Piece by piece: the API server takes a `join` for unbounded, and refuses its cost.
+    """
+    pieces = [f"({present[0]} ? '{fields[0]}' : '')"]
+    for index in range(1, len(fields)):
+        earlier = " || ".join(present[:index])
+        joined = f"({earlier} ? ' and ' : '') + '{fields[index]}'"
+        pieces.append(f"({present[index]} ? {joined} : '')")
+    return " + ".join(pieces)

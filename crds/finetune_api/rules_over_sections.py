@@ -60,7 +60,7 @@ STREAM_ENDS: Final = Rule(
 STREAM_UNPACKED: Final = Rule(
     "!self.dataset.streaming || !self.dataset.packing",
     path="dataset.packing",
-    value="string(self.dataset.packing)",
+    value="'true'",
     message="looks for the best fit among all records, and a stream shows them one by one",
     remedy="Set dataset.streaming to false, or packing to false",
 )
@@ -68,7 +68,6 @@ STREAM_UNPACKED: Final = Rule(
 STABLE_RATIO: Final = Rule(
     "!has(self.training.schedule.stableRatio) || self.training.schedule.type == 'warmupStableDecay'",
     path="training.schedule.stableRatio",
-    value="string(self.training.schedule.stableRatio)",
     message="belongs to schedule.type warmupStableDecay",
     detail=", and the type is {type}",
     words={"type": "self.training.schedule.type"},

@@ -1,7 +1,7 @@
 """Chat templates by the names that other programs have for them. Of two that are one of ours, the first is
 written.
 
-LLaMA-Factory as of its commit 01d3ac67 (src/llamafactory/data/template.py), Axolotl as of 002a637c
+LLaMA-Factory as of its commit 00577a85 (src/llamafactory/data/template.py), Axolotl as of 002a637c
 (src/axolotl/utils/schemas/enums.py). Names that stand for another text, such as one with a reasoning block or
 the format's earlier versions, are not here.
 """

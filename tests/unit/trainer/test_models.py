@@ -74,7 +74,7 @@ def losses(model: torch.nn.Module, *, steps: int) -> list[float]:
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        found.append(float(loss))
+        found.append(loss.item())
     return found
 
 

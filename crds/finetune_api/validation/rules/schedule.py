@@ -23,7 +23,7 @@ def _settings(spec: ScheduleSpec) -> Iterator[Finding]:
         "power": (spec.power, 1.0, "polynomial"),
     }
     if spec.stable_ratio is not None and spec.type != "warmupStableDecay":
-        yield broken(Code.CONFLICT, STABLE_RATIO, spec.stable_ratio, words={"type": spec.type})
+        yield broken(Code.CONFLICT, STABLE_RATIO, words={"type": spec.type})
     for field, (value, default, kind) in given.items():
         if value != default and spec.type != kind:
             yield error(
