@@ -62,7 +62,7 @@ class Rule:
 
     def _message_expression(self) -> str:
         names = {name: f'" + ({expression}) + "' for name, expression in self.words.items()}
-        detail = _text(self.detail).strip('"').format_map(names)
+        detail = _text(self.detail)[1:-1].format_map(names)
         text = f"{_text(self.message)[:-1]}{detail}{_text(f'. {self.remedy}.')[1:]}"
         return f'{self.value} + " {text[1:]}' if self.value else text
 

@@ -92,6 +92,9 @@ def registered(values: Values, part: str) -> tuple[Entry, set[str]]:
     columns, named = _columns(form, values)
     entry = {theirs: value for theirs, (_, value) in source.items()} | {"formatting": form.formatting}
     entry |= dict(form.more) | ({"columns": columns} if columns else {})
+    if tags := _tags(values):
+        entry["tags"] = {**entry.get("tags", {}), **tags}
+        named |= {f"dataset.columns.{ours}" for ours in _TAGS}
     return entry, {"dataset.format", *named, *(path for path, _ in source.values())}
 
 
@@ -107,6 +110,16 @@ def _columns(form: _Form, values: Values) -> tuple[dict[str, str], set[str]]:
         if name and name != _THEIR_NAMES.get(theirs):
             columns[theirs] = name
     return columns, {f"dataset.columns.{ours}" for ours, _ in wanted.values()}
+
+
+_TAGS: Final = {"role": "role_tag", "content": "content_tag"}
+"""Keys of a turn by our names, and theirs."""
+
+
+def _tags(values: Values) -> dict[str, str]:
+    """What the keys of a turn are called, where the job says it."""
+    named = {theirs: values.get(f"dataset.columns.{ours}") for ours, theirs in _TAGS.items()}
+    return {theirs: name for theirs, name in named.items() if name is not None}
 
 
 def register(entries: Mapping[str, Entry], directory: Path, *, force: bool) -> Path:

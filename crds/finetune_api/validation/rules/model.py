@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from finetune_api.job import FineTuneJob
-from finetune_api.model import ONE_CHAT_TEMPLATE, ONE_TOKENIZER, ArchitectureSpec, ModelSpec
+from finetune_api.model import ONE_CHAT_TEMPLATE, ONE_TOKENIZER, ArchitectureSpec
 from finetune_api.rule import found
 from finetune_api.rules_over_sections import MODEL_SOURCES, ONE_MODEL, REVISION_OF_ID
 from finetune_api.validation.codes import Code
@@ -21,7 +21,7 @@ def model(job: FineTuneJob, target: str) -> Iterator[Finding]:
         yield from absolute_path(spec.path, "model.path")
     if spec.cache is not None and spec.cache.sub_path is not None:
         yield from relative_path(spec.cache.sub_path, "model.cache.subPath")
-    yield from _tokenizer(spec, target)
+    yield from _tokenizer(job, target)
     if spec.config is not None:
         yield from _architecture(spec.config)
         yield from _experts(spec.config)
@@ -44,8 +44,8 @@ def model(job: FineTuneJob, target: str) -> Iterator[Finding]:
         )
 
 
-def _tokenizer(spec: ModelSpec, target: str) -> Iterator[Finding]:
-    tokenizer = spec.tokenizer
+def _tokenizer(job: FineTuneJob, target: str) -> Iterator[Finding]:
+    spec, tokenizer = job.spec.model, job.spec.model.tokenizer
     sources = {"id": tokenizer.id, "path": tokenizer.path, "train": tokenizer.train}
     present = [name for name, value in sources.items() if value is not None]
     if len(present) > 1:
@@ -75,8 +75,23 @@ def _tokenizer(spec: ModelSpec, target: str) -> Iterator[Finding]:
         )
     if tokenizer.chat_template is not None and tokenizer.chat_template_name is not None:
         yield broken(Code.CONFLICT, ONE_CHAT_TEMPLATE, where="model.tokenizer")
+    yield from _unused_template(job)
     if target == "cluster" and tokenizer.path is not None:
         yield from absolute_path(tokenizer.path, "model.tokenizer.path")
+
+
+def _unused_template(job: FineTuneJob) -> Iterator[Finding]:
+    tokenizer = job.spec.model.tokenizer
+    field = "chatTemplate" if tokenizer.chat_template is not None else "chatTemplateName"
+    given = tokenizer.chat_template is not None or tokenizer.chat_template_name not in (None, "plain")
+    if given and not job.spec.dataset.preprocessing.use_chat_template:
+        yield error(
+            Code.CONFLICT,
+            f"model.tokenizer.{field}",
+            "is not used while dataset.preprocessing.useChatTemplate is false",
+            f"Remove {field}, or set dataset.preprocessing.useChatTemplate to true",
+            tokenizer.chat_template_name,
+        )
 
 
 def _architecture(config: ArchitectureSpec) -> Iterator[Finding]:

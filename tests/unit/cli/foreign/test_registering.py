@@ -64,6 +64,8 @@ def test_messages_are_sharegpt_with_other_tags() -> None:
     assert found["formatting"] == "sharegpt"
     assert found["columns"] == {"messages": "messages"}
     assert (found["tags"]["role_tag"], found["tags"]["user_tag"]) == ("role", "user")
+    named = entry(dataset_format="messages", dataset_columns_role="speaker")["tags"]
+    assert (named["role_tag"], named["content_tag"]) == ("speaker", "content")
 
 
 @pytest.mark.parametrize(
