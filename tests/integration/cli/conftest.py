@@ -10,7 +10,7 @@ from onenode import ControlPlane
 from operator_rig import Namespace, wait_until
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def namespace(control_plane: ControlPlane) -> Iterator[Namespace]:
     crds = [fine_tune_job_crd(), fine_tune_preset_crd()]
     stream = "---\n".join(to_yaml(crd) for crd in crds)
