@@ -24,7 +24,8 @@ def read_job(source: str, name: str | None, overrides: Sequence[str]) -> tuple[P
     except YamlError as error:
         raise CommandError(f"{source}: {error}. {error.remedy}", INVALID) from None
     except InvalidJobError as invalid:
-        raise CommandError(f"{source}: {invalid.findings[0]}", INVALID) from None
+        said = "\n".join(f"{source}: {finding}" for finding in invalid.findings)
+        raise CommandError(said, INVALID) from None
 
 
 def values(job: FineTuneJob) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """What `finetune estimate` reads and prints: the job, the hardware, the table and the explanation."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +7,6 @@ from finetune_api.estimate import Estimate, Fit
 from finetune_api.estimate.explain import explain
 from finetune_api.hardware import Accelerator, HardwareCatalog, parse_overrides
 from finetune_api.job import FineTuneJob
-from finetune_api.validation import check_manifest
-from finetune_cli.manifests import load
-from finetune_cli.overrides import OverrideError, apply_overrides
 from finetune_cli.tables import table
 from finetune_cli.yaml_reader import YamlError, parse, read_bytes
 
@@ -19,26 +15,6 @@ BAR_WIDTH = 40
 
 class EstimateError(Exception):
     """What keeps an estimate from being made; the text says why and what to do."""
-
-
-def load_job(source: str, name: str | None, overrides: Sequence[str]) -> FineTuneJob:
-    """Return the job of a manifest. Raises `EstimateError`.
-
-    Only the form is checked: a job that this version can't run yet, or that would not fit, can be estimated.
-    """
-    try:
-        manifest = load(source)
-        jobs = [job for job in manifest.jobs if name in (None, job.name)]
-        if len(jobs) != 1:
-            names = ", ".join(job.name or "unnamed" for job in manifest.jobs)
-            raise EstimateError(f"{manifest.label} holds the jobs {names}; name one with --job.")
-        body = apply_overrides(jobs[0].body, overrides)
-    except (YamlError, OverrideError) as error:
-        raise EstimateError(f"{source}: {error}") from None
-    parsed, findings = check_manifest(body)
-    if parsed is None:
-        raise EstimateError("\n".join(f"{source}: {finding}" for finding in findings))
-    return parsed
 
 
 def catalog_for(path: str | None) -> HardwareCatalog:

@@ -85,12 +85,6 @@ def cel_rules(*rules: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return {"x-kubernetes-validations": list(rules)}
 
 
-def exactly_one(*fields: str) -> str:
-    """CEL: exactly one of these fields is set."""
-    present = ", ".join(f"has(self.{field})" for field in fields)
-    return f"[{present}].filter(present, present).size() == 1"
-
-
 def _integral(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 

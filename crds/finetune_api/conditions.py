@@ -45,6 +45,10 @@ class Reason(DocumentedStr):
 
     ACCEPTED = "Accepted", "The spec is valid."
     INVALID_SPEC = "InvalidSpec", "The spec has errors; the message names field, value, rule and remedy."
+    UNKNOWN_PRESET = (
+        "UnknownPreset",
+        "There is no preset of the name in `spec.preset`; the job starts as soon as there is one.",
+    )
     NAME_CONFLICT = (
         "NameConflict",
         "An object with a child's name is there already and belongs to someone else.",

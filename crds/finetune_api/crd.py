@@ -223,10 +223,17 @@ JOB_COLUMNS: Final = (
 )
 
 
+_METADATA: Final[Schema] = {
+    "type": "object",
+    "properties": {"name": {"type": "string", "maxLength": 253, "description": "Name of the job."}},
+}
+"""All that the API server lets a schema say of the metadata; a rule names the field by it."""
+
+
 def fine_tune_job_crd() -> Schema:
     """The CustomResourceDefinition of FineTuneJob."""
     schema = _telling_defaults(structural_schema(FineTuneJob))
-    schema["properties"]["metadata"] = {"type": "object"}
+    schema["properties"]["metadata"] = _METADATA
     schema["properties"]["spec"] = _completed_by_presets(schema["properties"]["spec"])
     status = _without(schema["properties"]["status"], {"default"})
     schema["properties"]["status"] = status | {"default": {"observedGeneration": -1}}

@@ -12,14 +12,15 @@ from finetune_api.base import (
     Integer,
     ShortText,
     Url,
-    cel,
     cel_rules,
-    exactly_one,
 )
 from finetune_api.kubernetes import ConfigMapKeyRef, SecretKeyRef
 from finetune_api.model import Revision
+from finetune_api.rule import exactly_one
 
 SOURCES = ("path", "pvc", "configMap", "hub", "http", "s3", "upload")
+
+ONE_SOURCE = exactly_one("data", SOURCES)
 
 
 class PvcSource(ApiModel):
@@ -93,14 +94,7 @@ class UploadSource(ApiModel):
 class DataSource(ApiModel):
     """Where records come from: exactly one of the fields."""
 
-    model_config = ConfigDict(
-        json_schema_extra=cel_rules(
-            cel(
-                exactly_one(*SOURCES),
-                f"data comes from exactly one place: set one of {', '.join(SOURCES)}",
-            )
-        )
-    )
+    model_config = ConfigDict(json_schema_extra=cel_rules(ONE_SOURCE.in_cel()))
 
     path: FilePath | None = Field(
         default=None,

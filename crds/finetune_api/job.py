@@ -1,8 +1,8 @@
 """FineTuneJob: one fine-tuning run, from a manifest to a model."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, JsonValue
+from pydantic import ConfigDict, Field
 
 from finetune_api.base import ApiModel, Integer, StatusModel, Timestamp, cel, cel_rules
 from finetune_api.budget import BudgetSpec
@@ -13,9 +13,10 @@ from finetune_api.failure_policy import FailurePolicySpec
 from finetune_api.immutability import IMMUTABILITY_RULES
 from finetune_api.method import MethodSpec
 from finetune_api.model import ModelSpec
-from finetune_api.naming import JOB_NAME_RULES
+from finetune_api.naming import JOB_NAME
 from finetune_api.quantization import QuantizationSpec
 from finetune_api.resources import ResourcesSpec
+from finetune_api.rules_over_sections import WITHOUT_PRESET
 from finetune_api.status import FineTuneJobStatus
 from finetune_api.storage import CheckpointsSpec, OutputSpec
 from finetune_api.tracking import TrackingSpec
@@ -39,79 +40,10 @@ class ObjectMeta(StatusModel):
     deletion_timestamp: Timestamp | None = Field(default=None, description="When its deletion was asked for.")
 
 
-def _rule(rule: str, message: str) -> dict[str, JsonValue]:
-    """A rule over several fields, in the words of the validator: `path: value rule. Remedy.`
-
-    Of a job with a preset the API server sees a part: the whole is checked by the webhook and the operator,
-    once the preset's values are in it.
-    """
-    section = message.partition(":")[0].partition(".")[0]
-    return cel(f"has(self.preset) || {rule}", message, field_path=f".{section}")
-
-
-_RULES_OVER_SECTIONS: Final = (
-    _rule(
-        "has(self.model)",
-        "model: is required. Set model.id, model.path or model.config, or a preset that does.",
-    ),
-    _rule(
-        "!has(self.model) || "
-        "[has(self.model.id), has(self.model.path), has(self.model.config)]"
-        ".filter(present, present).size() == 1",
-        "model: a model comes from exactly one place. Set exactly one of id, path, config.",
-    ),
-    _rule(
-        "!has(self.model) || has(self.model.id) || !has(self.model.revision)",
-        "model.revision: names a version on the hub, and model.id is not set. Remove model.revision or set "
-        "model.id.",
-    ),
-    _rule(
-        "has(self.dataset) && has(self.dataset.train)",
-        "dataset.train: is required. Set where the records come from, or a preset that does.",
-    ),
-    _rule(
-        "self.method.type != 'dora' || self.quantization.type == 'none' || self.quantization.allowDora",
-        "quantization.type: dora on a quantized base is refused: it is slow, and not every combination "
-        "works. Set quantization.type to none, use method.type qlora, or set quantization.allowDora: true.",
-    ),
-    _rule(
-        "!(self.method.type in ['full', 'freeze', 'spectrum']) || self.quantization.type == 'none'",
-        "quantization.type: quantized weights can't be trained, and this method.type trains them. Set "
-        "quantization.type to none, or use method.type lora or qlora.",
-    ),
-    _rule(
-        "!self.dataset.streaming || has(self.training.maxSteps)",
-        "training.maxSteps: a stream has no known length, so epochs can't say when the run ends. Set "
-        "training.maxSteps, or dataset.streaming to false.",
-    ),
-    _rule(
-        "!self.dataset.streaming || !self.dataset.packing",
-        "dataset.packing: true looks for the best fit among all records, and a stream shows them one by one. "
-        "Set dataset.streaming to false, or packing to false.",
-    ),
-    _rule(
-        "self.distributed.offload.parameters == 'none' || self.distributed.zeroStage == 3",
-        "distributed.offload.parameters: cpu needs distributed.zeroStage 3. Set distributed.zeroStage to 3, "
-        "or offload.parameters to none.",
-    ),
-    _rule(
-        "self.distributed.offload.optimizer == 'none' || self.distributed.zeroStage >= 1",
-        "distributed.offload.optimizer: cpu needs distributed.zeroStage 1 or more. Set distributed.zeroStage "
-        "to 2, or offload.optimizer to none.",
-    ),
-    _rule(
-        "!has(self.tracking) || !has(self.tracking.trackers) || self.tracking.trackers.size() == 0 "
-        "|| has(self.tracking.project)",
-        "tracking.project: experiment trackers need the name of a project. Set tracking.project.",
-    ),
-)
-"""In the order of the sections; `tests/unit/api/test_crd.py` compares their words with the validator's."""
-
-
 class FineTuneJobSpec(ApiModel):
     """What to train, on what, how and where. Fixed after the start, but for suspend, cancel and limits."""
 
-    model_config = ConfigDict(json_schema_extra=cel_rules(*_RULES_OVER_SECTIONS))
+    model_config = ConfigDict(json_schema_extra=cel_rules(*WITHOUT_PRESET))
 
     suspend: bool = Field(
         default=False, description="Pauses the job: the ranks save and end; false lets it go on from there."
@@ -166,7 +98,7 @@ class FineTuneJob(ApiModel):
     """FineTuneJob fine-tunes a language model: it checks the spec, runs the trainer, survives failures and
     leaves an adapter or a model that loads."""
 
-    model_config = ConfigDict(json_schema_extra=cel_rules(*JOB_NAME_RULES, *IMMUTABILITY_RULES))
+    model_config = ConfigDict(json_schema_extra=cel_rules(JOB_NAME.in_cel(), *IMMUTABILITY_RULES))
 
     api_version: Literal["finetune.dev/v1alpha1"] = Field(
         default="finetune.dev/v1alpha1", description="Version of the API."

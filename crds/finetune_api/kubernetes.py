@@ -14,12 +14,22 @@ from finetune_api.base import (
     LabelMap,
     LabelValue,
     ObjectKey,
-    cel,
     cel_rules,
-    exactly_one,
 )
+from finetune_api.rule import Rule, exactly_one
 
 ENV_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
+
+VALUE_OR_SOURCE = Rule(
+    "!(has(self.value) && has(self.valueFrom))",
+    value="self.name",
+    message="has both value and valueFrom",
+    remedy="Remove one of them",
+)
+
+VOLUME_SOURCES = ("claimName", "configMap", "secret")
+
+ONE_VOLUME_SOURCE = exactly_one("a volume", VOLUME_SOURCES)
 
 
 class SecretKeyRef(ApiModel):
@@ -51,14 +61,7 @@ class EnvVarSource(ApiModel):
 class EnvVar(ApiModel):
     """An environment variable of the trainer's container."""
 
-    model_config = ConfigDict(
-        json_schema_extra=cel_rules(
-            cel(
-                "!(has(self.value) && has(self.valueFrom))",
-                "give value or valueFrom, not both",
-            )
-        )
-    )
+    model_config = ConfigDict(json_schema_extra=cel_rules(VALUE_OR_SOURCE.in_cel()))
 
     name: Annotated[str, Field(min_length=1, max_length=128, pattern=ENV_NAME_PATTERN)] = Field(
         description="Name of the variable: letters, digits and _, not starting with a digit."
@@ -74,14 +77,7 @@ class EnvVar(ApiModel):
 class Volume(ApiModel):
     """A volume of the user's that is mounted into every pod of the job."""
 
-    model_config = ConfigDict(
-        json_schema_extra=cel_rules(
-            cel(
-                exactly_one("claimName", "configMap", "secret"),
-                "a volume has exactly one source: set claimName, configMap or secret",
-            )
-        )
-    )
+    model_config = ConfigDict(json_schema_extra=cel_rules(ONE_VOLUME_SOURCE.in_cel()))
 
     name: Annotated[str, Field(min_length=1, max_length=50, pattern=DNS_LABEL_PATTERN)] = Field(
         description="Name of the volume; each may appear once in a job."

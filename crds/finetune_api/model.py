@@ -11,20 +11,36 @@ from finetune_api.base import (
     FloatType,
     HubId,
     Integer,
-    cel,
     cel_rules,
 )
 from finetune_api.kubernetes import SecretKeyRef
+from finetune_api.rule import Rule, one_at_most
 
 Revision = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_./-]+$")]
+
+
+ChatTemplateName = Literal[
+    "chatml",
+    "plain",
+    "llama2",
+    "llama3",
+    "mistral",
+    "gemma",
+    "phi3",
+    "phi4",
+    "qwen",
+    "alpaca",
+    "vicuna",
+    "zephyr",
+]
 
 
 class ArchitectureSpec(ApiModel):
     """The architecture of a model that is trained from scratch."""
 
-    architecture: Literal["llama", "mistral", "qwen2", "qwen3", "gemma2", "phi3", "gpt2"] = Field(
-        default="llama", description="Family of the decoder, by its name in transformers."
-    )
+    architecture: Literal[
+        "llama", "mistral", "mixtral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "phi3", "gpt2"
+    ] = Field(default="llama", description="Family of the decoder, by its name in transformers.")
     hidden_size: Annotated[Integer, Field(ge=8, le=65536)] = Field(
         default=768, description="Width of the residual stream, in channels."
     )
@@ -44,6 +60,13 @@ class ArchitectureSpec(ApiModel):
     )
     intermediate_size: Annotated[Integer, Field(ge=8, le=262144)] | None = Field(
         default=None, description="Width of the feed-forward layer, in channels; 4 × hiddenSize when absent."
+    )
+    experts: Annotated[Integer, Field(ge=2, le=256)] | None = Field(
+        default=None,
+        description="Feed-forward blocks per layer, for mixtral, of which a token passes some; 8 if absent.",
+    )
+    experts_per_token: Annotated[Integer, Field(ge=1, le=256)] | None = Field(
+        default=None, description="Experts that each token passes, for mixtral; 2 when absent."
     )
     max_position_embeddings: Annotated[Integer, Field(ge=8, le=2_097_152)] = Field(
         default=2048, description="Longest sequence that the model can read, in tokens."
@@ -68,6 +91,21 @@ class ArchitectureSpec(ApiModel):
         default=0.02, description="Standard deviation of the initial weights."
     )
 
+    @property
+    def has_experts(self) -> bool:
+        """Whether each token passes some of several feed-forward blocks."""
+        return self.architecture == "mixtral"
+
+    @property
+    def expert_count(self) -> int:
+        """Feed-forward blocks per layer."""
+        return (self.experts or 8) if self.has_experts else 1
+
+    @property
+    def active_experts(self) -> int:
+        """Feed-forward blocks that each token passes."""
+        return (self.experts_per_token or 2) if self.has_experts else 1
+
 
 class TokenizerTrainSpec(ApiModel):
     """Trains a byte-level BPE tokenizer on the training text, before the model."""
@@ -83,21 +121,20 @@ class TokenizerTrainSpec(ApiModel):
     )
 
 
+ONE_TOKENIZER = one_at_most("a tokenizer", ("id", "path", "train"))
+
+ONE_CHAT_TEMPLATE = Rule(
+    "!(has(self.chatTemplate) && has(self.chatTemplateName))",
+    path="chatTemplate",
+    message="the chat template is given as text and by name",
+    remedy="Remove chatTemplate or chatTemplateName",
+)
+
+
 class TokenizerSpec(ApiModel):
     """The tokenizer, where it is not the model's own."""
 
-    model_config = ConfigDict(
-        json_schema_extra=cel_rules(
-            cel(
-                "[has(self.id), has(self.path), has(self.train)].filter(present, present).size() <= 1",
-                "a tokenizer comes from one place: set at most one of id, path and train",
-            ),
-            cel(
-                "!(has(self.chatTemplate) && has(self.chatTemplateName))",
-                "give the chat template as text (chatTemplate) or by name (chatTemplateName), not both",
-            ),
-        )
-    )
+    model_config = ConfigDict(json_schema_extra=cel_rules(ONE_TOKENIZER.in_cel(), ONE_CHAT_TEMPLATE.in_cel()))
 
     id: HubId | None = Field(default=None, description="Tokenizer's id on the Hugging Face hub.")
     revision: Revision | None = Field(
@@ -110,9 +147,11 @@ class TokenizerSpec(ApiModel):
     chat_template: Annotated[str, Field(min_length=1, max_length=32768)] | None = Field(
         default=None, description="Jinja chat template that replaces the tokenizer's own."
     )
-    chat_template_name: (
-        Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")] | None
-    ) = Field(default=None, description="Name of a built-in chat template (chatml, llama2, …).")
+    chat_template_name: ChatTemplateName | None = Field(
+        default=None,
+        description="Built-in chat template, by the models that were trained with it. chatml: with the "
+        "tokenizer's own end token. plain: the text of the turns and nothing else.",
+    )
     padding_side: Literal["auto", "left", "right"] = Field(
         default="auto", description="Side on which batches are padded; auto: right for training."
     )

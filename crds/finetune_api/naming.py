@@ -3,21 +3,18 @@
 import re
 from typing import Final
 
-from finetune_api.base import MAX_JOB_NAME_LENGTH, cel
+from finetune_api.base import MAX_JOB_NAME_LENGTH
+from finetune_api.rule import Rule
 
 JOB_NAME_PATTERN: Final = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 
-JOB_NAME_RULES: Final = (
-    cel(
-        f"self.metadata.name.size() <= {MAX_JOB_NAME_LENGTH}",
-        f"metadata.name may have at most {MAX_JOB_NAME_LENGTH} characters, because the names of pods and "
-        "Services are made from it; shorten it",
-    ),
-    cel(
-        f"self.metadata.name.matches('{JOB_NAME_PATTERN}')",
-        "metadata.name must be lower-case letters, digits and -, start with a letter and end with a letter "
-        "or digit, because Services are named after it",
-    ),
+JOB_NAME: Final = Rule(
+    f"self.metadata.name.size() <= {MAX_JOB_NAME_LENGTH} && self.metadata.name.matches('{JOB_NAME_PATTERN}')",
+    path="metadata.name",
+    value="self.metadata.name",
+    message=f"must have at most {MAX_JOB_NAME_LENGTH} characters, of lower-case letters, digits and -, start "
+    "with a letter and end with a letter or digit, because pods and Services are named after it",
+    remedy="Choose another name",
 )
 
 

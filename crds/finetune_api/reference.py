@@ -168,7 +168,7 @@ def _bounds(schema: Mapping[str, Any]) -> str:
 
 def _rules(prefix: str, schema: Schema) -> Iterator[str]:
     rules = [
-        f"- `{path}`: {rule['message']}\n"
+        f"- {_rule_item(rule, path)}\n"
         for path, child, _ in [(prefix, schema, False), *_fields(prefix, schema)]
         for rule in _validations(child)
     ]
@@ -185,7 +185,12 @@ def _validations(schema: Schema) -> list[Mapping[str, str]]:
 
 def _rule_items(schema: Schema) -> Iterator[str]:
     for rule in schema.get("x-kubernetes-validations", []):
-        yield f"- {rule['message']}\n"
+        yield f"- {_rule_item(rule, '')}\n"
+
+
+def _rule_item(rule: Mapping[str, str], where: str) -> str:
+    path = f"{where}{rule.get('fieldPath', '')}".lstrip(".")
+    return f"`{path}`: {rule['message']}"
 
 
 def _limits() -> Iterator[str]:

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from finetune_api.base import ApiModel, DnsSubdomain, FloatType, HubId, Integer, Quantity, cel, cel_rules
+from finetune_api.base import ApiModel, DnsSubdomain, FloatType, HubId, Integer, Quantity
 from finetune_api.kubernetes import SecretKeyRef
 
 AccessMode = Literal["ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod"]
@@ -92,16 +92,6 @@ class HubOutputSpec(ApiModel):
 
 class OutputSpec(ApiModel):
     """What the job leaves behind."""
-
-    model_config = ConfigDict(
-        json_schema_extra=cel_rules(
-            cel(
-                "!has(self.storage) || has(self.storage.claimName)",
-                "output.storage names a volume that exists: set output.storage.claimName, or remove "
-                "output.storage to write beside the checkpoints",
-            )
-        )
-    )
 
     storage: StorageSpec | None = Field(
         default=None, description="Volume for the result; the one of the checkpoints when absent."

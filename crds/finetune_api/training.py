@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from finetune_api.base import ApiModel, Integer, cel, cel_rules
+from finetune_api.base import ApiModel, Integer
 from finetune_api.method import Pattern
 from finetune_api.stages import DpoSpec, GrpoSpec, KtoSpec, PpoSpec, RewardModelSpec
 
@@ -37,16 +37,6 @@ Optimizer = Literal[
 
 class ScheduleSpec(ApiModel):
     """How the learning rate changes over the run."""
-
-    model_config = ConfigDict(
-        json_schema_extra=cel_rules(
-            cel(
-                "!has(self.stableRatio) || self.type == 'warmupStableDecay'",
-                "schedule.stableRatio belongs to schedule.type warmupStableDecay; remove it or "
-                "change the type",
-            )
-        )
-    )
 
     type: Literal[
         "cosine",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from finetune_api import ConditionType, Finding, FineTuneJobStatus, ObjectMeta, Phase, Reason
+from finetune_api.validation import Code
 from finetune_operator.attempts import clipped
 from finetune_operator.conditions import Situation, State
 from finetune_operator.plan import Plan
@@ -45,8 +46,9 @@ def blocked(metadata: ObjectMeta, status: FineTuneJobStatus, message: str, now: 
 
 def refusal(status: FineTuneJobStatus, findings: Sequence[Finding]) -> Decision:
     """What becomes of a job with these errors."""
-    situation = Situation(State.REJECTED, Reason.INVALID_SPEC, described(findings))
-    return Decision(status, situation, Phase.STALLED)
+    unknown = {finding.code for finding in findings} == {Code.UNKNOWN_PRESET.value}
+    reason = Reason.UNKNOWN_PRESET if unknown else Reason.INVALID_SPEC
+    return Decision(status, Situation(State.REJECTED, reason, described(findings)), Phase.STALLED)
 
 
 def described(findings: Sequence[Finding]) -> str:

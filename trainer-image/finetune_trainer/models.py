@@ -20,6 +20,9 @@ from finetune_trainer.tokenizers import Tokenizer
 
 log = logging.getLogger(__name__)
 
+_NAMES = {"gemma3": "gemma3_text"}
+"""Families whose text model has another name in transformers."""
+
 LOAD_ERRORS = (
     OSError,
     ValueError,
@@ -47,7 +50,7 @@ def create_base(spec: ArchitectureSpec, tokenizer: Tokenizer, directory: Path, s
     shape = gpt2_shape(spec) if spec.architecture == "gpt2" else rotary_shape(spec)
     try:
         config = AutoConfig.for_model(
-            spec.architecture,
+            _NAMES.get(spec.architecture, spec.architecture),
             vocab_size=vocabulary,
             tie_word_embeddings=spec.tie_word_embeddings,
             initializer_range=spec.initializer_range,
@@ -69,8 +72,7 @@ def create_base(spec: ArchitectureSpec, tokenizer: Tokenizer, directory: Path, s
 
 def rotary_shape(spec: ArchitectureSpec) -> dict[str, Any]:
     """The settings of the families with rotary positions, grouped-query attention and RMS norms."""
-    dropout = {"attention_dropout": spec.dropout} if spec.dropout else {}
-    head = {"head_dim": spec.head_dimension} if spec.head_dimension else {}
+    rope = {"rope_type": "default", "rope_theta": spec.rope_theta}
     return {
         "hidden_size": spec.hidden_size,
         "num_hidden_layers": spec.layers,
@@ -78,11 +80,26 @@ def rotary_shape(spec: ArchitectureSpec) -> dict[str, Any]:
         "num_key_value_heads": spec.key_value_heads or spec.attention_heads,
         "intermediate_size": spec.intermediate_size or 4 * spec.hidden_size,
         "max_position_embeddings": spec.max_position_embeddings,
-        "rope_parameters": {"rope_type": "default", "rope_theta": spec.rope_theta},
+        "rope_parameters": {"full_attention": rope} if spec.architecture == "gemma3" else rope,
         "rms_norm_eps": spec.norm_epsilon,
-        **dropout,
-        **head,
+        **({"attention_dropout": spec.dropout} if spec.dropout else {}),
+        **_heads(spec),
+        **_experts(spec),
     }
+
+
+def _heads(spec: ArchitectureSpec) -> dict[str, Any]:
+    """The size of a head, where the spec says it or transformers has a size of its own for the family."""
+    size = spec.head_dimension or spec.hidden_size // spec.attention_heads
+    scale = {"query_pre_attn_scalar": size} if spec.architecture in ("gemma2", "gemma3") else {}
+    own = spec.architecture in ("qwen3", "gemma", "gemma2", "gemma3")
+    return {"head_dim": size, **scale} if own or spec.head_dimension else {}
+
+
+def _experts(spec: ArchitectureSpec) -> dict[str, Any]:
+    if not spec.has_experts:
+        return {}
+    return {"num_local_experts": spec.expert_count, "num_experts_per_tok": spec.active_experts}
 
 
 def gpt2_shape(spec: ArchitectureSpec) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from finetune_api.model import ModelSpec, TokenizerTrainSpec
+from finetune_trainer.chat_templates import chat_template
 from finetune_trainer.errors import InvalidConfigError, ModelLoadError
 
 log = logging.getLogger(__name__)
@@ -19,28 +20,11 @@ END = "<|endoftext|>"
 PAD = "<|pad|>"
 TURN = "<|im_start|>"
 
-CHATML = (
-    "{%- for message in messages -%}"
-    "{{ '<|im_start|>' + message['role'] + '\n' }}"
-    "{%- if message['role'] == 'assistant' -%}"
-    "{%- generation -%}{{ message['content'] + eos_token }}{%- endgeneration -%}{{ '\n' }}"
-    "{%- else -%}{{ message['content'] + eos_token + '\n' }}{%- endif -%}"
-    "{%- endfor -%}"
-    "{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\n' }}{%- endif -%}"
-)
-"""For tokenizers without a template: ChatML, except that the tokenizer's own end token closes each turn, so
-that no token has to be added to a vocabulary whose embeddings are frozen."""
+CHATML = chat_template("chatml")
+"""For tokenizers without a template."""
 
-PLAIN = (
-    "{%- for message in messages -%}"
-    "{%- if message['role'] == 'assistant' -%}"
-    "{%- generation -%}{{ message['content'] + eos_token }}{%- endgeneration -%}"
-    "{%- else -%}{{ message['content'] + '\n' }}{%- endif -%}"
-    "{%- endfor -%}"
-)
-"""Used with `dataset.preprocessing.useChatTemplate: false`: nothing but the turns' own text."""
-
-TEMPLATES = {"chatml": CHATML, "plain": PLAIN}
+PLAIN = chat_template("plain")
+"""Used with `dataset.preprocessing.useChatTemplate: false`."""
 
 
 def load_tokenizer(model: ModelSpec, *, base: str, revision: str | None) -> Tokenizer:
@@ -103,15 +87,10 @@ def complete_tokenizer(tokenizer: Tokenizer, model: ModelSpec, *, use_chat_templ
         )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    if spec.chat_template_name is not None and spec.chat_template_name not in TEMPLATES:
-        raise InvalidConfigError(
-            f"model.tokenizer.chatTemplateName: {spec.chat_template_name} is not known. Use one of "
-            f"{', '.join(sorted(TEMPLATES))}, or give the template as text in model.tokenizer.chatTemplate"
-        )
     if not use_chat_template:
         tokenizer.chat_template = PLAIN
     elif spec.chat_template_name is not None:
-        tokenizer.chat_template = TEMPLATES[spec.chat_template_name]
+        tokenizer.chat_template = chat_template(spec.chat_template_name)
     elif spec.chat_template is not None:
         tokenizer.chat_template = spec.chat_template
     elif tokenizer.chat_template is None:

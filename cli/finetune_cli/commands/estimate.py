@@ -13,7 +13,7 @@ import argparse
 import json
 import sys
 
-from finetune_cli.arguments import add_hardware
+from finetune_cli.arguments import add_hardware, add_job, add_set
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,8 +26,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--records", type=_count, metavar="N", help="records of the training data")
     parser.add_argument("--tokens", type=_count, metavar="N", help="tokens of the training data")
     add_hardware(parser)
-    parser.add_argument("--job", metavar="NAME", help="job, where the file holds several")
-    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="override a field")
+    add_job(parser)
+    add_set(parser)
     parser.add_argument("--fit", action="store_true", help="propose the cheapest and the fastest that fits")
     parser.add_argument("--explain", action="store_true", help="print each formula with its numbers")
     parser.add_argument(
@@ -38,18 +38,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Estimate one job. Returns 1 where it does not fit, or can't be estimated."""
     from finetune_api.estimate import estimate, nearest_fit, propose_fit
+    from finetune_cli.effective import read_job
     from finetune_cli.estimates import (
         EstimateError,
         catalog_for,
         chosen_accelerator,
         explanation,
         fit_object,
-        load_job,
         page,
     )
 
+    # Only the form is checked: what this version can't run yet, or what would not fit, can be estimated too.
+    _, job = read_job(arguments.file, arguments.job, arguments.overrides)
     try:
-        job = load_job(arguments.file, arguments.job, arguments.set)
         catalog = catalog_for(arguments.hardware)
         accelerator = chosen_accelerator(job, arguments.accelerator, catalog)
         result = estimate(

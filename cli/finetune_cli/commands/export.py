@@ -1,8 +1,11 @@
 """Write a job as another program's configuration, and say what is lost.
 
-  llamafactory  LLaMA-Factory's YAML
+  llamafactory  LLaMA-Factory's YAML, and the dataset_info.json that says what the names of its data stand for
   axolotl       Axolotl's YAML
   trainer       the JSON that our own trainer reads: python -m finetune_trainer
+
+The configuration goes to standard output, or into a file with -o; dataset_info.json then lies beside it, and
+keeps the data sets that it has already. What is lost goes to standard error.
 
 exit status: 0 written, 1 FILE holds no such job, 2 wrong use
 """
@@ -10,37 +13,56 @@ exit status: 0 written, 1 FILE holds no such job, 2 wrong use
 import argparse
 import json
 import sys
+from pathlib import Path
 
 from finetune_cli.arguments import add_job, add_set
+from finetune_cli.errors import CommandError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `finetune export`."""
     parser.add_argument("file", metavar="FILE", help="manifest, or - for standard input")
     parser.add_argument("--to", required=True, choices=("llamafactory", "axolotl", "trainer"), help="format")
+    parser.add_argument("-o", "--output", metavar="CONFIG", help="file to write; standard output when absent")
+    parser.add_argument("--force", action="store_true", help="overwrite what is there already")
     add_job(parser)
     add_set(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the configuration; what is lost goes to standard error."""
+    """Write the configuration; what is lost goes to standard error."""
     import yaml
 
     from finetune_cli.effective import read_job, values
 
+    target = Path(arguments.output) if arguments.output else None
+    if target is not None and target.exists() and not arguments.force:
+        raise CommandError(f"{target} is there already; --force overwrites it")
     prepared, job = read_job(arguments.file, arguments.job, arguments.overrides)
     if arguments.to == "trainer":
         from finetune_api import resolve
 
-        print(json.dumps(resolve(job, 1).to_json_object(), indent=2, ensure_ascii=False))
+        _put(json.dumps(resolve(job, 1).to_json_object(), indent=2, ensure_ascii=False) + "\n", target)
         print("nothing is lost: the trainer's configuration holds the whole spec", file=sys.stderr)
         return 0
+    from finetune_cli.foreign.registering import as_text, register
     from finetune_cli.foreign.writing import write
 
     found = values(job)
     chosen = {path for path in found if prepared.origin(path) != "default"}
-    writing = write(found, chosen, arguments.to)
-    print(yaml.safe_dump(writing.document, sort_keys=False, allow_unicode=True), end="")
+    writing = write(found, chosen, arguments.to, job.metadata.name or "job")
+    if target is not None and writing.data_sets:
+        register(writing.data_sets, target.parent, force=arguments.force)
+    elif writing.data_sets:
+        print(f"dataset_info.json:\n{as_text(writing.data_sets)}", end="", file=sys.stderr)
+    _put(yaml.safe_dump(writing.document, sort_keys=False, allow_unicode=True), target)
     for lost in writing.lost:
         print(f"lost: {lost.path}: {lost.value} ({lost.reason})", file=sys.stderr)
     return 0
+
+
+def _put(text: str, target: Path | None) -> None:
+    if target is None:
+        print(text, end="")
+    else:
+        target.write_text(text, encoding="utf-8")

@@ -58,7 +58,9 @@ def _merged(cluster: "Cluster", pods: Sequence[str], tail: int | None) -> Iterat
         try:
             for line in cluster.logs(pod, follow=True, tail=tail):
                 queue.put(f"{pod}: {line}")
-        finally:
+        except Exception as error:  # noqa: BLE001 - a thread has nobody to tell: the reader of the queue raises it
+            queue.put(error)
+        else:
             queue.put(None)
 
     for pod in pods:
@@ -66,6 +68,8 @@ def _merged(cluster: "Cluster", pods: Sequence[str], tail: int | None) -> Iterat
     running = len(pods)
     while running:
         line = queue.get()
+        if isinstance(line, Exception):
+            raise line
         if line is None:
             running -= 1
         else:

@@ -20,7 +20,7 @@ from finetune_cli.manifests import JOB_KIND
 if TYPE_CHECKING:
     from finetune_api.validation import Finding
     from finetune_cli.cluster.client import Cluster
-    from finetune_cli.manifests import JobDocument, PresetDocument
+    from finetune_cli.manifests import JobDocument, ManifestFile, PresetDocument
 
 _NOT_FOUND: Final = 404
 
@@ -66,14 +66,13 @@ def _checked(arguments: argparse.Namespace, cluster: "Cluster | None") -> list[d
     """Return what is to be sent, presets first. Raises `CommandError` if anything is wrong with it."""
     from finetune_api.presets.check import check_preset
     from finetune_api.validation import check_manifest
-    from finetune_cli.manifests import load
     from finetune_cli.preparation import prepare
     from finetune_cli.yaml_reader import YamlError
 
     manifests, refused = [], False
     presets: dict[str, PresetDocument] = {}
     try:
-        files = [load(source) for source in arguments.files]
+        files = [_loaded(source) for source in arguments.files]
         for file in files:
             for preset in file.presets.values():
                 refused |= _refuses(file.label, preset, check_preset(preset.body))
@@ -93,6 +92,16 @@ def _checked(arguments: argparse.Namespace, cluster: "Cluster | None") -> list[d
     if refused:
         raise CommandError("nothing is sent: mend the errors first", INVALID)
     return manifests
+
+
+def _loaded(source: str) -> "ManifestFile":
+    from finetune_cli.manifests import label_of, load
+    from finetune_cli.yaml_reader import YamlError
+
+    try:
+        return load(source)
+    except YamlError as error:
+        raise CommandError(f"{label_of(source)}: {error}. {error.remedy}", INVALID) from None
 
 
 def _refuses(label: str, document: "JobDocument | PresetDocument", findings: "list[Finding]") -> bool:

@@ -7,7 +7,7 @@ Keys, values and defaults as of the project's commits 00564c8f, 04980d49 and 002
 from collections.abc import Mapping
 from typing import Any, Final
 
-from finetune_cli.foreign import arguments, rules
+from finetune_cli.foreign import arguments, rules, templates
 from finetune_cli.foreign.rules import Choice, Left, Mapped, NotMapped, Read, Result, Table, To, flag, left
 
 NAME: Final = "axolotl"
@@ -67,14 +67,12 @@ def _pattern(value: Any) -> Result:
 
 
 def _chat_template(value: Any) -> Result:
-    if value == "chatml":
-        return Mapped({"model.tokenizer.chatTemplateName": "chatml"})
+    if value in templates.AXOLOTL:
+        return Mapped({templates.PATH: templates.AXOLOTL[value]})
     if value in ("tokenizer_default", "jinja"):
         note = "the model's own, as here" if value == "tokenizer_default" else "chat_template_jinja is used"
         return Mapped({}, note)
-    return NotMapped(
-        "the model's own chat template is used; another one goes into model.tokenizer.chatTemplate"
-    )
+    return NotMapped(templates.OTHERWISE)
 
 
 def _initialization(value: Any) -> Result:

@@ -13,21 +13,32 @@ from finetune_cli.foreign.rules import Left, Mapped, NotMapped, Read, Result, Ta
 
 FILE: Final = "dataset_info.json"
 PREFIX: Final = "dataset_info"
+EVAL_PREFIX: Final = "eval_dataset_info"
+
+OPENAI_TAGS: Final = {
+    "role_tag": "role",
+    "content_tag": "content",
+    "user_tag": "user",
+    "assistant_tag": "assistant",
+    "system_tag": "system",
+    "observation_tag": "tool",
+}
+"""sharegpt's turns with these tags are our messages."""
 
 
-def _tag(ours: str) -> Read:
+def _tag(*ours: str) -> Read:
     """Return the rule of a role's name, which a job does not rename."""
     return Read(
         lambda value: (
             Mapped({}, "its usual name")
-            if value == ours
-            else NotMapped(f"roles keep their usual names: rename {value!r} to {ours!r} in the data")
+            if value in ours
+            else NotMapped(f"roles keep their usual names: rename {value!r} to {ours[0]!r} in the data")
         )
     )
 
 
-def _file(value: Any) -> Result:
-    return rules.data("dataset.train").read(value if str(value).startswith("/") else f"./{value}")
+def _file(value: Any, part: str = "dataset.train") -> Result:
+    return rules.data(part).read(value if str(value).startswith("/") else f"./{value}")
 
 
 _COLUMNS: Final = {
@@ -50,7 +61,9 @@ TABLE: Final[Table] = {
     "split": To("dataset.train.hub.split"),
     "file_name": Read(_file),
     "num_samples": To("dataset.maxSamples"),
-    "formatting": rules.Choice("dataset.format", {"alpaca": "alpaca", "sharegpt": "sharegpt"}),
+    "formatting": rules.Choice(
+        "dataset.format", {"alpaca": "alpaca", "sharegpt": "sharegpt", "messages": "messages"}
+    ),
     "ranking": rules.flag({"dataset.format": "preference"}),
     "ms_hub_url": Left("ModelScope is not read: name the same data set on the Hugging Face hub"),
     "om_hub_url": Left("Modelers is not read: name the same data set on the Hugging Face hub"),
@@ -61,32 +74,62 @@ TABLE: Final[Table] = {
     **{f"columns.{kind}": Left("only text is trained on") for kind in ("images", "videos", "audios")},
     "tags.role_tag": To("dataset.columns.role"),
     "tags.content_tag": To("dataset.columns.content"),
-    "tags.user_tag": _tag("human"),
-    "tags.assistant_tag": _tag("gpt"),
-    "tags.observation_tag": _tag("observation"),
+    "tags.user_tag": _tag("human", "user"),
+    "tags.assistant_tag": _tag("gpt", "assistant"),
+    "tags.observation_tag": _tag("observation", "tool"),
     "tags.function_tag": _tag("function_call"),
     "tags.system_tag": _tag("system"),
 }
 
 
-def entry(document: Mapping[str, Any], beside: Path) -> dict[str, Any]:
-    """Return what the file says of the data set that `document` names, as keys of the document.
+EVAL_TABLE: Final[Table] = {
+    **{
+        key: To(rule.path.replace("dataset.train", "dataset.eval"))
+        for key, rule in TABLE.items()
+        if isinstance(rule, To) and rule.path.startswith("dataset.train")
+    },
+    "file_name": Read(lambda value: _file(value, "dataset.eval")),
+    **{
+        key: Left("evaluation data has the form of the training data")
+        for key in TABLE
+        if key in ("formatting", "ranking") or key.startswith(("columns.", "tags."))
+    },
+}
+"""Of the evaluation data only its place is read."""
+
+
+def entries(document: Mapping[str, Any], beside: Path) -> dict[str, Any]:
+    """Return what the file says of the data sets that `document` names, by the keys that name them.
 
     `beside` is the directory of the configuration; `dataset_dir` is looked for there and where the command
-    runs. Nothing where there is no such file or no such name in it. Ranked pairs are preferences, whatever
-    the formatting.
+    runs. Nothing where there is no such file or no such name in it.
     """
-    name, folder = document.get("dataset"), Path(str(document.get("dataset_dir", "data")))
+    found = {}
+    for key, prefix in (("dataset", PREFIX), ("eval_dataset", EVAL_PREFIX)):
+        said = _entry(document.get(key), Path(str(document.get("dataset_dir", "data"))), beside)
+        if said is not None:
+            found[key] = {prefix: said}
+    return found
+
+
+def _entry(name: Any, folder: Path, beside: Path) -> Mapping[str, Any] | None:
     if not isinstance(name, str) or "," in name:
-        return {}
+        return None
     for file in (beside / folder / FILE, folder / FILE):
         if file.is_file():
             found = _parsed(file).get(name)
-            if not isinstance(found, dict):
-                return {}
-            dropped = "formatting" if found.get("ranking") else ""
-            return {PREFIX: {key: value for key, value in found.items() if key != dropped}}
-    return {}
+            return _with_one_format(found) if isinstance(found, dict) else None
+    return None
+
+
+def _with_one_format(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Ranked pairs are preferences, whatever the formatting; sharegpt's turns of a user are messages."""
+    tags = entry.get("tags")
+    if entry.get("ranking"):
+        return {key: value for key, value in entry.items() if key != "formatting"}
+    if isinstance(tags, dict) and tags.get("user_tag") == OPENAI_TAGS["user_tag"]:
+        return {**entry, "formatting": "messages"}
+    return entry
 
 
 def _parsed(file: Path) -> Mapping[str, Any]:

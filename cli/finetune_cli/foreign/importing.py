@@ -55,8 +55,9 @@ def _document(document: dict[str, Any], kind: str | None, beside: Path) -> Readi
         raise CommandError(f"the format is not recognised: name it with --from {'|'.join(FORMATS)}")
     if module is llamafarm:
         return _llamafarm(document)
-    if module is llamafactory and (said := dataset_info.entry(document, beside)):
-        document = {key: value for key, value in document.items() if key != "dataset"} | said
+    if module is llamafactory:
+        for key, said in dataset_info.entries(document, beside).items():
+            document = {other: value for other, value in document.items() if other != key} | said
     reading = read(document, module.TABLE)
     if module is llamafactory or module is axolotl:
         return with_defaults(reading, document, module.TABLE, module.defaults(document))

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from finetune_cli.foreign import arguments, dataset_info, rules
+from finetune_cli.foreign import arguments, dataset_info, rules, templates
 from finetune_cli.foreign.rules import (
     Choice,
     Left,
@@ -72,14 +72,6 @@ def _validation(value: Any) -> Result:
     return NotMapped("a number of records: dataset.evalSplit is a share")
 
 
-def _template(value: Any) -> Result:
-    if value == "chatml":
-        return Mapped({"model.tokenizer.chatTemplateName": "chatml"})
-    return NotMapped(
-        "the model's own chat template is used; another one goes into model.tokenizer.chatTemplate"
-    )
-
-
 def defaults(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return what LLaMA-Factory does where the document is silent, where a job would do something else."""
     absent: dict[str, Any] = {**arguments.DEFAULTS, "disable_gradient_checkpointing": False}
@@ -104,9 +96,9 @@ TABLE: Final[Table] = {
         "training.stage",
         {"sft": "sft", "pt": "pretrain", "rm": "rm", "dpo": "dpo", "kto": "kto", "ppo": "ppo"},
     ),
-    "template": Read(_template),
+    "template": Choice(templates.PATH, templates.LLAMA_FACTORY, templates.OTHERWISE),
     "dataset": Read(_dataset),
-    "dataset_dir": Left("dataset.train says where the data is"),
+    "dataset_dir": Read(lambda _: Mapped({}, "where dataset_info.json is looked for")),
     "eval_dataset": rules.data("dataset.eval"),
     "val_size": Read(_validation),
     "cutoff_len": To("training.maxSequenceLength"),
@@ -210,12 +202,14 @@ TABLE: Final[Table] = {
     **left("only the Hugging Face hub is read", "ms_hub_token", "om_hub_token"),
     **left("nothing to debug in a job", "print_param_status"),
     **{f"{dataset_info.PREFIX}.{key}": rule for key, rule in dataset_info.TABLE.items()},
+    **{f"{dataset_info.EVAL_PREFIX}.{key}": rule for key, rule in dataset_info.EVAL_TABLE.items()},
     "plot_loss": Left("curves lie beside the checkpoints, in metrics.jsonl"),
     "save_only_model": Left("a checkpoint always holds what resuming needs"),
 }
 
 LOST: Final = {
-    "dataset.train": "LLaMA-Factory finds data by a name in its dataset_info.json: register it there",
-    "dataset.columns": "dataset_info.json says the columns there",
-    "dataset.format": "dataset_info.json says the format there",
+    "dataset.train": "LLaMA-Factory reads files, and data sets of the hub, in forms of its own",
+    "dataset.eval": "LLaMA-Factory reads files, and data sets of the hub, in forms of its own",
+    "dataset.columns": "dataset_info.json has no such column for this format",
+    "dataset.format": "dataset_info.json has nothing that corresponds to it",
 }

@@ -68,15 +68,20 @@ def read(document: Mapping[str, Any], table: Table, *, within: str = "") -> Read
     moved = _of_the_stage(values)
     lines = [replace(line, paths=tuple(moved.get(path, path) for path in line.paths)) for line in lines]
     values = {moved.get(path, path): value for path, value in values.items()}
-    return Reading(nested(_consistent(values)), tuple(lines))
+    return Reading(nested(_with_the_form_of_the_stage(_consistent(values))), tuple(lines))
 
 
 def _of_the_stage(values: Mapping[str, Any]) -> Mapping[str, str]:
     """Return where a value goes that other programs call alike in several stages: by our path for dpo."""
-    beta = "training.dpo.beta"
+    beta, prompt = "training.dpo.beta", "dataset.columns.instruction"
     stages = {"kto": "training.kto.beta", "grpo": "training.grpo.klCoefficient"}
     stage = values.get("training.stage")
-    return {beta: stages[stage]} if stage in stages and beta in values else {}
+    moved = {beta: stages[stage]} if stage in stages and beta in values else {}
+    if prompt in values and stage == "pretrain":
+        moved[prompt] = "dataset.columns.text"
+    elif prompt in values and values.get("dataset.format") == "preference":
+        moved[prompt] = "dataset.columns.prompt"
+    return moved
 
 
 def with_defaults(
@@ -161,3 +166,9 @@ def _consistent(values: dict[str, Any]) -> dict[str, Any]:
     if values.get("method.type") == "qlora" and "quantization.type" not in values:
         return values | {"quantization.type": "nf4"}
     return values
+
+
+def _with_the_form_of_the_stage(values: dict[str, Any]) -> dict[str, Any]:
+    """Bring together what other programs leave unsaid: what is learned without prompts is plain text."""
+    plain = values.get("training.stage") == "pretrain" and values.get("dataset.format", "alpaca") == "alpaca"
+    return values | {"dataset.format": "text"} if plain else values

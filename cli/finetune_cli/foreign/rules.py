@@ -41,12 +41,14 @@ class Choice:
 
     path: str
     names: Mapping[Any, Any] = field(default_factory=dict)
+    otherwise: str = ""
+    """What happens to any other value, where there is more to say than that nothing corresponds to it."""
 
     def read(self, value: Any) -> Result:
         """Return what the value means."""
         if isinstance(value, bool | str | int) and value in self.names:
             return Mapped({self.path: self.names[value]})
-        return NotMapped(f"{self.path} has nothing that corresponds to {value!r}")
+        return NotMapped(self.otherwise or f"{self.path} has nothing that corresponds to {value!r}")
 
     def write(self, value: Any) -> Any:
         """Return their name for our value; None if they have none."""

@@ -1,10 +1,11 @@
 """Write a job as another program's configuration, by the same tables, and say what is lost."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from finetune_cli.foreign import axolotl, llamafactory
+from finetune_cli.foreign import axolotl, llamafactory, templates
+from finetune_cli.foreign.registering import registered
 from finetune_cli.foreign.rules import Choice, Table, To
 
 Values = Mapping[str, Any]
@@ -27,10 +28,12 @@ class Writing:
 
     document: dict[str, Any]
     lost: tuple[Lost, ...]
+    data_sets: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    """What LLaMA-Factory's dataset_info.json has to say of the data sets that the configuration names."""
 
 
-def write(values: Values, chosen: set[str], target: str) -> Writing:
-    """Return the configuration for `target` (llamafactory or axolotl).
+def write(values: Values, chosen: set[str], target: str, name: str = "job") -> Writing:
+    """Return the configuration for `target` (llamafactory or axolotl) of the job called `name`.
 
     `values` are the effective values by path; `chosen` are the paths that the user or a preset has set. Every
     value is written that has a place there, since defaults differ.
@@ -38,6 +41,7 @@ def write(values: Values, chosen: set[str], target: str) -> Writing:
     table, special, reasons = _TARGETS[target]
     relevant = _relevant(values)
     document, said = special(relevant)
+    data_sets = _named_data(relevant, name, document, said) if target == llamafactory.NAME else {}
     for key, rule in table.items():
         if not isinstance(rule, To | Choice) or rule.path in said or rule.path not in relevant:
             continue
@@ -51,7 +55,24 @@ def write(values: Values, chosen: set[str], target: str) -> Writing:
         for path in values
         if path in chosen and path not in said and values[path] != "auto"
     )
-    return Writing(document, lost)
+    return Writing(document, lost, data_sets)
+
+
+def _named_data(
+    values: Values, name: str, document: dict[str, Any], said: set[str]
+) -> dict[str, dict[str, Any]]:
+    """Names the job's data sets in the document, and returns what the names stand for."""
+    data_sets = {}
+    parts = {"dataset": ("dataset.train", name), "eval_dataset": ("dataset.eval", f"{name}-eval")}
+    for key, (part, called) in parts.items():
+        entry, paths = registered(values, part)
+        if entry:
+            document[key] = called
+            data_sets[called] = entry
+            said |= paths
+    if data_sets:
+        document["dataset_dir"] = "."
+    return data_sets
 
 
 def _relevant(values: Values) -> dict[str, Any]:
@@ -132,9 +153,6 @@ def _llamafactory(values: Values) -> tuple[dict[str, Any], set[str]]:
     if values.get("training.stage") == "kto" and "training.kto.beta" in values:
         document["pref_beta"] = values["training.kto.beta"]
         said.add("training.kto.beta")
-    if values.get("model.tokenizer.chatTemplateName") == "chatml":
-        document["template"] = "chatml"
-        said.add("model.tokenizer.chatTemplateName")
     modules = values.get("method.lora.targetModules")
     if modules:
         document["lora_target"] = "all" if modules == ["all-linear"] else ",".join(modules)
@@ -172,9 +190,10 @@ def _axolotl(values: Values) -> tuple[dict[str, Any], set[str]]:
     if values.get("training.stage") == "kto" and "training.kto.beta" in values:
         document["rl_beta"] = values["training.kto.beta"]
         said.add("training.kto.beta")
-    if values.get("model.tokenizer.chatTemplateName") == "chatml":
-        document["chat_template"] = "chatml"
-        said.add("model.tokenizer.chatTemplateName")
+    named = Choice(templates.PATH, templates.AXOLOTL).write(values.get(templates.PATH))
+    if named is not None:
+        document["chat_template"] = named
+        said.add(templates.PATH)
     modules = values.get("method.lora.targetModules")
     if modules:
         document |= (
@@ -220,7 +239,11 @@ def _axolotl_data(values: Values, said: set[str]) -> dict[str, Any]:
 
 
 _TARGETS: Final[Mapping[str, tuple[Table, Special, Mapping[str, str]]]] = {
-    "llamafactory": (llamafactory.TABLE, _llamafactory, llamafactory.LOST),
+    "llamafactory": (
+        {key: rule for key, rule in llamafactory.TABLE.items() if "." not in key},
+        _llamafactory,
+        llamafactory.LOST,
+    ),
     "axolotl": (
         {key: rule for key, rule in axolotl.TABLE.items() if "[" not in key},
         _axolotl,

@@ -43,4 +43,6 @@ def from_spec(spec: ArchitectureSpec, tokenizer_vocabulary: int) -> Architecture
         vocabulary=spec.vocab_size or tokenizer_vocabulary,
         context=spec.max_position_embeddings,
         tied=spec.tie_word_embeddings,
+        experts=spec.expert_count,
+        active_experts=spec.active_experts,
     )

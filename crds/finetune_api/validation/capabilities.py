@@ -51,7 +51,6 @@ IN_THE_IMAGE: Final[tuple[Optimizer, ...]] = (
 grokadamw, torch-optimi or schedulefree."""
 
 LIMITS: Final[tuple[Limit, ...]] = (
-    Limit("model.tokenizer.chatTemplateName", ("chatml", "plain")),
     Limit(
         "model.kernels",
         ("none", "auto", "liger"),

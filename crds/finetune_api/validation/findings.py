@@ -1,11 +1,12 @@
 """What the validator says: a code, a field path, the value, the rule, and the way out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field, JsonValue
 
 from finetune_api.base import ApiModel
+from finetune_api.rule import Rule
 from finetune_api.validation.codes import Code
 
 Severity = Literal["error", "warning", "suggestion"]
@@ -66,6 +67,22 @@ def suggestion(code: Code, path: str, message: str, remedy: str, value: JsonValu
     return Finding(
         severity="suggestion", code=code.value, path=path, value=value, message=message, remedy=remedy
     )
+
+
+def broken(
+    code: Code,
+    rule: Rule,
+    value: JsonValue = None,
+    *,
+    where: str = "",
+    words: Mapping[str, str] | None = None,
+) -> Finding:
+    """A finding that refuses the job in the words in which the API server does.
+
+    `where` is the path of the object that breaks the rule (the spec when empty), `words` what the rule's
+    detail asks for.
+    """
+    return error(code, rule.at(where), rule.says(**words or {}), rule.remedy, value)
 
 
 def errors_in(findings: Sequence[Finding]) -> list[Finding]:

@@ -8,9 +8,10 @@ from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import ErrorDetails
 
 from finetune_api.job import FineTuneJob
+from finetune_api.rules_over_sections import DATASET_GIVEN, MODEL_GIVEN
 from finetune_api.validation.codes import Code
 from finetune_api.validation.fields import model_at
-from finetune_api.validation.findings import Finding, InvalidJobError, error
+from finetune_api.validation.findings import Finding, InvalidJobError, broken, error
 
 _MAX_SHOWN: Final = 120
 
@@ -32,6 +33,14 @@ _CODES: Final = {
     "value_error": Code.DUPLICATE,
     "int_from_float": Code.WRONG_TYPE,
 }
+
+
+_REQUIRED_SECTIONS: Final = {
+    "model": MODEL_GIVEN,
+    "dataset": DATASET_GIVEN,
+    "dataset.train": DATASET_GIVEN,
+}
+"""What every job must say, unless its preset does."""
 
 
 def parse_job(manifest: object) -> FineTuneJob:
@@ -83,6 +92,8 @@ def finding_of(details: ErrorDetails, root: type[BaseModel] = FineTuneJob) -> Fi
     location = details["loc"]
     path = field_path(location)
     kind = details["type"]
+    if kind == "missing" and root is FineTuneJob and path in _REQUIRED_SECTIONS:
+        return broken(Code.MISSING_FIELD, _REQUIRED_SECTIONS[path])
     code = _CODES.get(kind, Code.WRONG_TYPE)
     return error(code, path, _rule(details), _remedy(details, root), _shown(details, location))
 

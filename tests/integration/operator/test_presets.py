@@ -79,11 +79,14 @@ def test_a_job_whose_preset_is_not_there_says_so_and_starts_when_it_comes(
     namespace.submit("tune", preset="ours")
     wait_until("Stalled", lambda: namespace.condition("tune", "Stalled").get("status") == "True")
     stalled = namespace.condition("tune", "Stalled")
-    assert stalled["reason"] == "InvalidSpec"
+    assert stalled["reason"] == "UnknownPreset"
+    assert namespace.condition("tune", "Ready")["reason"] == "UnknownPreset"
+    assert not namespace.items("jobs")
     assert "preset: ours is not the name of a preset, neither built in nor" in stalled["message"]
     namespace.apply(preset(training={"seed": 5}))
     assert resolved(namespace)["spec"]["training"]["seed"] == 5
     wait_until("accepted", lambda: namespace.condition("tune", "Accepted").get("status") == "True")
+    assert namespace.condition("tune", "Stalled").get("status") != "True"
 
 
 def test_a_preset_that_makes_the_job_invalid_stalls_it(

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from finetune_api.naming import JOB_NAME_RULES, is_job_name
+from finetune_api.naming import JOB_NAME, is_job_name
 
 
 @pytest.mark.parametrize("name", ["a", "dates-2", "d" * 40])
@@ -16,7 +16,7 @@ def test_other_names_are_not(name):
 
 
 def test_cel_has_the_same_rule():
-    [length, form] = [rule["rule"] for rule in JOB_NAME_RULES]
+    length, form = JOB_NAME.holds.split(" && ")
     assert length == "self.metadata.name.size() <= 40"
     pattern = re.search(r"matches\('(.*)'\)", form)
     assert pattern is not None

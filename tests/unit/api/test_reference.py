@@ -32,7 +32,7 @@ def test_fields_are_listed_with_type_default_and_meaning():
 
 def test_rules_and_limits_are_on_the_page():
     page = reference.fine_tune_job_page()
-    assert "- model: a model comes from exactly one place" in page
+    assert "- `model`: a model comes from exactly one place. Set exactly one of id, path, config." in page
     assert "| `model.kernels` | `none`, `auto`, `liger` |" in page
     assert "| `dataset.train.upload` | only its default |" in page
 

@@ -29,28 +29,29 @@ def job(line: str) -> str:
     return GOOD.replace("VALUE", line)
 
 
-@pytest.mark.parametrize(
-    ("content", "code", "place"),
-    [
-        (job("epochs: 1").replace("  model", "\tmodel"), "Tab", (5, 1)),
-        (job("epochs: 1\n    epochs: 2"), "DuplicateKey", (9, 5)),
-        (BILLION, "AliasExplosion", None),
-        (job("learningRate: .nan"), "NotFinite", (8, 19)),
-        (job("learningRate: -.inf"), "NotFinite", (8, 19)),
-        (job("learningRate: 1e999"), "NotFinite", (8, 19)),
-        (job("learningRate: '2e-4'"), "WrongType", (8, 5)),
-        (job("learningRate: -1"), "OutOfRange", (8, 5)),
-        (job("maxSteps: 99999999999999999999"), "OutOfRange", (8, 5)),
-        (job("learningRte: 1"), "UnknownField", (8, 5)),
-        (job("epochs: 1").encode("utf-16-le"), "NotUtf8", (1, 1)),
-        (job("epochs: 1 # é").encode("latin-1"), "NotUtf8", (8, 17)),
-        (b"", "Empty", (1, 1)),
-        (b"\x00\x01\x02", "NotUtf8", (1, 1)),
-        ("kind: Pod\napiVersion: v1\n", "NoFineTuneJob", (1, 1)),
-        (job("epochs: 1").replace("FineTuneJob", "FinetuneJob"), "WrongKind", (2, 1)),
-        ("}", "Syntax", (1, 1)),
-    ],
-)
+BAD = [
+    (job("epochs: 1").replace("  model", "\tmodel"), "Tab", (5, 1)),
+    (job("epochs: 1\n    epochs: 2"), "DuplicateKey", (9, 5)),
+    (BILLION, "AliasExplosion", None),
+    (job("learningRate: .nan"), "NotFinite", (8, 19)),
+    (job("learningRate: -.inf"), "NotFinite", (8, 19)),
+    (job("learningRate: 1e999"), "NotFinite", (8, 19)),
+    (job("learningRate: '2e-4'"), "WrongType", (8, 5)),
+    (job("learningRate: -1"), "OutOfRange", (8, 5)),
+    (job("maxSteps: 99999999999999999999"), "OutOfRange", (8, 5)),
+    (job("learningRte: 1"), "UnknownField", (8, 5)),
+    (job("epochs: 1").encode("utf-16-le"), "NotUtf8", (1, 1)),
+    (job("epochs: 1 # é").encode("latin-1"), "NotUtf8", (8, 17)),
+    (b"", "Empty", (1, 1)),
+    (b"\x00\x01\x02", "NotUtf8", (1, 1)),
+    ("kind: Pod\napiVersion: v1\n", "NoFineTuneJob", (1, 1)),
+    (job("epochs: 1").replace("FineTuneJob", "FinetuneJob"), "WrongKind", (2, 1)),
+    ("}", "Syntax", (1, 1)),
+]
+"""A file, the code of the finding about it, and its line and column."""
+
+
+@pytest.mark.parametrize(("content", "code", "place"), BAD)
 def test_each_kind_of_bad_file_gives_one_finding_with_its_place(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -58,13 +59,59 @@ def test_each_kind_of_bad_file_gives_one_finding_with_its_place(
     code: str,
     place: tuple[int, int] | None,
 ) -> None:
-    file = tmp_path / "job.yaml"
-    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    file = written(tmp_path, content)
     assert main(["validate", str(file)]) == 1
     lines = [line for line in capsys.readouterr().out.splitlines() if " error " in line]
     assert len(lines) == 1
     assert f": error {code}: " in lines[0]
     assert lines[0].startswith(f"{file}:{place[0]}:{place[1]}:" if place else f"{file}:")
+
+
+def written(directory: Path, content: str | bytes) -> Path:
+    file = directory / "job.yaml"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return file
+
+
+VERBS = {
+    "explain": ("explain", "training.epochs", "FILE"),
+    "compare": ("compare", "FILE", "FILE"),
+    "estimate": ("estimate", "FILE"),
+    "export": ("export", "--to", "axolotl", "FILE"),
+    "run": ("run", "FILE"),
+    "data": ("data", "check", "FILE"),
+    "submit": ("submit", "--dry-run=client", "FILE"),
+    "import": ("import", "--from", "llamafactory", "FILE"),
+}
+ABOUT_THE_JOB = {"WrongType", "OutOfRange", "UnknownField", "NoFineTuneJob", "WrongKind"}
+"""What is a mistake only in a job: another program's file is imported, key by key."""
+
+CASES = [
+    (verb, content, code, place)
+    for verb in VERBS
+    for content, code, place in BAD
+    if verb != "import" or code not in ABOUT_THE_JOB
+]
+
+
+@pytest.mark.parametrize(("verb", "content", "code", "place"), CASES)
+def test_every_other_verb_names_file_line_and_column_too(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    verb: str,
+    content: str | bytes,
+    code: str,
+    place: tuple[int, int] | None,
+) -> None:
+    file = written(tmp_path, content)
+    status = main([str(file) if word == "FILE" else word for word in VERBS[verb]])
+    said = capsys.readouterr().err
+    assert status not in (0, None)
+    assert str(file) in said
+    field_of_the_job = code in ABOUT_THE_JOB - {"NoFineTuneJob", "WrongKind"}
+    if place is not None and not field_of_the_job:
+        line, column = place
+        assert f"line {line}, column {column}" in said or f":{line}:{column}:" in said
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-8"])

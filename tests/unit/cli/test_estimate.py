@@ -48,6 +48,17 @@ def test_json_has_exactly_the_documented_keys(manifest: str, capsys: pytest.Capt
     assert (found["fits"], found["nearestFit"]) == (True, None)
 
 
+def test_a_preset_s_values_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "job.yaml"
+    words = ("estimate", str(file), "--accelerator", "h100", "--devices", "1", "-o", "json")
+    needed = {}
+    for preset in ("full-multi-gpu", "qlora-16gb"):
+        text = MANIFEST.format(name="chat", model="meta-llama/Llama-3.1-8B")
+        file.write_text(text.replace("spec:\n", f"spec:\n  preset: {preset}\n"))
+        needed[preset] = json.loads(output_of(capsys, *words)[1])["memoryPerDeviceGiB"]["expected"]
+    assert needed["full-multi-gpu"] > 4 * needed["qlora-16gb"]
+
+
 def test_a_job_that_does_not_fit_exits_with_1_and_names_the_nearest_change(
     manifest: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -123,8 +134,8 @@ def test_one_of_several_jobs_is_chosen_by_name(tmp_path: Path, capsys: pytest.Ca
         MANIFEST.format(name="one", model="gpt2") + "---\n" + MANIFEST.format(name="two", model="gpt2")
     )
     words = ("estimate", str(file), "--accelerator", "t4", "--devices", "1")
-    assert main(list(words)) == 1
-    assert "holds the jobs one, two" in capsys.readouterr().err
+    assert main(list(words)) == 2
+    assert "choose one with --job one|two" in capsys.readouterr().err
     assert output_of(capsys, *words, "--job", "two")[1].startswith("two on 1 × NVIDIA T4")
 
 

@@ -153,6 +153,15 @@ class TestInvalidSpec:
         assert [event.reason for event in plan.events] == ["InvalidSpec"]
         assert rejected(metadata, plan.status, caught.value.findings, at(9)).events == []
 
+    def test_that_names_a_preset_which_is_not_there_has_a_reason_of_its_own(self) -> None:
+        from finetune_api.presets.lookup import unknown_preset
+        from finetune_operator.refusal import rejected
+
+        finding = unknown_preset("ours", (), "a FineTunePreset of the job's namespace")
+        plan = rejected(ObjectMeta(name="tune", generation=3), make_job().status, [finding], at(0))
+        reasons = {condition.type: condition.reason for condition in plan.status.conditions}
+        assert reasons["Stalled"] == reasons["Ready"] == reasons["Accepted"] == "UnknownPreset"
+
 
 class TestFailure:
     def test_with_a_reason_that_a_retry_cannot_mend_is_final(self) -> None:

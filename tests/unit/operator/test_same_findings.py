@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from findings_table import CASES, RULES, Case
+from findings_table import CASES, CEL_CASES, RULES, Case
 from finetune_api import Finding, InvalidJobError, check_manifest, parse_job
 from finetune_api.validation import errors_in
 from finetune_cli.main import main
@@ -17,7 +17,7 @@ from finetune_operator.refusal import described, rejected
 from operator_rig import Manifest
 from operator_scenes import CONFIG
 
-every_case = pytest.mark.parametrize("case", [*CASES, *RULES], ids=lambda case: case.name)
+every_case = pytest.mark.parametrize("case", [*CASES, *CEL_CASES, *RULES], ids=lambda case: case.name)
 
 
 def findings_of(case: Case) -> list[Finding]:

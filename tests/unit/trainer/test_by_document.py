@@ -30,6 +30,9 @@ def documents() -> list[Sample]:
         ("qwen2", {}),
         ("qwen3", {}),
         ("phi3", {}),
+        ("mixtral", {"num_local_experts": 4}),
+        ("gemma", {}),
+        ("gemma3_text", {"sliding_window": 16}),
     ],
 )
 def test_each_document_has_the_logits_and_gradients_that_it_has_alone(

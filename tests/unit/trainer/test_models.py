@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from finetune_api import ResolvedJob
+from finetune_api.catalog.lookup import from_spec
 from finetune_api.model import ArchitectureSpec, ModelSpec, TokenizerTrainSpec
 from finetune_trainer.errors import InvalidConfigError, ModelLoadError
 from finetune_trainer.models import (
@@ -40,7 +41,10 @@ def model(tiny_model: Path) -> torch.nn.Module:
     return load_base(ModelSpec(path=str(tiny_model)), str(tiny_model), torch.float32)
 
 
-@pytest.mark.parametrize("family", ["llama", "mistral", "qwen2", "qwen3", "gemma2", "phi3"])
+ROTARY = ["llama", "mistral", "mixtral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "phi3"]
+
+
+@pytest.mark.parametrize("family", ROTARY)
 def test_every_family_can_be_made_from_scratch(tokenizer: Tokenizer, tmp_path: Path, family: str) -> None:
     spec = ArchitectureSpec.from_json_object(
         {"architecture": family, "hiddenSize": 32, "layers": 1, "attentionHeads": 4, "keyValueHeads": 2}
@@ -50,9 +54,40 @@ def test_every_family_can_be_made_from_scratch(tokenizer: Tokenizer, tmp_path: P
     config = loaded.config
     assert (config.hidden_size, config.num_hidden_layers, config.num_key_value_heads) == (32, 1, 2)
     assert config.eos_token_id == tokenizer.eos_token_id
-    logits = loaded(input_ids=torch.tensor([[5, 6, 7]])).logits
-    assert logits.shape == (1, 3, len(tokenizer))
-    assert bool(torch.isfinite(logits).all())
+    assert getattr(config, "head_dim", None) in (8, None), "hiddenSize / attentionHeads"
+    assert parameters_of(loaded) == from_spec(spec, len(tokenizer)).parameters
+    before, *_, after = losses(loaded, steps=5)
+    assert after < before - 0.1
+
+
+def parameters_of(model: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def losses(model: torch.nn.Module, *, steps: int) -> list[float]:
+    """The loss on one sequence before each step of Adam."""
+    batch = torch.tensor([[5, 6, 7, 8, 9, 10, 11, 12]])
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    found = []
+    for _ in range(steps):
+        loss = model(input_ids=batch, labels=batch).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        found.append(loss.item())
+    return found
+
+
+def test_every_family_of_the_api_is_tried() -> None:
+    annotation = ArchitectureSpec.model_fields["architecture"].annotation
+    assert {*ROTARY, "gpt2"} == set(get_args(annotation))
+
+
+def test_experts_are_as_many_as_asked_for(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    spec = ArchitectureSpec(**SMALL, architecture="mixtral", experts=4, experts_per_token=1)
+    create_base(spec, tokenizer, tmp_path, seed=1)
+    config = load_base(ModelSpec(path=str(tmp_path)), str(tmp_path), torch.float32).config
+    assert (config.num_local_experts, config.num_experts_per_tok) == (4, 1)
 
 
 def test_gpt2_can_be_made_from_scratch(tokenizer: Tokenizer, tmp_path: Path) -> None:

@@ -59,13 +59,6 @@ def test_the_models_own_chat_template_is_kept() -> None:
     assert complete_tokenizer(tokenizer, model, use_chat_template=True).chat_template == "own"
 
 
-def test_an_unknown_template_name_is_refused_with_the_known_ones() -> None:
-    tokenizer = train_tokenizer(TEXTS, TokenizerTrainSpec(vocab_size=280))
-    model = ModelSpec(path="/m", tokenizer=TokenizerSpec(chat_template_name="llama9"))
-    with pytest.raises(InvalidConfigError, match=r"llama9 is not known. Use one of chatml, plain"):
-        complete_tokenizer(tokenizer, model, use_chat_template=True)
-
-
 def test_a_tokenizer_without_an_end_token_is_refused() -> None:
     tokenizer = train_tokenizer(TEXTS, TokenizerTrainSpec(vocab_size=280))
     tokenizer.eos_token = None

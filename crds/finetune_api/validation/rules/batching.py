@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from finetune_api.job import FineTuneJob
+from finetune_api.rules_over_sections import STREAM_ENDS, STREAM_UNPACKED
 from finetune_api.validation.codes import Code
-from finetune_api.validation.findings import Finding, error, warning
+from finetune_api.validation.findings import Finding, broken, error, warning
 
 PACKABLE_STAGES: Final = ("pretrain", "sft")
 ISOLATING_ATTENTION: Final = ("auto", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
@@ -39,13 +40,7 @@ def _packing(job: FineTuneJob) -> Iterator[Finding]:
             True,
         )
     if spec.dataset.streaming:
-        yield error(
-            Code.CONFLICT,
-            "dataset.packing",
-            "looks for the best fit among all records, and a stream shows them one by one",
-            "Set dataset.streaming to false, or packing to false",
-            True,
-        )
+        yield broken(Code.CONFLICT, STREAM_UNPACKED, True)
     if spec.training.sampling == "groupByLength":
         yield error(
             Code.CONFLICT,
@@ -76,12 +71,7 @@ def _packing(job: FineTuneJob) -> Iterator[Finding]:
 def _streaming(job: FineTuneJob) -> Iterator[Finding]:
     spec = job.spec
     if spec.training.max_steps is None:
-        yield error(
-            Code.REQUIRES,
-            "training.maxSteps",
-            "a stream has no known length, so epochs can't say when the run ends",
-            "Set training.maxSteps, or dataset.streaming to false",
-        )
+        yield broken(Code.REQUIRES, STREAM_ENDS)
     if spec.dataset.eval_split > 0:
         yield error(
             Code.CONFLICT,

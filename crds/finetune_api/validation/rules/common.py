@@ -9,9 +9,10 @@ from pydantic import BaseModel
 
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.resolved import processes_per_node
+from finetune_api.rule import Rule, found
 from finetune_api.validation.codes import Code
 from finetune_api.validation.fields import value_at
-from finetune_api.validation.findings import Finding, error
+from finetune_api.validation.findings import Finding, broken, error
 
 _UNITS: Final = {
     "m": 1e-3,
@@ -35,17 +36,11 @@ def quantity(text: str) -> float:
     return float(number) * _UNITS[text[len(number) :]]
 
 
-def exactly_one(model: BaseModel, path: str, fields: Sequence[str], what: str) -> Iterator[Finding]:
-    """An error unless exactly one of the fields is set."""
+def exactly_one(model: BaseModel, rule: Rule, fields: Sequence[str], where: str = "") -> Iterator[Finding]:
+    """An error unless exactly one of the model's fields is set, as the rule says of the object at `where`."""
     present = [field for field in fields if value_at(model, field) is not None]
     if len(present) != 1:
-        found = f"{' and '.join(present)} are set" if present else "none is set"
-        yield error(
-            Code.NOT_EXACTLY_ONE,
-            path,
-            f"{what} comes from exactly one place, and {found}",
-            f"Set exactly one of {', '.join(fields)}",
-        )
+        yield broken(Code.NOT_EXACTLY_ONE, rule, where=where, words={"found": found(present)})
 
 
 def absolute_path(path: str, field: str) -> Iterator[Finding]:

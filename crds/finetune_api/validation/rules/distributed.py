@@ -5,9 +5,10 @@ from typing import Any, Final
 
 from finetune_api.job import FineTuneJob
 from finetune_api.resolved import processes_per_node
+from finetune_api.rules_over_sections import OFFLOADED_OPTIMIZER, OFFLOADED_PARAMETERS
 from finetune_api.validation.codes import Code
 from finetune_api.validation.fields import plain
-from finetune_api.validation.findings import Finding, error, suggestion, warning
+from finetune_api.validation.findings import Finding, broken, error, suggestion, warning
 
 SHORT_TIMEOUT_SECONDS: Final = 300
 
@@ -61,21 +62,9 @@ def distributed(job: FineTuneJob, _target: str) -> Iterator[Finding]:
 def _offload(job: FineTuneJob) -> Iterator[Finding]:
     spec = job.spec.distributed
     if spec.offload.optimizer == "cpu" and spec.zero_stage == 0:
-        yield error(
-            Code.REQUIRES,
-            "distributed.offload.optimizer",
-            "needs distributed.zeroStage 1 or more",
-            "Set distributed.zeroStage to 2, or offload.optimizer to none",
-            "cpu",
-        )
+        yield broken(Code.REQUIRES, OFFLOADED_OPTIMIZER, "cpu")
     if spec.offload.parameters == "cpu" and spec.zero_stage != 3:
-        yield error(
-            Code.REQUIRES,
-            "distributed.offload.parameters",
-            "needs distributed.zeroStage 3",
-            "Set distributed.zeroStage to 3, or offload.parameters to none",
-            "cpu",
-        )
+        yield broken(Code.REQUIRES, OFFLOADED_PARAMETERS, "cpu")
     optimizer = job.spec.training.optimizer
     if spec.offload.optimizer == "cpu" and optimizer not in OFFLOAD_OPTIMIZERS:
         yield error(

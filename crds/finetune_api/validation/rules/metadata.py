@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 
-from finetune_api.base import MAX_JOB_NAME_LENGTH
 from finetune_api.job import FineTuneJob
-from finetune_api.naming import is_job_name
+from finetune_api.naming import JOB_NAME, is_job_name
 from finetune_api.validation.codes import Code
-from finetune_api.validation.findings import Finding, error
+from finetune_api.validation.findings import Finding, broken, error
 
 
 def metadata(job: FineTuneJob, _target: str) -> Iterator[Finding]:
@@ -17,11 +16,4 @@ def metadata(job: FineTuneJob, _target: str) -> Iterator[Finding]:
             yield error(Code.MISSING_FIELD, "metadata.name", "is required", "Set metadata.name")
         return
     if not is_job_name(name):
-        yield error(
-            Code.INVALID_NAME,
-            "metadata.name",
-            f"must have at most {MAX_JOB_NAME_LENGTH} characters, of lower-case letters, digits and -, start "
-            "with a letter and end with a letter or digit, because pods and Services are named after it",
-            "Choose another name",
-            name,
-        )
+        yield broken(Code.INVALID_NAME, JOB_NAME, name)

@@ -3,31 +3,28 @@
 from collections.abc import Iterator
 
 from finetune_api.job import FineTuneJob
-from finetune_api.model import ArchitectureSpec, ModelSpec
+from finetune_api.model import ONE_CHAT_TEMPLATE, ONE_TOKENIZER, ArchitectureSpec
+from finetune_api.rule import found
+from finetune_api.rules_over_sections import MODEL_SOURCES, ONE_MODEL, REVISION_OF_ID
 from finetune_api.validation.codes import Code
-from finetune_api.validation.findings import Finding, error, warning
+from finetune_api.validation.findings import Finding, broken, error, warning
 from finetune_api.validation.rules.common import absolute_path, exactly_one, relative_path, uses_deepspeed
 
 
 def model(job: FineTuneJob, target: str) -> Iterator[Finding]:
     """One source, a tokenizer that is there, an architecture whose numbers fit together."""
     spec = job.spec.model
-    yield from exactly_one(spec, "model", ("id", "path", "config"), "a model")
+    yield from exactly_one(spec, ONE_MODEL, MODEL_SOURCES)
     if spec.revision is not None and spec.id is None:
-        yield error(
-            Code.REQUIRES,
-            "model.revision",
-            "names a version on the hub, and model.id is not set",
-            "Remove model.revision or set model.id",
-            spec.revision,
-        )
+        yield broken(Code.REQUIRES, REVISION_OF_ID, spec.revision)
     if target == "cluster" and spec.path is not None:
         yield from absolute_path(spec.path, "model.path")
     if spec.cache is not None and spec.cache.sub_path is not None:
         yield from relative_path(spec.cache.sub_path, "model.cache.subPath")
-    yield from _tokenizer(spec, target)
+    yield from _tokenizer(job, target)
     if spec.config is not None:
         yield from _architecture(spec.config)
+        yield from _experts(spec.config)
         yield from _from_scratch(job, spec.config)
     if spec.upcast_layer_norm and uses_deepspeed(job.spec):
         yield error(
@@ -47,17 +44,13 @@ def model(job: FineTuneJob, target: str) -> Iterator[Finding]:
         )
 
 
-def _tokenizer(spec: ModelSpec, target: str) -> Iterator[Finding]:
-    tokenizer = spec.tokenizer
+def _tokenizer(job: FineTuneJob, target: str) -> Iterator[Finding]:
+    spec, tokenizer = job.spec.model, job.spec.model.tokenizer
     sources = {"id": tokenizer.id, "path": tokenizer.path, "train": tokenizer.train}
     present = [name for name, value in sources.items() if value is not None]
     if len(present) > 1:
-        yield error(
-            Code.NOT_EXACTLY_ONE,
-            "model.tokenizer",
-            f"a tokenizer comes from one place, and {' and '.join(present)} are set",
-            "Set at most one of id, path, train",
-        )
+        words = {"found": found(present)}
+        yield broken(Code.NOT_EXACTLY_ONE, ONE_TOKENIZER, where="model.tokenizer", words=words)
     if not present and spec.config is not None:
         yield error(
             Code.REQUIRES,
@@ -81,14 +74,24 @@ def _tokenizer(spec: ModelSpec, target: str) -> Iterator[Finding]:
             tokenizer.revision,
         )
     if tokenizer.chat_template is not None and tokenizer.chat_template_name is not None:
-        yield error(
-            Code.CONFLICT,
-            "model.tokenizer.chatTemplate",
-            "the chat template is given as text and by name",
-            "Remove chatTemplate or chatTemplateName",
-        )
+        yield broken(Code.CONFLICT, ONE_CHAT_TEMPLATE, where="model.tokenizer")
+    yield from _unused_template(job)
     if target == "cluster" and tokenizer.path is not None:
         yield from absolute_path(tokenizer.path, "model.tokenizer.path")
+
+
+def _unused_template(job: FineTuneJob) -> Iterator[Finding]:
+    tokenizer = job.spec.model.tokenizer
+    field = "chatTemplate" if tokenizer.chat_template is not None else "chatTemplateName"
+    given = tokenizer.chat_template is not None or tokenizer.chat_template_name not in (None, "plain")
+    if given and not job.spec.dataset.preprocessing.use_chat_template:
+        yield error(
+            Code.CONFLICT,
+            f"model.tokenizer.{field}",
+            "is not used while dataset.preprocessing.useChatTemplate is false",
+            f"Remove {field}, or set dataset.preprocessing.useChatTemplate to true",
+            tokenizer.chat_template_name,
+        )
 
 
 def _architecture(config: ArchitectureSpec) -> Iterator[Finding]:
@@ -116,6 +119,26 @@ def _architecture(config: ArchitectureSpec) -> Iterator[Finding]:
             f"gives heads of {head} channels, and rotary embeddings need an even number",
             "Make hiddenSize / attentionHeads even",
             config.hidden_size,
+        )
+
+
+def _experts(config: ArchitectureSpec) -> Iterator[Finding]:
+    for field, value in (("experts", config.experts), ("expertsPerToken", config.experts_per_token)):
+        if value is not None and not config.has_experts:
+            yield error(
+                Code.CONFLICT,
+                f"model.config.{field}",
+                f"belongs to architecture mixtral, and the architecture is {config.architecture}",
+                f"Remove {field} or use architecture mixtral",
+                value,
+            )
+    if config.has_experts and config.active_experts > config.expert_count:
+        yield error(
+            Code.INVALID_ARCHITECTURE,
+            "model.config.expertsPerToken",
+            f"is more than the {config.expert_count} experts of a layer",
+            f"Use {config.expert_count} or less, or raise model.config.experts",
+            config.active_experts,
         )
 
 

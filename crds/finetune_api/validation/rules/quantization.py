@@ -5,8 +5,9 @@ from typing import Final
 
 from finetune_api.job import FineTuneJob
 from finetune_api.quantization import QuantizationSpec
+from finetune_api.rules_over_sections import DORA_ALLOWED, QUANTIZED_IS_FROZEN
 from finetune_api.validation.codes import Code
-from finetune_api.validation.findings import Finding, error, warning
+from finetune_api.validation.findings import Finding, broken, error, warning
 from finetune_api.validation.rules.common import uses_deepspeed
 
 FOUR_BIT: Final = ("int4", "nf4", "fp4")
@@ -36,11 +37,7 @@ def quantization(job: FineTuneJob, _target: str) -> Iterator[Finding]:
     if kind == "dora":
         yield from _dora(job)
     if not job.spec.method.uses_adapters:
-        yield _conflict(
-            quantization.type,
-            "quantized weights can't be trained, and this method.type trains them",
-            "Set quantization.type to none, or use method.type lora or qlora",
-        )
+        yield broken(Code.QUANTIZATION_CONFLICT, QUANTIZED_IS_FROZEN, quantization.type)
 
 
 def _conflict(value: str, why: str, remedy: str) -> Finding:
@@ -51,11 +48,7 @@ def _dora(job: FineTuneJob) -> Iterator[Finding]:
     quantization, instead = job.spec.quantization, "Use quantization.type nf4, or method.type lora"
     on_cpu = job.spec.resources.accelerators.per_node == 0
     if not quantization.allow_dora:
-        yield _conflict(
-            quantization.type,
-            "dora on a quantized base is refused: it is slow, and not every combination works",
-            "Set quantization.type to none, use method.type qlora, or set quantization.allowDora: true",
-        )
+        yield broken(Code.QUANTIZATION_CONFLICT, DORA_ALLOWED, quantization.type)
     elif quantization.type == "int8" and on_cpu:
         yield _conflict(quantization.type, "dora on an int8 base fails on CPU at its second step", instead)
     elif quantization.type == "int4":

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from finetune_api.job import FineTuneJob
-from finetune_api.kubernetes import EnvVar, Volume
+from finetune_api.kubernetes import ONE_VOLUME_SOURCE, VALUE_OR_SOURCE, VOLUME_SOURCES, EnvVar, Volume
 from finetune_api.validation.codes import Code
-from finetune_api.validation.findings import Finding, error, suggestion, warning
+from finetune_api.validation.findings import Finding, broken, error, suggestion, warning
 from finetune_api.validation.rules.common import (
     absolute_path,
     exactly_one,
@@ -97,7 +97,7 @@ def _variable(variable: EnvVar, path: str) -> Iterator[Finding]:
             variable.name,
         )
     if variable.value is not None and variable.value_from is not None:
-        yield error(Code.CONFLICT, path, "has both value and valueFrom", "Remove one of them", variable.name)
+        yield broken(Code.CONFLICT, VALUE_OR_SOURCE, variable.name, where=path)
     if variable.value and _SECRET_NAME.search(variable.name.upper()):
         yield warning(
             Code.PLAIN_SECRET,
@@ -110,7 +110,7 @@ def _variable(variable: EnvVar, path: str) -> Iterator[Finding]:
 
 
 def _volume(volume: Volume, path: str) -> Iterator[Finding]:
-    yield from exactly_one(volume, path, ("claimName", "configMap", "secret"), "a volume")
+    yield from exactly_one(volume, ONE_VOLUME_SOURCE, VOLUME_SOURCES, path)
     yield from absolute_path(volume.mount_path, f"{path}.mountPath")
     if volume.sub_path is not None:
         yield from relative_path(volume.sub_path, f"{path}.subPath")

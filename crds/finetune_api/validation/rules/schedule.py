@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from finetune_api.job import FineTuneJob
+from finetune_api.rules_over_sections import STABLE_RATIO
 from finetune_api.training import ScheduleSpec
 from finetune_api.validation.codes import Code
-from finetune_api.validation.findings import Finding, error
+from finetune_api.validation.findings import Finding, broken, error
 
 
 def schedule(job: FineTuneJob, _target: str) -> Iterator[Finding]:
@@ -17,11 +18,12 @@ def schedule(job: FineTuneJob, _target: str) -> Iterator[Finding]:
 
 def _settings(spec: ScheduleSpec) -> Iterator[Finding]:
     given = {
-        "stableRatio": (spec.stable_ratio, None, "warmupStableDecay"),
         "minLearningRateRatio": (spec.min_learning_rate_ratio, 0.0, "cosine"),
         "cycles": (spec.cycles, 1, "cosineWithRestarts"),
         "power": (spec.power, 1.0, "polynomial"),
     }
+    if spec.stable_ratio is not None and spec.type != "warmupStableDecay":
+        yield broken(Code.CONFLICT, STABLE_RATIO, words={"type": spec.type})
     for field, (value, default, kind) in given.items():
         if value != default and spec.type != kind:
             yield error(

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from finetune_api.job import FineTuneJob
+from finetune_api.rules_over_sections import OUTPUT_ON_A_CLAIM
 from finetune_api.storage import CheckpointsSpec
 from finetune_api.validation.codes import Code
-from finetune_api.validation.findings import Finding, error, suggestion, warning
+from finetune_api.validation.findings import Finding, broken, error, suggestion, warning
 from finetune_api.validation.rules.common import quantity, relative_path
 
 RARE_STEPS: Final = 1000
@@ -25,12 +26,7 @@ def storage(job: FineTuneJob, _target: str) -> Iterator[Finding]:
         if volume.creates_claim and quantity(volume.size) <= 0:
             yield error(Code.OUT_OF_RANGE, f"{path}.size", "must be more than 0", "Raise it", volume.size)
     if output.storage is not None and output.storage.creates_claim:
-        yield error(
-            Code.REQUIRES,
-            "output.storage.claimName",
-            "output.storage names a volume that exists, and claimName is not set",
-            "Set output.storage.claimName, or remove output.storage to write beside the checkpoints",
-        )
+        yield broken(Code.REQUIRES, OUTPUT_ON_A_CLAIM)
     yield from _how_often(checkpoints)
     if output.merge_adapter and not job.spec.method.uses_adapters:
         yield error(

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from finetune_api.job import FineTuneJob
+from finetune_api.rules_over_sections import PROJECT_GIVEN
 from finetune_api.tracking import KEY_VARIABLES, TrackerSpec
 from finetune_api.validation.codes import Code
-from finetune_api.validation.findings import Finding, error, suggestion, warning
+from finetune_api.validation.findings import Finding, broken, error, suggestion, warning
 
 WANT_A_KEY: Final = frozenset({"wandb", "comet"})
 """Trackers whose public service wants a key."""
@@ -27,12 +28,7 @@ def tracking(job: FineTuneJob, _target: str) -> Iterator[Finding]:
         )
         return
     if spec.project is None:
-        yield error(
-            Code.REQUIRES,
-            "tracking.project",
-            "experiment trackers need the name of a project",
-            "Set tracking.project",
-        )
+        yield broken(Code.REQUIRES, PROJECT_GIVEN)
     variables = {variable.name for variable in job.spec.resources.env}
     for index, tracker in enumerate(spec.trackers):
         yield from _tracker(tracker, f"tracking.trackers[{index}]", variables)

@@ -122,7 +122,7 @@ INFO: dict[str, Any] = {
         "ranking": True,
         "formatting": "sharegpt",
         "columns": {"messages": "turns", "chosen": "good", "rejected": "bad"},
-        "tags": {"role_tag": "role", "user_tag": "user"},
+        "tags": {"role_tag": "role", "user_tag": "client"},
     },
     "own": {
         "file_name": "own.json",
@@ -148,7 +148,7 @@ class TestDatasetInfo:
         assert spec["dataset.columns.role"] == "role"
         [renamed] = [line for line in reading.lines if line.key == "dataset_info.tags.user_tag"]
         assert not renamed.mapped
-        assert "rename 'user' to 'human'" in renamed.note
+        assert "rename 'client' to 'human'" in renamed.note
 
     def test_a_file_of_its_own(self, imported: Any, tmp_path: Path) -> None:
         spec, _ = self.spec(imported, tmp_path, "own")

@@ -2,15 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
 from finetune_api import ResolvedJob
+from finetune_api.model import ChatTemplateName
 from finetune_cli.effective import read_job, values
 from finetune_cli.foreign.importing import import_job
 from finetune_cli.foreign.reading import flatten
+from finetune_cli.foreign.registering import register
 from finetune_cli.foreign.writing import Writing, write
 from finetune_cli.main import main
 
@@ -50,10 +52,17 @@ def written(job: str, target: str, *overrides: str) -> Writing:
     return write(values(parsed), set(prepared.origins), target)
 
 
-def read_back(document: dict[str, Any], tmp_path: Path, target: str) -> dict[str, Any]:
-    file = tmp_path / "exported.yaml"
-    file.write_text(yaml.safe_dump(document))
-    return dict(flatten(import_job(str(file), [], target, "job")[0]["spec"]))
+def exported(writing: Writing, directory: Path) -> str:
+    """The configuration as a file, with its dataset_info.json beside it where it has one."""
+    if writing.data_sets:
+        register(writing.data_sets, directory, force=True)
+    file = directory / "exported.yaml"
+    file.write_text(yaml.safe_dump(writing.document))
+    return str(file)
+
+
+def read_back(writing: Writing, tmp_path: Path, target: str) -> dict[str, Any]:
+    return dict(flatten(import_job(exported(writing, tmp_path), [], target, "job")[0]["spec"]))
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -75,7 +84,7 @@ def test_what_is_written_and_not_lost_comes_back_the_same(
     prepared, parsed = read_job(job, None, overrides)
     chosen = values(parsed)
     writing = write(chosen, set(prepared.origins), target)
-    back = read_back(writing.document, tmp_path, target)
+    back = read_back(writing, tmp_path, target)
     lost = {entry.path for entry in writing.lost}
     method = chosen["method.type"]
     kept = {
@@ -91,9 +100,7 @@ def test_what_is_written_and_not_lost_comes_back_the_same(
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_reading_what_was_written_leaves_no_key_unmapped(job: str, tmp_path: Path, target: str) -> None:
-    file = tmp_path / "exported.yaml"
-    file.write_text(yaml.safe_dump(written(job, target).document))
-    _, reading = import_job(str(file), [], target, "job")
+    _, reading = import_job(exported(written(job, target), tmp_path), [], target, "job")
     assert [str(line) for line in reading.lines if not line.mapped] == []
 
 
@@ -166,10 +173,10 @@ def test_import_and_export_are_verbs(job: str, tmp_path: Path, capsys: pytest.Ca
 
 
 def test_axolotl_reads_sharegpt_as_a_chat_template_over_its_keys(job: str, tmp_path: Path) -> None:
-    document = written(job, "axolotl", "dataset.format=sharegpt").document
-    [data] = document["datasets"]
+    writing = written(job, "axolotl", "dataset.format=sharegpt")
+    [data] = writing.document["datasets"]
     assert data["type"] == "chat_template"
-    back = read_back(document, tmp_path, "axolotl")
+    back = read_back(writing, tmp_path, "axolotl")
     columns = {path: value for path, value in back.items() if path.startswith("dataset.columns.")}
     assert columns == {
         "dataset.columns.messages": "conversations",
@@ -184,6 +191,8 @@ def test_axolotl_reads_sharegpt_as_a_chat_template_over_its_keys(job: str, tmp_p
         (("training.optimizer=galoreAdamw",), "use_galore", True),
         (("training.optimizer=apolloAdamw",), "use_apollo", True),
         (("model.tokenizer.chatTemplateName=chatml",), "template", "chatml"),
+        (("model.tokenizer.chatTemplateName=llama3",), "template", "llama3"),
+        (("model.tokenizer.chatTemplateName=phi3",), "template", "phi"),
         (("training.stage=kto", "training.kto.beta=0.3"), "pref_beta", 0.3),
         (("method.type=freeze", "method.freeze.fromLayer=first"), "freeze_trainable_layers", -2),
     ],
@@ -196,4 +205,17 @@ def test_llama_factory_s_own_way_of_saying_it_comes_back(
     writing = written(job, "llamafactory", *plain, *overrides)
     assert writing.document[key] == value
     path, _, text = overrides[-1].partition("=")
-    assert str(read_back(writing.document, tmp_path, "llamafactory")[path]) == text
+    assert str(read_back(writing, tmp_path, "llamafactory")[path]) == text
+
+
+@pytest.mark.parametrize("name", set(get_args(ChatTemplateName)) - {"plain"})
+def test_llama_factory_has_a_name_for_every_template_with_words_of_its_own(job: str, name: str) -> None:
+    assert "template" in written(job, "llamafactory", f"model.tokenizer.chatTemplateName={name}").document
+
+
+def test_axolotl_s_template_comes_back_and_one_that_it_does_not_have_is_lost(
+    job: str, tmp_path: Path
+) -> None:
+    path = "model.tokenizer.chatTemplateName"
+    assert read_back(written(job, "axolotl", f"{path}=phi3"), tmp_path, "axolotl")[path] == "phi3"
+    assert path in {entry.path for entry in written(job, "axolotl", f"{path}=vicuna").lost}

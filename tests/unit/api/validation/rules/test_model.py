@@ -75,6 +75,28 @@ def test_the_numbers_of_an_architecture_fit_together(brief, config, field):
     assert brief(changes) == [("error", "InvalidArchitecture", f"model.config.{field}")]
 
 
+@pytest.mark.parametrize("field", ["chatTemplate", "chatTemplateName"])
+def test_a_chat_template_that_nothing_is_rendered_with_is_refused(brief, field):
+    unused = {f"model.tokenizer.{field}": "llama3", "dataset.preprocessing.useChatTemplate": False}
+    assert brief(unused) == [("error", "Conflict", f"model.tokenizer.{field}")]
+    assert brief({"model.tokenizer.chatTemplateName": "plain"} | dict([unused.popitem()])) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"experts": 4}, [("error", "Conflict", "model.config.experts")]),
+        ({"architecture": "mixtral", "experts": 4}, []),
+        (
+            {"architecture": "mixtral", "expertsPerToken": 9},
+            [("error", "InvalidArchitecture", "model.config.expertsPerToken")],
+        ),
+    ],
+)
+def test_experts_belong_to_mixtral_and_a_token_passes_no_more_than_there_are(brief, config, expected):
+    assert brief(SCRATCH | {"model": {"config": config, "tokenizer": {"train": {}}}}) == expected
+
+
 def test_sequences_are_not_longer_than_a_new_model_can_read(brief):
     changes = SCRATCH | {"training.maxSequenceLength": 2049}
     assert brief(changes) == [("error", "SequenceTooLong", "training.maxSequenceLength")]

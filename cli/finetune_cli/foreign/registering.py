@@ -1,0 +1,148 @@
+"""Write what a job says of its data as an entry of LLaMA-Factory's dataset_info.json."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from finetune_cli.errors import CommandError
+from finetune_cli.foreign.dataset_info import FILE, OPENAI_TAGS
+
+Values = Mapping[str, Any]
+Entry = dict[str, Any]
+
+_SOURCE: Final = {
+    "hub.id": "hf_hub_url",
+    "hub.revision": "revision",
+    "hub.config": "subset",
+    "hub.split": "split",
+    "path": "file_name",
+}
+"""Fields of a source of ours, and their names there."""
+
+_THEIR_NAMES: Final = {
+    "prompt": "instruction",
+    "query": "input",
+    "response": "output",
+    "messages": "conversations",
+}
+"""What LLaMA-Factory calls a column where the entry is silent."""
+
+
+@dataclass(frozen=True)
+class _Form:
+    """How a format of ours is written there."""
+
+    formatting: str
+    columns: Mapping[str, tuple[str, str]]
+    """Their column: ours, and its name in the records where the job is silent."""
+    optional: Mapping[str, str] = field(default_factory=dict)
+    """Their column: ours, for columns that they read only where the entry names them."""
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
+_SYSTEM: Final = {"system": "system"}
+
+_FORMS: Final[Mapping[str, _Form]] = {
+    "alpaca": _Form(
+        "alpaca",
+        {
+            "prompt": ("instruction", "instruction"),
+            "query": ("input", "input"),
+            "response": ("output", "output"),
+        },
+        {**_SYSTEM, "history": "history"},
+    ),
+    "csv": _Form("alpaca", {"prompt": ("input", "input"), "response": ("output", "output")}, _SYSTEM),
+    "text": _Form("alpaca", {"prompt": ("text", "text")}),
+    "promptCompletion": _Form(
+        "alpaca", {"prompt": ("prompt", "prompt"), "response": ("completion", "completion")}, _SYSTEM
+    ),
+    "preference": _Form(
+        "alpaca",
+        {
+            "prompt": ("prompt", "prompt"),
+            "chosen": ("chosen", "chosen"),
+            "rejected": ("rejected", "rejected"),
+        },
+        _SYSTEM,
+        {"ranking": True},
+    ),
+    "sharegpt": _Form("sharegpt", {"messages": ("messages", "conversations")}, {**_SYSTEM, "tools": "tools"}),
+    "messages": _Form(
+        "sharegpt", {"messages": ("messages", "messages")}, {"tools": "tools"}, {"tags": OPENAI_TAGS}
+    ),
+}
+
+
+def registered(values: Values, part: str) -> tuple[Entry, set[str]]:
+    """The entry for `dataset.train` or `dataset.eval` (`part`), and the paths of ours that it says.
+
+    Empty where LLaMA-Factory has no such source or format.
+    """
+    form = _FORMS.get(values["dataset.format"])
+    source = {
+        theirs: (f"{part}.{ours}", values[f"{part}.{ours}"])
+        for ours, theirs in _SOURCE.items()
+        if f"{part}.{ours}" in values
+    }
+    if form is None or not {"hf_hub_url", "file_name"} & set(source):
+        return {}, set()
+    columns, named = _columns(form, values)
+    entry = {theirs: value for theirs, (_, value) in source.items()} | {"formatting": form.formatting}
+    entry |= dict(form.more) | ({"columns": columns} if columns else {})
+    if tags := _tags(values):
+        entry["tags"] = {**entry.get("tags", {}), **tags}
+        named |= {f"dataset.columns.{ours}" for ours in _TAGS}
+    return entry, {"dataset.format", *named, *(path for path, _ in source.values())}
+
+
+def _columns(form: _Form, values: Values) -> tuple[dict[str, str], set[str]]:
+    """The columns that the entry has to name, and the paths of ours that they say."""
+    columns: dict[str, str] = {}
+    wanted = {theirs: (ours, name) for theirs, (ours, name) in form.columns.items()}
+    wanted |= {theirs: (ours, "") for theirs, ours in form.optional.items()}
+    if values.get("training.stage") == "kto":
+        wanted["kto_tag"] = ("label", "label")
+    for theirs, (ours, silent) in wanted.items():
+        name = values.get(f"dataset.columns.{ours}", silent)
+        if name and name != _THEIR_NAMES.get(theirs):
+            columns[theirs] = name
+    return columns, {f"dataset.columns.{ours}" for ours, _ in wanted.values()}
+
+
+_TAGS: Final = {"role": "role_tag", "content": "content_tag"}
+"""Keys of a turn by our names, and theirs."""
+
+
+def _tags(values: Values) -> dict[str, str]:
+    """What the keys of a turn are called, where the job says it."""
+    named = {theirs: values.get(f"dataset.columns.{ours}") for ours, theirs in _TAGS.items()}
+    return {theirs: name for theirs, name in named.items() if name is not None}
+
+
+def register(entries: Mapping[str, Entry], directory: Path, *, force: bool) -> Path:
+    """Write the entries into the directory's dataset_info.json, beside what is there already; its path.
+
+    Raises `CommandError` for a file that is none, and for an entry that would change without `force`.
+    """
+    file = directory / FILE
+    known: dict[str, Any] = {}
+    if file.exists():
+        try:
+            known = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise CommandError(f"{file}: can't be read as JSON: {error}") from None
+        if not isinstance(known, dict):
+            raise CommandError(f"{file}: is no mapping of names to data sets")
+    for name, entry in entries.items():
+        if name in known and known[name] != entry and not force:
+            raise CommandError(f"{file}: {name} is another data set there; --force overwrites it")
+    file.write_text(as_text({**known, **entries}), encoding="utf-8")
+    return file
+
+
+def as_text(entries: Mapping[str, Entry]) -> str:
+    """dataset_info.json with these entries."""
+    return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
