@@ -24,7 +24,6 @@ from finetune_trainer.data.loading import load_examples
 from finetune_trainer.data.packed import PackedDataset, check_isolation
 from finetune_trainer.data.prompts import repeated
 from finetune_trainer.data.sampling import GlobalOrder
-from finetune_trainer.deepspeed_config import uses_deepspeed
 from finetune_trainer.distributed import (
     end_process_group,
     from_first_rank,
@@ -48,7 +47,7 @@ from finetune_trainer.hub_saves import hub_saves
 from finetune_trainer.improvement import Improvement
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.kernels import upcast_norms
-from finetune_trainer.merge import Base, check_mergeable
+from finetune_trainer.merge import Base, check_mergeable, merged_precision
 from finetune_trainer.methods import apply_method, prepare_method
 from finetune_trainer.models import (
     check_fit,
@@ -60,7 +59,7 @@ from finetune_trainer.optimizers import grouped_optimizer
 from finetune_trainer.precision import check_device, effective_precision
 from finetune_trainer.quantization import quantization_config
 from finetune_trainer.reporting import Reporter, sinks
-from finetune_trainer.space import check_room, checkpoint_bytes
+from finetune_trainer.space import Room
 from finetune_trainer.stages import stage_for
 from finetune_trainer.stages.base import Setting
 from finetune_trainer.tracking.fanout import Tracking
@@ -144,9 +143,6 @@ def train(
     adapted = apply_method(model, spec.method, spec.training.seed, start)
     if precision == "fp32" and stage.objective is None and needs_no_logits(spec):
         fuse_loss(adapted)
-    trained, _ = trained_parameters(adapted)
-    deepspeed = uses_deepspeed(spec.distributed, job.world_size)
-    check_room(run_directory, checkpoint_bytes(trained, spec.training.optimizer, deepspeed=deepspeed))
     order = GlobalOrder(
         size=len(data),
         global_batch=job.effective_batch_size,
@@ -155,6 +151,19 @@ def train(
         lengths=data.lengths() if spec.training.sampling == "groupByLength" else None,
     )
     order = repeated(order, spec.training)
+    trained, weights = trained_parameters(adapted)
+    room = Room.of(
+        job,
+        trained=trained,
+        weights=weights,
+        precision=precision,
+        merged=merged_precision(spec.output.precision, Base.of(spec.model, base)),
+        present=len(store.all()),
+        start=checkpoint.step if checkpoint else 0,
+        steps_per_epoch=order.steps_per_epoch,
+        evaluates=evaluation is not None,
+    )
+    room.check(run_directory, Path(job.paths.output_directory))
     divergence = spec.failure_policy.divergence
     guard = Guard(
         data=data,
