@@ -73,11 +73,11 @@ def test_the_result_is_an_adapter_and_maybe_a_merged_model_or_a_whole_model() ->
 
 def test_a_volume_without_room_is_named_with_what_is_missing(tmp_path: Path) -> None:
     Room(checkpoint=1, checkpoints=4, output=1).check(tmp_path, tmp_path / "not" / "yet" / "there")
-    too_much = Room(checkpoint=2**60, checkpoints=4, output=2**40)
+    too_much = Room(checkpoint=2**50, checkpoints=4, output=2**40)
     with pytest.raises(
         StorageError,
-        match=r"^checkpoints\.storage: this run needs about 4,398,047,559,680\.0 MiB, and [\d,.]+ MiB are free: "
-        r"4 more checkpoints at once, of 1,099,511,627,776\.0 MiB each .*, and 1,048,576\.0 MiB for the result",
+        match=r"^checkpoints\.storage: this run needs about 4,296,015,872\.0 MiB, and [\d,.]+ MiB are free: "
+        r"4 more checkpoints at once, of 1,073,741,824\.0 MiB each .*, and 1,048,576\.0 MiB for the result",
     ):
         too_much.check(tmp_path, tmp_path / "output")
 
@@ -87,9 +87,9 @@ def test_a_volume_of_its_own_for_the_result_is_asked_by_itself(
 ) -> None:
     monkeypatch.setattr(space, "_volume_of", lambda directory: 1 if directory == tmp_path else 2)
     Room(checkpoint=1, checkpoints=1, output=1).check(tmp_path, tmp_path / "output")
-    with pytest.raises(
-        StorageError, match=r"^output\.storage: .* are free: 1,099,511,627,776\.0 MiB for the result"
-    ):
-        Room(checkpoint=1, checkpoints=1, output=2**60).check(tmp_path, tmp_path / "output")
-    with pytest.raises(StorageError, match=r"^checkpoints\.storage: .* are free: 1 more checkpoints"):
-        Room(checkpoint=2**60, checkpoints=1, output=1).check(tmp_path, tmp_path / "output")
+    large_result = Room(checkpoint=1, checkpoints=1, output=2**50)
+    with pytest.raises(StorageError, match=r"^output\.storage: .* free: 1,073,741,824\.0 MiB for the result"):
+        large_result.check(tmp_path, tmp_path / "output")
+    large_checkpoint = Room(checkpoint=2**50, checkpoints=1, output=1)
+    with pytest.raises(StorageError, match=r"^checkpoints\.storage: .* free: 1 more checkpoints"):
+        large_checkpoint.check(tmp_path, tmp_path / "output")
