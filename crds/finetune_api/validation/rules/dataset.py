@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from typing import Final
 
-from finetune_api.dataset import SOURCES, DataSource
+from finetune_api.dataset import DataSource
 from finetune_api.job import FineTuneJob
 from finetune_api.validation.codes import Code
-from finetune_api.validation.findings import Finding, error, suggestion, warning
-from finetune_api.validation.rules.common import absolute_path, exactly_one, inside, relative_path
+from finetune_api.validation.findings import Finding, error, suggestion
+from finetune_api.validation.rules.common import absolute_path, inside
+from finetune_api.validation.rules.sources import data_source
 
 PAIR_STAGES: Final = ("rm", "dpo")
 PREFERENCE_STAGES: Final = (*PAIR_STAGES, "kto")
@@ -48,34 +49,7 @@ def dataset(job: FineTuneJob, target: str) -> Iterator[Finding]:
 
 
 def _source(job: FineTuneJob, source: DataSource, path: str, target: str) -> Iterator[Finding]:
-    yield from exactly_one(source, path, SOURCES, "data")
-    if source.pvc is not None:
-        yield from relative_path(source.pvc.path, f"{path}.pvc.path")
-    if source.s3 is not None and (source.s3.access_key_secret is None) != (
-        source.s3.secret_key_secret is None
-    ):
-        yield error(
-            Code.REQUIRES,
-            f"{path}.s3",
-            "an access key needs its secret key, and the other way round",
-            "Set both accessKeySecret and secretKeySecret, or neither",
-        )
-    if source.s3 is not None and source.s3.anonymous and source.s3.access_key_secret is not None:
-        yield error(
-            Code.CONFLICT,
-            f"{path}.s3.anonymous",
-            "asks without an identity, and accessKeySecret names one",
-            "Remove anonymous, or accessKeySecret and secretKeySecret",
-            True,
-        )
-    if source.http is not None and source.http.token_secret is not None and _is_plain(source.http.url):
-        yield warning(
-            Code.PLAIN_SECRET,
-            f"{path}.http.url",
-            "sends the token of tokenSecret without encryption",
-            "Use https://",
-            source.http.url,
-        )
+    yield from data_source(source, path)
     if source.path is None or target == "local":
         return
     yield from absolute_path(source.path, f"{path}.path")
@@ -88,10 +62,6 @@ def _source(job: FineTuneJob, source: DataSource, path: str, target: str) -> Ite
             f"Mount its volume with resources.volumes, or use {path}.pvc",
             source.path,
         )
-
-
-def _is_plain(url: str) -> bool:
-    return url.startswith("http://")
 
 
 def _format(job: FineTuneJob) -> Iterator[Finding]:
