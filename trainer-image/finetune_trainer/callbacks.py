@@ -88,6 +88,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         self.window.losses = kept["losses"]
         self.window.measured = kept.get("measured", [])
         self.resumed_tokens = kept.get("tokens")
+        self.guard.skipped = kept.get("skipped", 0)
         if self.guard.trend is not None and kept.get("trend") is not None:
             self.guard.trend.restore(kept["trend"])
         if kept.get("improvement") is not None:
@@ -244,6 +245,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             line["modelFlopsUtilization"] = round(self.utilisation.share(tokens_per_second), 4)
         if (gradient := logs.get("grad_norm")) is not None and is_a_norm(gradient):
             line["gradNorm"] = gradient
+        if self.guard.scaled:
+            line["skippedSteps"] = self.guard.skipped
         if not self.first:
             return
         self._publish(line)
@@ -285,6 +288,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
                 "losses": self.window.losses,
                 "measured": self.window.measured,
                 "tokens": self.tokens,
+                "skipped": self.guard.skipped,
                 "trend": trend,
                 "improvement": self.improvement.state(),
             }

@@ -1,5 +1,5 @@
-"""Two ranks that are killed, and told to end, in the middle of their work: the attempts together compute what
-one uninterrupted run computes, bit for bit."""
+"""One process and two ranks that are killed, and told to end, in the middle of their work: the attempts together
+compute what one uninterrupted run computes, bit for bit."""
 
 import os
 import random
@@ -71,5 +71,47 @@ def test_a_run_that_is_killed_and_told_to_end_goes_on_exactly(
 
     last = run(make_job(what, attempt=3), tmp_path / "d")
     assert last.resumed_step == result.step
+    assert losses(broken) == losses(whole)
+    assert output_weights(broken) == output_weights(whole)
+
+
+ALONE: dict[str, Any] = {
+    # slow enough to be met in the middle; a window of several steps must be taken up too
+    "training": {"microBatchSize": 1, "gradientAccumulationSteps": 4, "maxSteps": 36, "loggingSteps": 2},
+    "checkpoints": {"everySteps": EVERY},
+}
+METHODS: dict[str, dict[str, Any]] = {
+    "full": {"method": {"type": "full"}},
+    "lora": {"method": {"type": "lora", "lora": {"dropout": 0.1}}},
+    "qlora": {
+        "method": {"type": "qlora", "lora": {"dropout": 0.1}},
+        "quantization": {"type": "nf4"},
+        # an evaluation in the middle must leave the packed weights alone
+        "dataset": {"evalSplit": 0.2},
+        "evaluation": {"everySteps": 6},
+    },
+}
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_one_process_that_is_killed_twice_goes_on_exactly(
+    make_job: MakeJob, tmp_path: Path, method: str
+) -> None:
+    what = ALONE | METHODS[method]
+    whole, broken = make_job(what, run_directory=tmp_path / "whole"), make_job(what)
+    run(whole, tmp_path / "a")
+    chance = random.Random(method)
+
+    for attempt, (earliest, latest) in enumerate(((2 * EVERY + 1, 4 * EVERY), (4 * EVERY + 1, 6 * EVERY)), 1):
+        directory = tmp_path / f"killed-{attempt}"
+        with launched(make_job(what, attempt=attempt), directory) as process:
+            wait_for_step(broken, chance.randrange(earliest, latest), process, directory)
+            process.send_signal(signal.SIGKILL)
+            status, result = end_of(process, directory)
+        assert (status, result) == (-signal.SIGKILL, None)
+
+    last = run(make_job(what, attempt=3), tmp_path / "b")
+    assert last.resumed_step is not None
+    assert 3 * EVERY <= last.resumed_step < 36
     assert losses(broken) == losses(whole)
     assert output_weights(broken) == output_weights(whole)
