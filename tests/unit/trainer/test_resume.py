@@ -1,5 +1,5 @@
-"""One process and two ranks that are killed, and told to end, in the middle of their work: the attempts together
-compute what one uninterrupted run computes, bit for bit."""
+"""One process and two ranks that are killed, and told to end, in the middle of their work: the attempts
+together compute what one uninterrupted run computes, bit for bit."""
 
 import os
 import random
@@ -34,7 +34,7 @@ def spec(method: str, zero_stage: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("method", "zero_stage"), [("full", 2), ("full", 3), ("lora", 2), ("lora", 3), ("qlora", 3)]
+    ("method", "zero_stage"), [("full", 2), ("full", 3), ("lora", 2), ("lora", 3), ("qlora", 2), ("qlora", 3)]
 )
 def test_a_run_that_is_killed_and_told_to_end_goes_on_exactly(
     make_job: MakeJob, tmp_path: Path, method: str, zero_stage: int
