@@ -34,10 +34,10 @@ next to none."""
 VALUE_BYTES = 4
 
 
-def checkpoint_bytes(trained: int, optimizer: Optimizer, *, deepspeed: bool) -> int:
-    """About the size of one checkpoint: the trained weights in fp32, the optimizer's moments, and DeepSpeed's
-    own copy of the weights."""
-    return int(VALUE_BYTES * trained * (1 + MOMENTS.get(optimizer, 0) + (1 if deepspeed else 0)))
+def checkpoint_bytes(saved: int, trained: int, optimizer: Optimizer, *, deepspeed: bool) -> int:
+    """About the size of one checkpoint: the saved weights in fp32 (the adapter's, or all of the model), and of
+    those that are trained the optimizer's moments and DeepSpeed's own copy."""
+    return int(VALUE_BYTES * (saved + trained * (MOMENTS.get(optimizer, 0) + deepspeed)))
 
 
 def saves_to_come(spec: FineTuneJobSpec, *, start: int, steps_per_epoch: int) -> int:
@@ -74,6 +74,16 @@ def more_checkpoints(*, to_come: int, keep: int, best: bool, present: int) -> in
     return max(most - present, min(to_come, 1))
 
 
+def check_room(directory: Path, needed: int, what: str, *, field: str = "checkpoints.storage") -> None:
+    """Raises `StorageError` when a directory's volume has less than so many bytes free for what is said."""
+    free = shutil.disk_usage(_existing(directory)).free
+    if free < needed:
+        raise StorageError(
+            f"{field}: this run needs about {_mebibytes(needed)}, and {_mebibytes(free)} are free: {what}. "
+            "Use a larger volume, remove what is no longer needed there, or lower checkpoints.keep"
+        )
+
+
 @dataclass(frozen=True)
 class Room:
     """What a run will write, beside what is on its volumes already."""
@@ -104,7 +114,12 @@ class Room:
         spec = job.spec
         deepspeed = uses_deepspeed(spec.distributed, job.world_size)
         return cls(
-            checkpoint_bytes(trained, spec.training.optimizer, deepspeed=deepspeed),
+            checkpoint_bytes(
+                trained if spec.method.uses_adapters else weights,
+                trained,
+                spec.training.optimizer,
+                deepspeed=deepspeed,
+            ),
             more_checkpoints(
                 to_come=saves_to_come(spec, start=start, steps_per_epoch=steps_per_epoch),
                 keep=spec.checkpoints.keep,
@@ -130,19 +145,10 @@ class Room:
         )
         result = f"{_mebibytes(self.output)} for the result"
         if _volume_of(run_directory) == _volume_of(output_directory):
-            _require("checkpoints.storage", run_directory, kept + self.output, f"{here}, and {result}")
+            check_room(run_directory, kept + self.output, f"{here}, and {result}")
         else:
-            _require("checkpoints.storage", run_directory, kept, here)
-            _require("output.storage", output_directory, self.output, result)
-
-
-def _require(field: str, directory: Path, needed: int, what: str) -> None:
-    free = shutil.disk_usage(_existing(directory)).free
-    if free < needed:
-        raise StorageError(
-            f"{field}: this run needs about {_mebibytes(needed)}, and {_mebibytes(free)} are free: {what}. "
-            "Use a larger volume, remove what is no longer needed there, or lower checkpoints.keep"
-        )
+            check_room(run_directory, kept, here)
+            check_room(output_directory, self.output, result, field="output.storage")
 
 
 def _volume_of(directory: Path) -> int:

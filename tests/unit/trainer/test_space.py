@@ -16,9 +16,10 @@ MakeJob = Callable[..., ResolvedJob]
 
 
 def test_a_checkpoint_holds_weights_and_what_the_optimizer_keeps() -> None:
-    assert checkpoint_bytes(1000, "adamw", deepspeed=False) == 12_000
-    assert checkpoint_bytes(1000, "adamw", deepspeed=True) == 16_000
-    assert checkpoint_bytes(1000, "sgd", deepspeed=False) == 4_000
+    assert checkpoint_bytes(1000, 1000, "adamw", deepspeed=False) == 12_000
+    assert checkpoint_bytes(1000, 1000, "adamw", deepspeed=True) == 16_000
+    assert checkpoint_bytes(1000, 1000, "sgd", deepspeed=False) == 4_000
+    assert checkpoint_bytes(1000, 100, "adamw", deepspeed=False) == 4_800, "the frozen layers are in it too"
 
 
 @pytest.mark.parametrize(
