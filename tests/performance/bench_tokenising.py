@@ -33,8 +33,8 @@ def main() -> int:
     alone, together = median(seconds[1]), median(seconds[cores])
     ratio, least = alone / together, LEAST_PER_CORE * cores
     print(
-        f"{RECORDS} records: {alone:.2f} s in one process, {together:.2f} s in {cores}: {ratio:.2f} times as fast "
-        f"(target >= {least:.2f})"
+        f"{RECORDS} records: {alone:.2f} s in one process, {together:.2f} s in {cores}: {ratio:.2f} times as "
+        f"fast (target >= {least:.2f})"
     )
     return 0 if ratio >= least else 1
 

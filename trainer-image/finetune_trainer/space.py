@@ -35,8 +35,8 @@ VALUE_BYTES = 4
 
 
 def checkpoint_bytes(saved: int, trained: int, optimizer: Optimizer, *, deepspeed: bool) -> int:
-    """About the size of one checkpoint: the saved weights in fp32 (the adapter's, or all of the model's), and,
-    of those that are trained, the optimizer's moments and DeepSpeed's own copy."""
+    """About the size of one checkpoint: the saved weights in fp32 (the adapter's, or all of the model's), and
+    of the trained ones the optimizer's moments and DeepSpeed's own copy."""
     return int(VALUE_BYTES * (saved + trained * (MOMENTS.get(optimizer, 0) + deepspeed)))
 
 
