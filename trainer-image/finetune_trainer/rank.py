@@ -20,6 +20,7 @@ from finetune_trainer.by_document import attend_by_document
 from finetune_trainer.callbacks import RunCallback
 from finetune_trainer.checkpoints import Checkpoint, CheckpointStore, checkpoints_status
 from finetune_trainer.data.download import fetch_sources
+from finetune_trainer.data.lengths import lengths_to_group_by
 from finetune_trainer.data.loading import load_examples
 from finetune_trainer.data.packed import PackedDataset, check_isolation
 from finetune_trainer.data.prompts import repeated
@@ -148,7 +149,7 @@ def train(
         global_batch=job.effective_batch_size,
         seed=spec.training.seed if spec.training.data_seed is None else spec.training.data_seed,
         shuffle=spec.training.sampling != "sequential",
-        lengths=data.lengths() if spec.training.sampling == "groupByLength" else None,
+        lengths=lengths_to_group_by(job, data),
     )
     order = repeated(order, spec.training)
     trained, weights = trained_parameters(adapted)
