@@ -11,8 +11,8 @@ from finetune_trainer.errors import DataError
 def lengths_to_group_by(job: ResolvedJob, data: TrainingData) -> list[int] | None:
     """The length of each item; None where items are not grouped.
 
-    With `dataset.columns.length` it is what the record says. Raises `DataError` for a record whose column does
-    not hold a whole number of at least 1.
+    With `dataset.columns.length` it is what the record says. Raises `DataError` for a record whose column
+    does not hold a whole number of at least 1.
     """
     if job.spec.training.sampling != "groupByLength":
         return None

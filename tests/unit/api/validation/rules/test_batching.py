@@ -55,4 +55,3 @@ def test_a_column_of_lengths_is_for_grouping_by_length(brief):
     changes = {"dataset.columns.length": "tokens"}
     assert brief(changes) == [("error", "Conflict", "dataset.columns.length")]
     assert brief(changes | {"training.sampling": "groupByLength"}) == []
-    assert brief(changes | {"training.sampling": "groupByLength"}) == []
