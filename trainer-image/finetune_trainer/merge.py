@@ -4,6 +4,7 @@ import gc
 import logging
 import shutil
 import warnings
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,8 @@ def merged_model(model: Any, dtype: torch.dtype) -> Any:
     """
     from peft.tuners.tuners_utils import BaseTunerLayer
 
+    tied = bool(getattr(model.config.get_text_config(), "tie_word_embeddings", False))
+    _part_shared_weights(model)
     for module in model.modules():
         if isinstance(module, BaseTunerLayer):
             module.float()
@@ -150,8 +153,25 @@ def merged_model(model: Any, dtype: torch.dtype) -> Any:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*[Aa]lready merged.*")
         warnings.filterwarnings("ignore", message=".*no longer tied.*")
-        merged = model.merge_and_unload(safe_merge=True)
-    return merged.to(dtype)
+        merged = model.merge_and_unload(safe_merge=True).to(dtype)
+    if tied and torch.equal(merged.get_input_embeddings().weight, merged.get_output_embeddings().weight):
+        merged.config.get_text_config().tie_word_embeddings = merged.config.tie_word_embeddings = True
+        merged.tie_weights()
+    return merged
+
+
+def _part_shared_weights(model: torch.nn.Module) -> None:
+    """Gives adapted layers weights of their own where they share them with other layers (tied embeddings):
+    what is added to one must not be added to the others."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    uses = Counter(id(weight) for module in model.modules() for weight in module.parameters(recurse=False))
+    for module in model.modules():
+        if isinstance(module, BaseTunerLayer):
+            base = module.get_base_layer()
+            for name, weight in list(base.named_parameters(recurse=False)):
+                if uses[id(weight)] > 1:
+                    setattr(base, name, torch.nn.Parameter(weight.detach().clone(), requires_grad=False))
 
 
 def rewrite_model(

@@ -169,7 +169,7 @@ def _in_fp32(value: Any) -> Any:
 
 def _digest(weight: torch.Tensor, dtype: torch.dtype) -> str:
     stored = weight.detach().to("cpu", dtype).contiguous().reshape(-1)
-    return hashlib.sha256(stored.view(torch.uint8).numpy()).hexdigest()
+    return hashlib.sha256(stored.view(torch.uint8).numpy().data).hexdigest()
 
 
 def _join(name: str, key: str) -> str:

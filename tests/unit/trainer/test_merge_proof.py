@@ -109,6 +109,22 @@ def test_whole_modules_that_were_trained_are_taken_as_they_are(adapted: Callable
     check_weights(merged, expected, BF16)
 
 
+@pytest.mark.filterwarnings("ignore:Model (with|has) `tie_word_embeddings=True`:UserWarning")
+@pytest.mark.parametrize(
+    ("targets", "together"),
+    [(["embed_tokens", "lm_head"], True), (["embed_tokens"], False), (["lm_head"], False)],
+)
+def test_embeddings_that_are_tied_get_each_what_is_theirs(
+    adapted: Callable[..., Any], targets: list[str], together: bool
+) -> None:
+    model = adapted(target_modules=targets, ensure_weight_tying=together)
+    expected = expected_of(model)
+    merged = merged_model(model, BF16)
+    check_weights(merged, expected, BF16)
+    same = torch.equal(merged.get_input_embeddings().weight, merged.get_output_embeddings().weight)
+    assert merged.config.tie_word_embeddings == same
+
+
 def test_less_is_allowed_where_the_adapter_changes_little() -> None:
     assert allowed_difference(effect=1.0) == TOLERANCE
     assert allowed_difference(effect=2.0) == TOLERANCE
