@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import Linear
 from transformers import AutoModelForCausalLM
 
@@ -30,17 +30,21 @@ BF16 = torch.bfloat16
 
 
 @pytest.fixture
-def adapted(tiny_model: Path) -> Callable[..., Any]:
+def adapted(tiny_model: Path, tmp_path: Path) -> Callable[..., Any]:
+    """A model with an adapter on it that was trained and loaded again."""
+
     def make(strength: float = 0.1, **settings: Any) -> Any:
         model = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=BF16)
         usual = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "down_proj"], "task_type": "CAUSAL_LM"}
         torch.manual_seed(1)
-        tuned = get_peft_model(model, LoraConfig(**(usual | settings))).eval()
+        tuned = get_peft_model(model, LoraConfig(**(usual | settings)))
         with torch.no_grad():
             for parameter in tuned.parameters():
                 if parameter.requires_grad:
                     parameter.add_(strength * torch.randn_like(parameter))
-        return tuned
+        tuned.save_pretrained(tmp_path)
+        base = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=BF16)
+        return PeftModel.from_pretrained(base, tmp_path).eval()
 
     return make
 
@@ -109,6 +113,7 @@ def test_whole_modules_that_were_trained_are_taken_as_they_are(adapted: Callable
     check_weights(merged, expected, BF16)
 
 
+@pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers` to `True`:UserWarning")
 @pytest.mark.filterwarnings("ignore:Model (with|has) `tie_word_embeddings=True`:UserWarning")
 @pytest.mark.parametrize(
     ("targets", "together"),
