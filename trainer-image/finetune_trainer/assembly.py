@@ -8,6 +8,7 @@ from transformers import TrainingArguments, set_seed
 from finetune_api.resolved import ResolvedJob
 from finetune_trainer.by_document import attend_by_document
 from finetune_trainer.callbacks import RunCallback
+from finetune_trainer.data.lengths import lengths_to_group_by
 from finetune_trainer.data.packed import PackedDataset, check_isolation
 from finetune_trainer.data.prompts import repeated
 from finetune_trainer.data.sampling import GlobalOrder
@@ -77,7 +78,7 @@ def data_order(job: ResolvedJob, data: TrainingData) -> GlobalOrder:
         global_batch=job.effective_batch_size,
         seed=training.seed if training.data_seed is None else training.data_seed,
         shuffle=training.sampling != "sequential",
-        lengths=data.lengths() if training.sampling == "groupByLength" else None,
+        lengths=lengths_to_group_by(job, data),
     )
     return repeated(order, training)
 

@@ -145,11 +145,16 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
     def _kept(self) -> dict[str, Any]:
         """What travels with a checkpoint beside the weights and the optimizer."""
         trend = self.guard.trend.state() if self.guard.trend else None
-        return self.progress.state() | {"trend": trend, "improvement": self.improvement.state()}
+        return self.progress.state() | {
+            "skipped": self.guard.skipped,
+            "trend": trend,
+            "improvement": self.improvement.state(),
+        }
 
     def _take_up(self, checkpoint: Path) -> None:
         kept = json.loads((checkpoint / WINDOW_FILE).read_text(encoding="utf-8"))
         self.progress.restore(kept)
+        self.guard.skipped = kept.get("skipped", 0)
         if self.guard.trend is not None and kept.get("trend") is not None:
             self.guard.trend.restore(kept["trend"])
         if kept.get("improvement") is not None:
@@ -189,6 +194,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         )
         if is_logged(self.job.spec.training, state.global_step, state.max_steps):
             line = self.progress.close_window(state, logs, args.device)
+            if self.guard.scaled:
+                line["skippedSteps"] = self.guard.skipped
             if self.first:
                 self._tell(state, line)
 

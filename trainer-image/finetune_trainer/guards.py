@@ -131,6 +131,9 @@ class Guard:
     """This rank's losses of the current step, one per micro-batch; the trainer appends to it. They stay on
     the device until somebody has to look."""
     overflows: int = 0
+    """Steps in a row, up to now, with a gradient that is not finite."""
+    skipped: int = 0
+    """Steps that the loss scaler has skipped since the start of the run."""
 
     def check(self, step: int, loss: float, gradient: float | None, *, weights_are_finite: bool) -> None:
         """Looks at the loss of the global batch and the norm of its gradient (None where it is not known).
@@ -141,6 +144,7 @@ class Guard:
         good = gradient is None or is_a_norm(gradient)
         self.overflows = 0 if good else self.overflows + 1
         if self.scaled:
+            self.skipped += not good
             good = self.overflows <= MAX_OVERFLOWS
         if not (math.isfinite(loss) and good and weights_are_finite):
             raise DivergedError(

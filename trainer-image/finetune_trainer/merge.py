@@ -4,28 +4,36 @@ import gc
 import logging
 import shutil
 import warnings
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.utils.import_utils import enable_tf32
 
 from finetune_api.base import FloatType
 from finetune_api.model import ModelSpec
 from finetune_api.storage import OutputSpec
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.errors import InvalidConfigError, OutputInvalidError, TrainerError, classify
+from finetune_trainer.merge_proof import (
+    PROBE_TOKENS,
+    check_weights,
+    merged_weights,
+    probe_ids,
+    relative_difference,
+)
 from finetune_trainer.models import LOAD_ERRORS
 from finetune_trainer.precision import DTYPES
 
 log = logging.getLogger(__name__)
 
 TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "bf16": 5e-2, "fp16": 2e-2}
-"""How far the logits of the merged model may be from those of base plus adapter, as a share of the largest
-logit. What the adapter changes must show too: see `allowed_difference`."""
+"""How far the logits of the model that is loaded from the files may be from those of the one that was
+written, as a share of the largest logit: they may have been computed on different devices."""
 
-PROBE_TOKENS = 64
 NEW_TOKENS = 8
 ROOM = 1.3
 """How many times a model's size a GPU must have free for it to be merged there."""
@@ -89,36 +97,42 @@ def write_merged(
     device: torch.device,
 ) -> None:
     """Writes the merged model and the adapter's tokenizer to a directory, and proves by loading them that
-    they compute what base and adapter compute, and generate. Raises `OutputInvalidError`, and `StorageError`
-    or `OutOfMemoryError` where that is the cause."""
+    each weight is what base and adapter give (`merge_proof.py`), that they compute, and generate. Raises
+    `OutputInvalidError`, and `StorageError` or `OutOfMemoryError` where that is the cause."""
+    dtype = DTYPES[precision]
+    if device.type == "cuda":
+        # a training that allowed it is over, and it would round what is to be told from rounding
+        enable_tf32(False)
     try:
         from peft import PeftModel
 
-        plain = base.load(DTYPES[precision])
+        plain = base.load(dtype)
         plain.to(_place_for(plain, device)).eval()
         ids = probe_ids(plain.config.get_text_config().vocab_size)
-        before = _logits(plain, ids)
         model = PeftModel.from_pretrained(plain, adapter).eval()
-        expected = _logits(model, ids)
-        effect = relative_difference(before, expected)
-        merged = merged_model(model, DTYPES[precision]).to("cpu")
-        merged.save_pretrained(directory, max_shard_size=shard_bytes)
+        weights = merged_weights(model, ids, dtype)
+        apart = _logits(model, ids)
+        merged = merged_model(model, dtype)
+        expected = _logits(merged, ids)
+        merged.to("cpu").save_pretrained(directory, max_shard_size=shard_bytes)
         tokenizer = AutoTokenizer.from_pretrained(adapter, trust_remote_code=base.trust_remote_code)
         tokenizer.save_pretrained(directory)
         del plain, model, merged
         gc.collect()
-        found = _reloaded_logits(directory, ids, precision, device, trust=base.trust_remote_code)
+        reloaded = _reloaded(directory, dtype, trust=base.trust_remote_code)
+        check_weights(reloaded, weights, dtype)
+        found = _tried(reloaded, ids, device)
     except LOAD_ERRORS as error:
         raise _explained(error, "output.mergeAdapter: the adapter cannot be merged", directory) from error
     difference = relative_difference(found, expected)
-    allowed = allowed_difference(precision, effect)
-    if not difference <= allowed:
+    if not difference <= TOLERANCE[precision]:
         raise OutputInvalidError(
-            f"output.mergeAdapter: the merged model computes something else than base and adapter: logits "
-            f"differ by {difference:.2g} of the largest, {allowed:.2g} is allowed in {precision} for an "
-            f"adapter that changes them by {effect:.2g}"
+            "output.mergeAdapter: the files have the right weights, but the model that is loaded from them "
+            f"computes something else: logits differ by {difference:.2g} of the largest, "
+            f"{TOLERANCE[precision]:.2g} is allowed in {precision}"
         )
-    log.info("merged in %s: logits differ by %.1e of the largest", precision, difference)
+    rounding = relative_difference(expected, apart)
+    log.info("merged in %s: rounding changes the logits by %.1e of the largest", precision, rounding)
 
 
 def merged_model(model: Any, dtype: torch.dtype) -> Any:
@@ -129,6 +143,8 @@ def merged_model(model: Any, dtype: torch.dtype) -> Any:
     """
     from peft.tuners.tuners_utils import BaseTunerLayer
 
+    tied = bool(getattr(model.config.get_text_config(), "tie_word_embeddings", False))
+    _part_shared_weights(model)
     for module in model.modules():
         if isinstance(module, BaseTunerLayer):
             module.float()
@@ -137,8 +153,25 @@ def merged_model(model: Any, dtype: torch.dtype) -> Any:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*[Aa]lready merged.*")
         warnings.filterwarnings("ignore", message=".*no longer tied.*")
-        merged = model.merge_and_unload(safe_merge=True)
-    return merged.to(dtype)
+        merged = model.merge_and_unload(safe_merge=True).to(dtype)
+    if tied and torch.equal(merged.get_input_embeddings().weight, merged.get_output_embeddings().weight):
+        merged.config.get_text_config().tie_word_embeddings = merged.config.tie_word_embeddings = True
+        merged.tie_weights()
+    return merged
+
+
+def _part_shared_weights(model: torch.nn.Module) -> None:
+    """Gives adapted layers weights of their own where they share them with other layers (tied embeddings):
+    what is added to one must not be added to the others."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    uses = Counter(id(weight) for module in model.modules() for weight in module.parameters(recurse=False))
+    for module in model.modules():
+        if isinstance(module, BaseTunerLayer):
+            base = module.get_base_layer()
+            for name, weight in list(base.named_parameters(recurse=False)):
+                if uses[id(weight)] > 1:
+                    setattr(base, name, torch.nn.Parameter(weight.detach().clone(), requires_grad=False))
 
 
 def rewrite_model(
@@ -164,38 +197,24 @@ def rewrite_model(
     staged.rmdir()
 
 
-def probe_ids(vocabulary: int) -> torch.Tensor:
-    """Token ids to compare models on, (1, 64): always the same ones."""
-    generator = torch.Generator().manual_seed(0)
-    return torch.randint(0, vocabulary, (1, PROBE_TOKENS), generator=generator)
-
-
-def relative_difference(logits: torch.Tensor, expected: torch.Tensor) -> float:
-    """Largest difference of two tensors, as a share of the largest expected value; NaN stays NaN."""
-    return float((logits - expected).abs().max()) / max(float(expected.abs().max()), 1e-6)
-
-
-def allowed_difference(precision: Precision, effect: float) -> float:
-    """The tolerance, and less for an adapter that changes little: a model without it must not pass for a
-    merged one as long as its change is more than rounding."""
-    tolerance = TOLERANCE[precision]
-    return min(tolerance, max(effect / 2, tolerance / 2))
-
-
 def _explained(error: Exception, what: str, directory: Path) -> TrainerError:
     known = classify(error, ranks=1, volume=directory)
     return known if type(known) is not TrainerError else OutputInvalidError(f"{what}: {error}")
 
 
-def _reloaded_logits(
-    directory: Path, ids: torch.Tensor, precision: Precision, device: torch.device, *, trust: bool
-) -> torch.Tensor:
-    """What a user's first lines with the model give: it loads whole, computes, and generates."""
+def _reloaded(directory: Path, dtype: torch.dtype, *, trust: bool) -> Any:
+    """The model as a user's first line loads it. Raises what transformers does, and `ValueError` for files
+    that are not the whole of it."""
     model, report = AutoModelForCausalLM.from_pretrained(
-        directory, dtype=DTYPES[precision], trust_remote_code=trust, output_loading_info=True
+        directory, dtype=dtype, trust_remote_code=trust, output_loading_info=True
     )
     if report["missing_keys"] or report["unexpected_keys"]:
         raise ValueError(f"weights are missing or left over: {report}")
+    return model
+
+
+def _tried(model: Any, ids: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The logits of a model that has also generated."""
     model.to(_place_for(model, device)).eval()
     start = ids[:, : PROBE_TOKENS // 2].to(model.device)
     with torch.no_grad():

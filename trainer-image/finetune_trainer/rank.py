@@ -15,7 +15,6 @@ from finetune_trainer.arguments import training_arguments
 from finetune_trainer.assembly import data_order, guard, load_model, make_trainer, sample_answers
 from finetune_trainer.callbacks import RunCallback
 from finetune_trainer.checkpoints import Checkpoint, CheckpointStore
-from finetune_trainer.deepspeed_config import uses_deepspeed
 from finetune_trainer.distributed import end_process_group, from_first_rank, rank, start_process_group
 from finetune_trainer.effective import effective
 from finetune_trainer.engines import engine_for
@@ -25,14 +24,14 @@ from finetune_trainer.finishing import Finishing
 from finetune_trainer.hub_saves import hub_saves
 from finetune_trainer.inputs import prepare_inputs
 from finetune_trainer.interruption import StopRequest
-from finetune_trainer.merge import Base, check_mergeable
+from finetune_trainer.merge import Base, check_mergeable, merged_precision
 from finetune_trainer.methods import prepare_method
 from finetune_trainer.models import trained_parameters
 from finetune_trainer.precision import check_device, effective_precision
 from finetune_trainer.progress import Progress
 from finetune_trainer.reporting import Reporter, sinks
 from finetune_trainer.saves import Saves
-from finetune_trainer.space import check_room, checkpoint_bytes
+from finetune_trainer.space import Room
 from finetune_trainer.tracking.fanout import Tracking
 from finetune_trainer.universal import approximation, carry_over
 from finetune_trainer.utilisation import utilisation
@@ -97,10 +96,20 @@ def train(
     base = Base.of(spec.model, inputs.base)
     check_mergeable(spec.output, base)
     loaded = load_model(inputs, start, precision)
-    trained, _ = trained_parameters(loaded.model)
-    deepspeed = uses_deepspeed(spec.distributed, job.world_size)
-    check_room(run_directory, checkpoint_bytes(trained, spec.training.optimizer, deepspeed=deepspeed))
     order = data_order(job, loaded.data)
+    trained, weights = trained_parameters(loaded.model)
+    room = Room.of(
+        job,
+        trained=trained,
+        weights=weights,
+        precision=precision,
+        merged=merged_precision(spec.output.precision, base),
+        present=len(store.all()),
+        start=checkpoint.step if checkpoint else 0,
+        steps_per_epoch=order.steps_per_epoch,
+        evaluates=inputs.evaluation is not None,
+    )
+    room.check(run_directory, Path(job.paths.output_directory))
     hub = hub_saves(job, store, reporter) if first else None
     follower = RunCallback(
         job=job,

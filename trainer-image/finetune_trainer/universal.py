@@ -96,7 +96,9 @@ def carry_over(checkpoint: Checkpoint, job: ResolvedJob, staging: Path) -> Path 
             staged = target.with_name(f".{target.name}.tmp")
             shutil.rmtree(staged, ignore_errors=True)
             # the parts, and then the whole
-            check_room(staging, 2 * checkpoint.manifest.bytes)
+            check_room(
+                staging, 2 * checkpoint.manifest.bytes, "a checkpoint is taken apart for another layout"
+            )
             try:
                 take_apart(checkpoint.path, staged)
             except CONVERSION_ERRORS as error:

@@ -64,9 +64,6 @@ LIMITS: Final[tuple[Limit, ...]] = (
     *_only_default("dataset.train", "upload"),
     *_only_default("dataset.eval", "upload"),
     Limit(
-        "dataset.columns.length", remedy="Remove it: groupByLength counts the tokens of each record itself"
-    ),
-    Limit(
         "training.optimizer",
         IN_THE_IMAGE,
         remedy="Use adamw, or adamw8bit for less memory",

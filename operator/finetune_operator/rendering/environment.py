@@ -42,7 +42,7 @@ def environment(job: FineTuneJob, attempt: int, config: RenderConfig) -> list[Ma
     token = _hub_token(job)
     if token is not None:
         variables["HF_TOKEN"] = _from_secret("HF_TOKEN", token)
-    for name, reference in secret_variables(job.spec.dataset).items():
+    for name, reference in secret_variables(job.spec).items():
         variables[name] = _from_secret(name, reference)
     if job.spec.output.hub is not None:
         variables[HUB_TOKEN_VARIABLE] = _from_secret(HUB_TOKEN_VARIABLE, job.spec.output.hub.token_secret)

@@ -10,6 +10,8 @@ import torch
 from finetune_trainer.by_document import NAME, attend_by_document
 from finetune_trainer.data.dataset import Sample
 from finetune_trainer.data.flat import flat
+from finetune_trainer.data.packed import join
+from finetune_trainer.data.rendering import IGNORED
 from small_models import model
 
 LENGTHS = (7, 1, 5, 9)
@@ -52,6 +54,20 @@ def test_each_document_has_the_logits_and_gradients_that_it_has_alone(
     alone.backward()
     for weight, other in zip(network.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(weight.grad, other.grad, rtol=1e-4, atol=1e-5)
+
+
+def test_packed_documents_have_the_logits_that_each_has_alone() -> None:
+    plain, network = model(), model()
+    assert attend_by_document(network, longest=16)
+    first, second, third, fourth = documents()
+    batch = flat([join([first, second]), join([third, fourth])])
+    labels = batch.pop("labels")
+    with torch.no_grad():
+        together = network(**batch).logits[0].split(LENGTHS)
+        for document, logits in zip(documents(), together, strict=True):
+            alone = plain(input_ids=torch.from_numpy(document["input_ids"]).long()[None]).logits[0]
+            torch.testing.assert_close(logits, alone, rtol=1e-5, atol=1e-6)
+    assert int((labels == IGNORED).sum()) == len(LENGTHS), "the first token of each is predicted from nothing"
 
 
 def test_a_padded_batch_still_works() -> None:

@@ -14,7 +14,8 @@ from transformers import AutoModelForCausalLM
 
 from fake_hub import FakeHub
 from finetune_api import ResolvedJob, TrainingResult
-from finetune_trainer import rank
+from finetune_trainer import merge, rank
+from finetune_trainer.errors import OutputInvalidError
 from finetune_trainer.hub import Hub
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.reporting import Reporter
@@ -68,6 +69,23 @@ def test_an_adapter_is_merged_beside_itself_in_small_16_bit_files(make_job: Make
     assert (manifest["kind"], manifest["step"]) == ("merged", 4)
     assert sum(entry["bytes"] for entry in manifest["files"]) == result.output.merged_bytes
     AutoModelForCausalLM.from_pretrained(output / "merged")
+
+
+def test_a_merge_that_fails_leaves_adapter_and_checkpoint_and_is_done_by_the_next_attempt(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = LORA | {"output": {"mergeAdapter": True}}
+    job = make_job(spec)
+    with monkeypatch.context() as patch:
+        patch.setattr(merge, "merged_model", lambda model, _dtype: model.unload())
+        with pytest.raises(OutputInvalidError, match="something else than base and adapter"):
+            train(job)
+    output = Path(job.paths.output_directory)
+    assert (output / "adapter" / "manifest.json").is_file()
+    assert not (output / "merged").exists()
+    result = train(make_job(spec, attempt=2))
+    assert (result.resumed_step, result.step) == (4, 4)
+    assert (output / "merged" / "manifest.json").is_file()
 
 
 def test_a_whole_model_is_written_in_the_asked_type_and_file_size(make_job: MakeJob) -> None:

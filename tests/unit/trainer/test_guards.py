@@ -135,6 +135,7 @@ def test_an_overflow_that_the_scaler_handles_is_no_divergence() -> None:
         for _ in range(MAX_OVERFLOWS):
             made.check(1, 2.0, math.inf, weights_are_finite=True)
         made.check(1, 2.0, 0.5, weights_are_finite=True)
+    assert made.skipped == 3 * MAX_OVERFLOWS
 
 
 @pytest.mark.usefixtures("group")

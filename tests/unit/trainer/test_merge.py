@@ -13,17 +13,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from finetune_api.storage import OutputSpec
 from finetune_trainer import merge
 from finetune_trainer.errors import InvalidConfigError, OutOfMemoryError, OutputInvalidError, StorageError
-from finetune_trainer.merge import (
-    TOLERANCE,
-    Base,
-    allowed_difference,
-    check_mergeable,
-    merged_precision,
-    probe_ids,
-    relative_difference,
-    rewrite_model,
-    write_merged,
-)
+from finetune_trainer.merge import Base, check_mergeable, merged_precision, rewrite_model, write_merged
+from finetune_trainer.merge_proof import probe_ids, relative_difference
 
 CPU = torch.device("cpu")
 pytestmark = [
@@ -37,10 +28,11 @@ pytestmark = [
     ),
 ]
 
-# the adapter's product is scaled by 2 in each: 8 / 4, and 4 / √4 for rslora
+# the adapter's product is scaled by 2 in each, 8 / 4, but by 4 for rslora, 8 / √4: that changes the logits by
+# more than their size
 METHODS: dict[str, dict[str, Any]] = {
     "lora": {},
-    "rslora": {"use_rslora": True, "lora_alpha": 4},
+    "rslora": {"use_rslora": True},
     "dora": {"use_dora": True},
     "lora with biases": {"bias": "all"},
     "lora and a whole module": {"modules_to_save": ["lm_head"]},
@@ -110,7 +102,7 @@ def test_a_model_without_the_adapter_is_not_taken_for_a_merged_one(
 ) -> None:
     adapter = saved_adapter(tiny_model, tmp_path / "adapter")
     monkeypatch.setattr(merge, "merged_model", lambda model, _dtype: model.unload())
-    with pytest.raises(OutputInvalidError, match="computes something else than base and adapter"):
+    with pytest.raises(OutputInvalidError, match="something else than base and adapter"):
         write(tiny_model, adapter, tmp_path / "merged", "bf16")
 
 
@@ -144,15 +136,6 @@ def test_a_merge_that_fails_names_its_cause(
     monkeypatch.setattr(merge, "merged_model", fails)
     with pytest.raises(told):
         write(tiny_model, adapter, tmp_path / "merged")
-
-
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_less_is_allowed_where_the_adapter_changes_little(precision: Any) -> None:
-    tolerance = TOLERANCE[precision]
-    assert allowed_difference(precision, effect=1.0) == tolerance
-    assert allowed_difference(precision, effect=2.0) == tolerance
-    assert allowed_difference(precision, effect=1.5 * tolerance) < tolerance
-    assert allowed_difference(precision, effect=0.0) == tolerance / 2
 
 
 def test_the_type_is_the_base_s_own_or_bf16_or_as_asked(tiny_model: Path, tmp_path: Path) -> None:

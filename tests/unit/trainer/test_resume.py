@@ -1,5 +1,5 @@
-"""Two ranks that are killed, and told to end, in the middle of their work: the attempts together compute what
-one uninterrupted run computes, bit for bit."""
+"""One process and two ranks that are killed, and told to end, in the middle of their work: the attempts
+together compute what one uninterrupted run computes, bit for bit."""
 
 import os
 import random
@@ -34,7 +34,7 @@ def spec(method: str, zero_stage: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("method", "zero_stage"), [("full", 2), ("full", 3), ("lora", 2), ("lora", 3), ("qlora", 3)]
+    ("method", "zero_stage"), [("full", 2), ("full", 3), ("lora", 2), ("lora", 3), ("qlora", 2), ("qlora", 3)]
 )
 def test_a_run_that_is_killed_and_told_to_end_goes_on_exactly(
     make_job: MakeJob, tmp_path: Path, method: str, zero_stage: int
@@ -71,5 +71,42 @@ def test_a_run_that_is_killed_and_told_to_end_goes_on_exactly(
 
     last = run(make_job(what, attempt=3), tmp_path / "d")
     assert last.resumed_step == result.step
+    assert losses(broken) == losses(whole)
+    assert output_weights(broken) == output_weights(whole)
+
+
+ALONE: dict[str, Any] = {
+    # a window of several steps must be taken up too
+    "training": {"microBatchSize": 1, "gradientAccumulationSteps": 4, "maxSteps": STEPS, "loggingSteps": 2},
+    "checkpoints": {"everySteps": EVERY},
+}
+METHODS: dict[str, dict[str, Any]] = {
+    "full": {"method": {"type": "full"}},
+    "lora": {"method": {"type": "lora", "lora": {"dropout": 0.1}}},
+    "qlora": {
+        "method": {"type": "qlora", "lora": {"dropout": 0.1}},
+        "quantization": {"type": "nf4"},
+        # an evaluation in the middle must leave the packed weights alone
+        "dataset": {"evalSplit": 0.2},
+        "evaluation": {"everySteps": 6},
+    },
+}
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_one_process_that_is_killed_goes_on_exactly(make_job: MakeJob, tmp_path: Path, method: str) -> None:
+    what = ALONE | METHODS[method]
+    whole, broken = make_job(what, run_directory=tmp_path / "whole"), make_job(what)
+    run(whole, tmp_path / "a")
+
+    kill_at = random.Random(method).randrange(2 * EVERY + 1, 3 * EVERY)
+    with launched(broken, tmp_path / "b") as process:
+        wait_for_step(broken, kill_at, process, tmp_path / "b")
+        process.send_signal(signal.SIGKILL)
+        assert end_of(process, tmp_path / "b") == (-signal.SIGKILL, None)
+
+    last = run(make_job(what, attempt=2), tmp_path / "c")
+    assert last.resumed_step is not None
+    assert EVERY <= last.resumed_step < STEPS
     assert losses(broken) == losses(whole)
     assert output_weights(broken) == output_weights(whole)

@@ -13,9 +13,9 @@ from typing import IO
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
-from finetune_api.data_secrets import DataSecret, Part, variable
-from finetune_api.dataset import DataSource, HttpSource
-from finetune_api.resolved import ResolvedJob
+from finetune_api.data_secrets import DataSecret, Part, data_parts
+from finetune_api.dataset import HttpSource
+from finetune_api.resolved import ResolvedJob, benchmark_part
 from finetune_trainer.data.cache import exclusive
 from finetune_trainer.errors import DataError, InvalidConfigError, TrainerError
 
@@ -37,41 +37,42 @@ def fetch_sources(job: ResolvedJob) -> ResolvedJob:
     when the server cannot be reached; `InvalidConfigError` for a key that is not in the environment.
     """
     directory = Path(job.paths.run_directory) / DOWNLOADS
-
-    def path(part: Part, source: DataSource | None, known: str | None) -> str | None:
-        if source is not None and source.http is not None:
-            token = secret(part, "HTTP_TOKEN") if source.http.token_secret is not None else None
-            return str(fetch(source.http, directory, token))
-        if source is not None and source.s3 is not None:
-            from finetune_trainer.data.s3 import Keys, fetch_objects
-
-            keys = None
-            if source.s3.access_key_secret is not None:
-                keys = Keys(secret(part, "S3_ACCESS_KEY"), secret(part, "S3_SECRET_KEY"))
-            return str(fetch_objects(source.s3, directory, keys))
-        return known
-
-    dataset, paths = job.spec.dataset, job.paths
-    # validation lets benchmarks come from sources without keys alone
-    asked = {
-        benchmark.name: path("eval", benchmark.prompts, paths.benchmarks.get(benchmark.name))
-        for benchmark in job.spec.evaluation.benchmarks
+    found = {part.name: str(place) for part in data_parts(job.spec) if (place := _fetched(part, directory))}
+    paths = job.paths
+    benchmarks = {
+        benchmark.name: found[benchmark_part(number)]
+        for number, benchmark in enumerate(job.spec.evaluation.benchmarks)
+        if benchmark_part(number) in found
     }
-    found = {
-        "train": path("train", dataset.train, paths.train),
-        "eval": path("eval", dataset.eval, paths.eval),
-        "benchmarks": {name: place for name, place in asked.items() if place is not None},
+    update = {
+        "train": found.get("train", paths.train),
+        "eval": found.get("eval", paths.eval),
+        "benchmarks": paths.benchmarks | benchmarks,
     }
-    return job.model_copy(update={"paths": paths.model_copy(update=found)})
+    return job.model_copy(update={"paths": paths.model_copy(update=update)})
 
 
-def secret(part: Part, kind: DataSecret) -> str:
+def _fetched(part: Part, directory: Path) -> Path | None:
+    """Where the data of a source is now; None for one that is not fetched."""
+    http, s3 = part.source.http, part.source.s3
+    needed = {kind: _secret(part, kind) for kind, _ in part.secrets()}
+    if http is not None:
+        return fetch(http, directory, needed.get("HTTP_TOKEN"))
+    if s3 is not None:
+        from finetune_trainer.data.s3 import Keys, fetch_objects
+
+        keys = Keys(needed["S3_ACCESS_KEY"], needed["S3_SECRET_KEY"]) if needed else None
+        return fetch_objects(s3, directory, keys)
+    return None
+
+
+def _secret(part: Part, kind: DataSecret) -> str:
     """A key from the environment. Raises `InvalidConfigError`, which never tells one."""
-    name = variable(part, kind)
+    name = part.variable(kind)
     value = os.environ.get(name, "").strip()
     if not value:
         raise InvalidConfigError(
-            f"dataset.{part}: {name} is not in the environment. In a cluster the Secret fills it in; for "
+            f"{part.field}: {name} is not in the environment. In a cluster the Secret fills it in; for "
             "finetune run, set it yourself"
         )
     return value

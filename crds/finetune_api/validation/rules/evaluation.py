@@ -1,17 +1,13 @@
 """Rules about `spec.evaluation`."""
 
 from collections.abc import Iterator
-from typing import Final
 
-from finetune_api.dataset import ONE_SOURCE, SOURCES, DataSource
+from finetune_api.dataset import DataSource
 from finetune_api.evaluation import BenchmarkSpec
 from finetune_api.job import FineTuneJob
 from finetune_api.validation.codes import Code
-from finetune_api.validation.fields import value_at
 from finetune_api.validation.findings import Finding, error
-from finetune_api.validation.rules.common import exactly_one
-
-_NOT_READ: Final = ("s3", "upload", "http.tokenSecret")
+from finetune_api.validation.rules.sources import data_source
 
 
 def evaluation(job: FineTuneJob, _target: str) -> Iterator[Finding]:
@@ -47,12 +43,11 @@ def _benchmark(benchmark: BenchmarkSpec, path: str) -> Iterator[Finding]:
 
 
 def _source(source: DataSource, path: str) -> Iterator[Finding]:
-    yield from exactly_one(source, ONE_SOURCE, SOURCES, path)
-    for field in _NOT_READ:
-        if value_at(source, field) is not None:
-            yield error(
-                Code.NOT_YET_SUPPORTED,
-                f"{path}.{field}",
-                "is part of the API, but this version can't read benchmarks from there yet",
-                "Use path, pvc, configMap, hub or http",
-            )
+    yield from data_source(source, path)
+    if source.upload is not None:
+        yield error(
+            Code.NOT_YET_SUPPORTED,
+            f"{path}.upload",
+            "is part of the API, but nothing can receive an upload yet",
+            "Use path, pvc, configMap, hub, http or s3",
+        )

@@ -53,3 +53,18 @@ def test_training_and_evaluation_data_have_keys_of_their_own() -> None:
         "FINETUNE_TRAIN_HTTP_TOKEN": "train/token",
         "FINETUNE_EVAL_HTTP_TOKEN": "eval/token",
     }
+
+
+def test_each_benchmark_has_keys_of_its_own() -> None:
+    benchmarks = [
+        {
+            "name": name,
+            "type": "prompts",
+            "prompts": {"http": {"url": "https://data/a", "tokenSecret": {"name": name, "key": "token"}}},
+        }
+        for name in ("sums", "dates")
+    ]
+    assert secrets({"evaluation.benchmarks": benchmarks}) == {
+        "FINETUNE_BENCHMARK_0_HTTP_TOKEN": "sums/token",
+        "FINETUNE_BENCHMARK_1_HTTP_TOKEN": "dates/token",
+    }

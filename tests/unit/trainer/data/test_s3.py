@@ -110,5 +110,26 @@ def test_a_job_s_keys_come_from_the_environment(
     assert Path(found).read_bytes() == LINE
 
 
+def test_a_benchmark_s_questions_are_fetched_with_keys_of_their_own(
+    server: S3Server, make_job: Callable[..., ResolvedJob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"uri": "s3://data/sets/train.jsonl", "endpoint": server.endpoint, "region": "eu-test-1"}
+    keys = {"accessKeySecret": REFERENCE, "secretKeySecret": REFERENCE}
+    sums = {"name": "sums", "type": "prompts", "prompts": {"s3": given | keys}}
+    local = {"name": "local", "type": "prompts", "prompts": {"path": "/questions.jsonl"}}
+    job = make_job({"evaluation": {"benchmarks": [local, sums]}})
+    with pytest.raises(
+        InvalidConfigError,
+        match=r"^evaluation\.benchmarks\[1\]\.prompts: FINETUNE_BENCHMARK_1_S3_ACCESS_KEY is not in",
+    ):
+        fetch_sources(job)
+    monkeypatch.setenv("FINETUNE_BENCHMARK_1_S3_ACCESS_KEY", ACCESS)
+    monkeypatch.setenv("FINETUNE_BENCHMARK_1_S3_SECRET_KEY", SECRET)
+    found = fetch_sources(job).paths
+    assert found.benchmarks["local"] == "/questions.jsonl"
+    assert Path(found.benchmarks["sums"]).read_bytes() == LINE
+    assert found.train == job.paths.train
+
+
 def test_keys_are_not_shown() -> None:
     assert SECRET not in repr(KEYS)

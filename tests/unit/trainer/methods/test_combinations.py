@@ -1,5 +1,5 @@
 """Every method on every quantization: what validation allows trains, and its adapter computes what was
-trained when it is loaded again; what it refuses, it refuses with a reason."""
+trained when it is loaded again, and can be merged; what it refuses, it refuses with a reason."""
 
 from collections.abc import Callable
 from itertools import product
@@ -29,10 +29,12 @@ pytestmark = [
 METHODS = ["full", "freeze", "lora", "qlora", "dora", "pissa", "rslora", "spectrum"]
 QUANTIZATIONS = ["none", "int8", "int4", "nf4", "fp4"]
 
+WITHOUT_ADAPTERS = ("full", "freeze", "spectrum")
+
 REFUSED = {
     **{
         (method, quantization): "quantized weights can't be trained"
-        for method in ("full", "freeze", "spectrum")
+        for method in WITHOUT_ADAPTERS
         for quantization in QUANTIZATIONS[1:]
     },
     ("dora", "int8"): "fails on CPU at its second step",
@@ -47,6 +49,7 @@ def spec(method: str, quantization: str) -> dict[str, Any]:
         "quantization": {"type": quantization, "allowDora": True},
         "training": {"maxSteps": 2, "optimizer": "adamw"},
         "checkpoints": {"everySteps": 0},
+        "output": {"mergeAdapter": method not in WITHOUT_ADAPTERS},
     }
 
 
@@ -71,3 +74,4 @@ def test_a_combination_trains_or_is_refused(make_job: MakeJob, method: str, quan
     assert result.output is not None
     assert result.output.verified
     assert Path(job.paths.output_directory, result.output.kind).is_dir()
+    assert (result.output.merged_path is not None) == (method not in WITHOUT_ADAPTERS)

@@ -1,0 +1,72 @@
+"""Lengths are counted, unless a column says them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetune_api import ResolvedJob
+from finetune_trainer.data.lengths import lengths_to_group_by
+from finetune_trainer.data.loading import load_examples
+from finetune_trainer.data.preparation import prepare_data
+from finetune_trainer.data.training_data import TrainingData
+from finetune_trainer.errors import DataError
+from finetune_trainer.tokenizers import complete_tokenizer, load_tokenizer
+
+MakeJob = Callable[..., ResolvedJob]
+GROUPED = {"sampling": "groupByLength"}
+GIVEN = {"training": GROUPED, "dataset": {"columns": {"length": "size"}}}
+
+
+@pytest.fixture
+def data_of(tiny_model: Path) -> Callable[[ResolvedJob], TrainingData]:
+    def prepared(job: ResolvedJob) -> TrainingData:
+        spec = job.spec
+        tokenizer = complete_tokenizer(
+            load_tokenizer(spec.model, base=str(tiny_model), revision=None),
+            spec.model,
+            use_chat_template=True,
+        )
+        read = lambda: load_examples(spec.dataset, spec.dataset.train, job.paths.train)  # noqa: E731
+        return prepare_data(job, read, tokenizer)[0]
+
+    return prepared
+
+
+@pytest.fixture
+def write(write_jsonl: Callable[..., Path]) -> Callable[..., None]:
+    def records(*sizes: Any) -> None:
+        write_jsonl([{"instruction": f"say {size}", "output": "so", "size": size} for size in sizes])
+
+    return records
+
+
+def test_nothing_is_counted_where_nothing_is_grouped(
+    make_job: MakeJob, data_of: Callable[[ResolvedJob], TrainingData]
+) -> None:
+    assert lengths_to_group_by(make_job(), data_of(make_job())) is None
+
+
+def test_tokens_are_counted(make_job: MakeJob, data_of: Callable[[ResolvedJob], TrainingData]) -> None:
+    job = make_job({"training": GROUPED})
+    data = data_of(job)
+    assert lengths_to_group_by(job, data) == data.lengths()
+
+
+def test_a_column_says_the_lengths(
+    make_job: MakeJob, write: Callable[..., None], data_of: Callable[[ResolvedJob], TrainingData]
+) -> None:
+    write(7, 300, "20")
+    job = make_job(GIVEN)
+    assert lengths_to_group_by(job, data_of(job)) == [7, 300, 20]
+
+
+@pytest.mark.parametrize("size", [None, 0, -3, 2.5, True, "many", [4]])
+def test_a_record_without_a_usable_length_is_named(
+    make_job: MakeJob, write: Callable[..., None], data_of: Callable[[ResolvedJob], TrainingData], size: Any
+) -> None:
+    write(7, size)
+    job = make_job(GIVEN)
+    with pytest.raises(DataError, match=r"train\.jsonl, line 2: dataset\.columns\.length: 'size' must hold"):
+        lengths_to_group_by(job, data_of(job))
