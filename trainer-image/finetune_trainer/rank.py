@@ -57,6 +57,7 @@ from finetune_trainer.models import (
     trained_parameters,
 )
 from finetune_trainer.optimizers import grouped_optimizer
+from finetune_trainer.plateau import plateau
 from finetune_trainer.precision import check_device, effective_precision
 from finetune_trainer.quantization import quantization_config
 from finetune_trainer.reporting import Reporter, sinks
@@ -124,7 +125,7 @@ def train(
     stage = stage_for(spec.training)
     data, evaluation = stage.prepare(job, examples, tokenizer)
     stop.check()
-    start = prepare_method(job, base, precision, stage.head)
+    start = prepare_method(job, base, precision, stage.head, data, tokenizer.pad_token_id or 0)
     # From here on, ZeRO-3 makes every new model take part in collectives: rank 0 must have made its base.
     arguments = training_arguments(job, precision, store.staging, len(data))
 
@@ -207,6 +208,7 @@ def train(
         by_document=by_document,
         micro_losses=guard.micro_losses,
         optimizer_cls_and_kwargs=grouped_optimizer(adapted, arguments, spec),
+        plateau=plateau(spec),
     )
     if stage.objective is not None:
         setting = Setting(job, base, precision, tokenizer, adapted, trainer.accelerator)

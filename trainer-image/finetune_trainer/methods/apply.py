@@ -45,9 +45,10 @@ def _adapted(
 ) -> torch.nn.Module:
     # whatever of a quantized base is not quantized has gradients until somebody takes them
     model.requires_grad_(False)
-    if start is not None and start.adapter is not None:
+    ready = (start.adapter or start.computed) if start is not None else None
+    if ready is not None:
         from peft import PeftModel
 
-        return cast(torch.nn.Module, PeftModel.from_pretrained(model, start.adapter, is_trainable=True))
+        return cast(torch.nn.Module, PeftModel.from_pretrained(model, ready, is_trainable=True))
     kind = initialization(method)
     return with_adapter(model, method, seed, True if kind == "default" else kind, head)

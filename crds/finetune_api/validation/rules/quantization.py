@@ -81,15 +81,6 @@ def _int4(job: FineTuneJob) -> Iterator[Finding]:
             "DeepSpeed moves and casts every weight, and those of optimum-quanto can be neither",
             "Use quantization.type nf4, or distributed.engine torch",
         )
-    precision, on_gpu = job.spec.training.precision, job.spec.resources.accelerators.per_node > 0
-    if precision in ("bf16", "fp16") or (precision == "auto" and on_gpu):
-        yield error(
-            Code.NOT_YET_SUPPORTED,
-            "training.precision",
-            "mixes 16-bit gradients with optimum-quanto's weights, whose constants are fp32 here",
-            "Use training.precision fp32 or tf32, or quantization.type nf4",
-            precision,
-        )
     if job.spec.model.load_precision == "fp16":
         yield error(
             Code.QUANTIZATION_CONFLICT,
