@@ -1,7 +1,8 @@
-"""GaLore and Schedule-Free, of libraries of their own, so that the whole spec counts and a resume is exact.
+"""GaLore, StableAdamW and Schedule-Free: so that the whole spec counts, and a resume is exact.
 
-transformers knows both by name. But it gives GaLore neither the spec's weight decay nor its betas, and hands
-Schedule-Free a warm-up as a share of the run where the library counts steps.
+transformers knows them by name. But it gives GaLore neither the spec's weight decay nor its betas, hands
+Schedule-Free a warm-up as a share of the run where the library counts steps, and leaves it to StableAdamW to
+find out that there is no GPU, which it does not.
 """
 
 from typing import Any, Final
@@ -9,6 +10,7 @@ from typing import Any, Final
 import torch
 from galore_torch import GaLoreAdamW
 from galore_torch.galore_projector import GaLoreProjector
+from optimi import StableAdamW
 from schedulefree import AdamWScheduleFree, SGDScheduleFree
 
 from finetune_api.training import TrainingSpec
@@ -25,15 +27,18 @@ GOING_ON: Final = "going_on"
 
 
 def library_optimizer(
-    model: torch.nn.Module, training: TrainingSpec, groups: Groups
+    model: torch.nn.Module, training: TrainingSpec, groups: Groups, device: torch.device
 ) -> tuple[Any, dict[str, Any]]:
-    """The class of an optimizer, and its arguments, with the groups of trained weights among them."""
+    """The class of an optimizer, and its arguments, with the groups of trained weights among them. `device`
+    is where the weights will be."""
     adam = {"betas": (training.adam_beta1, training.adam_beta2), "eps": training.adam_epsilon}
     match training.optimizer:
         case "galoreAdamw":
             # checkpoints are read with nothing but tensors and what is named here
             torch.serialization.add_safe_globals([GaLoreProjector])
             return GaLore, {**adam, "no_deprecation_warning": True, "params": projected(groups, model)}
+        case "stableAdamw":
+            return StableAdamW, {**adam, "triton": device.type == "cuda", "params": groups}
         case "scheduleFreeAdamw":
             return ScheduleFreeAdamW, {**adam, "params": groups}
         case "scheduleFreeSgd":

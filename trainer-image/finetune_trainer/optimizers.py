@@ -35,8 +35,10 @@ OPTIMIZERS: Final[dict[Optimizer, str]] = {
 }
 """Our names of optimizers, and transformers'. The validator refuses the others (`capabilities.py`)."""
 
-SET_UP_HERE: Final[frozenset[Optimizer]] = frozenset({"galoreAdamw", "scheduleFreeAdamw", "scheduleFreeSgd"})
-"""Optimizers for which transformers would ignore a part of the spec (`library_optimizers.py`)."""
+SET_UP_HERE: Final[frozenset[Optimizer]] = frozenset(
+    {"galoreAdamw", "stableAdamw", "scheduleFreeAdamw", "scheduleFreeSgd"}
+)
+"""Optimizers for which transformers' settings do not do (`library_optimizers.py`)."""
 
 UNDECAYED: Final = [r"bias", r"layernorm", r"rmsnorm", r"(?:^|\.)norm(?:$|\.)", r"_norm(?:$|\.)"]
 """Parameters without weight decay, as in transformers' Trainer."""
@@ -66,7 +68,8 @@ def grouped_optimizer(
     if spec.training.optimizer in SET_UP_HERE:
         from finetune_trainer.library_optimizers import library_optimizer
 
-        cls, settings = library_optimizer(model, spec.training, parameter_groups(model, spec))
+        groups = parameter_groups(model, spec)
+        cls, settings = library_optimizer(model, spec.training, groups, arguments.device)
         return cls, {"lr": spec.training.learning_rate, **settings}
     if not spec.training.parameter_groups and spec.method.lora.learning_rate_ratio is None:
         return None

@@ -2,27 +2,18 @@
 
 from functools import cache
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import torch
 
 
 @cache
 def mend_quanto() -> None:
-    """Makes optimum-quanto run without its extension, under autocast, and as the base of a dora."""
-    from optimum.quanto import QTensor
+    """Makes optimum-quanto run without its extension, and under autocast."""
     from optimum.quanto.tensor.function import QuantizedLinearFunction
-    from peft.tuners.lora import dora
-
-    def plain_weight(module: torch.nn.Module) -> torch.Tensor:
-        weight = module.weight
-        return cast(torch.Tensor, weight.dequantize() if isinstance(weight, QTensor) else whole(module))
 
     _unpack_in_python()
     QuantizedLinearFunction.backward = staticmethod(_backward)
-    # PEFT's own knows the packed weights of other libraries
-    whole = dora.dequantize_module_weight
-    dora.dequantize_module_weight = plain_weight
 
 
 def _backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, None, torch.Tensor | None]:

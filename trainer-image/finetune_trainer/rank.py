@@ -136,14 +136,16 @@ def train(
     set_seed(spec.training.seed)
     model = load_base(spec.model, start.base, load_dtype(spec, precision), quantization, stage.head)
     check_fit(model, tokenizer, spec.training.max_sequence_length)
-    by_document = stage.objective is None and attend_by_document(model, spec.training.max_sequence_length)
+    # models load into the host's memory: where they will compute, their weights don't tell yet
+    likelihood_on_cpu = job.device == "cpu" and stage.objective is None
+    by_document = likelihood_on_cpu and attend_by_document(model, spec.training.max_sequence_length)
     if isinstance(data, PackedDataset) and not by_document:
         data = data.laid_out_for(model.config._attn_implementation)
         check_isolation(model, data)
     if spec.model.upcast_layer_norm:
         upcast_norms(model)
     adapted = apply_method(model, spec.method, spec.training.seed, start)
-    if precision == "fp32" and stage.objective is None and needs_no_logits(spec):
+    if likelihood_on_cpu and precision == "fp32" and needs_no_logits(spec):
         fuse_loss(adapted)
     trained, _ = trained_parameters(adapted)
     deepspeed = uses_deepspeed(spec.distributed, job.world_size)

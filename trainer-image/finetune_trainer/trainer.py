@@ -27,6 +27,8 @@ from finetune_trainer.universal import restore
 class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
     """A `Trainer` whose batches do not depend on the number of ranks."""
 
+    lr_scheduler: Any
+
     def __init__(
         self,
         *,

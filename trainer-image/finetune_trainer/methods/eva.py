@@ -6,6 +6,7 @@ have more to explain get a higher rank, up to twice the asked one, and others a 
 """
 
 import logging
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -54,7 +55,10 @@ def write_eva_adapter(
     """
     from peft import get_eva_state_dict, initialize_lora_eva_weights
 
-    adapted: Any = with_adapter(model, method, seed, "eva", head)
+    with warnings.catch_warnings():
+        # that the adapter could wait without memory until its rank is known
+        warnings.filterwarnings("ignore", "lora with eva initialization")
+        adapted: Any = with_adapter(model, method, seed, "eva", head)
     check_width(adapted, method.lora.rank)
     batches = token_batches(data, pad_id, seed, least=DIRECTIONS * method.lora.rank)
     passes = 0

@@ -22,7 +22,7 @@ AVERAGING: Final = ("scheduleFreeAdamw", "scheduleFreeSgd")
 
 
 def optimizers(job: FineTuneJob, _target: str) -> Iterator[Finding]:
-    """What the optimizer needs of accumulation, of DeepSpeed, of the schedule and of the method."""
+    """What the optimizer needs of accumulation, of DeepSpeed, of betas and of the method."""
     optimizer = job.spec.training.optimizer
     if optimizer in IN_BACKWARD:
         yield from _in_backward(job, optimizer)
@@ -81,14 +81,6 @@ def _averaging(job: FineTuneJob, optimizer: str) -> Iterator[Finding]:
             "not follow",
             "Use distributed.engine torch with zeroStage 0, or optimizer adamw",
             optimizer,
-        )
-    if training.schedule.type != "constant":
-        yield error(
-            Code.OPTIMIZER_CONFLICT,
-            "training.schedule.type",
-            f"would lower the rate, and {optimizer} averages weights in place of that",
-            "Set training.schedule.type to constant, whose warm-up counts, or use optimizer adamw",
-            training.schedule.type,
         )
     if optimizer == "scheduleFreeAdamw" and training.adam_beta1 == 0:
         yield error(

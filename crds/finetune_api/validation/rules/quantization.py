@@ -48,23 +48,12 @@ def _conflict(value: str, why: str, remedy: str) -> Finding:
 
 
 def _dora(job: FineTuneJob) -> Iterator[Finding]:
-    quantization, instead = job.spec.quantization, "Use quantization.type nf4, or method.type lora"
-    on_cpu = job.spec.resources.accelerators.per_node == 0
+    quantization = job.spec.quantization
     if not quantization.allow_dora:
         yield _conflict(
             quantization.type,
             "dora on a quantized base is refused: it is slow, and not every combination works",
             "Set quantization.type to none, use method.type qlora, or set quantization.allowDora: true",
-        )
-    elif quantization.type == "int8" and on_cpu:
-        yield _conflict(quantization.type, "dora on an int8 base fails on CPU at its second step", instead)
-    elif quantization.type == "int4":
-        yield error(
-            Code.NOT_YET_SUPPORTED,
-            "quantization.type",
-            "dora adds to the base's weights at every step, and optimum-quanto can't add to packed integers",
-            instead,
-            quantization.type,
         )
     elif quantization.type in PACKED_FLOATS and job.spec.distributed.zero_stage == 3:
         yield _conflict(

@@ -35,8 +35,6 @@ REFUSED = {
         for method in ("full", "freeze", "spectrum")
         for quantization in QUANTIZATIONS[1:]
     },
-    ("dora", "int8"): "fails on CPU at its second step",
-    ("dora", "int4"): "can't add to packed integers",
 }
 
 

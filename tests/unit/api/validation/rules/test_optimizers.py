@@ -41,12 +41,6 @@ def test_what_deepspeed_would_break_runs_without_it(brief, chosen):
     assert brief(chosen | {"distributed.processesPerNode": 2, "distributed.engine": "torch"}) == []
 
 
-@pytest.mark.parametrize("optimizer", ["scheduleFreeAdamw", "scheduleFreeSgd"])
-def test_an_average_takes_the_place_of_a_decay(brief, optimizer):
-    decay = {OPTIMIZER: optimizer, "training.schedule.type": "cosine"}
-    assert brief(decay) == [("error", "OptimizerConflict", "training.schedule.type")]
-
-
 def test_an_average_has_a_weight(brief):
     found = brief(AVERAGING | {"training.adamBeta1": 0.0})
     assert found == [("error", "OptimizerConflict", "training.adamBeta1")]

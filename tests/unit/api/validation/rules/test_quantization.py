@@ -26,16 +26,9 @@ def test_dora_on_a_quantized_base_is_refused_unless_allowed(brief, quantization)
     assert brief(changes | gpu | {"quantization.allowDora": True}) == []
 
 
-@pytest.mark.parametrize(("quantization", "works"), [("int8", False), ("nf4", True)])
-def test_dora_on_an_int8_base_does_not_run_on_the_cpu(brief, quantization, works):
-    found = brief({"method.type": "dora", "quantization": {"type": quantization, "allowDora": True}})
-    assert found == ([] if works else [QUANTIZATION])
-
-
-def test_dora_cannot_add_to_the_integers_of_quanto(make_job):
-    job = make_job({"method.type": "dora", "quantization": {"type": "int4", "allowDora": True}})
-    found = [(finding.severity, finding.code, finding.path) for finding in validate_job(job)]
-    assert ("error", "NotYetSupported", "quantization.type") in found
+@pytest.mark.parametrize("quantization", ["int8", "int4", "nf4", "fp4"])
+def test_dora_runs_on_every_quantized_base_where_it_is_allowed(brief, quantization):
+    assert brief({"method.type": "dora", "quantization": {"type": quantization, "allowDora": True}}) == []
 
 
 @pytest.mark.parametrize("kind", ["full", "freeze", "spectrum"])
