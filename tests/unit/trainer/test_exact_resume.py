@@ -34,11 +34,16 @@ REMEMBERS: dict[str, dict[str, Any]] = {
             "schedule": {"type": "reduceOnPlateau", "patience": 0, "factor": 0.5},
         }
     },
-    # the weights behind the average; and the directions of the data that the adapters started as
+    # the weights behind the average; the directions of the data that the adapters started as; packed integers
     "average": EVALUATED
     | {
+        "quantization": {"type": "int4"},
         "method": {"type": "lora", "lora": {"rank": 4, "dropout": 0.1, "initialization": "eva"}},
-        "training": {"optimizer": "scheduleFreeAdamw", "schedule": {"type": "constant"}},
+        "training": {
+            "optimizer": "scheduleFreeAdamw",
+            "schedule": {"type": "constant"},
+            "precision": "bf16",
+        },
     },
 }
 
