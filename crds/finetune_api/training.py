@@ -67,6 +67,14 @@ class ScheduleSpec(ApiModel):
         default=None,
         description="Share of all steps at the full rate, for warmupStableDecay; 0.8 when absent.",
     )
+    patience: Annotated[Integer, Field(ge=0, le=1000)] = Field(
+        default=10,
+        description="Evaluations without an improvement of checkpoints.metric after which the next such one "
+        "lowers the rate, for reduceOnPlateau.",
+    )
+    factor: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.1, description="What the rate is then multiplied by, for reduceOnPlateau."
+    )
 
 
 class EarlyStoppingSpec(ApiModel):

@@ -23,6 +23,7 @@ from finetune_trainer.kernels import upcast_norms
 from finetune_trainer.methods import Start, apply_method
 from finetune_trainer.models import check_fit, load_base, load_dtype
 from finetune_trainer.optimizers import grouped_optimizer
+from finetune_trainer.plateau import plateau
 from finetune_trainer.quantization import quantization_config
 from finetune_trainer.stages.base import Setting
 from finetune_trainer.trainer import FineTuneTrainer
@@ -55,7 +56,9 @@ def load_model(inputs: Inputs, start: Start, precision: Precision) -> LoadedMode
     )
     longest = spec.training.max_sequence_length
     check_fit(base, inputs.tokenizer, longest)
-    by_document = inputs.stage.objective is None and attend_by_document(base, longest)
+    # models load into the host's memory: where they will compute, their weights don't tell yet
+    likelihood_on_cpu = inputs.job.device == "cpu" and inputs.stage.objective is None
+    by_document = likelihood_on_cpu and attend_by_document(base, longest)
     data = inputs.data
     if isinstance(data, PackedDataset) and not by_document:
         data = data.laid_out_for(base.config._attn_implementation)
@@ -63,7 +66,7 @@ def load_model(inputs: Inputs, start: Start, precision: Precision) -> LoadedMode
     if spec.model.upcast_layer_norm:
         upcast_norms(base)
     model = apply_method(base, spec.method, spec.training.seed, start)
-    if precision == "fp32" and inputs.stage.objective is None and needs_no_logits(spec):
+    if likelihood_on_cpu and precision == "fp32" and needs_no_logits(spec):
         fuse_loss(model)
     return LoadedModel(
         model=model, data=data, attention=base.config._attn_implementation, by_document=by_document
@@ -131,6 +134,7 @@ def make_trainer(
         by_document=loaded.by_document,
         micro_losses=follower.guard.micro_losses,
         optimizer_cls_and_kwargs=grouped_optimizer(loaded.model, arguments, spec),
+        plateau=plateau(spec),
     )
     if inputs.stage.objective is not None:
         setting = Setting(

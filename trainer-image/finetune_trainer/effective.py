@@ -6,7 +6,7 @@ from finetune_api.resolved import ResolvedJob
 from finetune_trainer.data.packed import PackedDataset
 from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.deepspeed_config import Precision, uses_deepspeed
-from finetune_trainer.kernels import compile_word, kernels_word
+from finetune_trainer.kernels import attention_word, compile_word, kernels_word
 from finetune_trainer.models import trained_parameters
 
 
@@ -30,7 +30,7 @@ def effective(
     facts = {
         "device": torch.cuda.get_device_name() if job.device == "cuda" else "CPU",
         "precision": spec.training.precision if spec.training.precision == "tf32" else precision,
-        "attention": attention,
+        "attention": attention_word(spec.model.attention, attention),
         "quantization": spec.quantization.type,
         "kernels": kernels_word(job, model),
         "compile": compile_word(job),

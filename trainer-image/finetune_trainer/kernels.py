@@ -1,10 +1,34 @@
 """Fused kernels and compilation: what is there, and a word on what is not."""
 
 import shutil
+from typing import Final
 
 import torch
+from transformers.utils import is_flash_attn_2_available, is_flash_attn_3_available
 
 from finetune_api.resolved import ResolvedJob
+
+FLASH: Final = {
+    "flash_attention_2": is_flash_attn_2_available,
+    "flash_attention_3": is_flash_attn_3_available,
+}
+"""Attention implementations of libraries that an image may hold or not."""
+
+
+def attention(asked: str) -> str | None:
+    """The implementation to load a model with, by transformers' name: sdpa in place of a library that is not
+    there, which computes the same; None where transformers chooses."""
+    if asked == "auto":
+        return None
+    there = FLASH.get(asked)
+    return asked if there is None or there() else "sdpa"
+
+
+def attention_word(asked: str, used: str) -> str:
+    """Which attention runs, for the status, with the reason where another was asked for."""
+    if asked in FLASH and used != asked:
+        return f"{used} ({asked} needs its library and a GPU, and they are not both here)"
+    return used
 
 
 def liger_is_on(job: ResolvedJob) -> bool:

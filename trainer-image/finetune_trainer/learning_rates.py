@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 def renew_rates(optimizer: Any, scheduler: Any) -> None:
     """Gives every parameter group the rate of the schedule's position. For a run of the same length these are
-    the rates that it has. A schedule that is not a function of the step (reduceOnPlateau) keeps its own."""
+    the rates that it has."""
     if not isinstance(scheduler, LambdaLR):
         return
     rates = [

@@ -14,6 +14,7 @@ from finetune_api.model import ArchitectureSpec, ModelSpec
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.errors import InvalidConfigError, ModelLoadError
 from finetune_trainer.heads import LANGUAGE, Head, add_extra
+from finetune_trainer.kernels import attention
 from finetune_trainer.precision import DTYPES
 from finetune_trainer.quantization import keep_packing
 from finetune_trainer.tokenizers import Tokenizer
@@ -135,7 +136,7 @@ def load_base(
             **head.settings,
             revision=spec.revision or "main",
             dtype=dtype,
-            attn_implementation=None if spec.attention == "auto" else spec.attention,
+            attn_implementation=attention(spec.attention),
             trust_remote_code=spec.trust_remote_code,
             output_loading_info=True,
             **({"quantization_config": quantization} if quantization is not None else {}),

@@ -28,9 +28,17 @@ OPTIMIZERS: Final[dict[Optimizer, str]] = {
     "sgd": "sgd",
     "adagrad": "adagrad",
     "rmsprop": "rmsprop",
+    "galoreAdamw": "galore_adamw",
+    "stableAdamw": "stable_adamw",
+    "scheduleFreeAdamw": "schedule_free_adamw",
+    "scheduleFreeSgd": "schedule_free_sgd",
 }
-"""Our names of optimizers, and transformers'. The others need libraries that the image does not hold; the
-validator refuses them (`rules/optimizers.py`)."""
+"""Our names of optimizers, and transformers'. The validator refuses the others (`capabilities.py`)."""
+
+SET_UP_HERE: Final[frozenset[Optimizer]] = frozenset(
+    {"galoreAdamw", "stableAdamw", "scheduleFreeAdamw", "scheduleFreeSgd"}
+)
+"""Optimizers for which transformers' settings do not do (`library_optimizers.py`)."""
 
 UNDECAYED: Final = [r"bias", r"layernorm", r"rmsnorm", r"(?:^|\.)norm(?:$|\.)", r"_norm(?:$|\.)"]
 """Parameters without weight decay, as in transformers' Trainer."""
@@ -57,6 +65,12 @@ def grouped_optimizer(
 
     Raises `InvalidConfigError` for a pattern that no trained weight matches.
     """
+    if spec.training.optimizer in SET_UP_HERE:
+        from finetune_trainer.library_optimizers import library_optimizer
+
+        groups = parameter_groups(model, spec)
+        cls, settings = library_optimizer(model, spec.training, groups, arguments.device)
+        return cls, {"lr": spec.training.learning_rate, **settings}
     if not spec.training.parameter_groups and spec.method.lora.learning_rate_ratio is None:
         return None
     cls, settings = Trainer.get_optimizer_cls_and_kwargs(arguments, model)

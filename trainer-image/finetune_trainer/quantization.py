@@ -1,6 +1,5 @@
 """The frozen base in fewer bits: what the libraries are told about it."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from finetune_api.job import FineTuneJobSpec
 from finetune_api.model import ModelSpec
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.precision import DTYPES
+from finetune_trainer.quanto import mend_quanto
 
 
 def quantization_config(spec: FineTuneJobSpec, precision: Precision, place: str) -> Any | None:
@@ -28,7 +28,7 @@ def quantization_config(spec: FineTuneJobSpec, precision: Precision, place: str)
         case "none":
             return None
         case "int4":
-            _unpack_in_python()
+            mend_quanto()
             return QuantoConfig(weights="int4", modules_to_not_convert=skipped)
         case "int8":
             return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=skipped)
@@ -75,16 +75,3 @@ def _not_quantized(model: ModelSpec, names: list[str], place: str) -> list[str] 
     with torch.device("meta"):
         empty = AutoModelForCausalLM.from_config(config, trust_remote_code=model.trust_remote_code)
     return [*names, *get_keys_to_not_convert(empty)]
-
-
-def _unpack_in_python() -> None:
-    """Replaces quanto's extension by four lines of Python. It would be compiled from C++ or CUDA at first
-    use, into quanto's own package: the image has neither those compilers nor a writable environment."""
-    from optimum.quanto.library import get_extension, is_extension_available
-
-    def unpack(packed: torch.Tensor, bits: int) -> torch.Tensor:
-        return torch.cat([(packed >> shift) & (2**bits - 1) for shift in range(0, 8, bits)])
-
-    for name in ("quanto_cpp", "quanto_cuda"):
-        if is_extension_available(name):
-            get_extension(name)._lib = SimpleNamespace(unpack=unpack)

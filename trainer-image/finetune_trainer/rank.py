@@ -88,7 +88,8 @@ def train(
     inputs = prepare_inputs(job)
     job = inputs.job
     stop.check()
-    start = prepare_method(job, inputs.base, precision, inputs.stage.head)
+    pad_id = inputs.tokenizer.pad_token_id or 0
+    start = prepare_method(job, inputs.base, precision, inputs.stage.head, inputs.data, pad_id)
     # From here on, ZeRO-3 makes every new model take part in collectives: rank 0 must have made its base.
     arguments = training_arguments(job, precision, store.staging, len(inputs.data))
 

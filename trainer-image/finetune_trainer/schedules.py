@@ -27,7 +27,8 @@ def schedule(spec: ScheduleSpec, total_steps: int | None = None) -> tuple[str, d
             return "cosine_with_min_lr", {"min_lr_rate": floor}
         case "cosine" | "linear" as name:
             return name, {}
-        case "constant":
+        case "constant" | "reduceOnPlateau":
+            # the trainer puts the plateau's stairs in its place (`plateau.py`)
             return "constant_with_warmup", {}
         case "polynomial":
             return "polynomial", {"power": spec.power, "lr_end": 0.0}
@@ -35,10 +36,6 @@ def schedule(spec: ScheduleSpec, total_steps: int | None = None) -> tuple[str, d
             return "cosine_with_restarts", {"num_cycles": spec.cycles}
         case "inverseSqrt":
             return "inverse_sqrt", {}
-        case "reduceOnPlateau":
-            raise InvalidConfigError(
-                "training.schedule.type: reduceOnPlateau is not known to this trainer. Use cosine"
-            )
         case "warmupStableDecay":
             if total_steps is None:
                 raise AssertionError("the number of steps must be known where a share of them is asked for")

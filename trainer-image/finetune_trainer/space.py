@@ -27,6 +27,12 @@ MOMENTS: dict[Optimizer, float] = {
     "pagedLion8bit": 0.25,
     "adagrad": 1,
     "rmsprop": 1,
+    # embeddings and norms are not projected
+    "galoreAdamw": 2,
+    "stableAdamw": 2,
+    # the second: the weights that training goes on from, beside their average
+    "scheduleFreeAdamw": 3,
+    "scheduleFreeSgd": 2,
 }
 """fp32 values per trained weight that an optimizer keeps, four 8-bit ones counted as one; the others keep
 next to none."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
 from transformers import PrinterCallback, ProgressCallback, Trainer
 
@@ -15,8 +16,9 @@ from finetune_trainer.data.flat import flat
 from finetune_trainer.data.sampling import GlobalOrder, RankBatches
 from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.distributed import sum_over_ranks
-from finetune_trainer.evaluation.loop import EvaluationSums
+from finetune_trainer.evaluation.loop import EvaluationSums, scores
 from finetune_trainer.learning_rates import renew_rates
+from finetune_trainer.plateau import Plateau
 from finetune_trainer.stages.base import Objective
 from finetune_trainer.stages.measurements import Measurements
 from finetune_trainer.universal import restore
@@ -24,6 +26,8 @@ from finetune_trainer.universal import restore
 
 class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
     """A `Trainer` whose batches do not depend on the number of ranks."""
+
+    lr_scheduler: Any
 
     def __init__(
         self,
@@ -35,9 +39,11 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         pad_id: int,
         by_document: bool = False,
         micro_losses: list[torch.Tensor],
+        plateau: Plateau | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.plateau = plateau
         for noisy in (PrinterCallback, ProgressCallback):
             self.remove_callback(noisy)
         self.order = order
@@ -106,6 +112,7 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         measurements."""
         if self.evaluation is None:
             return {}
+        self._show_average()
         ranks = self.args.world_size
         order = GlobalOrder(len(self.evaluation), self.eval_micro_batch * ranks, seed=0, shuffle=False)
         model = self.model_wrapped
@@ -120,7 +127,18 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         metrics = sums.metrics() | measured
         self.log(metrics)
         self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        if self.plateau is not None:
+            self.plateau.add(scores(metrics, likelihood=self.objective is None))
+            renew_rates(self.optimizer, self.lr_scheduler)
         return metrics
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """transformers' schedule, or the one that follows the job's own evaluations."""
+        if self.plateau is None or self.lr_scheduler is not None:
+            return super().create_scheduler(num_training_steps, optimizer)
+        self.plateau.warmup_steps = self.args.get_warmup_steps(num_training_steps)
+        self.lr_scheduler = LambdaLR(optimizer or self.optimizer, self.plateau)
+        return self.lr_scheduler
 
     def load_weights(self, checkpoint: Path) -> None:
         """Takes the trained weights of a checkpoint, on all ranks together, for the output."""
@@ -131,6 +149,16 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         """The tokens of the first sequence of the training data."""
         data = cast(TrainingData, self.train_dataset)
         return cast(torch.Tensor, data.collate([data[0]], self.pad_id)["input_ids"][0])
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        self._show_average()
+        super()._save_checkpoint(*args, **kwargs)
+
+    def _show_average(self) -> None:
+        """Schedule-Free optimizers put the average of the weights in the model's place, and `training_step`
+        takes it away again. Others have none."""
+        if hasattr(self.optimizer, "eval"):
+            self.optimizer.eval()
 
     def _prepare_for_training(self, max_steps: int, loader: Any, checkpoint: str | None) -> Any:
         prepared = super()._prepare_for_training(max_steps, loader, None if self.universal else checkpoint)

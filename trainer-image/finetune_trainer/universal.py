@@ -167,6 +167,9 @@ def _go_on_with_schedule(trainer: Any, saved: dict[str, Any]) -> None:
     if isinstance(scheduler, LambdaLR):
         position = {name: saved[name] for name in ("last_epoch", "_step_count")}
         scheduler.load_state_dict(scheduler.state_dict() | position)
+        for function, kept in zip(scheduler.lr_lambdas, saved.get("lr_lambdas", ()), strict=False):
+            # what reduceOnPlateau has seen, the same for every group
+            vars(function).update(kept or {})
         renew_rates(trainer.optimizer, scheduler)
         return
     scheduler.load_state_dict(saved)

@@ -204,7 +204,9 @@ def optimizer_memory(setup: Setup, counts: ParameterCounts) -> float:
         originals = 4.0 * counts.trained if setup.compute_bytes < 4 else 0.0
         states = state_bytes(setup.optimizer, counts.trained, 4, narrow)
         return (originals + states) / (setup.ranks if setup.zero_stage >= 1 else 1)
-    own = state_bytes(setup.optimizer, counts.trained_model, setup.weight_bytes, narrow)
+    embeddings = setup.architecture.embedding_parameters + setup.architecture.head_parameters
+    embedded = min(embeddings, counts.trained_model) if setup.method.type == "full" else 0.0
+    own = state_bytes(setup.optimizer, counts.trained_model, setup.weight_bytes, narrow, embedded)
     added = state_bytes(setup.optimizer, counts.adapters, 4, setup.method.lora.rank)
     return own + added + state_bytes(setup.optimizer, counts.saved_modules, 4, narrow)
 

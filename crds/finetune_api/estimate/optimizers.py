@@ -40,7 +40,7 @@ _PROJECTION_RANK: Final[dict[Optimizer, int]] = {"galoreAdamw": 128, "apolloAdam
 FUSES_GRADIENTS: Final = frozenset({"lomo", "adalomo"})
 """Optimizers that use each gradient as soon as it is there, and free it (Lv et al. 2023)."""
 
-WHOLE_LIST_STEP: Final = frozenset({"adamw", "adagrad", "rmsprop"})
+WHOLE_LIST_STEP: Final = frozenset({"adamw", "adagrad", "rmsprop", "scheduleFreeAdamw"})
 """Optimizers whose torch implementation (foreach) makes one temporary tensor per weight at the step."""
 
 
@@ -49,8 +49,11 @@ def is_paged(optimizer: Optimizer) -> bool:
     return optimizer.startswith("paged")
 
 
-def state_bytes(optimizer: Optimizer, parameters: float, weight_bytes: int, narrow_side: int) -> float:
-    """Bytes of all states of `parameters` weights of matrices whose narrower side is `narrow_side`."""
+def state_bytes(
+    optimizer: Optimizer, parameters: float, weight_bytes: int, narrow_side: int, embedded: float = 0.0
+) -> float:
+    """Bytes of all states of `parameters` weights of matrices whose narrower side is `narrow_side`; of these
+    weights, `embedded` are embeddings."""
     if optimizer in _EIGHT_BIT_STATES:
         return parameters * _EIGHT_BIT_STATES[optimizer] * EIGHT_BIT
     if optimizer in ("adafactor", "adalomo"):
@@ -58,6 +61,7 @@ def state_bytes(optimizer: Optimizer, parameters: float, weight_bytes: int, narr
         return parameters * 4 * 2 / max(1, narrow_side)
     if optimizer in _PROJECTION_RANK:
         # Two fp32 moments and the projector, each `rank` wide instead of the matrix's narrow side
-        # (Zhao et al. 2024, GaLore, table 1).
-        return parameters * 4 * 3 * min(1.0, _PROJECTION_RANK[optimizer] / max(1, narrow_side))
+        # (Zhao et al. 2024, GaLore, table 1). Embeddings are not projected.
+        projected = 3 * min(1.0, _PROJECTION_RANK[optimizer] / max(1, narrow_side))
+        return 4 * (projected * (parameters - embedded) + 2 * embedded)
     return parameters * _STATES[optimizer] * weight_bytes

@@ -1,7 +1,7 @@
 """What this version can do of what the API can say. Everything else is refused, never ignored."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from finetune_api.job import FineTuneJob, FineTuneJobSpec
@@ -25,6 +25,9 @@ class Limit:
     why: str = "is part of the API, but this version can't do it yet"
     """What is in the way."""
 
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """What is in the way of single values."""
+
 
 def _only_default(section: str, *fields: str) -> tuple[Limit, ...]:
     return tuple(Limit(f"{section}.{field}" if section else field) for field in fields)
@@ -46,9 +49,23 @@ IN_THE_IMAGE: Final[tuple[Optimizer, ...]] = (
     "sgd",
     "adagrad",
     "rmsprop",
+    "galoreAdamw",
+    "stableAdamw",
+    "scheduleFreeAdamw",
+    "scheduleFreeSgd",
 )
-"""Optimizers of torch, transformers and bitsandbytes. The others want galore-torch, apollo-torch, lomo-optim,
-grokadamw, torch-optimi or schedulefree."""
+"""Optimizers of torch, transformers, bitsandbytes, galore-torch, torch-optimi and schedulefree."""
+
+LEFT_OUT: Final[Mapping[str, str]] = {
+    "apolloAdamw": "comes from apollo-torch, whose licence forbids commercial use",
+    "lomo": "comes from lomo-optim, which clips gradients in a second backward pass that transformers does "
+    "not make, and does not average them over ranks",
+    "adalomo": "comes from lomo-optim, which keeps its state out of checkpoints: a resumed run would start "
+    "without it",
+    "grokadamw": "comes from grokadamw, which keeps its state under the identity of tensors: a resumed run "
+    "would start without it",
+}
+"""Optimizers whose libraries are not in the trainer's image, and why not."""
 
 LIMITS: Final[tuple[Limit, ...]] = (
     Limit(
@@ -56,32 +73,13 @@ LIMITS: Final[tuple[Limit, ...]] = (
         ("none", "auto", "liger"),
         why="needs a library that the trainer's image does not hold",
     ),
-    Limit(
-        "method.lora.initialization",
-        ("auto", "default", "gaussian", "pissa", "olora", "loftq", "orthogonal"),
-        why="starts from activations, which wants a pass over the data that this version does not make",
-    ),
     *_only_default("dataset.train", "upload"),
     *_only_default("dataset.eval", "upload"),
     Limit(
         "training.optimizer",
         IN_THE_IMAGE,
         remedy="Use adamw, or adamw8bit for less memory",
-        why="needs a library that the trainer's image does not hold",
-    ),
-    Limit(
-        "training.schedule.type",
-        (
-            "cosine",
-            "linear",
-            "constant",
-            "polynomial",
-            "cosineWithRestarts",
-            "inverseSqrt",
-            "warmupStableDecay",
-        ),
-        remedy="Use cosine",
-        why="follows evaluations that transformers plans itself, and here the job's own plan decides",
+        reasons=LEFT_OUT,
     ),
     # ppo runs, but its reward rose in 6 of 20 small runs, which is none: docs/log.md, "Stages beyond sft"
     Limit("training.stage", ("pretrain", "sft", "rm", "dpo", "kto", "grpo")),
@@ -111,7 +109,7 @@ def unsupported(job: FineTuneJob, _target: str) -> Iterator[Finding]:
             yield error(
                 Code.NOT_YET_SUPPORTED,
                 limit.path,
-                limit.why,
+                limit.reasons.get(value, limit.why) if isinstance(value, str) else limit.why,
                 limit.remedy or _remedy(limit, possible),
                 plain(value),
             )

@@ -8,7 +8,16 @@ import pytest
 import torch
 
 from finetune_api import ResolvedJob
-from finetune_trainer.kernels import compile_mode, compile_word, kernels_word, liger_is_on, upcast_norms
+from finetune_trainer import kernels
+from finetune_trainer.kernels import (
+    attention,
+    attention_word,
+    compile_mode,
+    compile_word,
+    kernels_word,
+    liger_is_on,
+    upcast_norms,
+)
 
 MakeJob = Callable[..., ResolvedJob]
 
@@ -67,3 +76,28 @@ def test_norms_are_raised_to_fp32_and_nothing_else() -> None:
         "input_layernorm.weight",
     }
     assert upcast_norms(model) == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "there", "loaded"),
+    [
+        ("auto", True, None),
+        ("eager", False, "eager"),
+        ("flex_attention", False, "flex_attention"),
+        ("flash_attention_2", True, "flash_attention_2"),
+        ("flash_attention_2", False, "sdpa"),
+        ("flash_attention_3", False, "sdpa"),
+    ],
+)
+def test_flash_attention_is_used_where_it_is_there(
+    monkeypatch: pytest.MonkeyPatch, asked: str, there: bool, loaded: str | None
+) -> None:
+    monkeypatch.setattr(kernels, "FLASH", {name: lambda: there for name in kernels.FLASH})
+    assert attention(asked) == loaded
+
+
+def test_the_status_says_which_attention_runs_and_why() -> None:
+    assert attention_word("auto", "sdpa") == "sdpa"
+    assert attention_word("flash_attention_2", "flash_attention_2") == "flash_attention_2"
+    word = attention_word("flash_attention_2", "sdpa")
+    assert word == "sdpa (flash_attention_2 needs its library and a GPU, and they are not both here)"

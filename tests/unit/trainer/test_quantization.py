@@ -99,3 +99,16 @@ def test_an_evaluation_leaves_the_packed_weights_as_they_are(make_job: MakeJob) 
 def test_packed_weights_are_counted_one_by_one(make_job: MakeJob, settings: dict[str, str]) -> None:
     whole = trained_parameters(loaded(make_job()))[1]
     assert trained_parameters(quantized(make_job, settings.pop("type"), **settings))[1] == whole
+
+
+def test_int4_gives_the_gradients_of_its_values_in_16_bit_too(make_job: MakeJob) -> None:
+    ids = torch.tensor([[5, 6, 7, 8]])
+    gradients = []
+    for dtype in (torch.float32, torch.bfloat16):
+        model: Any = quantized(make_job, "int4")
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            loss = model(input_ids=ids, labels=ids).loss
+        loss.backward()
+        gradients.append(model.get_input_embeddings().weight.grad)
+    whole, half = gradients
+    assert (half - whole).norm() < 0.05 * whole.norm()

@@ -22,13 +22,23 @@ EVERY = 4
 """Optimizer steps between two checkpoints."""
 
 
+FOLLOWS_EVALUATIONS: dict[str, Any] = {
+    "dataset": {"evalSplit": 0.2},
+    "evaluation": {"everySteps": 2},
+    "training": {"learningRate": 0.1, "schedule": {"type": "reduceOnPlateau", "patience": 0, "factor": 0.5}},
+}
+"""At this rate evaluations grow worse now and then."""
+
+
 def spec(method: str, zero_stage: int) -> dict[str, Any]:
-    return {
+    more = FOLLOWS_EVALUATIONS if (method, zero_stage) == ("full", 2) else {}
+    steps = {"microBatchSize": 1, "gradientAccumulationSteps": 2, "maxSteps": STEPS}
+    return more | {
         # dropout: the random numbers of every rank must go on too
         "method": {"type": method, **({} if method == "full" else {"lora": {"dropout": 0.1}})},
         "quantization": {"type": "nf4" if method == "qlora" else "none"},
         "distributed": {"processesPerNode": 2, "zeroStage": zero_stage},
-        "training": {"microBatchSize": 1, "gradientAccumulationSteps": 2, "maxSteps": STEPS},
+        "training": steps | more.get("training", {}),
         "checkpoints": {"everySteps": EVERY},
     }
 

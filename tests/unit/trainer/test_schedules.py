@@ -74,9 +74,8 @@ def test_then_each_goes_its_own_way(settings: dict[str, Any], step: int, share: 
     assert rates(settings)[step] == pytest.approx(share, abs=1e-6)
 
 
-def test_a_plateau_cannot_be_watched() -> None:
-    with pytest.raises(InvalidConfigError, match=r"training.schedule.type: reduceOnPlateau is not known"):
-        schedule(ScheduleSpec(type="reduceOnPlateau"))
+def test_a_plateau_is_a_constant_rate_to_transformers() -> None:
+    assert schedule(ScheduleSpec(type="reduceOnPlateau")) == ("constant_with_warmup", {})
 
 
 def test_a_lowest_rate_belongs_to_cosine() -> None:

@@ -9,7 +9,7 @@ from finetune_api.method import ALL_LINEAR, LoraSpec, MethodSpec
 from finetune_trainer.errors import InvalidConfigError
 from finetune_trainer.heads import LANGUAGE, Head
 
-Initialization = Literal["default", "gaussian", "pissa", "olora", "loftq", "orthogonal"]
+Initialization = Literal["default", "gaussian", "pissa", "olora", "loftq", "orthogonal", "eva"]
 
 EMBEDDINGS = frozenset({"embed_tokens", "lm_head"})
 """Names by which PEFT knows embeddings that may be tied."""
@@ -19,12 +19,10 @@ DECOMPOSED: frozenset[Initialization] = frozenset({"pissa", "olora", "loftq"})
 
 
 def initialization(method: MethodSpec) -> Initialization:
-    """How the adapters start. Raises `InvalidConfigError` for a start that this trainer does not know."""
+    """How the adapters start."""
     asked = method.lora.initialization
     if asked == "auto":
         return "pissa" if method.type == "pissa" else "default"
-    if asked == "eva":
-        raise InvalidConfigError("method.lora.initialization: eva is not known to this trainer. Use auto")
     return asked
 
 
@@ -33,7 +31,7 @@ def adapter_config(
 ) -> Any:
     """PEFT's configuration for a method with adapters; `start` is PEFT's name of the initialization, and
     `tied` says whether the model's input and output embedding share their weights."""
-    from peft import LoraConfig
+    from peft import EvaConfig, LoraConfig
 
     spec: LoraSpec = method.lora
     modules = ALL_LINEAR if spec.target_modules == [ALL_LINEAR] else spec.target_modules
@@ -49,6 +47,7 @@ def adapter_config(
         use_rslora=spec.rank_stabilized or method.type == "rslora",
         use_dora=method.type == "dora",
         init_lora_weights=start,
+        eva_config=EvaConfig() if start == "eva" else None,
         # else an adapted input embedding and the output embedding would part
         ensure_weight_tying=tied and not EMBEDDINGS.isdisjoint([*spec.modules_to_save, *spec.target_modules]),
         task_type=head.task,

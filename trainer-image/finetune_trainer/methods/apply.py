@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 from finetune_api.method import FreezeSpec, MethodSpec, SpectrumSpec
 from finetune_trainer.heads import LANGUAGE, Head
 from finetune_trainer.methods.adapters import initialization, with_adapter
+from finetune_trainer.methods.dora import unpack_every_base
 from finetune_trainer.methods.freeze import freeze
 from finetune_trainer.methods.spectrum import spectrum
 from finetune_trainer.methods.start import Start
@@ -45,9 +46,12 @@ def _adapted(
 ) -> torch.nn.Module:
     # whatever of a quantized base is not quantized has gradients until somebody takes them
     model.requires_grad_(False)
-    if start is not None and start.adapter is not None:
+    if method.type == "dora":
+        unpack_every_base()
+    ready = (start.adapter or start.computed) if start is not None else None
+    if ready is not None:
         from peft import PeftModel
 
-        return cast(torch.nn.Module, PeftModel.from_pretrained(model, start.adapter, is_trainable=True))
+        return cast(torch.nn.Module, PeftModel.from_pretrained(model, ready, is_trainable=True))
     kind = initialization(method)
     return with_adapter(model, method, seed, True if kind == "default" else kind, head)

@@ -4,19 +4,24 @@ directory."""
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from transformers import AutoConfig
+from transformers import AutoConfig, PreTrainedModel
 
+from finetune_api.job import FineTuneJobSpec
 from finetune_api.lineage import lineage_hash
 from finetune_api.model import ModelSpec
 from finetune_api.resolved import ResolvedJob
 from finetune_trainer.data.cache import exclusive
+from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.files import describe_files, sync_tree, write_atomically
 from finetune_trainer.heads import LANGUAGE, Head
 from finetune_trainer.methods.adapters import DECOMPOSED, initialization
 from finetune_trainer.methods.decomposition import decompose
+from finetune_trainer.methods.eva import write_eva_adapter
 from finetune_trainer.methods.spectrum import scan
 from finetune_trainer.methods.start import Start
 from finetune_trainer.models import load_base
@@ -24,9 +29,17 @@ from finetune_trainer.precision import DTYPES
 from finetune_trainer.quantization import quantization_config
 
 
-def prepare_method(job: ResolvedJob, base: str, precision: Precision, head: Head = LANGUAGE) -> Start:
+def prepare_method(
+    job: ResolvedJob,
+    base: str,
+    precision: Precision,
+    head: Head = LANGUAGE,
+    data: TrainingData | None = None,
+    pad_id: int = 0,
+) -> Start:
     """Where training starts from: on most runs the base itself. Ranks wait for the first one by a file lock,
-    not in a collective, since measuring and decomposing a large model may outlast the ranks' patience.
+    not in a collective, since measuring and decomposing a large model may outlast the ranks' patience. `data`
+    is for a start that is computed from it.
 
     Must be called before DeepSpeed is configured: from then on ZeRO-3 would share out the model that is
     loaded here. Raises `ModelLoadError`, `InvalidConfigError`, `StorageError`.
@@ -34,26 +47,59 @@ def prepare_method(job: ResolvedJob, base: str, precision: Precision, head: Head
     method = job.spec.method
     if method.uses_adapters and initialization(method) in DECOMPOSED:
         return _decomposed(job, base, precision, head)
+    if method.uses_adapters and initialization(method) == "eva" and data is not None:
+        return _explained(job, base, precision, head, data, pad_id)
     if method.type == "spectrum" and not (method.spectrum and method.spectrum.layers):
         return Start(base=base, original=base, layers=_measured(job, base), head=head)
     return Start(base=base, original=base, head=head)
 
 
 def _decomposed(job: ResolvedJob, base: str, precision: Precision, head: Head) -> Start:
-    spec = job.spec
-    directory = Path(job.paths.run_directory) / f"residual-{lineage_hash(spec)[:12]}"
+    def make(directory: Path) -> None:
+        quantization = quantization_config(job.spec, precision, base)
+        model = _whole_base(job, base, precision, head)
+        decompose(model, job.spec.method, job.spec.training.seed, quantization, directory, head)
+
+    directory = _made_once(job, "residual", make)
+    return Start(base=str(directory / "base"), original=base, adapter=directory / "adapter", head=head)
+
+
+def _explained(
+    job: ResolvedJob, base: str, precision: Precision, head: Head, data: TrainingData, pad_id: int
+) -> Start:
+    def make(directory: Path) -> None:
+        model: Any = _whole_base(job, base, precision, head)
+        if job.device == "cuda" and _fits_a_device(job.spec):
+            model.to("cuda")
+        write_eva_adapter(model, job.spec.method, job.spec.training.seed, data, pad_id, directory, head)
+
+    return Start(base=base, original=base, computed=_made_once(job, "eva", make), head=head)
+
+
+def _made_once(job: ResolvedJob, kind: str, make: Callable[[Path], None]) -> Path:
+    """A directory of this run, made by whoever comes first, whole or not at all."""
+    directory = Path(job.paths.run_directory) / f"{kind}-{lineage_hash(job.spec)[:12]}"
     with exclusive(directory.with_name(f"{directory.name}.lock")):
         if not directory.exists():
             staged = directory.with_name(f".{directory.name}.tmp")
             shutil.rmtree(staged, ignore_errors=True)
-            asked = spec.model.load_precision
-            dtype = DTYPES[precision if asked == "auto" else asked]
-            model = load_base(spec.model, base, dtype, head=head)
-            quantization = quantization_config(spec, precision, base)
-            decompose(model, spec.method, spec.training.seed, quantization, staged, head)
+            make(staged)
             sync_tree(staged)
             staged.rename(directory)
-    return Start(base=str(directory / "base"), original=base, adapter=directory / "adapter", head=head)
+    return directory
+
+
+def _whole_base(job: ResolvedJob, base: str, precision: Precision, head: Head) -> PreTrainedModel:
+    """The base, not quantized, in the type in which it is used."""
+    asked = job.spec.model.load_precision
+    dtype = DTYPES[precision if asked == "auto" else asked]
+    return load_base(job.spec.model, base, dtype, head=head)
+
+
+def _fits_a_device(spec: FineTuneJobSpec) -> bool:
+    """Whether one device is meant to hold the whole base: what is quantized or shared out may not fit, and is
+    passed through on the CPU."""
+    return spec.quantization.type == "none" and spec.distributed.zero_stage < 3
 
 
 def _measured(job: ResolvedJob, base: str) -> Path:

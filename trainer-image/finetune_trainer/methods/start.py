@@ -17,6 +17,8 @@ class Start:
     adapter: Path | None = None
     """The adapter of the first step, where it was computed from the base's weights. Adapter and residual
     together are the original."""
+    computed: Path | None = None
+    """The adapter of the first step, where it was computed from the data and changes nothing yet."""
     layers: Path | None = None
     """The measured weights of the model, for spectrum."""
     head: Head = LANGUAGE

@@ -11,6 +11,8 @@ from finetune_api.validation.rules.common import pattern, patterns
 HIGH_SCALE = 16
 DECOMPOSING = ("pissa", "olora", "loftq")
 """Initializations that take the adapter out of the base's weights."""
+LIKELIHOOD = ("pretrain", "sft")
+"""Stages that train on sequences as they are."""
 
 
 def method(job: FineTuneJob, _target: str) -> Iterator[Finding]:
@@ -108,6 +110,15 @@ def _initialization(job: FineTuneJob) -> Iterator[Finding]:
             path,
             "moves a part of the base into the adapter, and a trained dora can't be told apart from it again",
             "Use initialization auto, or method.type lora",
+            start,
+        )
+    if start == "eva" and job.spec.training.stage not in LIKELIHOOD:
+        yield error(
+            Code.CONFLICT,
+            path,
+            "looks at what the training data does to the layers, as sequences of tokens, and training.stage "
+            f"{job.spec.training.stage} has none",
+            "Use initialization auto, or training.stage sft",
             start,
         )
     if start == "loftq" and quantization not in ("nf4", "fp4"):

@@ -14,14 +14,22 @@ IN_BACKWARD: Final = ("lomo", "adalomo")
 PROJECTING: Final = ("galoreAdamw", "apolloAdamw")
 """They project the gradient of each whole weight matrix onto a few dimensions."""
 
+WHOLE: Final = (*PROJECTING, "stableAdamw")
+"""What they do to a weight depends on the rest of its matrix."""
+
+AVERAGING: Final = ("scheduleFreeAdamw", "scheduleFreeSgd")
+"""They train one set of weights and show another, the average, to evaluations and in checkpoints."""
+
 
 def optimizers(job: FineTuneJob, _target: str) -> Iterator[Finding]:
-    """What the optimizer needs of accumulation, of ZeRO and of the method."""
+    """What the optimizer needs of accumulation, of DeepSpeed, of betas and of the method."""
     optimizer = job.spec.training.optimizer
     if optimizer in IN_BACKWARD:
         yield from _in_backward(job, optimizer)
-    if optimizer in PROJECTING:
-        yield from _projecting(job, optimizer)
+    if optimizer in WHOLE:
+        yield from _whole(job, optimizer)
+    if optimizer in AVERAGING:
+        yield from _averaging(job, optimizer)
 
 
 def _in_backward(job: FineTuneJob, optimizer: str) -> Iterator[Finding]:
@@ -44,20 +52,41 @@ def _in_backward(job: FineTuneJob, optimizer: str) -> Iterator[Finding]:
         )
 
 
-def _projecting(job: FineTuneJob, optimizer: str) -> Iterator[Finding]:
-    if job.spec.distributed.zero_stage > 0:
+def _whole(job: FineTuneJob, optimizer: str) -> Iterator[Finding]:
+    if uses_deepspeed(job.spec):
         yield error(
             Code.OPTIMIZER_CONFLICT,
             "training.optimizer",
-            "projects the gradients of whole matrices, and ZeRO hands each rank a flat piece of them",
-            "Use distributed.zeroStage 0, or optimizer adamw",
+            "looks at whole weight matrices, and DeepSpeed lays all weights out in one flat row",
+            "Use distributed.engine torch with zeroStage 0, or optimizer adamw",
             optimizer,
         )
-    if job.spec.method.uses_adapters:
+    if optimizer in PROJECTING and job.spec.method.uses_adapters:
         yield error(
             Code.OPTIMIZER_CONFLICT,
             "training.optimizer",
             "projects the gradients of whole matrices, and those of adapters are small already",
             "Use method.type full, or optimizer adamw",
             optimizer,
+        )
+
+
+def _averaging(job: FineTuneJob, optimizer: str) -> Iterator[Finding]:
+    training = job.spec.training
+    if uses_deepspeed(job.spec):
+        yield error(
+            Code.OPTIMIZER_CONFLICT,
+            "training.optimizer",
+            "shows the average of the weights to evaluations, and DeepSpeed has copies of them that would "
+            "not follow",
+            "Use distributed.engine torch with zeroStage 0, or optimizer adamw",
+            optimizer,
+        )
+    if optimizer == "scheduleFreeAdamw" and training.adam_beta1 == 0:
+        yield error(
+            Code.OPTIMIZER_CONFLICT,
+            "training.adamBeta1",
+            "weighs the average that scheduleFreeAdamw trains on, which cannot be 0",
+            "Use training.adamBeta1 0.9",
+            training.adam_beta1,
         )

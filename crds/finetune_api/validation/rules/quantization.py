@@ -45,20 +45,9 @@ def _conflict(value: str, why: str, remedy: str) -> Finding:
 
 
 def _dora(job: FineTuneJob) -> Iterator[Finding]:
-    quantization, instead = job.spec.quantization, "Use quantization.type nf4, or method.type lora"
-    on_cpu = job.spec.resources.accelerators.per_node == 0
+    quantization = job.spec.quantization
     if not quantization.allow_dora:
         yield broken(Code.QUANTIZATION_CONFLICT, DORA_ALLOWED, quantization.type)
-    elif quantization.type == "int8" and on_cpu:
-        yield _conflict(quantization.type, "dora on an int8 base fails on CPU at its second step", instead)
-    elif quantization.type == "int4":
-        yield error(
-            Code.NOT_YET_SUPPORTED,
-            "quantization.type",
-            "dora adds to the base's weights at every step, and optimum-quanto can't add to packed integers",
-            instead,
-            quantization.type,
-        )
     elif quantization.type in PACKED_FLOATS and job.spec.distributed.zero_stage == 3:
         yield _conflict(
             quantization.type,
@@ -73,15 +62,6 @@ def _int4(job: FineTuneJob) -> Iterator[Finding]:
             "int4",
             "DeepSpeed moves and casts every weight, and those of optimum-quanto can be neither",
             "Use quantization.type nf4, or distributed.engine torch",
-        )
-    precision, on_gpu = job.spec.training.precision, job.spec.resources.accelerators.per_node > 0
-    if precision in ("bf16", "fp16") or (precision == "auto" and on_gpu):
-        yield error(
-            Code.NOT_YET_SUPPORTED,
-            "training.precision",
-            "mixes 16-bit gradients with optimum-quanto's weights, whose constants are fp32 here",
-            "Use training.precision fp32 or tf32, or quantization.type nf4",
-            precision,
         )
     if job.spec.model.load_precision == "fp16":
         yield error(

@@ -21,6 +21,8 @@ def _settings(spec: ScheduleSpec) -> Iterator[Finding]:
         "minLearningRateRatio": (spec.min_learning_rate_ratio, 0.0, "cosine"),
         "cycles": (spec.cycles, 1, "cosineWithRestarts"),
         "power": (spec.power, 1.0, "polynomial"),
+        "patience": (spec.patience, 10, "reduceOnPlateau"),
+        "factor": (spec.factor, 0.1, "reduceOnPlateau"),
     }
     if spec.stable_ratio is not None and spec.type != "warmupStableDecay":
         yield broken(Code.CONFLICT, STABLE_RATIO, words={"type": spec.type})

@@ -39,6 +39,14 @@ def _depends_on_evaluation(job: FineTuneJob) -> Iterator[Finding]:
             "needs an evaluation while training, and there is none",
             _DATA,
         )
+    if job.spec.training.schedule.type == "reduceOnPlateau":
+        yield error(
+            Code.REQUIRES,
+            "training.schedule.type",
+            "lowers the rate when evaluation no longer improves, and there is none while training",
+            f"{_DATA}; or use schedule.type cosine",
+            "reduceOnPlateau",
+        )
     if job.spec.output.checkpoint == "best":
         yield error(
             Code.REQUIRES,
@@ -71,13 +79,14 @@ def _without_data(job: FineTuneJob) -> Iterator[Finding]:
 
 def _metric(job: FineTuneJob) -> Iterator[Finding]:
     spec, metric = job.spec, job.spec.checkpoints.metric
-    chooses = spec.output.checkpoint == "best" or spec.training.early_stopping is not None
+    follows = spec.training.early_stopping is not None or spec.training.schedule.type == "reduceOnPlateau"
+    chooses = spec.output.checkpoint == "best" or follows
     measured = {"loss", *spec.evaluation.metrics}
     if chooses and metric.removeprefix("eval_") not in measured:
         yield error(
             Code.REQUIRES,
             "checkpoints.metric",
-            "chooses the best checkpoint, and is not among the metrics that are measured: "
+            "tells which checkpoint is better, and is not among the metrics that are measured: "
             f"{', '.join(sorted(measured))}",
             "Name it in evaluation.metrics, or use checkpoints.metric loss",
             metric,

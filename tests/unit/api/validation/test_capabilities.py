@@ -4,7 +4,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from finetune_api import FineTuneJobSpec, parse_job, validate_job
-from finetune_api.validation.capabilities import LIMITS
+from finetune_api.validation.capabilities import LEFT_OUT, LIMITS
 from finetune_api.validation.fields import default_at, field_named, model_at
 
 
@@ -45,6 +45,12 @@ def test_every_other_choice_is_refused_with_a_remedy(make_manifest, path):
         [finding] = refused(make_manifest({**base, path: choice}))
         assert (finding.severity, finding.path, finding.value) == ("error", path, choice)
         assert finding.remedy
+
+
+@pytest.mark.parametrize(("optimizer", "why"), LEFT_OUT.items())
+def test_an_optimizer_that_is_left_out_is_refused_with_its_own_reason(make_manifest, optimizer, why):
+    [finding] = refused(make_manifest({"training.optimizer": optimizer}))
+    assert finding.message == why
 
 
 @pytest.mark.parametrize(

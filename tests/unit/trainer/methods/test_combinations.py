@@ -37,8 +37,6 @@ REFUSED = {
         for method in WITHOUT_ADAPTERS
         for quantization in QUANTIZATIONS[1:]
     },
-    ("dora", "int8"): "fails on CPU at its second step",
-    ("dora", "int4"): "can't add to packed integers",
 }
 
 

@@ -1,6 +1,7 @@
 import pytest
 
 LORA = "method.lora"
+FORMATS = {"pretrain": "text", "sft": "alpaca", "kto": "messages"}
 
 
 @pytest.mark.parametrize("kind", ["lora", "dora", "pissa", "rslora"])
@@ -109,3 +110,11 @@ def test_an_adapter_is_not_scaled_up_too_far(brief, kind, rank, alpha, high):
     settings = {f"{LORA}.rank": rank, f"{LORA}.alpha": alpha, "training.learningRate": 1e-5}
     found = brief({"method.type": kind} | settings)
     assert found == ([("suggestion", "HighAdapterScale", f"{LORA}.alpha")] if high else [])
+
+
+@pytest.mark.parametrize(("stage", "works"), [("pretrain", True), ("sft", True), ("kto", False)])
+def test_eva_looks_at_sequences(brief, stage, works):
+    path = f"{LORA}.initialization"
+    changes = {path: "eva", "training.stage": stage, "dataset.format": FORMATS[stage]}
+    changes["training.microBatchSize"] = 2
+    assert brief(changes) == ([] if works else [("error", "Conflict", path)])

@@ -28,5 +28,23 @@ def test_what_projects_gradients_needs_whole_matrices(brief, optimizer):
     assert brief({OPTIMIZER: optimizer}) == [("error", "OptimizerConflict", OPTIMIZER)]
 
 
+WHOLE_MATRICES = {OPTIMIZER: "stableAdamw"}
+AVERAGING = {OPTIMIZER: "scheduleFreeAdamw", "training.schedule.type": "constant"}
+
+
+@pytest.mark.parametrize("chosen", [WHOLE_MATRICES, AVERAGING])
+def test_what_deepspeed_would_break_runs_without_it(brief, chosen):
+    assert brief(chosen) == []
+    refused = [("error", "OptimizerConflict", OPTIMIZER)]
+    assert brief(chosen | {"distributed.zeroStage": 2}) == refused
+    assert brief(chosen | {"distributed.processesPerNode": 2}) == refused
+    assert brief(chosen | {"distributed.processesPerNode": 2, "distributed.engine": "torch"}) == []
+
+
+def test_an_average_has_a_weight(brief):
+    found = brief(AVERAGING | {"training.adamBeta1": 0.0})
+    assert found == [("error", "OptimizerConflict", "training.adamBeta1")]
+
+
 def test_other_optimizers_go_with_everything(brief):
     assert brief({OPTIMIZER: "adafactor", STEPS: 8, "distributed.zeroStage": 2}) == []

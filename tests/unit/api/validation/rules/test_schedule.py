@@ -14,11 +14,13 @@ def test_the_warm_up_ends_within_the_run(brief, steps, fits):
         ("minLearningRateRatio", 0.1, "cosine"),
         ("cycles", 3, "cosineWithRestarts"),
         ("power", 2.0, "polynomial"),
+        ("patience", 2, "reduceOnPlateau"),
+        ("factor", 0.5, "reduceOnPlateau"),
     ],
 )
 def test_a_setting_belongs_to_its_schedule(brief, field, value, kind):
     path = f"training.schedule.{field}"
-    assert brief({path: value, "training.schedule.type": kind}) == []
+    assert brief({path: value, "training.schedule.type": kind, "dataset.evalSplit": 0.1}) == []
     assert brief({path: value, "training.schedule.type": "linear"}) == [("error", "Conflict", path)]
 
 

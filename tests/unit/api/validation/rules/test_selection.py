@@ -17,6 +17,12 @@ def test_early_stopping_needs_an_evaluation_while_training(brief):
     assert brief(stop | {"dataset.evalSplit": 0.1, "evaluation": {"everySteps": 0, "atEpochEnd": True}}) == []
 
 
+def test_a_plateau_needs_an_evaluation_while_training(brief):
+    plateau = {"training.schedule.type": "reduceOnPlateau"}
+    assert brief(plateau) == [("error", "Requires", "training.schedule.type")]
+    assert brief(plateau | HELD_OUT) == []
+
+
 def test_the_best_checkpoint_needs_an_evaluation_while_training(brief):
     assert brief({"output.checkpoint": "best"}) == [("error", "Requires", "output.checkpoint")]
     assert brief({"output.checkpoint": "best", "dataset.evalSplit": 0.1}) == []
@@ -50,7 +56,14 @@ def test_metrics_need_evaluation_data(brief):
     assert brief(changes | HELD_OUT) == []
 
 
-@pytest.mark.parametrize("chooser", [BEST, {"training.earlyStopping": {}} | HELD_OUT])
+@pytest.mark.parametrize(
+    "chooser",
+    [
+        BEST,
+        {"training.earlyStopping": {}} | HELD_OUT,
+        {"training.schedule.type": "reduceOnPlateau"} | HELD_OUT,
+    ],
+)
 def test_the_metric_that_chooses_is_measured(brief, chooser):
     wanted = {"checkpoints": {"metric": "tokenAccuracy", "greaterIsBetter": True}}
     assert brief(chooser | wanted) == [("error", "Requires", "checkpoints.metric")]

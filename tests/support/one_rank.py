@@ -1,0 +1,33 @@
+"""Runs of the trainer in this process: whole, or killed in the middle."""
+
+from typing import Any
+
+from finetune_api import ResolvedJob, TrainingResult
+from finetune_trainer import rank
+from finetune_trainer.interruption import StopRequest
+from finetune_trainer.reporting import Reporter
+
+
+class Killed(BaseException):
+    """The process ends in the middle of things."""
+
+
+class DiesAt(Reporter):
+    """Kills the run when it reports the given step, before anything of that step is saved."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__([])
+        self.last = step
+
+    def update(self, **fields: Any) -> None:
+        super().update(**fields)
+        if fields.get("epoch") is not None and fields["step"] == self.last:
+            raise Killed
+
+
+def train(job: ResolvedJob, reporter: Reporter | None = None) -> TrainingResult:
+    """A run of one rank, which leaves no process group behind."""
+    try:
+        return rank.train(job, reporter or Reporter([]), StopRequest())
+    finally:
+        rank.end_process_group()

@@ -1,0 +1,110 @@
+"""GaLore, StableAdamW and Schedule-Free: so that the whole spec counts, and a resume is exact.
+
+transformers knows them by name. But it gives GaLore neither the spec's weight decay nor its betas, hands
+Schedule-Free a warm-up as a share of the run where the library counts steps, and leaves it to StableAdamW to
+find out that there is no GPU, which it does not.
+"""
+
+from typing import Any, Final
+
+import torch
+from galore_torch import GaLoreAdamW
+from galore_torch.galore_projector import GaLoreProjector
+from optimi import StableAdamW
+from schedulefree import AdamWScheduleFree, SGDScheduleFree
+
+from finetune_api.training import TrainingSpec
+from finetune_trainer.methods.layers import decoder_layers
+
+Groups = list[dict[str, Any]]
+
+PROJECTION: Final = {"rank": 128, "update_proj_gap": 200, "scale": 0.25, "proj_type": "std"}
+"""Rank of the projected gradients, steps between two projections, scale of the update and side that is
+projected: transformers' defaults, after Zhao et al. 2024 (arXiv:2403.03507)."""
+
+GOING_ON: Final = "going_on"
+"""Name, in the optimizer's state, of the weights that training goes on from while their average is shown."""
+
+
+def library_optimizer(
+    model: torch.nn.Module, training: TrainingSpec, groups: Groups, device: torch.device
+) -> tuple[Any, dict[str, Any]]:
+    """The class of an optimizer, and its arguments, with the groups of trained weights among them. `device`
+    is where the weights will be."""
+    adam = {"betas": (training.adam_beta1, training.adam_beta2), "eps": training.adam_epsilon}
+    match training.optimizer:
+        case "galoreAdamw":
+            # checkpoints are read with nothing but tensors and what is named here
+            torch.serialization.add_safe_globals([GaLoreProjector])
+            return GaLore, {**adam, "no_deprecation_warning": True, "params": projected(groups, model)}
+        case "stableAdamw":
+            return StableAdamW, {**adam, "triton": device.type == "cuda", "params": groups}
+        case "scheduleFreeAdamw":
+            return ScheduleFreeAdamW, {**adam, "params": groups}
+        case "scheduleFreeSgd":
+            return ScheduleFreeSGD, {"params": groups}
+    raise AssertionError(f"{training.optimizer} is made by transformers")
+
+
+def projected(groups: Groups, model: torch.nn.Module) -> Groups:
+    """The groups, each taken apart into the matrices of the decoder layers' linear modules, whose gradients
+    are projected, and the rest. Raises `InvalidConfigError` for a model without a list of layers."""
+    layers = tuple(f"{name}." for name in decoder_layers(model))
+    matrices = {
+        id(module.weight)
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and name.startswith(layers)
+    }
+    parts = []
+    for group in groups:
+        inside = [weight for weight in group["params"] if id(weight) in matrices]
+        outside = [weight for weight in group["params"] if id(weight) not in matrices]
+        parts += [{**group, "params": inside, **PROJECTION}] if inside else []
+        parts += [{**group, "params": outside}] if outside else []
+    return parts
+
+
+class GaLore(GaLoreAdamW):  # type: ignore[misc]  # galore_torch is not typed
+    """AdamW on projected gradients."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes up a checkpoint, and brings projections, which are no tensors to torch, to their weights."""
+        super().load_state_dict(state_dict)
+        for weight, state in self.state.items():
+            if "projector" in state:
+                state["projector"].ortho_matrix = state["projector"].ortho_matrix.to(weight.device)
+
+
+class _Exact:
+    """A Schedule-Free optimizer that shows the average of the weights (`eval`), and goes on (`train`) from
+    the very weights that it left. The library computes each from the other, which rounds: an evaluation or a
+    checkpoint would change the run."""
+
+    state: dict[torch.Tensor, dict[str, torch.Tensor]]
+    param_groups: Groups
+
+    @torch.no_grad()
+    def eval(self) -> None:
+        """Puts the average in the model's place. A checkpoint that is saved now holds both."""
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if group["train_mode"] and "z" in self.state[weight]:
+                    self.state[weight][GOING_ON] = weight.detach().clone()
+        super().eval()  # type: ignore[misc]  # of the library's class beside this one
+
+    @torch.no_grad()
+    def train(self) -> None:
+        """Puts back what `eval` has replaced."""
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if not group["train_mode"] and GOING_ON in self.state[weight]:
+                    weight.copy_(self.state[weight].pop(GOING_ON))
+            group["train_mode"] = True
+
+
+class ScheduleFreeAdamW(_Exact, AdamWScheduleFree):  # type: ignore[misc]  # schedulefree is not typed
+    """AdamW with averaging in place of a schedule (Defazio et al. 2024, arXiv:2405.15682)."""
+
+
+class ScheduleFreeSGD(_Exact, SGDScheduleFree):  # type: ignore[misc]  # schedulefree is not typed
+    """SGD with averaging in place of a schedule, and the library's momentum of 0.9."""

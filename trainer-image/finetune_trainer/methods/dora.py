@@ -1,0 +1,26 @@
+"""DoRA on a quantized base: it adds to the base's weights at every step, so they are unpacked each time."""
+
+from functools import cache
+from typing import Any
+
+
+@cache
+def unpack_every_base() -> None:
+    """Gives PEFT's DoRA the weights of bases that its own function does not unpack: it knows nothing of
+    optimum-quanto's, and on CPU it puts a copy of LLM.int8()'s back without their scales, so that the second
+    step fails."""
+    from optimum.quanto import QTensor
+    from peft.tuners.lora import dora
+    from peft.utils.integrations import dequantize_bnb_weight
+
+    others = dora.dequantize_module_weight
+
+    def unpacked(module: Any) -> Any:
+        weight = module.weight
+        if isinstance(weight, QTensor):
+            return weight.dequantize()
+        if type(weight).__name__ == "Int8Params" and weight.device.type == "cpu":
+            return dequantize_bnb_weight(weight, state=module.state)
+        return others(module)
+
+    dora.dequantize_module_weight = unpacked
