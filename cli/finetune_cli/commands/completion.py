@@ -3,10 +3,14 @@
 bash: source <(finetune completion bash)
 zsh:  source <(finetune completion zsh)
 fish: finetune completion fish | source
+
+kubectl completes `kubectl finetune` by itself: it asks the program kubectl_complete-finetune, which is
+installed with this one.
 """
 
 import argparse
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -20,6 +24,19 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the script."""
     words = list(_verbs())
     print({"bash": _bash, "zsh": _zsh, "fish": _fish}[arguments.shell](words), end="")
+    return 0
+
+
+def main_for_kubectl(argv: Sequence[str] | None = None) -> int:
+    """What kubectl is told about `kubectl finetune WORD…`, of which the last word is to be completed.
+
+    One word a line, then `:0`: where none fits, the shell offers files (the directives of Cobra).
+    """
+    *before, begun = [*(sys.argv[1:] if argv is None else argv)] or [""]
+    verbs = {verb.name: verb for verb in _verbs()}
+    words = [word for word in before if not word.startswith("-")]
+    offered = (verbs[words[0]].words if words[0] in verbs else []) if words else [*verbs, "--help"]
+    print("\n".join([*(word for word in offered if word.startswith(begun)), ":0"]))
     return 0
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+import routes
 from findings_table import CASES, CEL_CASES, COMPLETE, Case
 from finetune_api import check_manifest
 from finetune_api.validation import errors_in
 from finetune_operator.admission import warning_lines
+from finetune_operator.refusal import described
 from onenode import ControlPlane
 from operator_rig import Manifest, free_port, running, wait_until
 from webhook_rig import CONFIGURATION, INVALID, Author, answers, authors_namespace, registered
@@ -45,12 +47,16 @@ def author(
 
 
 @pytest.mark.parametrize("case", [*CASES, *CEL_CASES], ids=lambda case: case.name)
-def test_apply_tells_what_every_other_route_tells(author: Author, case: Case) -> None:
-    manifest = author.job(case.manifest["metadata"]["name"], case.manifest["spec"])
+def test_one_job_has_the_same_findings_by_every_route(author: Author, case: Case, tmp_path: Path) -> None:
+    """Schema and CEL or else the webhook, by `kubectl apply`; the command line; the reconciler."""
+    manifest = {**case.manifest, "metadata": {**case.manifest["metadata"], "namespace": author.namespace}}
     findings = check_manifest(manifest)[1]
     errors = errors_in(findings)
+    assert routes.command_line(manifest, tmp_path)[1] == findings
+    assert routes.reconciler(manifest) == (described(errors) if errors else None)
 
-    result = author.kubectl("apply", "-f", "-", stdin=manifest)
+    name = manifest["metadata"]["name"]
+    result = author.kubectl("apply", "-f", "-", stdin=author.job(name, manifest["spec"]))
     said = " ".join(result.stderr.split())
 
     assert (result.returncode == 0) == (not errors), result.stderr
@@ -59,11 +65,10 @@ def test_apply_tells_what_every_other_route_tells(author: Author, case: Case) ->
         assert all(f"spec.{finding.path}" in said for finding in errors)
         return
     for finding in errors:
-        assert f'The FineTuneJob "{manifest["metadata"]["name"]}" is invalid' in said
+        assert f'The FineTuneJob "{name}" is invalid' in said
         field = finding.path if finding.path.startswith("metadata") else f"spec.{finding.path}"
-        text = str(finding).removeprefix(f"{finding.path}: ")
         assert f"{field}: " in said
-        assert text in said
+        assert str(finding).removeprefix(f"{finding.path}: ") in said
     if case in CEL_CASES:
         return  # refused before the webhook is asked, which is what would give advice
     for line in warning_lines([finding for finding in findings if finding not in errors]):

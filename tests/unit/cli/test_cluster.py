@@ -1,5 +1,5 @@
-"""What the cluster verbs do with answers of the API server. The log streams here are stand-ins: pods run on a
-node only; everything else of these verbs is tested against a real API server, in tests/integration/cli."""
+"""What the cluster verbs do with answers of the API server. Log streams are stand-ins here:
+tests/integration/cli tries all of these verbs against a real API server, where the kubelet alone is one."""
 
 import sys
 from collections.abc import Iterator
@@ -39,6 +39,12 @@ def test_the_lines_of_several_pods_carry_their_names() -> None:
 
 def test_followed_pods_are_read_side_by_side() -> None:
     assert sorted(printed(Pods(a=["1", "2"], b=["3"]), follow=True)) == ["a: 1", "a: 2", "b: 3"]
+
+
+def test_a_followed_pod_whose_log_cannot_be_read_ends_the_command_with_the_reason() -> None:
+    pods = Pods(a=["1"])
+    with pytest.raises(KeyError, match="b"):
+        list(lines(pods, ["a", "b"], follow=True, tail=None))  # type: ignore[arg-type]
 
 
 TABLE: dict[str, Any] = {

@@ -8,6 +8,7 @@ import pytest
 
 from finetune_api.presets import Preset, builtin_preset
 from finetune_api.presets.builtin import builtin_names
+from finetune_cli.commands.completion import main_for_kubectl
 from finetune_cli.main import VERBS, main
 from finetune_cli.yaml_reader import parse
 
@@ -61,3 +62,22 @@ def test_the_other_shells_know_every_verb(capsys: pytest.CaptureFixture[str], sh
     assert all(f"{verb}" in text for verb in VERBS)
     if shutil.which(shell):
         subprocess.run([shell, "-n"], input=text, text=True, check=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ((), {*VERBS, "--help"}),
+        (("su",), {"submit", "suspend"}),
+        (("validate", "--o"), {"--output"}),
+        (("completion", "z"), {"zsh"}),
+        (("nothing", ""), set()),
+    ],
+)
+def test_kubectl_is_told_what_may_follow(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], offered: set[str]
+) -> None:
+    assert main_for_kubectl(words) == 0
+    *found, directive = capsys.readouterr().out.splitlines()
+    assert set(found) == offered
+    assert directive == ":0"
