@@ -14,8 +14,8 @@ from finetune_api.model import ArchitectureSpec, ModelSpec
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.errors import InvalidConfigError, ModelLoadError
 from finetune_trainer.heads import LANGUAGE, Head, add_extra
-from finetune_trainer.kernels import attention
 from finetune_trainer.hub_trouble import hub_trouble
+from finetune_trainer.kernels import attention
 from finetune_trainer.precision import DTYPES
 from finetune_trainer.quantization import keep_packing
 from finetune_trainer.tokenizers import Tokenizer
