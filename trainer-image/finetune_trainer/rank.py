@@ -40,7 +40,7 @@ from finetune_trainer.errors import (
     classify,
 )
 from finetune_trainer.evaluation.generations import Generations
-from finetune_trainer.export import export, take_best
+from finetune_trainer.export import export, remove_unfinished, take_best
 from finetune_trainer.finishing import Finishing
 from finetune_trainer.fused_loss import fuse_loss, needs_no_logits
 from finetune_trainer.guards import Guard, Trend
@@ -291,7 +291,7 @@ def refuse_invalid(job: ResolvedJob) -> None:
 
 
 def find_checkpoint(job: ResolvedJob, store: CheckpointStore) -> Checkpoint | None:
-    """The checkpoint to go on from, after making the directory ready. Raises `InvalidConfigError`,
+    """The checkpoint to go on from, after making the directories ready. Raises `InvalidConfigError`,
     `StorageError`."""
     if job.spec.checkpoints.resume == "never" and job.attempt == 1:
         aside = store.set_aside(datetime.now(UTC))
@@ -299,4 +299,5 @@ def find_checkpoint(job: ResolvedJob, store: CheckpointStore) -> Checkpoint | No
             log.info("checkpoints.resume is never: earlier checkpoints are now in %s", aside.name)
     checkpoint = store.newest_whole(lineage_hash(job.spec))
     store.prepare()
+    remove_unfinished(Path(job.paths.output_directory))
     return checkpoint

@@ -85,16 +85,16 @@ def newest(job: ResolvedJob) -> int:
     return checkpoint.step
 
 
-def fill(volume: Path) -> None:
-    """Leaves no room, as another user of the volume may."""
-    with (volume / "other").open("wb", buffering=0) as file, suppress(OSError):
+def fill(path: Path) -> None:
+    """Leaves no room on a volume, as another of its users may."""
+    with path.open("wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(bytes(4096))
 
 
 def test_a_volume_that_fills_up(make_job: MakeJob, volume: Path) -> None:
     job = make_job(SPEC, run_directory=volume / "run")
-    error = fails(job, Happens(lambda: fill(volume), step=4))
+    error = fails(job, Happens(lambda: fill(volume / "other"), step=4))
     assert (error.exit_code, error.exit_code.reason) == (ExitCode.STORAGE_ERROR, Reason.STORAGE_ERROR)
     assert "must be writable and have room" in str(error)
     assert newest(job) == 3
@@ -106,13 +106,16 @@ def test_a_volume_that_fills_up(make_job: MakeJob, volume: Path) -> None:
 
 def test_a_volume_that_fills_up_while_the_result_is_written(make_job: MakeJob, volume: Path) -> None:
     job = make_job(SPEC, run_directory=volume / "run")
-    error = fails(job, Happens(lambda: fill(volume), activity="exporting"))
+    error = fails(job, Happens(lambda: fill(volume / "other"), activity="exporting"))
     assert error.exit_code is ExitCode.STORAGE_ERROR
     assert "must be writable and have room" in str(error)
     assert newest(job) == 6
-    assert not (Path(job.paths.output_directory) / "model").exists()
+    output = Path(job.paths.output_directory)
+    assert not (output / "model").exists()
 
     (volume / "other").unlink()
+    (output / ".merged.tmp").mkdir()
+    fill(output / ".merged.tmp" / "model.safetensors")  # half-written: the next attempt takes it away
     result = succeeds(make_job(SPEC, attempt=2, run_directory=volume / "run"))
     assert (result.resumed_step, result.step) == (6, 6)
     assert result.output is not None
