@@ -125,6 +125,12 @@ def export(trainer: FineTuneTrainer, job: ResolvedJob, start: Start, precision: 
     return OutputStatus(kind=kind, path=volume_path(target), verified=True, bytes=size)
 
 
+def remove_unfinished(output: Path) -> None:
+    """Removes what an earlier attempt left half-written among the results, for the room that it takes."""
+    for staged in output.glob(".*.tmp*"):
+        shutil.rmtree(staged, ignore_errors=True)
+
+
 def take_best(trainer: FineTuneTrainer, store: CheckpointStore, job: ResolvedJob) -> None:
     """Goes back to the weights of the best checkpoint, on every rank. Raises `StorageError` when it is no
     longer what was written."""

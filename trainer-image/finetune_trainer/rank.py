@@ -19,7 +19,7 @@ from finetune_trainer.distributed import end_process_group, from_first_rank, ran
 from finetune_trainer.effective import effective
 from finetune_trainer.engines import engine_for
 from finetune_trainer.errors import InvalidConfigError, TrainerError, classify
-from finetune_trainer.export import export, take_best
+from finetune_trainer.export import export, remove_unfinished, take_best
 from finetune_trainer.finishing import Finishing
 from finetune_trainer.hub_saves import hub_saves
 from finetune_trainer.inputs import prepare_inputs
@@ -182,7 +182,7 @@ def refuse_invalid(job: ResolvedJob) -> None:
 
 
 def find_checkpoint(job: ResolvedJob, store: CheckpointStore) -> Checkpoint | None:
-    """The checkpoint to go on from, after making the directory ready. Raises `InvalidConfigError`,
+    """The checkpoint to go on from, after making the directories ready. Raises `InvalidConfigError`,
     `StorageError`."""
     if job.spec.checkpoints.resume == "never" and job.attempt == 1:
         aside = store.set_aside(datetime.now(UTC))
@@ -190,4 +190,5 @@ def find_checkpoint(job: ResolvedJob, store: CheckpointStore) -> Checkpoint | No
             log.info("checkpoints.resume is never: earlier checkpoints are now in %s", aside.name)
     checkpoint = store.newest_whole(lineage_hash(job.spec))
     store.prepare()
+    remove_unfinished(Path(job.paths.output_directory))
     return checkpoint
