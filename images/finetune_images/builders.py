@@ -104,7 +104,8 @@ class Docker(Builder):
                 f"docker cannot mount {', '.join(build.volumes)} for a build. "
                 "Name an index instead of a folder in find-links, or install buildah"
             )
-        _log(["docker", "build", *build.options, "--tag", build.tag, str(build.context)], build.tag)
+        command = ["docker", "build", "--network", "host", *build.options, "--tag", build.tag]
+        _log([*command, str(build.context)], build.tag)
 
     def has(self, tag: str) -> bool:
         return self.has_base(tag)
@@ -233,7 +234,8 @@ def _folder(tag: str) -> Path:
 
 
 def _environment() -> dict[str, str]:
-    return os.environ | {"TMPDIR": str(paths.SCRATCH)}
+    # engines before 23 build without BuildKit unless they are told
+    return os.environ | {"TMPDIR": str(paths.SCRATCH), "DOCKER_BUILDKIT": "1"}
 
 
 def _succeeds(command: list[str]) -> bool:

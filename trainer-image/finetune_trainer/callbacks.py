@@ -4,48 +4,30 @@ so."""
 import json
 import logging
 import math
-import time
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from finetune_api.lineage import lineage_hash
 from finetune_api.resolved import ResolvedJob
-from finetune_trainer.checkpoints import CheckpointStore, Manifest, checkpoints_status, library_versions
-from finetune_trainer.commits import Commits
+from finetune_trainer.checkpoints import Checkpoint, checkpoints_status
 from finetune_trainer.data.sampling import GlobalOrder
-from finetune_trainer.data.training_data import TrainingData
-from finetune_trainer.deepspeed_config import uses_deepspeed
-from finetune_trainer.distributed import any_rank, barrier
-from finetune_trainer.errors import DivergedError, StorageError
+from finetune_trainer.distributed import any_rank, rank
+from finetune_trainer.errors import DivergedError, InterruptedRunError
 from finetune_trainer.evaluation.loop import named, scores
-from finetune_trainer.guards import Guard, are_finite, is_a_norm
-from finetune_trainer.hub_saves import HubSaves
+from finetune_trainer.guards import Guard, are_finite
 from finetune_trainer.improvement import Improvement
 from finetune_trainer.interruption import StopRequest
-from finetune_trainer.metrics import (
-    REPORTED,
-    Line,
-    MetricsFile,
-    Stopwatch,
-    Window,
-    is_logged,
-    measured_in,
-    memory_bytes,
-    perplexity,
-)
+from finetune_trainer.metrics import MEASURED, REPORTED, Line, MetricsFile, is_logged
+from finetune_trainer.progress import Progress, epoch_of
 from finetune_trainer.reporting import Reporter
+from finetune_trainer.saves import WINDOW_FILE, Saves
 from finetune_trainer.tracking.fanout import Tracking
-from finetune_trainer.universal import write_names
-from finetune_trainer.utilisation import Utilisation
+from finetune_trainer.trainer import FineTuneTrainer
 
 log = logging.getLogger(__name__)
-
-WINDOW_FILE = "window.json"
 
 
 @dataclass
@@ -53,45 +35,40 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
     """Follows the run on every rank; rank 0 writes and reports."""
 
     job: ResolvedJob
-    data: TrainingData
     order: GlobalOrder
-    store: CheckpointStore
-    reporter: Reporter
-    stop: StopRequest
+    progress: Progress
     guard: Guard
-    improvement: Improvement
-    utilisation: Utilisation | None
+    saves: Saves
+    reporter: Reporter
+    tracking: Tracking
+    stop: StopRequest
     evaluates: bool
-    first: bool
-    """Whether this is rank 0."""
-    likelihood: bool = True
-    """Whether the loss is in nats per token, so that it has a perplexity."""
-    tracking: Tracking = field(default_factory=Tracking)
-    hub: HubSaves | None = None
-    window: Window = field(default_factory=Window)
-    interrupted: bool = False
 
     def __post_init__(self) -> None:
+        spec = self.job.spec
+        self.first = rank() == 0
         self.file = MetricsFile(Path(self.job.paths.run_directory))
-        self.watch = Stopwatch()
-        self.commits = Commits()
-        self.saved_at = time.monotonic()
-        self.tokens = 0
-        self.resumed_tokens: int | None = None
-        self.step_seconds: float | None = None
+        self.improvement = Improvement(spec.training.early_stopping, spec.checkpoints.greater_is_better)
         self.scores: dict[str, float] = {}
         self.scored_step = 0
+        self.interrupted = False
 
-    def resume(self, checkpoint: Path) -> None:
-        """Takes up the metrics where a checkpoint left them."""
-        kept = json.loads((checkpoint / WINDOW_FILE).read_text(encoding="utf-8"))
-        self.window.losses = kept["losses"]
-        self.window.measured = kept.get("measured", [])
-        self.resumed_tokens = kept.get("tokens")
-        if self.guard.trend is not None and kept.get("trend") is not None:
-            self.guard.trend.restore(kept["trend"])
-        if kept.get("improvement") is not None:
-            self.improvement.restore(kept["improvement"])
+    def follow(self, trainer: FineTuneTrainer, checkpoint: Checkpoint | None) -> None:
+        """Trains to the end, from a checkpoint where there is one.
+
+        Raises `InterruptedRunError` when the run was told to end, `DivergedError`, `StorageError`, and
+        whatever the libraries raise.
+        """
+        if checkpoint is not None:
+            log.info("resuming from %s", checkpoint.path.name)
+            self._take_up(checkpoint.path)
+            self.reporter.update(checkpoints=checkpoints_status(self.saves.store))
+        with self.saves:
+            trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
+        if self.interrupted:
+            raise InterruptedRunError(
+                f"told to end: stopped after step {trainer.state.global_step}, whose checkpoint is committed"
+            )
 
     # --- the run
     # ------------------------------------------------------------------------------------------------
@@ -101,7 +78,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
     ) -> None:
         # a run that had stopped early when it was saved
         control.should_training_stop = self.improvement.exhausted
-        self.tokens = self._tokens_before(state.global_step)
+        self.progress.begin(state.global_step)
         if self.first:
             self.file.begin(state.global_step)
             self.tracking.start(
@@ -113,11 +90,11 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             activity="training",
             step=state.global_step,
             total_steps=state.max_steps,
-            tokens=self.tokens,
+            tokens=self.progress.tokens,
             urgent=True,
         )
-        self.saved_at = time.monotonic()
-        self.watch.restart()
+        self.saves.restart_clock()
+        self.progress.watch.restart()
 
     def on_step_end(
         self, _args: TrainingArguments, state: TrainerState, control: TrainerControl, **_kwargs: Any
@@ -127,16 +104,11 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         spec = self.job.spec
         step, last = state.global_step, state.global_step >= state.max_steps
         epoch_end = step % self.order.steps_per_epoch == 0
-        every_minutes = spec.checkpoints.every_minutes
-        told, due, unsaved = any_rank(
-            self.stop.requested,
-            self.first
-            and every_minutes is not None
-            and time.monotonic() - self.saved_at >= 60 * every_minutes,
-            self.commits.has_failed,
+        told, due, failed = any_rank(
+            self.stop.requested, self.first and self.saves.is_due, self.saves.commits.has_failed
         )
-        if unsaved:
-            self._finish_commit()
+        if failed:
+            self.saves.finish()
         control.should_save = (
             told
             or due
@@ -155,6 +127,39 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             self.interrupted = True
             control.should_training_stop = True
 
+    # --- checkpoints
+    # --------------------------------------------------------------------------------------------
+
+    def on_save(
+        self, _args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Begins to commit what transformers has just written. The last one is waited for."""
+        self.reporter.update(activity="saving")
+        self.saves.begin(
+            state, self._kept(), self._score(state), model=kwargs["model"], optimizer=kwargs["optimizer"]
+        )
+        if control.should_training_stop or state.global_step >= state.max_steps:
+            self.saves.finish()
+        self.progress.watch.restart()
+
+    def _kept(self) -> dict[str, Any]:
+        """What travels with a checkpoint beside the weights and the optimizer."""
+        trend = self.guard.trend.state() if self.guard.trend else None
+        return self.progress.state() | {"trend": trend, "improvement": self.improvement.state()}
+
+    def _take_up(self, checkpoint: Path) -> None:
+        kept = json.loads((checkpoint / WINDOW_FILE).read_text(encoding="utf-8"))
+        self.progress.restore(kept)
+        if self.guard.trend is not None and kept.get("trend") is not None:
+            self.guard.trend.restore(kept["trend"])
+        if kept.get("improvement") is not None:
+            self.improvement.restore(kept["improvement"])
+
+    def _score(self, state: TrainerState) -> float | None:
+        """`checkpoints.metric` of these weights; that of another step says nothing about them."""
+        scored = self.scored_step == state.global_step
+        return self.scores.get(self.job.spec.checkpoints.metric) if scored else None
+
     # --- metrics and guards
     # -------------------------------------------------------------------------------------
 
@@ -170,25 +175,22 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         """Called once per step, with the loss of the global batch on every rank."""
         if logs is None or "loss" not in logs:
             return
-        indices = self.order.step(state.global_step - 1)
         # DeepSpeed's stage 0 tells no gradient norm: what a bad gradient does to the weights shows instead
         weights_are_finite = model is None or logs.get("grad_norm") is not None or are_finite(model)
         self.guard.check(
             state.global_step, logs["loss"], logs.get("grad_norm"), weights_are_finite=weights_are_finite
         )
-        tokens = self.data.tokens_in(indices)
-        self.tokens += tokens
-        seconds = self.watch.lap()
-        self.step_seconds = seconds if self.step_seconds is None else 0.9 * self.step_seconds + 0.1 * seconds
-        samples = sum(index < self.order.size for index in indices)
-        self.window.add(logs["loss"], tokens=tokens, samples=samples, seconds=seconds)
-        self.window.measured.append(measured_in(logs))
-        remaining = (state.max_steps - state.global_step) * self.step_seconds
+        self.progress.add(state, logs)
         self.reporter.update(
-            step=state.global_step, epoch=_epoch(state), tokens=self.tokens, remaining_seconds=remaining
+            step=state.global_step,
+            epoch=epoch_of(state),
+            tokens=self.progress.tokens,
+            remaining_seconds=self.progress.remaining_seconds(state),
         )
         if is_logged(self.job.spec.training, state.global_step, state.max_steps):
-            self._write_line(args, state, logs)
+            line = self.progress.close_window(state, logs, args.device)
+            if self.first:
+                self._tell(state, line)
 
     def on_evaluate(
         self,
@@ -201,7 +203,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         loss = (metrics or {})["eval_loss"]
         if not math.isfinite(loss):
             raise DivergedError(f"the evaluation loss after step {state.global_step} is {loss}")
-        self.scores = scores(metrics or {}, likelihood=self.likelihood)
+        self.scores = scores(metrics or {}, likelihood=self.progress.likelihood)
         self.scored_step = state.global_step
         spec = self.job.spec
         value = self.scores.get(spec.checkpoints.metric)
@@ -220,130 +222,28 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         shown = {name: _text(value) for name, value in named(self.scores, only=spec.evaluation).items()}
         self.reporter.update(metrics=shown, activity="training", urgent=True)
         log.info("step %d: evaluation loss %.4f", state.global_step, loss)
-        self.watch.restart()
+        self.progress.watch.restart()
 
-    def _write_line(self, args: TrainingArguments, state: TrainerState, logs: dict[str, float]) -> None:
-        measured = self.window.close_measured()
-        loss, tokens_per_second, samples_per_second = self.window.close()
-        memory, peak = memory_bytes(args.device)
-        line: Line = {
-            "step": state.global_step,
-            "epoch": _epoch(state),
-            "loss": loss,
-            "learningRate": logs["learning_rate"],
-            "tokens": self.tokens,
-            "tokensPerSecond": round(tokens_per_second, 1),
-            "samplesPerSecond": round(samples_per_second, 3),
-            "memoryBytes": memory,
-            "peakMemoryBytes": peak,
-            "remainingSeconds": round((state.max_steps - state.global_step) * (self.step_seconds or 0.0), 1),
-            "attempt": self.job.attempt,
-        }
-        line |= measured | ({"perplexity": perplexity(loss)} if self.likelihood else {})
-        if self.utilisation is not None:
-            line["modelFlopsUtilization"] = round(self.utilisation.share(tokens_per_second), 4)
-        if (gradient := logs.get("grad_norm")) is not None and is_a_norm(gradient):
-            line["gradNorm"] = gradient
-        if not self.first:
-            return
+    def _tell(self, state: TrainerState, line: Line) -> None:
         self._publish(line)
-        reported = (*REPORTED, *measured)
-        self.reporter.update(metrics={name: _text(line[name]) for name in reported if name in line})
+        shown = [name for name in line if name in REPORTED or name in MEASURED]
+        self.reporter.update(metrics={name: _text(line[name]) for name in shown})
         log.info(
             "step %d/%d: loss %.4f, learning rate %.3g, %.0f tokens/s",
             state.global_step,
             state.max_steps,
-            loss,
-            logs["learning_rate"],
-            tokens_per_second,
+            line["loss"],
+            line["learningRate"],
+            line["tokensPerSecond"],
         )
-
-    def _tokens_before(self, steps: int) -> int:
-        """Tokens of the steps that are done, counted anew where the checkpoint does not tell."""
-        if self.resumed_tokens is not None:
-            return self.resumed_tokens
-        return sum(self.data.tokens_in(self.order.step(step)) for step in range(steps))
 
     def _publish(self, line: Line) -> None:
         self.file.append(line)
         self.tracking.log(line)
 
-    # --- checkpoints
-    # --------------------------------------------------------------------------------------------
-
-    def on_save(
-        self, _args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Begins to commit what transformers has just written, once every rank has written its part. The last
-        one is waited for."""
-        self.reporter.update(activity="saving")
-        self._finish_commit()
-        staged = self.store.staging / f"checkpoint-{state.global_step}"
-        if self.first:
-            trend = self.guard.trend.state() if self.guard.trend else None
-            kept = {
-                "losses": self.window.losses,
-                "measured": self.window.measured,
-                "tokens": self.tokens,
-                "trend": trend,
-                "improvement": self.improvement.state(),
-            }
-            (staged / WINDOW_FILE).write_text(json.dumps(kept), encoding="utf-8")
-            write_names(staged, kwargs["model"], kwargs["optimizer"])
-        barrier()
-        if self.first:
-            manifest = self._manifest(state)
-            self.commits.begin(lambda: self._commit(staged, manifest))
-        if control.should_training_stop or state.global_step >= state.max_steps:
-            self._finish_commit()
-        self.saved_at = time.monotonic()
-        self.watch.restart()
-
-    def _commit(self, staged: Path, manifest: Manifest) -> None:
-        """On a thread of rank 0, while the next steps are done."""
-        checkpoint = self.store.commit(staged, manifest)
-        self.reporter.update(checkpoints=checkpoints_status(self.store), activity="training", urgent=True)
-        log.info("checkpoint of step %d is committed", manifest.step)
-        self.tracking.upload(checkpoint.path)
-        if self.hub is not None:
-            self.hub.offer(checkpoint)
-
-    def _finish_commit(self) -> None:
-        """Waits for the last commit, on all ranks. Raises `StorageError` on each of them when it failed."""
-        failure = self.commits.finish()
-        (failed,) = any_rank(failure is not None)
-        if failed:
-            raise failure or StorageError("rank 0 cannot write a checkpoint")
-
-    def _manifest(self, state: TrainerState) -> Manifest:
-        spec = self.job.spec
-        # the metric of another step says nothing about these weights
-        scored = self.scored_step == state.global_step
-        value = self.scores.get(spec.checkpoints.metric) if scored else None
-        return Manifest(
-            job=self.job.job.name,
-            job_uid=self.job.job.uid,
-            attempt=self.job.attempt,
-            lineage=lineage_hash(spec),
-            step=state.global_step,
-            epoch=_epoch(state),
-            world_size=self.job.world_size,
-            zero_stage=spec.distributed.zero_stage,
-            deepspeed=uses_deepspeed(spec.distributed, self.job.world_size),
-            offload=spec.distributed.offload.optimizer != "none",
-            time=datetime.now(UTC),
-            metric=spec.checkpoints.metric if value is not None else None,
-            value=value,
-            libraries=library_versions(),
-        )
-
 
 def _is_due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
-
-
-def _epoch(state: TrainerState) -> float:
-    return round(float(state.epoch or 0.0), 4)
 
 
 def _text(value: float | str) -> str:

@@ -3,69 +3,37 @@
 import logging
 import os
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
-
-from transformers import set_seed
 
 from finetune_api.job import FineTuneJob, ObjectMeta
 from finetune_api.lineage import lineage_hash
 from finetune_api.resolved import ResolvedJob
-from finetune_api.result import ExitCode, TrainingResult
+from finetune_api.result import TrainingResult
 from finetune_api.validation import validate_job
 from finetune_trainer import results
 from finetune_trainer.arguments import training_arguments
-from finetune_trainer.bases import prepare_base
-from finetune_trainer.by_document import attend_by_document
+from finetune_trainer.assembly import data_order, guard, load_model, make_trainer, sample_answers
 from finetune_trainer.callbacks import RunCallback
-from finetune_trainer.checkpoints import Checkpoint, CheckpointStore, checkpoints_status
-from finetune_trainer.data.download import fetch_sources
-from finetune_trainer.data.loading import load_examples
-from finetune_trainer.data.packed import PackedDataset, check_isolation
-from finetune_trainer.data.prompts import repeated
-from finetune_trainer.data.sampling import GlobalOrder
+from finetune_trainer.checkpoints import Checkpoint, CheckpointStore
 from finetune_trainer.deepspeed_config import uses_deepspeed
-from finetune_trainer.distributed import (
-    end_process_group,
-    from_first_rank,
-    rank,
-    start_process_group,
-)
+from finetune_trainer.distributed import end_process_group, from_first_rank, rank, start_process_group
 from finetune_trainer.effective import effective
 from finetune_trainer.engines import engine_for
-from finetune_trainer.errors import (
-    InterruptedRunError,
-    InvalidConfigError,
-    TrainerError,
-    classify,
-)
-from finetune_trainer.evaluation.generations import Generations
+from finetune_trainer.errors import InvalidConfigError, TrainerError, classify
 from finetune_trainer.export import export, take_best
 from finetune_trainer.finishing import Finishing
-from finetune_trainer.fused_loss import fuse_loss, needs_no_logits
-from finetune_trainer.guards import Guard, Trend
 from finetune_trainer.hub_saves import hub_saves
-from finetune_trainer.improvement import Improvement
+from finetune_trainer.inputs import prepare_inputs
 from finetune_trainer.interruption import StopRequest
-from finetune_trainer.kernels import upcast_norms
 from finetune_trainer.merge import Base, check_mergeable
-from finetune_trainer.methods import apply_method, prepare_method
-from finetune_trainer.models import (
-    check_fit,
-    load_base,
-    load_dtype,
-    trained_parameters,
-)
-from finetune_trainer.optimizers import grouped_optimizer
-from finetune_trainer.plateau import plateau
+from finetune_trainer.methods import prepare_method
+from finetune_trainer.models import trained_parameters
 from finetune_trainer.precision import check_device, effective_precision
-from finetune_trainer.quantization import quantization_config
+from finetune_trainer.progress import Progress
 from finetune_trainer.reporting import Reporter, sinks
+from finetune_trainer.saves import Saves
 from finetune_trainer.space import check_room, checkpoint_bytes
-from finetune_trainer.stages import stage_for
-from finetune_trainer.stages.base import Setting
 from finetune_trainer.tracking.fanout import Tracking
-from finetune_trainer.trainer import FineTuneTrainer
 from finetune_trainer.universal import approximation, carry_over
 from finetune_trainer.utilisation import utilisation
 
@@ -102,12 +70,12 @@ def train(
     """The whole run on this rank. Raises `TrainerError` and whatever the libraries raise."""
     # transformers would report to the same server by itself
     os.environ["DISABLE_KUBEFLOW_INTEGRATION"] = "TRUE"
-    spec = job.spec
+    tracking = tracking or Tracking(reporter)
     reporter.update(activity="starting", urgent=True)
     refuse_invalid(job)
     check_device(job)
     precision = effective_precision(job)
-    run_directory = Path(job.paths.run_directory)
+    spec, run_directory = job.spec, Path(job.paths.run_directory)
     store = CheckpointStore(
         run_directory, keep=spec.checkpoints.keep, greater_is_better=spec.checkpoints.greater_is_better
     )
@@ -118,118 +86,54 @@ def train(
 
     reporter.update(activity="tokenizing", resumed_step=checkpoint.step if checkpoint else None)
     stop.check()
-    job = fetch_sources(job)
-    # read only where the tokens, or the tokenizer, are not there from an earlier rank or attempt
-    examples = cache(lambda: load_examples(spec.dataset, spec.dataset.train, job.paths.train))
-    tokenizer, base = prepare_base(job, examples)
-    stage = stage_for(spec.training)
-    data, evaluation = stage.prepare(job, examples, tokenizer)
+    inputs = prepare_inputs(job)
+    job = inputs.job
     stop.check()
-    start = prepare_method(job, base, precision, stage.head, data, tokenizer.pad_token_id or 0)
+    start = prepare_method(
+        job, inputs.base, precision, inputs.stage.head, inputs.data, inputs.tokenizer.pad_token_id or 0
+    )
     # From here on, ZeRO-3 makes every new model take part in collectives: rank 0 must have made its base.
-    arguments = training_arguments(job, precision, store.staging, len(data))
+    arguments = training_arguments(job, precision, store.staging, len(inputs.data))
 
     reporter.update(activity="loading", urgent=True)
-    check_mergeable(spec.output, Base.of(spec.model, base))
-    quantization = quantization_config(spec, precision, start.base)
-    # a head that the base does not have starts at random: alike on every rank and in every attempt
-    set_seed(spec.training.seed)
-    model = load_base(spec.model, start.base, load_dtype(spec, precision), quantization, stage.head)
-    check_fit(model, tokenizer, spec.training.max_sequence_length)
-    # models load into the host's memory: where they will compute, their weights don't tell yet
-    likelihood_on_cpu = job.device == "cpu" and stage.objective is None
-    by_document = likelihood_on_cpu and attend_by_document(model, spec.training.max_sequence_length)
-    if isinstance(data, PackedDataset) and not by_document:
-        data = data.laid_out_for(model.config._attn_implementation)
-        check_isolation(model, data)
-    if spec.model.upcast_layer_norm:
-        upcast_norms(model)
-    adapted = apply_method(model, spec.method, spec.training.seed, start)
-    if likelihood_on_cpu and precision == "fp32" and needs_no_logits(spec):
-        fuse_loss(adapted)
-    trained, _ = trained_parameters(adapted)
+    base = Base.of(spec.model, inputs.base)
+    check_mergeable(spec.output, base)
+    loaded = load_model(inputs, start, precision)
+    trained, _ = trained_parameters(loaded.model)
     deepspeed = uses_deepspeed(spec.distributed, job.world_size)
     check_room(run_directory, checkpoint_bytes(trained, spec.training.optimizer, deepspeed=deepspeed))
-    order = GlobalOrder(
-        size=len(data),
-        global_batch=job.effective_batch_size,
-        seed=spec.training.seed if spec.training.data_seed is None else spec.training.data_seed,
-        shuffle=spec.training.sampling != "sequential",
-        lengths=data.lengths() if spec.training.sampling == "groupByLength" else None,
-    )
-    order = repeated(order, spec.training)
-    divergence = spec.failure_policy.divergence
-    guard = Guard(
-        data=data,
-        order=order,
-        micro_batch=spec.training.micro_batch_size,
-        rank=rank(),
-        ranks=job.world_size,
-        scaled=precision == "fp16",
-        trend=Trend(divergence) if divergence else None,
-    )
-    saves = hub_saves(job, store, reporter) if first else None
+    order = data_order(job, loaded.data)
+    hub = hub_saves(job, store, reporter) if first else None
     follower = RunCallback(
         job=job,
-        data=data,
         order=order,
-        store=store,
-        reporter=reporter,
-        stop=stop,
-        guard=guard,
-        utilisation=utilisation(
-            adapted,
-            arguments.device,
-            sixteen_bit=precision != "fp32",
-            ranks=job.world_size,
-            tokens_per_sequence=data.facts.tokens / data.facts.sequences,
+        progress=Progress(
+            job=job,
+            data=loaded.data,
+            order=order,
+            utilisation=utilisation(
+                loaded.model,
+                arguments.device,
+                sixteen_bit=precision != "fp32",
+                ranks=job.world_size,
+                tokens_per_sequence=loaded.data.facts.tokens / loaded.data.facts.sequences,
+            ),
+            likelihood=inputs.stage.objective is None,
         ),
-        improvement=Improvement(spec.training.early_stopping, spec.checkpoints.greater_is_better),
-        evaluates=evaluation is not None,
-        likelihood=stage.objective is None,
-        first=first,
-        tracking=tracking or Tracking(reporter),
-        hub=saves,
+        guard=guard(job, loaded.data, order, precision),
+        saves=Saves(job, store, reporter, tracking, hub),
+        reporter=reporter,
+        tracking=tracking,
+        stop=stop,
+        evaluates=inputs.evaluation is not None,
     )
-    generations = None
-    if spec.evaluation.generations is not None:
-        generations = Generations(
-            spec.evaluation.generations, job, tokenizer, first=first, drawn=follower.watch.restart
-        )
-    trainer = FineTuneTrainer(
-        model=adapted,
-        args=arguments,
-        train_dataset=data,
-        processing_class=tokenizer,
-        callbacks=[each for each in (follower, generations) if each is not None],
-        order=order,
-        evaluation=evaluation,
-        evaluation_spec=spec.evaluation,
-        eval_micro_batch=spec.evaluation.micro_batch_size or spec.training.micro_batch_size,
-        pad_id=tokenizer.pad_token_id or 0,
-        by_document=by_document,
-        micro_losses=guard.micro_losses,
-        optimizer_cls_and_kwargs=grouped_optimizer(adapted, arguments, spec),
-        plateau=plateau(spec),
-    )
-    if stage.objective is not None:
-        setting = Setting(job, base, precision, tokenizer, adapted, trainer.accelerator)
-        trainer.learn_by(stage.objective(setting))
-    facts = effective(job, precision, data, adapted, model.config._attn_implementation)
+    generations = sample_answers(inputs, follower)
+    trainer = make_trainer(inputs, loaded, arguments, precision, follower, generations)
+    facts = effective(job, precision, loaded.data, loaded.model, loaded.attention)
     reporter.update(effective=facts | approximation(checkpoint, job))
     stop.check()
-
-    if checkpoint is not None:
-        log.info("resuming from %s", checkpoint.path.name)
-        follower.resume(checkpoint.path)
-        reporter.update(checkpoints=checkpoints_status(store))
-        trainer.universal = carried
-    with follower.commits:
-        trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
-    if follower.interrupted:
-        raise InterruptedRunError(
-            f"told to end: stopped after step {trainer.state.global_step}, whose checkpoint is committed"
-        )
+    trainer.universal = carried
+    follower.follow(trainer, checkpoint)
 
     reporter.update(activity="exporting", urgent=True)
     if spec.output.checkpoint == "best":
@@ -241,7 +145,7 @@ def train(
     end_process_group()
     finishing = Finishing(
         job=job,
-        base=Base.of(spec.model, base),
+        base=base,
         precision=precision,
         step=trainer.state.global_step,
         reporter=reporter,
@@ -249,29 +153,14 @@ def train(
         generations=generations,
         output=output,
     )
-    if saves is not None:
-        saves.close(finish=True)
+    if hub is not None:
+        hub.close(finish=True)
     if first:
         finishing.run()
-    report = reporter.report
-    early = (
-        " and stopped early, since evaluation no longer improved" if follower.improvement.exhausted else ""
-    )
-    return TrainingResult(
-        outcome="succeeded",
-        reason=ExitCode.SUCCEEDED.reason,
-        message=f"trained {trainer.state.global_step} steps{early}; "
-        f"the {output.kind} was loaded and run once",
-        exit_code=int(ExitCode.SUCCEEDED),
-        step=trainer.state.global_step,
-        total_steps=trainer.state.max_steps,
-        resumed_step=checkpoint.step if checkpoint else None,
-        metrics=reporter.metrics,
-        checkpoints=report.checkpoints,
-        output=finishing.output,
-        hub=finishing.hub,
-        evaluation=finishing.evaluation,
-    )
+    trained_for = f"trained {trainer.state.global_step} steps"
+    if follower.improvement.exhausted:
+        trained_for += " and stopped early, since evaluation no longer improved"
+    return results.success(f"{trained_for}; the {output.kind} was loaded and run once", reporter)
 
 
 def refuse_invalid(job: ResolvedJob) -> None:

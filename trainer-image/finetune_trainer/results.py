@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from finetune_api.result import TrainingResult
+from finetune_api.result import ExitCode, TrainingResult
 from finetune_api.status import CheckpointsStatus
 from finetune_trainer.errors import InterruptedRunError, TrainerError
 from finetune_trainer.reporting import Reporter
@@ -32,6 +32,25 @@ def read_result(file: Path) -> TrainingResult | None:
     if not file.exists():
         return None
     return TrainingResult.from_termination_message(file.read_text(encoding="utf-8", errors="replace"))
+
+
+def success(message: str, reporter: Reporter) -> TrainingResult:
+    """The result of an attempt that did all that was asked, with what the reporter was told of it."""
+    report = reporter.report
+    return TrainingResult(
+        outcome="succeeded",
+        reason=ExitCode.SUCCEEDED.reason,
+        message=message,
+        exit_code=int(ExitCode.SUCCEEDED),
+        step=report.step,
+        total_steps=report.total_steps,
+        resumed_step=report.resumed_step,
+        metrics=reporter.metrics,
+        checkpoints=report.checkpoints,
+        output=report.output,
+        hub=report.hub,
+        evaluation=report.evaluation,
+    )
 
 
 def failure(error: TrainerError, reporter: Reporter | None = None) -> TrainingResult:

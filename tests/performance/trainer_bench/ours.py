@@ -13,7 +13,7 @@ def main(
     parent: Connection, scenario: Scenario, model: Path, data: Path, work: Path, rounds: int, steps: int
 ) -> None:
     """Trains; the run's own report, metrics and guards are on, as always."""
-    from finetune_trainer import rank, trainer
+    from finetune_trainer import assembly, rank, trainer
     from finetune_trainer.interruption import StopRequest
     from finetune_trainer.reporting import FileSink, Reporter
 
@@ -43,5 +43,5 @@ def main(
             rows = self.train_dataset
             turns.tokens_in = lambda step: rows.tokens_in(self.order.step(step))
 
-    rank.FineTuneTrainer = Watched
+    assembly.FineTuneTrainer = Watched
     rank.train(job, Reporter([FileSink(work / "reports.jsonl")]), Waiting())

@@ -26,10 +26,12 @@ class Scenario:
         return 400 if self.lengths == "long" else 4000
 
     def spec(self, model: Path, data: Path, steps: int) -> dict[str, Any]:
-        """The job's spec: constant learning rate, no decay, no checkpoints on the way."""
+        """The job's spec: constant learning rate, no decay, no checkpoints on the way; no dropout,
+        whose masks depend on the shape of a batch."""
         return {
             "model": {"path": str(model)},
-            "method": {"type": self.method} | ({"lora": {"rank": 16}} if self.method == "lora" else {}),
+            "method": {"type": self.method}
+            | ({"lora": {"rank": 16, "dropout": 0.0}} if self.method == "lora" else {}),
             "dataset": {"format": "alpaca", "train": {"path": str(data)}, "packing": self.packing},
             "training": {
                 "maxSteps": steps,

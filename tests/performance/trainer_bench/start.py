@@ -63,7 +63,7 @@ def first_step(main: Any, *arguments: Path) -> float:
     """Seconds until a new process has done one step."""
     context = get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=main, args=(there, *arguments), daemon=True)
+    process = context.Process(target=main, args=(there, *arguments))
     begun = time.perf_counter()
     process.start()
     there.close()

@@ -76,7 +76,7 @@ class Contestant:
         self.name = name
         self.laps: list[Lap] = []
         self._pipe, theirs = PROCESSES.Pipe()
-        self._process = PROCESSES.Process(target=main, args=(theirs, *arguments), daemon=True)
+        self._process = PROCESSES.Process(target=main, args=(theirs, *arguments))
         self._process.start()
         theirs.close()
 

@@ -14,27 +14,28 @@ import torch
 import torch.distributed as dist
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from finetune_api import Reason, ResolvedJob, TrainingResult
+from finetune_api import ResolvedJob, TrainingResult
 from finetune_api.lineage import lineage_hash
 from finetune_trainer import results
 from finetune_trainer.arguments import training_arguments
+from finetune_trainer.assembly import data_order, guard
 from finetune_trainer.callbacks import RunCallback
 from finetune_trainer.checkpoints import Checkpoint, CheckpointStore
 from finetune_trainer.data.cache import exclusive
 from finetune_trainer.data.dataset import TokenizedDataset
-from finetune_trainer.data.sampling import GlobalOrder
 from finetune_trainer.distributed import end_process_group, from_first_rank, rank, start_process_group
-from finetune_trainer.errors import InterruptedRunError, classify
-from finetune_trainer.guards import Guard, Trend, is_a_norm
-from finetune_trainer.improvement import Improvement
+from finetune_trainer.errors import classify
+from finetune_trainer.guards import is_a_norm
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.metrics import MetricsTracker, compute_perplexity
 from finetune_trainer.models import create_base, load_base
 from finetune_trainer.precision import effective_precision
+from finetune_trainer.progress import Progress
 from finetune_trainer.python_api.config import TrainingConfig
 from finetune_trainer.python_api.spec import resolved
 from finetune_trainer.python_api.tokens import NoTokenizer, TokenDataset
 from finetune_trainer.reporting import Reporter
+from finetune_trainer.saves import Saves
 from finetune_trainer.tokenizers import Tokenizer
 from finetune_trainer.tracking.fanout import Tracking
 from finetune_trainer.trainer import FineTuneTrainer
@@ -104,33 +105,19 @@ class Trainer:
         precision = effective_precision(job)
         arguments = training_arguments(job, precision, store.staging)
         model = self.model = self._fresh_model(job)
-        order = GlobalOrder(
-            size=len(self.train_dataset), global_batch=job.effective_batch_size, seed=spec.training.seed
-        )
         data = cast(TokenizedDataset, self.train_dataset)
-        divergence = spec.failure_policy.divergence
-        guard = Guard(
-            data=data,
-            order=order,
-            micro_batch=spec.training.micro_batch_size,
-            rank=rank(),
-            ranks=job.world_size,
-            scaled=precision == "fp16",
-            trend=Trend(divergence) if divergence else None,
-        )
+        order = data_order(job, data)
+        reporter = self._reporter
         follower = RunCallback(
             job=job,
-            data=data,
             order=order,
-            store=store,
-            reporter=self._reporter,
-            stop=stop,
-            guard=guard,
-            utilisation=None,
-            improvement=Improvement(None, greater_is_better=False),
-            evaluates=self.val_dataset is not None,
-            first=first,
+            progress=Progress(job=job, data=data, order=order, utilisation=None, likelihood=True),
+            guard=guard(job, data, order, precision),
+            saves=Saves(job, store, reporter, tracking, hub=None),
+            reporter=reporter,
             tracking=tracking,
+            stop=stop,
+            evaluates=self.val_dataset is not None,
         )
         trainer = FineTuneTrainer(
             model=model,
@@ -141,24 +128,10 @@ class Trainer:
             evaluation=cast(TokenizedDataset | None, self.val_dataset),
             eval_micro_batch=spec.training.micro_batch_size,
             pad_id=0,
-            micro_losses=guard.micro_losses,
+            micro_losses=follower.guard.micro_losses,
         )
-        if checkpoint is not None:
-            log.info("resuming from %s", checkpoint.path)
-            follower.resume(checkpoint.path)
-        with follower.commits:
-            trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
-        step = trainer.state.global_step
-        if follower.interrupted:
-            raise InterruptedRunError(f"told to end: stopped after step {step}; its checkpoint is committed")
-        return TrainingResult(
-            outcome="succeeded",
-            reason=Reason.SUCCEEDED,
-            message=f"trained {step} steps",
-            exit_code=0,
-            step=step,
-            metrics=self._reporter.metrics,
-        )
+        follower.follow(trainer, checkpoint)
+        return results.success(f"trained {trainer.state.global_step} steps", reporter)
 
     def _prepare(self, job: ResolvedJob, store: CheckpointStore) -> Checkpoint | None:
         """Makes the directory ready; the checkpoint to go on from."""

@@ -1,0 +1,141 @@
+"""The parts of a run, put together from its inputs: the model, the order of its data, and the trainer."""
+
+from dataclasses import dataclass
+
+import torch
+from transformers import TrainingArguments, set_seed
+
+from finetune_api.resolved import ResolvedJob
+from finetune_trainer.by_document import attend_by_document
+from finetune_trainer.callbacks import RunCallback
+from finetune_trainer.data.packed import PackedDataset, check_isolation
+from finetune_trainer.data.prompts import repeated
+from finetune_trainer.data.sampling import GlobalOrder
+from finetune_trainer.data.training_data import TrainingData
+from finetune_trainer.deepspeed_config import Precision
+from finetune_trainer.distributed import rank
+from finetune_trainer.evaluation.generations import Generations
+from finetune_trainer.fused_loss import fuse_loss, needs_no_logits
+from finetune_trainer.guards import Guard, Trend
+from finetune_trainer.inputs import Inputs
+from finetune_trainer.kernels import upcast_norms
+from finetune_trainer.methods import Start, apply_method
+from finetune_trainer.models import check_fit, load_base, load_dtype
+from finetune_trainer.optimizers import grouped_optimizer
+from finetune_trainer.plateau import plateau
+from finetune_trainer.quantization import quantization_config
+from finetune_trainer.stages.base import Setting
+from finetune_trainer.trainer import FineTuneTrainer
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """The model as the method makes it trainable, and how it reads its data."""
+
+    model: torch.nn.Module
+    data: TrainingData
+    """Laid out for the model's attention."""
+    attention: str
+    """The implementation in use, in transformers' words."""
+    by_document: bool
+    """Whether documents are attended to one by one, without padding."""
+
+
+def load_model(inputs: Inputs, start: Start, precision: Precision) -> LoadedModel:
+    """Loads the base and applies the method. Raises `InvalidConfigError` where the parts do not fit."""
+    spec = inputs.job.spec
+    # a head that the base does not have starts at random: alike on every rank and in every attempt
+    set_seed(spec.training.seed)
+    base = load_base(
+        spec.model,
+        start.base,
+        load_dtype(spec, precision),
+        quantization_config(spec, precision, start.base),
+        inputs.stage.head,
+    )
+    longest = spec.training.max_sequence_length
+    check_fit(base, inputs.tokenizer, longest)
+    # models load into the host's memory: where they will compute, their weights don't tell yet
+    likelihood_on_cpu = inputs.job.device == "cpu" and inputs.stage.objective is None
+    by_document = likelihood_on_cpu and attend_by_document(base, longest)
+    data = inputs.data
+    if isinstance(data, PackedDataset) and not by_document:
+        data = data.laid_out_for(base.config._attn_implementation)
+        check_isolation(base, data)
+    if spec.model.upcast_layer_norm:
+        upcast_norms(base)
+    model = apply_method(base, spec.method, spec.training.seed, start)
+    if likelihood_on_cpu and precision == "fp32" and needs_no_logits(spec):
+        fuse_loss(model)
+    return LoadedModel(
+        model=model, data=data, attention=base.config._attn_implementation, by_document=by_document
+    )
+
+
+def data_order(job: ResolvedJob, data: TrainingData) -> GlobalOrder:
+    """Which sequences each step of the run learns from."""
+    training = job.spec.training
+    order = GlobalOrder(
+        size=len(data),
+        global_batch=job.effective_batch_size,
+        seed=training.seed if training.data_seed is None else training.data_seed,
+        shuffle=training.sampling != "sequential",
+        lengths=data.lengths() if training.sampling == "groupByLength" else None,
+    )
+    return repeated(order, training)
+
+
+def guard(job: ResolvedJob, data: TrainingData, order: GlobalOrder, precision: Precision) -> Guard:
+    """What ends this rank's run at the first step that is not a number, or that diverges."""
+    divergence = job.spec.failure_policy.divergence
+    return Guard(
+        data=data,
+        order=order,
+        micro_batch=job.spec.training.micro_batch_size,
+        rank=rank(),
+        ranks=job.world_size,
+        scaled=precision == "fp16",
+        trend=Trend(divergence) if divergence else None,
+    )
+
+
+def sample_answers(inputs: Inputs, follower: RunCallback) -> Generations | None:
+    """The answers that `evaluation.generations` asks for, if any."""
+    spec = inputs.job.spec.evaluation.generations
+    if spec is None:
+        return None
+    return Generations(spec, inputs.job, inputs.tokenizer, first=follower.first, drawn=follower.watch.restart)
+
+
+def make_trainer(
+    inputs: Inputs,
+    loaded: LoadedModel,
+    arguments: TrainingArguments,
+    precision: Precision,
+    follower: RunCallback,
+    generations: Generations | None,
+) -> FineTuneTrainer:
+    """The trainer with its callbacks, its optimizer and the objective of its stage."""
+    spec = inputs.job.spec
+    trainer = FineTuneTrainer(
+        model=loaded.model,
+        args=arguments,
+        train_dataset=loaded.data,
+        processing_class=inputs.tokenizer,
+        callbacks=[each for each in (follower, generations) if each is not None],
+        order=follower.order,
+        evaluation=inputs.evaluation,
+        evaluation_spec=spec.evaluation,
+        eval_micro_batch=spec.evaluation.micro_batch_size or spec.training.micro_batch_size,
+        pad_id=inputs.tokenizer.pad_token_id or 0,
+        by_document=loaded.by_document,
+        micro_losses=follower.guard.micro_losses,
+        optimizer_cls_and_kwargs=grouped_optimizer(loaded.model, arguments, spec),
+        plateau=plateau(spec),
+    )
+    if inputs.stage.objective is not None:
+        setting = Setting(
+            inputs.job, inputs.base, precision, inputs.tokenizer, loaded.model, trainer.accelerator
+        )
+        trainer.learn_by(inputs.stage.objective(setting))
+    return trainer
