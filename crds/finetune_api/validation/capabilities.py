@@ -87,8 +87,6 @@ LIMITS: Final[tuple[Limit, ...]] = (
         remedy="Use cosine",
         why="follows evaluations that transformers plans itself, and here the job's own plan decides",
     ),
-    # ppo runs, but its reward rose in 6 of 20 small runs, which is none: docs/log.md, "Stages beyond sft"
-    Limit("training.stage", ("pretrain", "sft", "rm", "dpo", "kto", "grpo")),
     Limit("training.engine", ("transformers",)),
     *_only_default("resources", "provider"),
     Limit("failurePolicy.outOfMemory", ("fail", "retry")),
