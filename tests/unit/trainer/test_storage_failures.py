@@ -35,9 +35,8 @@ class Happens(Reporter):
     def update(self, **fields: Any) -> None:
         super().update(**fields)
         checkpoints = fields.get("checkpoints")
-        if checkpoints is not None and checkpoints.latest is not None:
-            if checkpoints.latest.step == self.at - 1:
-                self.committed.set()
+        if checkpoints is not None and checkpoints.latest and checkpoints.latest.step == self.at - 1:
+            self.committed.set()
         if fields.get("epoch") is not None and fields["step"] == self.at:
             assert self.committed.wait(60), "the checkpoint before is not committed"
             self.what()
