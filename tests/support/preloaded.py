@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -29,6 +29,14 @@ PRELOADED = (
 
 _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload(list(PRELOADED))
+
+
+def forked(target: Callable[..., None], *arguments: object) -> BaseProcess:
+    """A process that has imported the trainer already, and runs a function of a module that can be
+    imported."""
+    process = _server.Process(target=target, args=arguments)
+    process.start()
+    return process
 
 
 class Node:

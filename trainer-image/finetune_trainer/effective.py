@@ -49,6 +49,8 @@ def effective(
         facts["truncatedRecords"] = f"{data.facts.truncated} ({data.facts.cut_tokens} tokens cut)"
     if data.facts.unsupervised:
         facts["recordsWithoutAnswer"] = str(data.facts.unsupervised)
+    if spec.training.stage in ("ppo", "grpo"):
+        facts["dropout"] = "off: answers are drawn and learned from without it"
     if isinstance(data, PackedDataset):
         facts["packedRecords"] = str(len(data.records))
     return facts

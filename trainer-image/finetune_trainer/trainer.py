@@ -165,8 +165,19 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         if checkpoint is not None:
             if self.universal is not None:
                 restore(self, self.universal, Path(checkpoint))
+            elif self.objective is not None and self._answers_file(checkpoint).exists():
+                self.objective.restore(torch.load(self._answers_file(checkpoint), weights_only=True))
             renew_rates(self.optimizer, self.lr_scheduler)
         return prepared
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        """Beside random states, what else this rank needs to go on exactly."""
+        super()._save_rng_state(output_dir)
+        if self.objective is not None and (kept := self.objective.kept(self.state.global_step)):
+            torch.save(kept, self._answers_file(output_dir))
+
+    def _answers_file(self, checkpoint: str) -> Path:
+        return Path(checkpoint) / f"answers_{self.args.process_index}.pt"
 
     def _evaluate_batch(self, model: torch.nn.Module, inputs: dict[str, Any], sums: EvaluationSums) -> None:
         if self.objective is not None:

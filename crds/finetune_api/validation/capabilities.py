@@ -81,8 +81,6 @@ LIMITS: Final[tuple[Limit, ...]] = (
         remedy="Use adamw, or adamw8bit for less memory",
         reasons=LEFT_OUT,
     ),
-    # ppo runs, but its reward rose in 6 of 20 small runs, which is none: docs/log.md, "Stages beyond sft"
-    Limit("training.stage", ("pretrain", "sft", "rm", "dpo", "kto", "grpo")),
     Limit("training.engine", ("transformers",)),
     *_only_default("resources", "provider"),
     Limit("failurePolicy.outOfMemory", ("fail", "retry")),

@@ -414,7 +414,7 @@ def test_run_turns_the_end_into_an_exit_status_and_a_termination_message(
 
 def test_what_the_validator_refuses_never_starts(make_job: MakeJob) -> None:
     job = make_job()
-    training = job.spec.training.model_copy(update={"stage": "ppo"})
+    training = job.spec.training.model_copy(update={"engine": "llamafactory"})
     refused = job.model_copy(update={"spec": job.spec.model_copy(update={"training": training})})
-    with pytest.raises(InvalidConfigError, match=r"training\.stage"):
+    with pytest.raises(InvalidConfigError, match=r"training\.engine"):
         train(refused)

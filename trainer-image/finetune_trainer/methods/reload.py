@@ -20,11 +20,15 @@ def reload_trained(spec: FineTuneJobSpec, start: Start, adapter: Path, precision
     that became the first adapter is put back beside it. Raises `ModelLoadError` and what PEFT raises.
     """
     from peft import PeftModel
+    from peft.tuners.tuners_utils import BaseTunerLayer
 
     quantization = quantization_config(spec, precision, start.base)
     base = load_base(spec.model, start.base, load_dtype(spec, precision), quantization, start.head)
     model = PeftModel.from_pretrained(base, adapter)
     if start.adapter is not None:
         model.load_adapter(start.adapter, FIRST)
-        model.base_model.set_adapter(["default", FIRST])
+        # matrices add up; modules that are saved whole, such as a reward model's score, are the trained ones
+        for layer in model.modules():
+            if isinstance(layer, BaseTunerLayer):
+                layer.set_adapter(["default", FIRST])
     return model

@@ -23,6 +23,16 @@ def estimate(
     return found
 
 
+def centered(
+    values: Sequence[torch.Tensor],
+    counted: Sequence[torch.Tensor],
+    total: Callable[..., tuple[float, ...]],
+) -> list[torch.Tensor]:
+    """The values of all micro-batches less the mean of what is counted; `total` sums over ranks."""
+    mean, _ = _moments(values, counted, total)
+    return [value - mean for value in values]
+
+
 def whitened(
     values: Sequence[torch.Tensor],
     counted: Sequence[torch.Tensor],
@@ -30,8 +40,17 @@ def whitened(
 ) -> list[torch.Tensor]:
     """The values of all micro-batches with mean 0 and variance 1 over what is counted; `total` sums over
     ranks."""
+    mean, variance = _moments(values, counted, total)
+    return [(value - mean) / (variance + 1e-8) ** 0.5 for value in values]
+
+
+def _moments(
+    values: Sequence[torch.Tensor],
+    counted: Sequence[torch.Tensor],
+    total: Callable[..., tuple[float, ...]],
+) -> tuple[float, float]:
+    """Mean and variance of what is counted, over all micro-batches and ranks."""
     chosen = torch.cat([value[mask] for value, mask in zip(values, counted, strict=True)]).double()
     summed, squares, count = total(float(chosen.sum()), float((chosen**2).sum()), float(len(chosen)))
     mean = summed / max(count, 1.0)
-    variance = max(squares / max(count, 1.0) - mean**2, 0.0)
-    return [(value - mean) / (variance + 1e-8) ** 0.5 for value in values]
+    return mean, max(squares / max(count, 1.0) - mean**2, 0.0)

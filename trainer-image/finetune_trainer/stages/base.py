@@ -71,6 +71,15 @@ class Objective(ABC):
         """The loss of a micro-batch of the evaluation data."""
         return self.loss(model, batch)
 
+    def kept(self, _step: int) -> list[dict[str, torch.Tensor]]:
+        """What this rank must have to go on exactly after this many steps, beside the weights; most
+        objectives need nothing."""
+        return []
+
+    def restore(self, kept: list[dict[str, torch.Tensor]]) -> None:
+        """Takes up what `kept` gave; called only where that was something."""
+        raise AssertionError(f"{type(self).__name__} kept nothing, and gets {len(kept)} batches")
+
 
 @dataclass(frozen=True)
 class Stage:

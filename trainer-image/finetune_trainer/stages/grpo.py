@@ -10,7 +10,8 @@ from finetune_api.stages import GrpoSpec
 from finetune_trainer.data.prompts import PromptDataset, prepare_prompts
 from finetune_trainer.data.rendering import IGNORED
 from finetune_trainer.distributed import sum_over_ranks
-from finetune_trainer.stages.base import Batch, Examples, Objective, Outcome, Setting, Stage
+from finetune_trainer.stages.base import Batch, Examples, Outcome, Setting, Stage
+from finetune_trainer.stages.drawn import DrawnAnswers
 from finetune_trainer.stages.reference import Reference, reference_for, without_training
 from finetune_trainer.stages.reward_functions import REWARDS
 from finetune_trainer.stages.rollouts import Rollouts, Sampler, inputs_of
@@ -20,31 +21,24 @@ SPREAD_FLOOR = 1e-4
 """Added to a group's standard deviation, so that equal rewards give no advantage rather than NaN."""
 
 
-class GroupRelative(Objective):
+class GroupRelative(DrawnAnswers):
     """GRPO (Shao et al. 2024, eq. 3): PPO's clipped objective without a value model. An item is an answer."""
 
     metrics = ("reward", "rewardDeviation", "kl", "clipShare", "answerTokens", "endedShare")
 
     def __init__(self, spec: GrpoSpec, sampler: Sampler, reference: Reference | None) -> None:
+        super().__init__(sampler, spec.updates_per_batch)
         self.spec = spec
-        self.sampler = sampler
         self.reference = reference
         self.weights = spec.reward_weights or [1.0] * len(spec.reward_functions)
-        self.judged: list[dict[str, torch.Tensor]] = []
 
     def items(self, batch: Batch) -> torch.Tensor:
         return batch["real"].sum()
 
-    def begin_step(self, step: int, batches: Sequence[Batch]) -> Sequence[Batch]:
-        """Answers to a step's prompts with their advantages; those of the step before in another pass."""
-        if self.judged and step % self.spec.updates_per_batch:
-            return self.judged
-        drawn = [
-            self.sampler.draw(batch, step * len(batches) + number) for number, batch in enumerate(batches)
-        ]
+    def judge(self, drawn: Sequence[Rollouts], prompts: Sequence[Batch]) -> list[dict[str, torch.Tensor]]:
         rewards = [self._rewards(rollouts) for rollouts in drawn]
         advantages, deviations = self._advantages(rewards)
-        self.judged = [
+        return [
             self._judged(rollouts)
             | {
                 "real": batch["real"],
@@ -53,10 +47,9 @@ class GroupRelative(Objective):
                 "deviation": deviation,
             }
             for rollouts, batch, reward, advantage, deviation in zip(
-                drawn, batches, rewards, advantages, deviations, strict=True
+                drawn, prompts, rewards, advantages, deviations, strict=True
             )
         ]
-        return self.judged
 
     def loss(self, model: Any, batch: Batch) -> Outcome:
         labels, real = batch["labels"], batch["real"]

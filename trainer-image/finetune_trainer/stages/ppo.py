@@ -11,8 +11,9 @@ from finetune_trainer.data.prompts import PromptDataset, prepare_prompts
 from finetune_trainer.data.rendering import IGNORED
 from finetune_trainer.distributed import sum_over_ranks
 from finetune_trainer.heads import VALUED
-from finetune_trainer.stages.advantages import estimate, whitened
-from finetune_trainer.stages.base import Batch, Examples, Objective, Outcome, Setting, Stage
+from finetune_trainer.stages.advantages import centered, estimate, whitened
+from finetune_trainer.stages.base import Batch, Examples, Outcome, Setting, Stage
+from finetune_trainer.stages.drawn import DrawnAnswers
 from finetune_trainer.stages.reference import Reference, reference_for, without_training
 from finetune_trainer.stages.reward_model import RewardModel, load_reward_model
 from finetune_trainer.stages.rollouts import Rollouts, Sampler, inputs_of
@@ -22,11 +23,14 @@ VALUE_CLIP = 0.2
 """How far one update may move a value, as in PPO's and TRL's implementations."""
 
 
-class ProximalPolicy(Objective):
+class ProximalPolicy(DrawnAnswers):
     """PPO (Schulman et al. 2017, eq. 7) as Ouyang et al. (2022) use it: the reward model's score comes with
     the last token, and each token costs its divergence from the reference. An item is a token of an answer.
 
-    The value model is a head on the trained model's last hidden states.
+    The value model is a head on the trained model's last hidden states, and starts at 0. Scores count from
+    the mean of the answers drawn together: the zero of a reward model means nothing, and while the head has
+    not found it, advantages would tell of a token's place rather than of its worth (Yuan et al. 2025,
+    arXiv:2503.01491; Ziegler et al. 2019 shift the reward model itself).
     """
 
     metrics = ("reward", "kl", "clipShare", "valueLoss", "answerTokens", "endedShare")
@@ -34,30 +38,30 @@ class ProximalPolicy(Objective):
     def __init__(
         self, spec: PpoSpec, sampler: Sampler, reference: Reference, reward_model: RewardModel
     ) -> None:
+        super().__init__(sampler, spec.updates_per_batch)
         self.spec = spec
-        self.sampler = sampler
         self.reference = reference
         self.reward_model = reward_model
-        self.judged: list[dict[str, torch.Tensor]] = []
 
     def items(self, batch: Batch) -> torch.Tensor:
         if "labels" not in batch:
             return batch["real"].sum()
         return _counted(batch).sum()
 
-    def begin_step(self, step: int, batches: Sequence[Batch]) -> Sequence[Batch]:
-        """Answers to a step's prompts with their advantages; those of the step before in another pass."""
-        if self.judged and step % self.spec.updates_per_batch:
-            return self.judged
-        drawn = [
-            self.sampler.draw(batch, step * len(batches) + number) for number, batch in enumerate(batches)
+    def judge(self, drawn: Sequence[Rollouts], prompts: Sequence[Batch]) -> list[dict[str, torch.Tensor]]:
+        scores = [
+            self.reward_model.score(batch, rollouts.answers)
+            for rollouts, batch in zip(drawn, prompts, strict=True)
         ]
-        self.judged = [self._judged(rollouts, batch) for rollouts, batch in zip(drawn, batches, strict=True)]
-        plain = [judged["advantage"] for judged in self.judged]
-        counted = [_counted(judged) for judged in self.judged]
-        for judged, advantage in zip(self.judged, whitened(plain, counted, sum_over_ranks), strict=True):
-            judged["advantage"] = advantage
-        return self.judged
+        real = [batch["real"].to(score.device) for batch, score in zip(prompts, scores, strict=True)]
+        gains = centered(scores, real, sum_over_ranks)
+        judged = [
+            self._judged(rollouts, batch, gain) | {"reward": score}
+            for rollouts, batch, gain, score in zip(drawn, prompts, gains, scores, strict=True)
+        ]
+        plain = [batch["advantage"] for batch in judged]
+        advantages = whitened(plain, [_counted(batch) for batch in judged], sum_over_ranks)
+        return [batch | {"advantage": advantage} for batch, advantage in zip(judged, advantages, strict=True)]
 
     def loss(self, model: Any, batch: Batch) -> Outcome:
         counted, real = _counted(batch), batch["real"]
@@ -87,19 +91,19 @@ class ProximalPolicy(Objective):
         rewards = self.reward_model.score(batch, self.sampler.draw(batch, 0).answers)[batch["real"]]
         return Outcome(total=-rewards.sum(), measured={"reward": rewards})
 
-    def _judged(self, rollouts: Rollouts, prompts: Batch) -> dict[str, torch.Tensor]:
-        """The answers as the model gets them, with all that the loss compares them to. What is of shape
-        (rows, tokens − 1) belongs to the token that is predicted there."""
+    def _judged(self, rollouts: Rollouts, prompts: Batch, gain: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The answers as the model gets them, with all that the loss compares them to; `gain` is what each is
+        worth, of shape (rows,). What is of shape (rows, tokens − 1) belongs to the token that is predicted
+        there."""
         batch = rollouts.batch() | {"real": prompts["real"].to(rollouts.ids.device)}
         model = self.sampler.model
         with without_training(model):
             before, values = self._policy(model, batch)
         reference = self.sampler.log_probabilities(self.reference.logits(inputs_of(batch)), batch["labels"])
-        scores = self.reward_model.score(prompts, rollouts.answers).to(before)
         answered = batch["labels"][:, 1:] != IGNORED
         rewards = -self.spec.kl_coefficient * (before - reference)
         last = (answered * torch.arange(answered.shape[1], device=answered.device)).argmax(dim=1)
-        rewards[torch.arange(len(last)), last] += scores
+        rewards[torch.arange(len(last)), last] += gain.to(before)
         advantages = estimate(rewards, values, answered, self.spec.discount, self.spec.gae_lambda)
         return batch | {
             "before": before,
@@ -107,7 +111,6 @@ class ProximalPolicy(Objective):
             "value": values,
             "advantage": advantages,
             "return": advantages + values,
-            "reward": scores,
         }
 
     def _policy(self, model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:

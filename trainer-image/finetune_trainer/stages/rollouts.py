@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from transformers import GenerationConfig
 
 from finetune_api.stages import SamplingSpec
 from finetune_trainer.data.answers import MARK
@@ -53,7 +54,12 @@ class Sampler:
         device = self.accelerator.device
         ids, mask = batch["input_ids"].to(device), batch["attention_mask"].to(device)
         ends = end_tokens(self.tokenizer)
-        with without_training(self.model), self.accelerator.autocast(), _seeded(self._seed(number), device):
+        with (
+            without_training(self.model),
+            without_defaults(self.model),
+            self.accelerator.autocast(),
+            _seeded(self._seed(number), device),
+        ):
             drawn = self.model.generate(
                 input_ids=ids,
                 attention_mask=mask,
@@ -113,6 +119,19 @@ def end_tokens(tokenizer: Tokenizer) -> list[int]:
     special = tokenizer.added_tokens_decoder
     closing = [token for token in behind if token in special and special[token].special]
     return sorted({int(tokenizer.eos_token_id), *closing})
+
+
+@contextmanager
+def without_defaults(model: Any) -> Iterator[None]:
+    """Inside, the model draws as it is told, and not as its authors advise: a repetition penalty, say, would
+    draw from another distribution than the one whose probabilities are learned."""
+    whole = model.get_base_model() if hasattr(model, "peft_config") else model
+    advised = whole.generation_config
+    whole.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        whole.generation_config = advised
 
 
 @contextmanager

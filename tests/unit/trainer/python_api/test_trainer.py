@@ -1,5 +1,6 @@
 """The Trainer where something happens: a signal, a broken item, a loss that is not a number."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from api_ranks import COUNTING, train_on_ranks
 from finetune_trainer import Trainer, TrainingConfig, TransformerConfig
 from finetune_trainer.errors import DataError, InterruptedRunError
 
@@ -65,3 +67,40 @@ def test_what_is_there_is_set_aside_rather_than_lost(tmp_path: Path) -> None:
     Trainer(config(tmp_path, seed=7), SEQUENCES).train()
     [aside] = tmp_path.glob("checkpoints-before-*")
     assert (aside / "step-00000006" / "model.safetensors").exists()
+
+
+def test_a_gpt2_is_trained_saved_and_read_by_transformers(tmp_path: Path) -> None:
+    """With dropout and learned positions: the document's own architecture."""
+    from transformers import GPT2LMHeadModel
+
+    settings = config(tmp_path)
+    settings.model_config.architecture = "gpt2"
+    settings.model_config.dropout = 0.1
+    settings.model_config.max_position_embeddings = 8
+    trainer = Trainer(settings, SEQUENCES, SEQUENCES[:2])
+    trainer.train()
+    assert isinstance(trainer.model, GPT2LMHeadModel)
+    assert trainer.model.config.n_positions == 8
+    assert trainer.model.config.attn_pdrop == trainer.model.config.resid_pdrop == 0.1
+    read = GPT2LMHeadModel.from_pretrained(tmp_path / "checkpoints" / "step-00000006")
+    assert torch.equal(read.transformer.wpe.weight, trainer.model.transformer.wpe.weight)
+
+
+def test_ranks_of_torchrun_compute_what_one_process_does_and_go_on(tmp_path: Path) -> None:
+    """Two ranks with half the sequences each, in two launches, against one process in one."""
+    alone = config(tmp_path / "alone", scheduler_type="constant")
+    Trainer(alone, COUNTING).train()
+    both = config(tmp_path / "both", scheduler_type="constant", resume_from_checkpoint=True)
+    both.batch_size = 2
+    for steps in (3, 6):
+        both.max_steps = steps
+        both.to_yaml(tmp_path / "config.yaml")
+        assert train_on_ranks(tmp_path / "config.yaml", 2) == [0, 0]
+    assert losses(tmp_path / "both") == [
+        (step, pytest.approx(loss, rel=1e-4)) for step, loss in losses(tmp_path / "alone")
+    ]
+
+
+def losses(directory: Path) -> list[tuple[int, float]]:
+    lines = map(json.loads, (directory / "metrics.jsonl").read_text().splitlines())
+    return [(line["step"], line["loss"]) for line in lines]

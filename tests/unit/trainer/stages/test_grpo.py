@@ -1,4 +1,5 @@
-"""grpo: advantages within a group, the loss on drawn answers, and whole runs."""
+"""grpo: advantages within a group, and the loss on drawn answers. What it learns is in `test_bandit.py` and
+`test_rewarded_runs.py`, how it is resumed in `test_goes_on.py`."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ from finetune_trainer.data.prompts import RepeatedOrder
 from finetune_trainer.stages.grpo import GroupRelative
 from finetune_trainer.stages.rollouts import Sampler
 from runs import run
-from stage_runs import DiesAt, Killed, MakeJob, curve, train, weights
+from stage_runs import MakeJob, curve
 
 QUESTIONS = [{"instruction": f"add {a} and {b}", "output": str(a + b)} for a in range(4) for b in range(2)]
 
@@ -153,43 +154,6 @@ def settings(**grpo: Any) -> dict[str, Any]:
             },
         },
     }
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
-@pytest.mark.parametrize(
-    ("method", "changes"),
-    [("full", {"updatesPerBatch": 2}), ("lora", {"klCoefficient": 0.02})],
-    ids=["full-two-passes", "lora-kl"],
-)
-def test_the_reward_rises(stage_job: MakeJob, method: str, changes: dict[str, Any]) -> None:
-    spec = settings(**changes) | {"method": {"type": method}}
-    job = stage_job("grpo", spec, records=QUESTIONS, format_="alpaca")
-    result = train(job)
-    reward = curve(job, "reward")
-    assert len(reward) == 12
-    assert sum(reward[step] for step in (10, 11, 12)) > sum(reward[step] for step in (1, 2, 3)) + 0.3
-    assert bool(curve(job, "kl")) == ("klCoefficient" in changes)
-    assert result.output is not None
-    assert result.output.verified
-
-
-@pytest.mark.slow
-def test_a_killed_run_draws_the_answers_that_it_would_have_drawn(stage_job: MakeJob, tmp_path: Path) -> None:
-    spec = settings() | {"checkpoints": {"everySteps": 2}, "dataset": {"evalSplit": 0.25}}
-    spec["training"] |= {"maxSteps": 4}
-    data = {"records": QUESTIONS, "format_": "alpaca"}
-    whole = stage_job("grpo", spec, run_directory=tmp_path / "whole", **data)
-    train(whole)
-    with pytest.raises(Killed):
-        train(stage_job("grpo", spec, **data), DiesAt(4))
-    again = stage_job("grpo", spec, attempt=2, **data)
-    assert train(again).resumed_step == 2
-    for name in ("reward", "loss", "answerTokens", "evalReward"):
-        assert curve(again, name) == curve(whole, name)
-    assert curve(again, "evalReward")[4] == pytest.approx(-curve(again, "evalLoss")[4])
-    one, two = weights(again), weights(whole)
-    assert all(torch.equal(one[name], two[name]) for name in two)
 
 
 @pytest.mark.slow
