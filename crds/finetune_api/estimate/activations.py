@@ -7,7 +7,7 @@ count the same for GPT with 16-bit residuals and dropout: s·b·h·(34 + 5·a·s
 All results are bytes per token of one transformer layer, unless they say otherwise.
 """
 
-from finetune_api.estimate.parameters import ParameterCounts, layers_with_gradients
+from finetune_api.estimate.parameters import ParameterCounts, trained_share
 from finetune_api.estimate.setup import Setup
 
 
@@ -132,9 +132,7 @@ def _linear_inputs(setup: Setup, counts: ParameterCounts) -> float:
         casts = sum(linear.inputs == architecture.hidden for linear in architecture.linears)
         casts -= architecture.query_width == architecture.hidden
         inputs = casts if setup.autocast else 2
-        layers = layers_with_gradients(setup)
-        share = min(1.0, counts.trained_model / (layers * architecture.layer_parameters))
-        return share * size * (inputs * architecture.hidden + width)
+        return trained_share(setup, counts) * size * (inputs * architecture.hidden + width)
     adapter = _adapter_bytes(setup)
     # Attention's input and the feed-forward block's; the output projection's is the attention's output.
     bases = size * (2 * architecture.hidden + width) if setup.program.quantized_inputs_kept else 0.0

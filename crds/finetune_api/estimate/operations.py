@@ -10,7 +10,7 @@ All results are per token and per transformer layer, unless they say otherwise.
 
 from dataclasses import dataclass, fields
 
-from finetune_api.estimate.parameters import ParameterCounts, layers_with_gradients
+from finetune_api.estimate.parameters import ParameterCounts, layers_with_gradients, trained_share
 from finetune_api.estimate.setup import Setup
 
 
@@ -59,9 +59,8 @@ def base_forward(setup: Setup) -> Work:
 def layer_backward(setup: Setup, counts: ParameterCounts, length: float) -> Work:
     """The gradient of each product's input, that of its weights where they are trained, and twice what the
     elementwise operations moved: each reads the gradient beside what it kept."""
-    layers = layers_with_gradients(setup)
-    share = min(1.0, counts.trained_model / (layers * setup.architecture.layer_parameters))
-    base = Work(products=2 * _layer_weights(setup) * (1 + share), moved=2 * _elementwise(setup))
+    trained = trained_share(setup, counts)
+    base = Work(products=2 * _layer_weights(setup) * (1 + trained), moved=2 * _elementwise(setup))
     return base + adapters_forward(setup, counts) * 2 + _attention_backward(setup, length)
 
 

@@ -135,5 +135,14 @@ def layers_with_gradients(setup: Setup) -> int:
     return architecture.layers - min(max(0, lowest), architecture.layers - 1)
 
 
+def trained_share(setup: Setup, counts: ParameterCounts) -> float:
+    """Share of the weights that are trained, in the layers that take part in the backward pass."""
+    architecture, layers = setup.architecture, layers_with_gradients(setup)
+    if setup.method.type == "freeze":
+        freeze = setup.method.freeze or FreezeSpec()
+        return min(1.0, (len(freeze.layers) or freeze.trainable_layers) / layers)
+    return min(1.0, counts.trained_model / (layers * architecture.layer_parameters))
+
+
 def _is_embedding(name: str) -> bool:
     return "embed" in name or name.endswith("wte")
