@@ -74,9 +74,7 @@ def _peak(fp32: float, tf32: float, half: float) -> dict[Precision, float]:
     return {"fp32": fp32, "tf32": tf32, "bf16": half, "fp16": half}
 
 
-_MERCATUS: Final = (
-    "Mercatus, cloud GPU pricing across 22 providers, between specialised clouds and hyperscalers"
-)
+_MERCATUS: Final = "Mercatus, middle of 22 cloud providers"
 _RUNPOD: Final = "RunPod, Secure Cloud, on demand"
 _MODAL: Final = "Modal, serverless, as read by techbytes.app"
 _AKASH: Final = "Akash Network, lowest offer"
