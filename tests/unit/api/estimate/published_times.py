@@ -34,13 +34,15 @@ SOURCES: Final = {
     "Time, llm-foundry A100": "mosaicml/llm-foundry, scripts/train/benchmarking, A100 80 and 40 GB, FSDP",
     "Time, Qwen LoRA": "QwenLM/Qwen README, Profiling of Memory and Speed",
     "Time, llm-foundry H100": "mosaicml/llm-foundry, scripts/train/benchmarking, H100 80 GB BF16, FSDP",
+    "Time, llm-foundry A100 40 GB, others": "the same page, the part that was not opened before",
+    "Time, torchtitan": "pytorch/torchtitan, docs/performance.md, 64 A100 80 GB, FSDP2: all or no checkpointing",
     "Time, fms-fsdp": "foundation-model-stack/fms-fsdp README, 128 A100 and 96 H100",
     "Time, PEFT": "huggingface/peft, method_comparison/MetaMathQA/results: 250 steps of 4 records, one L40S",
     "Time, T4 16 bit": "fitcheck-llm 0.3.1, the runs above",
     "Time, T4 4 bit": "the same",
 }
-HELD_OUT: Final = ("Time, llm-foundry H100", "Time, fms-fsdp", "Time, PEFT")
-"""Tables that no formula and no constant was chosen with."""
+HELD_OUT: Final = ("Time, llm-foundry A100 40 GB, others", "Time, torchtitan")
+"""Tables that were looked at when every formula and constant stood."""
 
 _MPT: Final = {
     "125m": (768, 12),
@@ -107,6 +109,21 @@ _H100: Final = (
     ("h100-80gb", "760m", 2048, 8, 24, 2, False, 63147),
 )
 
+_A100_40: Final = (
+    ("a100-40gb", "3b", 2048, 32, 6, 1, False, 9914),
+    ("a100-40gb", "3b", 512, 8, 20, 8, False, 11324),
+    ("a100-40gb", "1b", 32768, 8, 1, 4, True, 5095),
+    ("a100-40gb", "1b", 8192, 8, 2, 8, False, 13474),
+    ("a100-40gb", "1b", 2048, 8, 8, 8, False, 19271),
+    ("a100-40gb", "760m", 16384, 8, 1, 4, False, 13914),
+    ("a100-40gb", "760m", 2048, 64, 12, 1, False, 29344),
+    ("a100-40gb", "760m", 512, 8, 48, 4, False, 34938),
+    ("a100-40gb", "350m", 4096, 8, 8, 4, False, 46833),
+    ("a100-40gb", "350m", 2048, 16, 18, 1, False, 55413),
+    ("a100-40gb", "125m", 8192, 8, 5, 3, False, 86858),
+    ("a100-40gb", "125m", 1024, 8, 52, 3, False, 148289),
+)
+
 
 def _full(config: dict[str, Any], devices: int, micro: int, accumulation: int, length: int) -> dict[str, Any]:
     """A model that is trained in full under ZeRO-3, FSDP's likeness."""
@@ -146,14 +163,30 @@ def _llm_foundry(
     return made
 
 
-def _fms() -> list[Timing]:
-    """Llama 2 7B without, and Granite's 34B with checkpointing, two sequences of 4,096 tokens."""
-    sizes = {"7b": (4096, 32, 32, 32, 11008, "none"), "34b": (8192, 48, 64, 8, 22016, "full")}
-    speeds = (("7b", "a100-80gb", 128, 3700), ("34b", "a100-80gb", 128, 700),
-              ("7b", "h100-80gb", 96, 7500), ("34b", "h100-80gb", 96, 1550))  # fmt: skip
+_LLAMAS: Final = {
+    "7b": (4096, 32, 32, 32, 11008, 32000),
+    "13b": (5120, 40, 40, 40, 13824, 32000),
+    "34b": (8192, 48, 64, 8, 22016, 32000),
+    "70b": (8192, 80, 64, 8, 28672, 32000),
+    "3-70b": (8192, 80, 64, 8, 28672, 128256),
+}
+"""Width, layers, heads, key heads, feed-forward width and vocabulary."""
+
+
+def _llamas() -> list[Timing]:
+    fms, titan = "Time, fms-fsdp", "Time, torchtitan"
+    rows = (
+        (fms, "7b", "a100-80gb", 128, 2, 4096, "none", 3700),
+        (fms, "34b", "a100-80gb", 128, 2, 4096, "full", 700),
+        (fms, "7b", "h100-80gb", 96, 2, 4096, "none", 7500),
+        (fms, "34b", "h100-80gb", 96, 2, 4096, "full", 1550),
+        (titan, "13b", "a100-80gb", 64, 2, 4096, "none", 2162),
+        (titan, "70b", "a100-80gb", 64, 2, 4096, "full", 353),
+        (titan, "3-70b", "a100-80gb", 64, 1, 8192, "full", 331),
+    )
     made = []
-    for model, device, devices, speed in speeds:
-        hidden, layers, heads, keys, feed_forward, checkpointing = sizes[model]
+    for group, model, device, devices, micro, length, checkpointing, speed in rows:
+        hidden, layers, heads, keys, feed_forward, vocabulary = _LLAMAS[model]
         config = {
             "architecture": "llama",
             "hiddenSize": hidden,
@@ -161,11 +194,13 @@ def _fms() -> list[Timing]:
             "attentionHeads": heads,
             "keyValueHeads": keys,
             "intermediateSize": feed_forward,
-            "vocabSize": 32000,
+            "vocabSize": vocabulary,
             "tieWordEmbeddings": False,
         }
-        changes = _full(config, devices, 2, 1, 4096) | {"training.gradientCheckpointing": checkpointing}
-        made.append(Timing("Time, fms-fsdp", f"{model} on {device}", changes, 2 * 4096 / speed, 4096, device))
+        changes = _full(config, devices, micro, 1, length)
+        changes["training.gradientCheckpointing"] = checkpointing
+        seconds = micro * length / speed
+        made.append(Timing(group, f"{model} on {device}", changes, seconds, length, device))
     return made
 
 
@@ -202,7 +237,8 @@ def _measured_before() -> list[Timing]:
 _ALL: Final = (
     *_llm_foundry("Time, llm-foundry A100", _A100),
     *_llm_foundry("Time, llm-foundry H100", _H100),
-    *_fms(),
+    *_llm_foundry("Time, llm-foundry A100 40 GB, others", _A100_40),
+    *_llamas(),
     *_measured_before(),
 )
 TIMINGS: Final = tuple(sorted(_ALL, key=lambda row: list(SOURCES).index(row.group)))

@@ -118,6 +118,8 @@ TIME_BOUNDS = {
     "Time, llm-foundry A100": (10, 26),
     "Time, Qwen LoRA": (9, 18),
     "Time, llm-foundry H100": (14, 30),
+    "Time, llm-foundry A100 40 GB, others": (15, 30),
+    "Time, torchtitan": (5, 10),
     "Time, fms-fsdp": (11, 20),
     "Time, PEFT": (15, 25),
     "Time, T4 16 bit": (15, 50),
