@@ -35,7 +35,7 @@ SOURCES: Final = {
     "Time, Qwen LoRA": "QwenLM/Qwen README, Profiling of Memory and Speed",
     "Time, llm-foundry H100": "mosaicml/llm-foundry, scripts/train/benchmarking, H100 80 GB BF16, FSDP",
     "Time, llm-foundry A100 40 GB, others": "the same page, the part that was not opened before",
-    "Time, torchtitan": "pytorch/torchtitan, docs/performance.md, 64 A100 80 GB, FSDP2: all or no checkpointing",
+    "Time, torchtitan": "pytorch/torchtitan, docs/performance.md, 64 A100 80 GB, full or no checkpointing",
     "Time, fms-fsdp": "foundation-model-stack/fms-fsdp README, 128 A100 and 96 H100",
     "Time, PEFT": "huggingface/peft, method_comparison/MetaMathQA/results: 250 steps of 4 records, one L40S",
     "Time, T4 16 bit": "fitcheck-llm 0.3.1, the runs above",
