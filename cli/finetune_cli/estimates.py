@@ -5,7 +5,7 @@ from typing import Any
 
 from finetune_api.estimate import Estimate, Fit
 from finetune_api.estimate.explain import explain
-from finetune_api.hardware import Accelerator, HardwareCatalog, parse_overrides
+from finetune_api.hardware import Accelerator, HardwareCatalog, named_accelerator, parse_overrides
 from finetune_api.job import FineTuneJob
 from finetune_cli.tables import table
 from finetune_cli.yaml_reader import YamlError, parse, read_bytes
@@ -32,7 +32,10 @@ def catalog_for(path: str | None) -> HardwareCatalog:
 
 def chosen_accelerator(job: FineTuneJob, name: str | None, catalog: HardwareCatalog) -> Accelerator:
     """Return the accelerator of the flag, else of the job. Raises `EstimateError`."""
-    wanted = name or job.spec.resources.accelerators.type
+    accelerators = job.spec.resources.accelerators
+    if name is None and (named := named_accelerator(accelerators, catalog)) is not None:
+        return named
+    wanted = name or accelerators.type
     if wanted is None:
         raise EstimateError(
             "the manifest names no accelerator: pass --accelerator, or set resources.accelerators.type. "

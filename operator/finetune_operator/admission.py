@@ -18,6 +18,7 @@ from finetune_api import GROUP, Finding, InvalidJobError, check_manifest
 from finetune_api.presets.check import check_preset
 from finetune_api.presets.in_cluster import replaced_defaults, with_preset
 from finetune_api.validation import errors_in
+from finetune_operator.hardware import Hardware, for_hardware
 from finetune_operator.refusal import described
 
 WARNING_CHARACTERS: Final = 256
@@ -68,8 +69,12 @@ class Verdict:
         return not self.errors
 
 
-def judge(request: AdmissionRequest, presets_of: PresetsOf = lambda _: {}) -> Verdict:
-    """Whether the object of a request may be stored, and what its author should know."""
+def judge(
+    request: AdmissionRequest, presets_of: PresetsOf = lambda _: {}, hardware: Hardware | None = None
+) -> Verdict:
+    """Whether the object of a request may be stored, and what its author should know. Memory is judged by the
+    devices of `hardware`, as the reconciler does."""
+    hardware = hardware or Hardware()
     new, old = request.object, request.old_object
     if new is None or request.operation not in {"CREATE", "UPDATE"}:
         return Verdict()
@@ -78,10 +83,10 @@ def judge(request: AdmissionRequest, presets_of: PresetsOf = lambda _: {}) -> Ve
     if new.get("kind") == "FineTunePreset":
         return _verdict(check_preset(new))
     own = presets_of((new.get("metadata") or {}).get("namespace", ""))
-    findings = _findings(new, own)
+    findings = _findings(new, own, hardware)
     if old is not None and _has_started(old):
         # What is fixed since the start can't be mended any more, so only what this change adds may refuse it.
-        known = _findings(old, own)
+        known = _findings(old, own, hardware)
         findings = [finding for finding in findings if finding not in known]
     return _verdict(findings)
 
@@ -153,7 +158,7 @@ def _without_path(finding: Finding) -> str:
     return str(finding).removeprefix(f"{finding.path}:").lstrip()
 
 
-def _findings(manifest: Manifest, own: Mapping[str, Manifest]) -> list[Finding]:
+def _findings(manifest: Manifest, own: Mapping[str, Manifest], hardware: Hardware) -> list[Finding]:
     """Every finding about what its author wrote, over its preset: the status is the operator's."""
     written = {key: value for key, value in manifest.items() if key != "status"}
     try:
@@ -161,7 +166,9 @@ def _findings(manifest: Manifest, own: Mapping[str, Manifest]) -> list[Finding]:
     except InvalidJobError as error:
         # It may have been applied a moment ago, or come with the next file: the job waits for it, Stalled.
         return [finding.model_copy(update={"severity": "warning"}) for finding in error.findings]
-    _, findings = check_manifest(whole)
+    job, findings = check_manifest(whole)
+    if job is not None:
+        findings = for_hardware(job, findings, hardware)
     return [*findings, *replaced_defaults(written, whole, preset)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
+from collections.abc import Callable
 
 from aiohttp import web
 from pydantic import ValidationError
@@ -16,6 +17,7 @@ from finetune_operator.admission import (
     answer,
     judge,
 )
+from finetune_operator.hardware import Hardware
 from finetune_operator.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -34,10 +36,14 @@ UNCHECKED = Verdict(
 class AdmissionServer:
     """Answers from its own memory: nothing is asked of the cluster while a user waits."""
 
-    def __init__(self, metrics: Metrics, presets_of: PresetsOf) -> None:
-        """`presets_of` gives the FineTunePresets of a namespace, from memory too."""
+    def __init__(
+        self, metrics: Metrics, presets_of: PresetsOf, hardware: Callable[[], Hardware] = Hardware
+    ) -> None:
+        """`presets_of` gives the FineTunePresets of a namespace and `hardware` the devices that are there,
+        both from memory too."""
         self._metrics = metrics
         self._presets_of = presets_of
+        self._hardware = hardware
         app = web.Application(client_max_size=MAX_REVIEW_BYTES)
         app.router.add_post(PATH, self._review)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
@@ -62,7 +68,7 @@ class AdmissionServer:
 
     def _judged(self, request: AdmissionRequest) -> Verdict:
         try:
-            verdict = judge(request, self._presets_of)
+            verdict = judge(request, self._presets_of, self._hardware())
         except Exception:
             # A fault of ours must not keep a user from working; the reconciler looks at the job again.
             logger.exception("an object could not be checked")

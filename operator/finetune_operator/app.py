@@ -80,7 +80,9 @@ class Operator:
             cluster, self.state.jobs, self.state.pods, clock=time.monotonic, wall_clock=time.time
         )
         self.status_server = StatusServer(self.authenticator, self.allowance, self.receive, self.metrics)
-        self.admission_server = AdmissionServer(self.metrics, self.state.presets_of)
+        self.admission_server = AdmissionServer(
+            self.metrics, self.state.presets_of, lambda: self.hardware.hardware
+        )
         self.http_server = HttpServer(self.metrics, self.health)
         self.reconciler = Reconciler(
             cluster, self.state, self.metrics, self.render_config, EventWriter(cluster, settings.instance)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,12 +37,18 @@ class Hardware:
 
 def findings(job: FineTuneJob, hardware: Hardware) -> list[Finding]:
     """Every finding about a job, those about memory for the devices that are there."""
+    return for_hardware(job, validate_job(job), hardware)
+
+
+def for_hardware(job: FineTuneJob, found: Sequence[Finding], hardware: Hardware) -> list[Finding]:
+    """The findings about a job, those about memory made again, in their place, for the devices there are."""
     accelerator = hardware.for_job(job)
     known = architecture_of(job.spec.model) is not None and job.spec.resources.command is None
     if accelerator is None or not known:
-        return validate_job(job)
-    others = [finding for finding in validate_job(job) if finding.code not in MEMORY_CODES]
-    return [*others, *memory_fit_on(hardware.decided(job), accelerator)]
+        return list(found)
+    place = next((at for at, finding in enumerate(found) if finding.code in MEMORY_CODES), len(found))
+    others = [finding for finding in found if finding.code not in MEMORY_CODES]
+    return [*others[:place], *memory_fit_on(hardware.decided(job), accelerator), *others[place:]]
 
 
 def seen(nodes: Iterable[Mapping[str, Any]]) -> tuple[NodeAccelerators, ...]:

@@ -43,6 +43,15 @@ FAMILIES: Final[dict[str, Family]] = {
         Family("mistral"),
         Family("mixtral", fused_experts=True),
         Family("qwen2", query_key_value_bias=True),
+        # Qwen's first models run code of their own; here for the measurements that were made with it.
+        Family(
+            "qwen",
+            fused_qkv="c_attn",
+            output_name="c_proj",
+            up_name="w1",
+            down_name="c_proj",
+            query_key_value_bias=True,
+        ),
         Family("qwen3", query_key_norm=True),
         Family("qwen3_moe", query_key_norm=True, fused_experts=True),
         Family("gemma"),

@@ -7,7 +7,7 @@ count the same for GPT with 16-bit residuals and dropout: s·b·h·(34 + 5·a·s
 All results are bytes per token of one transformer layer, unless they say otherwise.
 """
 
-from finetune_api.estimate.parameters import ParameterCounts
+from finetune_api.estimate.parameters import ParameterCounts, trained_share
 from finetune_api.estimate.setup import Setup
 
 
@@ -69,11 +69,14 @@ def freed_logits(setup: Setup) -> float:
     return float(setup.logit_bytes * setup.architecture.vocabulary)
 
 
-def head_inputs(setup: Setup) -> float:
-    """What the final normalisation and the output embedding keep: the fp32 copy of the one's input where the
-    residual stream is narrower, and the other's input."""
-    upcast = 4 if setup.residual_bytes < 4 and not setup.architecture.structure.norm_bias else 0
-    return (upcast + setup.residual_bytes) * setup.architecture.hidden
+def head_inputs(setup: Setup, counts: ParameterCounts) -> float:
+    """What the final normalisation and the output embedding keep: the one's input in fp32 (LayerNorm's in its
+    own type) and, where they are trained, its normalised value and the other's input."""
+    residual = setup.residual_bytes
+    kept = residual if setup.architecture.structure.norm_bias else 4
+    if counts.trained_model >= setup.architecture.parameters:
+        kept += residual + (setup.compute_bytes if setup.autocast else residual)
+    return float(kept * setup.architecture.hidden)
 
 
 def _norms(setup: Setup, counts: ParameterCounts) -> float:
@@ -129,8 +132,7 @@ def _linear_inputs(setup: Setup, counts: ParameterCounts) -> float:
         casts = sum(linear.inputs == architecture.hidden for linear in architecture.linears)
         casts -= architecture.query_width == architecture.hidden
         inputs = casts if setup.autocast else 2
-        share = min(1.0, counts.trained_model / (architecture.layers * architecture.layer_parameters))
-        return share * size * (inputs * architecture.hidden + width)
+        return trained_share(setup, counts) * size * (inputs * architecture.hidden + width)
     adapter = _adapter_bytes(setup)
     # Attention's input and the feed-forward block's; the output projection's is the attention's output.
     bases = size * (2 * architecture.hidden + width) if setup.program.quantized_inputs_kept else 0.0
@@ -170,8 +172,8 @@ def _adapter_bytes(setup: Setup) -> int:
 
 def _adapters_cast(setup: Setup) -> bool:
     """Whether the adapters' inputs have another type than the layers': always under autocast, which casts
-    from the fp32 that PEFT makes; never under DeepSpeed, which casts the adapters."""
-    if setup.deepspeed:
+    from the fp32 that PEFT makes; never in fp32, nor under DeepSpeed, which casts the adapters."""
+    if setup.deepspeed or setup.compute_bytes == 4:
         return False
     return setup.program.autocasting or setup.inner_bytes < 4
 

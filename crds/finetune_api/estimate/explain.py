@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from finetune_api.estimate.activations import backward_gradients, layer_activations, layer_input, logits
 from finetune_api.estimate.estimate import Estimate
 from finetune_api.estimate.memory import GIB, quantized_bytes
-from finetune_api.estimate.parameters import count_parameters
+from finetune_api.estimate.parameters import count_parameters, layers_with_gradients
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ def explain(result: Estimate) -> list[Line]:
     """The formulas behind an estimate, in the order of its parts; sources are in docs/estimates.md."""
     setup, parts, counts = result.setup, result.memory.parts, count_parameters(result.setup)
     tokens = setup.sequences * setup.length
-    layers = setup.architecture.layers
+    layers = layers_with_gradients(setup)
     stage = f"ZeRO-{setup.zero_stage} over {setup.ranks}" if setup.deepspeed else "not shared out"
     quantized = (
         f"{counts.quantized:,} × {quantized_bytes(setup):.4f} B quantized + " if counts.quantized else ""
@@ -61,15 +61,16 @@ def explain(result: Estimate) -> list[Line]:
         Line("buffers", "copies, buckets and gathered weights; see docs/estimates.md", _gib(parts.buffers)),
         Line(
             "overhead",
-            "CUDA context + communication + share of activations, logits and buffers lost to the allocator",
+            "CUDA context + communication + blocks that the allocator holds without use",
             _gib(parts.overhead),
         ),
         Line(
             "time",
-            "steps × (accumulation × max(FLOPs / (peak × utilization), kernels × start, bytes / link) "
-            "+ update)",
+            "steps × (accumulation × (max(products + attention + memory + unpacking, dispatch) "
+            "+ communication) + update)",
             f"{result.steps.steps.expected:,.0f} steps × {speed.step_seconds.expected:.3f} s, "
-            f"{speed.flops_per_token / 1e9:.2f} GFLOP per token, "
+            f"{speed.flops_per_token / 1e9:.2f} GFLOP per token, a pass's "
+            f"{', '.join(f'{name} {seconds:.3g} s' for name, seconds in speed.parts.items() if seconds)}, "
             f"held up by {speed.bound} = {time.expected:,.0f} s",
         ),
         Line(

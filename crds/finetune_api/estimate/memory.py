@@ -18,13 +18,13 @@ from finetune_api.estimate.activations import (
     layer_peak,
     logits,
 )
+from finetune_api.estimate.allocator import CACHED, MIB, context_memory, unused_blocks
 from finetune_api.estimate.optimizers import FUSES_GRADIENTS, WHOLE_LIST_STEP, is_paged, state_bytes
-from finetune_api.estimate.parameters import ParameterCounts, count_parameters
+from finetune_api.estimate.parameters import ParameterCounts, count_parameters, layers_with_gradients
 from finetune_api.estimate.ranges import Range
 from finetune_api.estimate.setup import Setup
 
 GIB: Final = 2.0**30
-MIB: Final = 2.0**20
 
 QUANTIZED_BYTES: Final = {"none": 0.0, "int8": 1.0, "int4": 0.5, "nf4": 0.5, "fp4": 0.5}
 BLOCK: Final = 64
@@ -37,19 +37,8 @@ BUCKET_ELEMENTS: Final = 500_000_000
 LIVE_ELEMENTS: Final = 1_000_000_000
 """DeepSpeed's `stage3_max_live_parameters` and `sub_group_size`: parameters gathered, or updated, at once."""
 
-CONTEXT_PER_MULTIPROCESSOR: Final = Range(3.4 * MIB, 3.8 * MIB, 8.0 * MIB)
-"""CUDA context of one process by multiprocessor of the device, for each of which the driver holds stacks and
-local memory: what `nvidia-smi` shows beyond torch's reserved memory. 141 MiB on a T4 with 40 (measured by
-fitcheck-llm); about 0.4 GiB on an A100 with 108, twice that where CUDA loads all kernels at once."""
 WORKSPACE: Final = 2 * 8.125 * MIB
 """cuBLAS' workspace of the forward and of the backward thread (PyTorch, CUBLAS_WORKSPACE_CONFIG)."""
-COMMUNICATION: Final = Range(0.1 * GIB, 0.3 * GIB, 1.0 * GIB)
-"""NCCL's channels and buffers, where there are several ranks."""
-CACHED: Final = Range(0.0, 0.75, 1.2)
-"""The caching allocator gives no block back while there is room, and a block serves no larger tensor: of what
-was freed before the peak, this share is of no use to it. Those are the smaller of the two moments, the loss
-and a layer (tensors as large as all logits, and small ones), and 16-bit logits (PyTorch, notes on CUDA memory
-management; 0.6 to 1 in fitcheck-llm's runs)."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +108,7 @@ def memory(setup: Setup) -> Memory:
 def _peak(setup: Setup, counts: ParameterCounts, length: int, bound: str) -> MemoryParts:
     """The parts at the largest of a step's moments, with the overhead of this bound."""
     tokens = float(setup.sequences * length)
-    layers = setup.architecture.layers
+    layers = layers_with_gradients(setup)
     kept = tokens * (layer_input(setup) if setup.checkpointing else layer_activations(setup, counts, length))
     # A layer's own activations are computed again while the inputs of all layers are still there.
     in_layer = tokens * layer_peak(setup, counts, length)
@@ -137,21 +126,23 @@ def _peak(setup: Setup, counts: ParameterCounts, length: int, bound: str) -> Mem
     in_layer_buffers = constant.buffers + _layer_buffers(setup, counts)
     stack = layers * kept
     moments = (
-        replace(constant, activations=stack + tokens * head_inputs(setup), logits=at_loss),
+        replace(constant, activations=stack + tokens * head_inputs(setup, counts), logits=at_loss),
         replace(constant, activations=stack + in_layer, logits=held, buffers=in_layer_buffers),
         replace(full, activations=kept + in_layer, logits=held, buffers=in_layer_buffers),
         replace(full, buffers=constant.buffers + _step_buffers(setup, counts)),
     )
     freed = min(at_loss - held, in_layer) + tokens * freed_logits(setup)
-    overhead = getattr(context_memory(setup), bound)
-    overhead += getattr(CACHED, bound) * freed
-    return replace(max(moments, key=lambda parts: parts.total), overhead=overhead)
-
-
-def context_memory(setup: Setup) -> Range:
-    """What a process holds of the device beyond what torch reserves: its CUDA context, and NCCL's buffers."""
-    context = CONTEXT_PER_MULTIPROCESSOR.map(lambda size: size * setup.multiprocessors)
-    return context if setup.ranks == 1 else context.plus(COMMUNICATION)
+    overhead = getattr(context_memory(setup), bound) + getattr(CACHED, bound) * freed
+    peak = replace(max(moments, key=lambda parts: parts.total), overhead=overhead)
+    if bound == "low":
+        return peak
+    held_back = max(
+        parts.total + unused_blocks(setup, counts, tokens, parts.activations, parts.logits)
+        for parts in moments
+    )
+    # A byte short of all, so that rounding never makes a job too large for its device.
+    spare = max(0.0, setup.capacity - 1 - peak.total)
+    return replace(peak, overhead=overhead + min(spare, held_back - peak.allocated))
 
 
 def weight_memory(setup: Setup, counts: ParameterCounts) -> float:

@@ -99,13 +99,50 @@ def _trained_model(setup: Setup) -> int:
         layers = min(len(freeze.layers) or freeze.trainable_layers, architecture.layers)
         extra = sum(
             architecture.embedding_parameters
-            if "embed" in name
+            if _is_embedding(name)
             else architecture.vocabulary * architecture.hidden
             for name in freeze.extra_modules
         )
         return layers * architecture.layer_parameters + extra
     if method.type == "spectrum":
         spectrum = method.spectrum or SpectrumSpec()
-        share = len(spectrum.layers) / architecture.layers if spectrum.layers else spectrum.top_fraction
-        return int(min(1.0, share) * architecture.linear_weights)
+        # Of each type of module, so many layers: at least one.
+        layers = len(spectrum.layers) or max(1, round(spectrum.top_fraction * architecture.layers))
+        return min(layers, architecture.layers) * architecture.linear_weights // architecture.layers
     return architecture.parameters
+
+
+def layers_with_gradients(setup: Setup) -> int:
+    """How many of the layers take part in the backward pass: those from the lowest trained one to the last.
+    Layers below keep nothing. With adapters under checkpointing PEFT asks for the embeddings' gradient, and
+    so all take part."""
+    architecture, method = setup.architecture, setup.method
+    lowest = 0
+    if method.type == "freeze":
+        freeze = method.freeze or FreezeSpec()
+        if freeze.layers:
+            lowest = min(freeze.layers)
+        elif freeze.from_layer == "last":
+            lowest = architecture.layers - freeze.trainable_layers
+        if any(_is_embedding(name) for name in freeze.extra_modules):
+            lowest = 0
+    elif method.type == "spectrum" and method.spectrum is not None:
+        lowest = min(method.spectrum.layers, default=0)
+    elif method.uses_adapters and not setup.checkpointing:
+        lowest = min(method.lora.layers_to_transform, default=0)
+        if any(_is_embedding(name) for name in method.lora.modules_to_save):
+            lowest = 0
+    return architecture.layers - min(max(0, lowest), architecture.layers - 1)
+
+
+def trained_share(setup: Setup, counts: ParameterCounts) -> float:
+    """Share of the weights that are trained, in the layers that take part in the backward pass."""
+    architecture, layers = setup.architecture, layers_with_gradients(setup)
+    if setup.method.type == "freeze":
+        freeze = setup.method.freeze or FreezeSpec()
+        return min(1.0, (len(freeze.layers) or freeze.trainable_layers) / layers)
+    return min(1.0, counts.trained_model / (layers * architecture.layer_parameters))
+
+
+def _is_embedding(name: str) -> bool:
+    return "embed" in name or name.endswith("wte")

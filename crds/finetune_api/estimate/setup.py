@@ -2,6 +2,7 @@
 it."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import Final, Literal
 
 from finetune_api.catalog import Architecture, architecture_of
@@ -51,13 +52,18 @@ class Setup:
     checkpointing: bool
     eager_attention: bool
     fused_loss: bool
-    """Whether the loss is computed without the logits of the whole batch (kernels liger and unsloth)."""
+    """Whether the loss is computed without the logits of the whole batch: by kernels liger, which auto takes
+    too, and unsloth."""
     reference_copy: bool
     """Whether a second, frozen copy of the model is there."""
     multiprocessors: int = TYPICAL_MULTIPROCESSORS
     """Streaming multiprocessors of the device, for each of which a CUDA context holds memory."""
     program: Program = TRAINER
     """What trains."""
+    capacity: float = inf
+    """Memory of the device, in bytes."""
+    tensor_float: bool = False
+    """Whether fp32 products run on matrix units (tf32)."""
 
     @property
     def compute_bytes(self) -> int:
@@ -150,9 +156,11 @@ def setup_for(job: FineTuneJob, accelerator: Accelerator, devices: int | None = 
         load_precision=load,
         checkpointing=training.gradient_checkpointing == "full",
         eager_attention=spec.model.attention == "eager",
-        fused_loss=spec.model.kernels in ("liger", "unsloth"),
+        fused_loss=spec.model.kernels in ("liger", "unsloth", "auto"),
         reference_copy=training.stage in REFERENCE_STAGES and not spec.method.uses_adapters,
         multiprocessors=accelerator.multiprocessors,
+        capacity=accelerator.memory_gib * 2**30,
+        tensor_float=training.precision == "tf32" and accelerator.supports("tf32"),
     )
 
 

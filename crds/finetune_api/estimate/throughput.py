@@ -1,18 +1,24 @@
-"""Floating-point operations of a token, and how long a device takes for them."""
+"""How long a device takes for an optimizer step: its kernels one after the other, or starting them."""
 
 from dataclasses import dataclass
 from typing import Final
 
 from finetune_api.estimate.memory import quantized_bytes, weight_memory
+from finetune_api.estimate.operations import Work, merged_bytes, pass_work
+from finetune_api.estimate.optimizers import WHOLE_LIST_STEP
 from finetune_api.estimate.parameters import ParameterCounts, count_parameters
 from finetune_api.estimate.ranges import Range
 from finetune_api.estimate.setup import Setup
 from finetune_api.hardware import Accelerator
 
-UTILIZATION: Final = Range(0.15, 0.45, 0.60)
-"""Share of the dense peak that large matrix products of a transformer reach in eager PyTorch with fused
-attention (model and hardware FLOPs utilization as in PaLM, Chowdhery et al. 2022, appendix B; 0.45–0.52 in
-Qwen's published LoRA timings on A100 from 2,048 tokens on; 0.15–0.2 in fitcheck-llm's on a T4)."""
+SHAPES: Final = Range(1.0, 0.85, 0.6)
+"""Share of the device's best matrix product that a model's shapes reach, for tiles and waves that are not
+full (NVIDIA, Matrix Multiplication Background User's Guide); low is the fastest. Chosen with llm-foundry's
+table for A100."""
+
+BANDWIDTH: Final = Range(0.95, 0.85, 0.7)
+"""Share of the memory's peak bandwidth that elementwise kernels reach: refresh and the turns between reading
+and writing take the rest. Assumed; plain copies reach about 0.9."""
 
 DISPATCH_SECONDS: Final = Range(10e-6, 22e-6, 40e-6)
 """Time in which PyTorch's eager mode starts one operation: below it no kernel helps (5–10 µs in C++, more
@@ -21,6 +27,21 @@ OPERATIONS_PER_LAYER: Final = 30
 """Kernels of one layer's forward pass: norms, rotary embedding, products, activation, residuals."""
 OPERATIONS_PER_ADAPTER: Final = 6
 """Cast, dropout, two products, scale and sum of one LoRA adapter."""
+
+EXPOSED: Final = Range(0.0, 1.0, 1.0)
+"""Share of the communication that computing does not hide. All of it is expected: collectives hold
+multiprocessors and memory bandwidth that kernels beside them lack, and the gathers before the first layer
+have nothing to hide behind."""
+
+FOREACH_TENSORS: Final = 20
+"""Tensors as large as the trained weights that torch's AdamW reads or writes when it goes through all weights
+at once: decay, two moments, square root, division, sum and update, each a kernel."""
+FUSED_TENSORS: Final = 7
+"""The same in one kernel: weight, gradient and two moments read, all but the gradient written."""
+CLIPPING_TENSORS: Final = 3
+"""The gradients, read for their norm, and read and written when they are scaled."""
+HOST_LINK: Final = 25e9
+"""Bytes per second between host and device over PCIe 4 with 16 lanes, of 32·10⁹ at best."""
 
 
 @dataclass(frozen=True)
@@ -31,56 +52,74 @@ class Throughput:
     """Floating-point operations that the hardware executes per token, recomputation included."""
     step_seconds: Range
     """Seconds of one optimizer step; low is the fastest."""
-    bound: str
-    """What holds a pass up: compute, dispatch or communication."""
+    parts: dict[str, float]
+    """Expected seconds of one pass by what takes them: products, attention, memory, unpacking,
+    communication, and dispatch, which counts where it is longer than all but communication together."""
+
+    @property
+    def bound(self) -> str:
+        """What takes most of a pass: compute, memory, dispatch or communication."""
+        causes = {
+            "compute": self.parts["products"] + self.parts["attention"],
+            "memory": self.parts["memory"] + self.parts["unpacking"],
+            "communication": self.parts["communication"],
+        }
+        if self.parts["dispatch"] > causes["compute"] + causes["memory"]:
+            causes = {"dispatch": self.parts["dispatch"], "communication": causes["communication"]}
+        return max(causes, key=lambda cause: causes[cause])
 
 
 def flops_per_token(setup: Setup, counts: ParameterCounts, length: float) -> float:
     """Operations per token: 6·N for weights that are trained, 4·N for frozen ones (no gradient of the
-    weight), 3·A for causal attention, with A = 2·length·width·layers; full checkpointing adds one forward
-    pass (2·N + A).
+    weight), 3.5·A for causal attention in fused kernels, with A = 2·length·width·layers, and 3·2·A for eager
+    attention, which computes the masked half too; full checkpointing adds the layers' forward pass.
 
     N are the weights that multiply a token (Kaplan et al. 2020, section 2.1; attention after PaLM, appendix
     B).
     """
-    matmul = float(setup.architecture.matmul_parameters)
-    trained = min(1.0, counts.trained_model / counts.model)
-    attention = 2.0 * length * setup.architecture.query_width * setup.architecture.layers
-    forward = 2 * matmul + 2 * counts.adapters + attention
-    weights = 2 * matmul * trained + 2 * counts.adapters
-    backward = 2 * matmul + 2 * counts.adapters + 2 * attention + weights
-    return forward + backward + (forward if setup.checkpointing else 0.0)
+    return pass_work(setup, counts, length).operations
 
 
 def throughput(setup: Setup, accelerator: Accelerator, length: float) -> Throughput:
-    """Time of one optimizer step, for records of `length` tokens each.
-
-    A pass takes the longest of computing, starting its kernels, and moving what ZeRO moves.
-    """
+    """Time of one optimizer step, for records of `length` tokens each."""
     counts = count_parameters(setup)
-    flops = flops_per_token(setup, counts, length)
-    tokens = setup.sequences * length
-    peak = 1e12 * accelerator.tflops.get(setup.precision, min(accelerator.tflops.values()))
-    unpacking = _dequantized_bytes(setup, counts) / (1e9 * accelerator.bandwidth_gbs)
-    compute = Range(
-        *(
-            tokens * flops / (peak * share) + unpacking
-            for share in (UTILIZATION.high, UTILIZATION.expected, UTILIZATION.low)
-        )
-    )
-    operations = _operations(setup, counts)
-    dispatch = DISPATCH_SECONDS.map(lambda seconds: seconds * operations)
-    moved = _communicated_bytes(setup, counts) / (1e9 * accelerator.interconnect_gbs)
-    micro = Range(
-        max(compute.low, dispatch.low, moved * 0.5),
-        max(compute.expected, dispatch.expected, moved),
-        max(compute.high, dispatch.high) + moved,
-    )
-    step = micro.map(
-        lambda seconds: seconds * setup.accumulation + _update_seconds(setup, counts, accelerator)
-    )
-    causes = {"compute": compute.expected, "dispatch": dispatch.expected, "communication": moved}
-    return Throughput(flops, step, max(causes, key=lambda cause: causes[cause]))
+    work = pass_work(setup, counts, length)
+    bounds = {
+        name: _pass_parts(setup, counts, accelerator, work * (setup.sequences * length), name)
+        for name in ("low", "expected", "high")
+    }
+    update = _update_seconds(setup, counts, accelerator)
+    step = Range(*(setup.accumulation * _pass_seconds(bounds[name]) + update for name in bounds))
+    return Throughput(work.operations, step, bounds["expected"])
+
+
+def _pass_seconds(parts: dict[str, float]) -> float:
+    """Kernels run one after the other while the host starts the next ones; collectives come on top."""
+    kernels = sum(parts[name] for name in ("products", "attention", "memory", "unpacking"))
+    return max(kernels, parts["dispatch"]) + parts["communication"]
+
+
+def _pass_parts(
+    setup: Setup, counts: ParameterCounts, accelerator: Accelerator, work: Work, bound: str
+) -> dict[str, float]:
+    """Seconds of one pass by what takes them, for one of the bounds."""
+    shapes, dispatch, exposed = (getattr(figure, bound) for figure in (SHAPES, DISPATCH_SECONDS, EXPOSED))
+    bandwidth = 1e9 * accelerator.bandwidth_gbs * getattr(BANDWIDTH, bound)
+    precision = "tf32" if setup.tensor_float else setup.precision
+    narrow, wide = accelerator.sustained_flops(precision), accelerator.sustained_flops("fp32")
+    passes = 3 if setup.checkpointing else 2
+    products = (work.products / narrow + work.wide_products / wide) / shapes
+    # However few tokens there are, all weights have to be read.
+    read = passes * setup.compute_bytes * setup.architecture.matmul_parameters / bandwidth
+    fused = accelerator.attention_share
+    return {
+        "products": max(products, read),
+        "attention": (work.attention / narrow + work.wide_attention / wide) / fused,
+        "memory": (work.moved + _weight_bytes_moved(setup, counts)) / bandwidth,
+        "unpacking": _dequantized_bytes(setup, counts) / bandwidth,
+        "communication": exposed * _communicated_bytes(setup, counts) / (1e9 * accelerator.interconnect_gbs),
+        "dispatch": dispatch * _operations(setup, counts),
+    }
 
 
 def _operations(setup: Setup, counts: ParameterCounts) -> float:
@@ -88,6 +127,15 @@ def _operations(setup: Setup, counts: ParameterCounts) -> float:
     adapters = sum(target.layers for target in counts.targets) * OPERATIONS_PER_ADAPTER
     forward = setup.architecture.layers * OPERATIONS_PER_LAYER + adapters
     return forward * (4 if setup.checkpointing else 3)
+
+
+def _weight_bytes_moved(setup: Setup, counts: ParameterCounts) -> float:
+    """Bytes that a pass moves to look at weights beside its products, again when recomputed: autocast's
+    16-bit copies of fp32 ones, and DoRA's merged ones."""
+    moved = merged_bytes(setup, counts)
+    if setup.autocast:
+        moved += (4 + setup.compute_bytes) * float(counts.model - counts.quantized)
+    return moved * (2 if setup.checkpointing else 1)
 
 
 def _dequantized_bytes(setup: Setup, counts: ParameterCounts) -> float:
@@ -114,9 +162,12 @@ def _communicated_bytes(setup: Setup, counts: ParameterCounts) -> float:
 
 
 def _update_seconds(setup: Setup, counts: ParameterCounts, accelerator: Accelerator) -> float:
-    """The optimizer's step: reads and writes about 28 bytes per trained weight (weight, gradient, two
-    moments); offloaded, they cross to the host and back over PCIe at about 25 GB/s."""
-    share = setup.ranks if setup.zero_stage >= 1 else 1
+    """The optimizer's step over one rank's share of the trained weights; offloaded, gradients and weights
+    cross to the host and back."""
+    share = counts.trained / (setup.ranks if setup.zero_stage >= 1 else 1)
     if setup.offload_optimizer:
-        return 4.0 * counts.trained / share / 25e9
-    return 28.0 * counts.trained / share / (1e9 * accelerator.bandwidth_gbs)
+        return 4.0 * share / HOST_LINK
+    each = setup.optimizer in WHOLE_LIST_STEP and not setup.deepspeed
+    tensors = CLIPPING_TENSORS + (FOREACH_TENSORS if each else FUSED_TENSORS)
+    size = 4 if setup.deepspeed or counts.added else setup.weight_bytes
+    return tensors * size * share / (1e9 * accelerator.bandwidth_gbs * BANDWIDTH.expected)

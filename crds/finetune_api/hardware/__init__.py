@@ -9,7 +9,12 @@ from finetune_api.hardware.accelerators import (
     find_accelerator,
 )
 from finetune_api.hardware.grid import GRID, REFERENCE_REGION, CarbonIntensity
-from finetune_api.hardware.nodes import NodeAccelerators, accelerator_for, accelerators_on
+from finetune_api.hardware.nodes import (
+    NodeAccelerators,
+    accelerator_for,
+    accelerators_on,
+    named_accelerator,
+)
 from finetune_api.hardware.overrides import HardwareCatalog, HardwareOverrideError, parse_overrides
 
 __all__ = [
@@ -27,5 +32,6 @@ __all__ = [
     "accelerator_for",
     "accelerators_on",
     "find_accelerator",
+    "named_accelerator",
     "parse_overrides",
 ]

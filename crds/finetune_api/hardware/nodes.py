@@ -11,14 +11,16 @@ from typing import Any, Final
 
 from finetune_api.hardware.accelerators import Accelerator
 from finetune_api.hardware.overrides import HardwareCatalog
+from finetune_api.hardware.slices import Slice, whole_device_of
 from finetune_api.job import FineTuneJob
+from finetune_api.resources import AcceleratorSpec
 
 NVIDIA: Final = "nvidia.com/gpu"
 AMD: Final = "amd.com/gpu"
 SHARED: Final = "-shared"
 """What feature discovery appends to the product where several pods take turns on one device."""
-SLICE: Final = "-mig-"
-"""Part of the product of a slice of a device (MIG), whose speed the catalog does not know."""
+SLICES: Final = "nvidia.com/mig-"
+"""Resources of slices (MIG), where a node has several sizes; such a resource has labels of its own."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,12 @@ def accelerators_on(node: Mapping[str, Any]) -> tuple[NodeAccelerators, ...]:
     labels: Mapping[str, str] = metadata.get("labels") or {}
     allocatable: Mapping[str, str] = (node.get("status") or {}).get("allocatable") or {}
     found = []
+    nvidia = (NVIDIA, *sorted(resource for resource in allocatable if resource.startswith(SLICES)))
     for resource, product, memory in (
-        (NVIDIA, labels.get(f"{NVIDIA}.product"), _number(labels.get(f"{NVIDIA}.memory"), 1 / 1024)),
+        *(
+            (resource, labels.get(f"{resource}.product"), _number(labels.get(f"{resource}.memory"), 1 / 1024))
+            for resource in nvidia
+        ),
         (AMD, labels.get(f"{AMD}.product-name"), _number((labels.get(f"{AMD}.vram") or "").rstrip("G"), 1)),
     ):
         count = int(_number(allocatable.get(resource), 1) or 0)
@@ -79,18 +85,32 @@ def accelerator_for(
         and selector.items() <= node.labels.items()
         and (known := known_accelerator(node, catalog)) is not None
     ]
-    named = catalog.find(wanted.type) if wanted.type else None
+    named = named_accelerator(wanted, catalog)
     if wanted.type:
         there = [known for known in there if named is not None and known.name == named.name]
     return max(there, key=lambda known: known.memory_gib, default=named)
 
 
+def named_accelerator(wanted: AcceleratorSpec, catalog: HardwareCatalog) -> Accelerator | None:
+    """The accelerator that a job itself names: by `type`, or by a resource that is a slice of a device; of a
+    slice whose device is not named, the slowest that has such slices. None where it names none."""
+    part = Slice.of(wanted.resource_name)
+    device = catalog.find(wanted.type) if wanted.type else None
+    if part is None:
+        return device
+    if not wanted.type:
+        device = whole_device_of(part, catalog.accelerators)
+    return device and part.cut_from(device)
+
+
 def known_accelerator(node: NodeAccelerators, catalog: HardwareCatalog) -> Accelerator | None:
-    """The catalog's entry for a node's product, with the memory that the node says; None for others."""
+    """The catalog's entry for a node's product, or the slice of it that the product or the resource names,
+    with the memory that the node says; None for others."""
     product = (node.product or "").lower().removesuffix(SHARED)
-    if SLICE in product:
-        return None
-    known = catalog.find(product)
+    part = Slice.of(product) or Slice.of(node.resource)
+    known = catalog.find(product.removesuffix(f"-{part.name}") if part else product)
+    if known is not None and part is not None:
+        known = part.cut_from(known)
     if known is None or node.memory_gib is None:
         return known
     return replace(known, memory_gib=round(node.memory_gib, 1))

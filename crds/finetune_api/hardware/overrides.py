@@ -27,6 +27,7 @@ from finetune_api.base import ApiModel
 from finetune_api.hardware.accelerators import (
     ACCELERATORS,
     TYPICAL_MULTIPROCESSORS,
+    TYPICAL_SUSTAINED,
     Accelerator,
     Precision,
     Price,
@@ -68,6 +69,9 @@ class _AcceleratorOverride(ApiModel):
     )
     multiprocessors: Annotated[int, Field(gt=0, le=10_000)] | None = Field(
         default=None, description="Streaming multiprocessors; 108 when absent."
+    )
+    sustained: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None, description="Share of the peak that the best matrix product reaches; 0.8 when absent."
     )
     aliases: list[Annotated[str, Field(min_length=1, max_length=63)]] = Field(
         default_factory=list,
@@ -141,6 +145,7 @@ def _changed(known: Accelerator, override: _AcceleratorOverride) -> Accelerator:
         watts=override.watts or known.watts,
         interconnect_gbs=override.interconnect_gbs or known.interconnect_gbs,
         multiprocessors=override.multiprocessors or known.multiprocessors,
+        sustained=override.sustained or known.sustained,
         aliases=(*known.aliases, *_names(override)),
         price=known.price if override.usd_per_hour is None else _own_price(override.usd_per_hour),
     )
@@ -167,6 +172,7 @@ def _new(override: _AcceleratorOverride) -> Accelerator:
         price,
         override.multiprocessors or TYPICAL_MULTIPROCESSORS,
         _names(override),
+        sustained=override.sustained or TYPICAL_SUSTAINED,
     )
 
 

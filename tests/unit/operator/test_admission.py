@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 
 from finetune_api import Finding, FineTuneJobSpec
 from finetune_api.crd import structural_schema
+from finetune_api.hardware import parse_overrides
 from finetune_api.resources import ResourcesSpec
 from finetune_operator.admission import (
     ALL_WARNINGS_CHARACTERS,
@@ -20,6 +21,7 @@ from finetune_operator.admission import (
     judge,
     warning_lines,
 )
+from finetune_operator.hardware import Hardware, seen
 from schema_values import spoiled, values
 
 VALID: dict[str, Any] = {
@@ -249,3 +251,32 @@ class TestPresets:
         details = response["status"]["details"]
         assert (details["kind"], details["name"]) == ("FineTunePreset", "small")
         assert [cause["field"] for cause in details["causes"]] == ["spec.values.preset"]
+
+
+LARGE = VALID | {
+    "model": {"id": "meta-llama/Llama-3.1-8B"},
+    "method": {"type": "full"},
+    "resources": {"accelerators": {"perNode": 1}, "memory": "64Gi"},
+}
+L4_NODE = {
+    "metadata": {"name": "gpu-1", "labels": {"nvidia.com/gpu.product": "NVIDIA-L4"}},
+    "status": {"allocatable": {"nvidia.com/gpu": "1"}},
+}
+
+
+def refused_on(hardware: Hardware, spec: dict[str, Any]) -> set[str]:
+    request = AdmissionRequest(uid="7", operation="CREATE", object=manifest(spec))
+    return {error.code for error in judge(request, hardware=hardware).errors}
+
+
+def test_a_job_that_only_the_nodes_cannot_hold_is_refused() -> None:
+    assert refused_on(Hardware(), LARGE) == set()
+    assert refused_on(Hardware(nodes=seen([L4_NODE])), LARGE) == {"DoesNotFit"}
+
+
+def test_memory_is_judged_by_the_administrators_list() -> None:
+    house = {"name": "house-gpu", "memoryGiB": 16, "tflops": {"bf16": 200}, "bandwidthGBs": 1500}
+    catalog = parse_overrides({"accelerators": [house | {"watts": 350, "interconnectGBs": 64}]})
+    named = LARGE | {"resources": {"accelerators": {"perNode": 1, "type": "house-gpu"}, "memory": "64Gi"}}
+    assert refused_on(Hardware(), named) == set()
+    assert refused_on(Hardware(catalog), named) == {"DoesNotFit"}

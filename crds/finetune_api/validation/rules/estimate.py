@@ -24,12 +24,14 @@ def memory_fit(job: FineTuneJob, _target: str) -> Iterator[Finding]:
     a program of their own. The estimator is imported only where it is asked.
     """
     resources = job.spec.resources
-    if not resources.accelerators.type or not resources.accelerators.per_node or resources.command:
+    if not resources.accelerators.per_node or resources.command:
+        return
+    if not resources.accelerators.type and "mig-" not in resources.accelerators.resource_name:
         return
     from finetune_api.catalog import architecture_of
-    from finetune_api.hardware import find_accelerator
+    from finetune_api.hardware import HardwareCatalog, named_accelerator
 
-    accelerator = find_accelerator(resources.accelerators.type)
+    accelerator = named_accelerator(resources.accelerators, HardwareCatalog())
     if accelerator is None or architecture_of(job.spec.model) is None:
         return
     from finetune_api.estimate import automatic

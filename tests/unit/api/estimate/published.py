@@ -32,6 +32,10 @@ class Measurement:
     accelerator: str = "a100-80gb"
     program: Program = TRAINER
     seconds_per_step: float | None = None
+    family: str | None = None
+    """Family of the architecture, where the API has no name for it."""
+    capacity_gib: float | None = None
+    """Memory of the device, where it is not the accelerator's: what has no use is given back at its end."""
 
 
 SOURCES: Final = {
@@ -51,7 +55,8 @@ HELD_OUT: Final = ("T4 rank 16, allocated", "PEFT")
 """Tables that no formula and no constant was chosen with."""
 
 Q_V: Final = ["q_proj", "v_proj"]
-QWEN_TARGETS: Final = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj"]
+QWEN_TARGETS: Final = ["c_attn", "c_proj", "w1", "gate_proj"]
+"""Those of finetune.py, whose w2 is our gate_proj; c_proj is in attention and in the feed-forward block."""
 LENGTHS: Final = (256, 512, 1024, 2048, 4096, 8192)
 
 
@@ -127,6 +132,7 @@ def _unsloth() -> list[Measurement]:
             },
             gib,
             "device",
+            capacity_gib=gib,
         )
         for model, gib, length in (*models, ("meta-llama/Llama-3.3-70B-Instruct", 80, 6916))
     ]
@@ -226,6 +232,7 @@ def _qwen() -> list[Measurement]:
             gib,
             "device",
             program=TRAINER if base == "none" else QWENS_LOSS,
+            family="qwen",
             seconds_per_step=seconds,
         )
         for size, base, memory, times in rows

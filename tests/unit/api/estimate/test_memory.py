@@ -1,5 +1,7 @@
 """Memory by component: what each setting adds, shares out or saves."""
 
+from dataclasses import replace
+
 import pytest
 
 from finetune_api.estimate import estimate, memory, setup_for
@@ -156,3 +158,45 @@ def test_parts_add_up_to_what_is_expected(job, a100):
     result = estimate(job(), a100, devices=1).memory
     assert sum(result.parts.gib().values()) == pytest.approx(result.expected / GIB)
     assert result.low <= result.expected <= result.high
+
+
+def test_layers_below_the_lowest_trained_one_keep_nothing(parts):
+    def kept(**freeze):
+        return parts({"method": {"type": "freeze", "freeze": freeze}}).activations
+
+    last, more = kept(trainableLayers=2), kept(trainableLayers=4)
+    assert last < more < kept(trainableLayers=2, fromLayer="first")
+    assert last < kept(layers=[28, 31]) < more
+    assert kept(trainableLayers=2, extraModules=["embed_tokens"]) == kept(
+        trainableLayers=2, fromLayer="first"
+    )
+
+
+QLORA = {
+    "method.type": "qlora",
+    "quantization.type": "nf4",
+    "training.gradientCheckpointing": "full",
+    "training.maxSequenceLength": 512,
+}
+
+
+def test_embeddings_that_were_cast_stay_with_the_allocator_where_there_is_room(job, a100):
+    setup = setup_for(job(QLORA), a100)
+    needed = memory(replace(setup, capacity=0.0))
+    roomy, full = memory(setup), memory(replace(setup, capacity=needed.expected + 2))
+    embeddings = 2 * 2 * 128256 * 4096
+    assert 0 < roomy.expected - needed.expected < embeddings
+    assert full.expected == pytest.approx(needed.expected)
+    assert roomy.parts.allocated == needed.parts.allocated
+
+
+def test_a_device_that_is_just_large_enough_is_large_enough(job, a100):
+    needed = memory(replace(setup_for(job(QLORA), a100), capacity=0.0)).expected
+    tight = replace(a100, memory_gib=(needed + 2**20) / GIB)
+    assert estimate(job(QLORA), tight, devices=1).fits
+
+
+def test_zero_leaves_the_flat_gradients_of_its_step_with_the_allocator(parts):
+    adapters = 41_943_040
+    plain, zero = parts(), parts({"distributed.zeroStage": 2})
+    assert zero.overhead - plain.overhead >= 6 * adapters

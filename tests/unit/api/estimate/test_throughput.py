@@ -1,36 +1,86 @@
 """FLOPs, time and cost."""
 
+from dataclasses import replace
+
 import pytest
 
 from finetune_api.estimate import estimate, setup_for
 from finetune_api.estimate.estimate import on_devices
+from finetune_api.estimate.operations import pass_work
 from finetune_api.estimate.parameters import count_parameters
-from finetune_api.estimate.throughput import flops_per_token
+from finetune_api.estimate.program import PLAIN_LOOP
+from finetune_api.estimate.throughput import flops_per_token, throughput
 from finetune_api.hardware import find_accelerator, parse_overrides
 
 N = 7_504_658_432  # linear layers and output embedding of Llama 3.1 8B
+LAYERS = N - 128256 * 4096
 COUNTED = {"devices": 1, "records": 1000, "tokens": 2_048_000}
 
 
 @pytest.mark.parametrize(
-    ("changes", "factor"),
+    ("changes", "operations"),
     [
-        ({"method.type": "full"}, 6),
-        ({"method.type": "full", "training.gradientCheckpointing": "full"}, 8),
-        ({"method.lora.rank": 1}, 4),
-        ({"method.lora.rank": 1, "training.gradientCheckpointing": "full"}, 6),
+        ({"method.type": "full"}, 6 * N),
+        ({"method.type": "full", "training.gradientCheckpointing": "full"}, 6 * N + 2 * LAYERS),
+        ({"method.lora.rank": 1}, 4 * N),
+        ({"method.lora.rank": 1, "training.gradientCheckpointing": "full"}, 4 * N + 2 * LAYERS),
+        # two of 32 layers are trained: no gradient passes below them, none of the output embedding's weights
+        ({"method.type": "freeze"}, 4 * N + 2 * LAYERS * 2 / 32 - 2 * LAYERS * 30 / 32),
     ],
 )
-def test_flops_per_token_are_those_of_the_weights_that_work(job, a100, changes, factor):
+def test_flops_per_token_are_those_of_the_weights_that_work(job, a100, changes, operations):
     setup = setup_for(job(changes), a100)
-    assert flops_per_token(setup, count_parameters(setup), 0) == pytest.approx(factor * N, rel=0.003)
+    assert flops_per_token(setup, count_parameters(setup), 0) == pytest.approx(operations, rel=0.003)
 
 
-def test_causal_attention_adds_three_times_its_forward_pass(job, a100):
-    setup = setup_for(job(), a100)
+@pytest.mark.parametrize(("attention", "factor"), [("sdpa", 3.5), ("eager", 6)])
+def test_fused_attention_computes_its_scores_again_and_eager_attention_the_masked_half(
+    job, a100, attention, factor
+):
+    setup = setup_for(job({"model.attention": attention}), a100)
     counts = count_parameters(setup)
     grown = flops_per_token(setup, counts, 2048) - flops_per_token(setup, counts, 0)
-    assert grown == 3 * 2 * 2048 * 4096 * 32
+    assert grown == pytest.approx(factor * 2 * 2048 * 4096 * 32)
+
+
+def test_what_is_fp32_beside_a_narrower_arithmetic_runs_at_the_speed_of_fp32(job):
+    t4 = find_accelerator("t4")
+    changes = {
+        "method.type": "qlora",
+        "quantization.type": "nf4",
+        "model.id": "TinyLlama/TinyLlama-1.1B-Chat-v1.0",
+    }
+    trainer = setup_for(job(changes), t4)
+    plain = replace(trainer, program=PLAIN_LOOP)
+    assert pass_work(trainer, count_parameters(trainer), 1024).wide_products == 0
+    assert pass_work(plain, count_parameters(plain), 1024).wide_products > 0
+    assert (
+        throughput(plain, t4, 1024).step_seconds.expected
+        > throughput(trainer, t4, 1024).step_seconds.expected
+    )
+
+
+def test_tf32_is_faster_than_fp32_where_the_device_has_it(job, a100):
+    speeds = [
+        estimate(job({"training.precision": precision}), a100, **COUNTED).tokens_per_second
+        for precision in ("fp32", "tf32")
+    ]
+    assert speeds[1] > 2 * speeds[0]
+
+
+def test_dora_takes_longer_than_lora(job, a100):
+    plain, dora = (
+        estimate(job({"method.type": method}), a100, **COUNTED).throughput.parts["memory"]
+        for method in ("lora", "dora")
+    )
+    assert dora > plain
+
+
+def test_collectives_are_not_hidden_behind_computing(job, a100):
+    found = estimate(job({"method.type": "full", "distributed.zeroStage": 3}), a100, devices=8).throughput
+    low, expected = found.step_seconds.low, found.step_seconds.expected
+    assert found.parts["communication"] > 0
+    assert expected - low > 16 * found.parts["communication"]
 
 
 def test_more_devices_take_less_time(job, a100):

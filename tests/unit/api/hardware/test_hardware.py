@@ -4,6 +4,7 @@ import pytest
 
 from finetune_api.hardware import (
     ACCELERATORS,
+    GRID,
     HardwareCatalog,
     HardwareOverrideError,
     find_accelerator,
@@ -72,3 +73,27 @@ def test_nothing_changes_without_a_list():
 def test_a_list_that_cannot_be_used_says_where_and_what_to_do(payload, message):
     with pytest.raises(HardwareOverrideError, match=message):
         parse_overrides(payload)
+
+
+def test_a_device_sustains_less_than_its_peak():
+    t4, a100 = find_accelerator("t4"), find_accelerator("a100-80gb")
+    assert t4.sustained_flops("fp16") == pytest.approx(24e12)
+    assert a100.sustained_flops("bf16") == pytest.approx(271e12, rel=0.001)
+    # bf16 is emulated: no faster than fp32
+    assert t4.sustained_flops("bf16") <= t4.sustained_flops("fp32")
+
+
+def test_administrators_set_what_a_device_sustains():
+    catalog = parse_overrides(
+        {"accelerators": [HOUSE_GPU | {"sustained": 0.7}, {"name": "l4", "sustained": 0.6}]}
+    )
+    assert catalog.find("house-gpu").sustained_flops("bf16") == pytest.approx(140e12)
+    assert catalog.find("l4").sustained == 0.6
+
+
+def test_a_price_or_an_intensity_that_nobody_looked_up_says_that_it_is_assumed():
+    prices = [item.price.source for item in ACCELERATORS if item.price]
+    assert [source for source in prices if "memory" in source] == [
+        "assumed: AWS g5.xlarge on demand, from memory"
+    ]
+    assert not [item for item in GRID.values() if "memory" in item.source]

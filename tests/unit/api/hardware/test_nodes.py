@@ -87,8 +87,31 @@ def test_products_are_found_in_the_catalog(product, name):
     assert offered(job(), node(product=product)) == (name, 80.0)
 
 
-def test_a_slice_of_a_device_is_not_the_device():
-    assert offered(job(), node(product="NVIDIA-A100-SXM4-80GB-MIG-1g.10gb", memory="9728")) is None
+def test_a_slice_is_a_part_of_the_device_that_the_label_names():
+    sliced = node(product="NVIDIA-A100-SXM4-80GB-MIG-1g.10gb", memory="9728")
+    assert offered(job(), sliced) == ("a100-80gb-mig-1g.10gb", 9.5)
+
+
+def test_slices_of_several_sizes_are_resources_of_their_own():
+    mixed = node(count=None, labels={
+        "nvidia.com/mig-3g.40gb.product": "NVIDIA-H100-80GB-HBM3-MIG-3g.40gb",
+        "nvidia.com/mig-3g.40gb.memory": "40320",
+    })  # fmt: skip
+    mixed["status"]["allocatable"] |= {"nvidia.com/mig-3g.40gb": "2", "nvidia.com/mig-1g.10gb": "1"}
+    large = job(accelerators={"resourceName": "nvidia.com/mig-3g.40gb"})
+    assert offered(large, mixed) == ("h100-80gb-mig-3g.40gb", 39.4)
+    named = job(accelerators={"resourceName": "nvidia.com/mig-3g.40gb", "type": "h100-80gb"})
+    assert offered(named, mixed) == ("h100-80gb-mig-3g.40gb", 39.4)
+
+
+def test_the_memory_of_a_slice_is_known_by_the_name_of_its_resource():
+    assert offered(job(accelerators={"resourceName": "nvidia.com/mig-1g.10gb"})) == (
+        "a100-80gb-mig-1g.10gb",
+        9.5,
+    )
+    on_h200 = job(accelerators={"resourceName": "nvidia.com/mig-1g.18gb"})
+    assert offered(on_h200) == ("h200-mig-1g.18gb", pytest.approx(17.1))
+    assert offered(job(accelerators={"resourceName": "nvidia.com/mig-1g.999gb"})) is None
 
 
 def test_without_feature_discovery_nothing_is_known():
