@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from finetune_api.dataset import ONE_SOURCE, SOURCES, DataSource
+from finetune_api.dataset import SOURCES, DataSource
 from finetune_api.job import FineTuneJob
 from finetune_api.validation.codes import Code
 from finetune_api.validation.findings import Finding, error, suggestion, warning
@@ -48,7 +48,7 @@ def dataset(job: FineTuneJob, target: str) -> Iterator[Finding]:
 
 
 def _source(job: FineTuneJob, source: DataSource, path: str, target: str) -> Iterator[Finding]:
-    yield from exactly_one(source, ONE_SOURCE, SOURCES, path)
+    yield from exactly_one(source, path, SOURCES, "data")
     if source.pvc is not None:
         yield from relative_path(source.pvc.path, f"{path}.pvc.path")
     if source.s3 is not None and (source.s3.access_key_secret is None) != (

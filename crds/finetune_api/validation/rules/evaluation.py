@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from finetune_api.dataset import ONE_SOURCE, SOURCES, DataSource
+from finetune_api.dataset import SOURCES, DataSource
 from finetune_api.evaluation import BenchmarkSpec
 from finetune_api.job import FineTuneJob
 from finetune_api.validation.codes import Code
@@ -47,7 +47,7 @@ def _benchmark(benchmark: BenchmarkSpec, path: str) -> Iterator[Finding]:
 
 
 def _source(source: DataSource, path: str) -> Iterator[Finding]:
-    yield from exactly_one(source, ONE_SOURCE, SOURCES, path)
+    yield from exactly_one(source, path, SOURCES, "data")
     for field in _NOT_READ:
         if value_at(source, field) is not None:
             yield error(
