@@ -96,7 +96,9 @@ TABLE: Final[Table] = {
         "training.stage",
         {"sft": "sft", "pt": "pretrain", "rm": "rm", "dpo": "dpo", "kto": "kto", "ppo": "ppo"},
     ),
-    "template": Choice(templates.PATH, templates.LLAMA_FACTORY, templates.OTHERWISE),
+    "template": Choice(
+        templates.PATH, templates.LLAMA_FACTORY, templates.OTHERWISE, templates.LLAMA_FACTORY_NOTES
+    ),
     "dataset": Read(_dataset),
     "dataset_dir": Read(lambda _: Mapped({}, "where dataset_info.json is looked for")),
     "eval_dataset": rules.data("dataset.eval"),

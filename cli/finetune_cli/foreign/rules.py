@@ -43,11 +43,13 @@ class Choice:
     names: Mapping[Any, Any] = field(default_factory=dict)
     otherwise: str = ""
     """What happens to any other value, where there is more to say than that nothing corresponds to it."""
+    notes: Mapping[Any, str] = field(default_factory=dict)
+    """What else is to be said of some of the values."""
 
     def read(self, value: Any) -> Result:
         """Return what the value means."""
         if isinstance(value, bool | str | int) and value in self.names:
-            return Mapped({self.path: self.names[value]})
+            return Mapped({self.path: self.names[value]}, self.notes.get(value, ""))
         return NotMapped(self.otherwise or f"{self.path} has nothing that corresponds to {value!r}")
 
     def write(self, value: Any) -> Any:

@@ -40,4 +40,9 @@ AXOLOTL: Final[Mapping[str, str]] = {
     "qwen_25": "qwen",
 }
 
+_OWN_PROMPT: Final = "its own system prompt there is not added: dataset.preprocessing.systemPrompt says one"
+
+LLAMA_FACTORY_NOTES: Final = dict.fromkeys(("qwen", "zephyr"), _OWN_PROMPT)
+"""Of templates that LLaMA-Factory gives a default system prompt."""
+
 OTHERWISE: Final = "the model's own chat template is used; another one goes into model.tokenizer.chatTemplate"

@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.resolved import processes_per_node
-from finetune_api.rule import Rule, found
+from finetune_api.rule import exactly_one as one_of
+from finetune_api.rule import found
 from finetune_api.validation.codes import Code
 from finetune_api.validation.fields import value_at
 from finetune_api.validation.findings import Finding, broken, error
@@ -36,11 +37,12 @@ def quantity(text: str) -> float:
     return float(number) * _UNITS[text[len(number) :]]
 
 
-def exactly_one(model: BaseModel, rule: Rule, fields: Sequence[str], where: str = "") -> Iterator[Finding]:
-    """An error unless exactly one of the model's fields is set, as the rule says of the object at `where`."""
+def exactly_one(model: BaseModel, path: str, fields: Sequence[str], what: str) -> Iterator[Finding]:
+    """An error unless exactly one of the fields is set, in the words of the CEL rule for the same fields."""
     present = [field for field in fields if value_at(model, field) is not None]
     if len(present) != 1:
-        yield broken(Code.NOT_EXACTLY_ONE, rule, where=where, words={"found": found(present)})
+        words = {"found": found(present)}
+        yield broken(Code.NOT_EXACTLY_ONE, one_of(what, fields), where=path, words=words)
 
 
 def absolute_path(path: str, field: str) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from finetune_api.job import FineTuneJob
 from finetune_api.model import ONE_CHAT_TEMPLATE, ONE_TOKENIZER, ArchitectureSpec
 from finetune_api.rule import found
-from finetune_api.rules_over_sections import MODEL_SOURCES, ONE_MODEL, REVISION_OF_ID
+from finetune_api.rules_over_sections import MODEL_SOURCES, REVISION_OF_ID
 from finetune_api.validation.codes import Code
 from finetune_api.validation.findings import Finding, broken, error, warning
 from finetune_api.validation.rules.common import absolute_path, exactly_one, relative_path, uses_deepspeed
@@ -14,7 +14,7 @@ from finetune_api.validation.rules.common import absolute_path, exactly_one, rel
 def model(job: FineTuneJob, target: str) -> Iterator[Finding]:
     """One source, a tokenizer that is there, an architecture whose numbers fit together."""
     spec = job.spec.model
-    yield from exactly_one(spec, ONE_MODEL, MODEL_SOURCES)
+    yield from exactly_one(spec, "model", MODEL_SOURCES, "a model")
     if spec.revision is not None and spec.id is None:
         yield broken(Code.REQUIRES, REVISION_OF_ID, spec.revision)
     if target == "cluster" and spec.path is not None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from finetune_api.job import FineTuneJob
-from finetune_api.kubernetes import ONE_VOLUME_SOURCE, VALUE_OR_SOURCE, VOLUME_SOURCES, EnvVar, Volume
+from finetune_api.kubernetes import VALUE_OR_SOURCE, VOLUME_SOURCES, EnvVar, Volume
 from finetune_api.validation.codes import Code
 from finetune_api.validation.findings import Finding, broken, error, suggestion, warning
 from finetune_api.validation.rules.common import (
@@ -110,7 +110,7 @@ def _variable(variable: EnvVar, path: str) -> Iterator[Finding]:
 
 
 def _volume(volume: Volume, path: str) -> Iterator[Finding]:
-    yield from exactly_one(volume, ONE_VOLUME_SOURCE, VOLUME_SOURCES, path)
+    yield from exactly_one(volume, path, VOLUME_SOURCES, "a volume")
     yield from absolute_path(volume.mount_path, f"{path}.mountPath")
     if volume.sub_path is not None:
         yield from relative_path(volume.sub_path, f"{path}.subPath")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from finetune_api.dataset import ONE_SOURCE, SOURCES, DataSource
+from finetune_api.dataset import SOURCES, DataSource
 from finetune_api.validation.codes import Code
 from finetune_api.validation.findings import Finding, error, warning
 from finetune_api.validation.rules.common import exactly_one, relative_path
@@ -10,7 +10,7 @@ from finetune_api.validation.rules.common import exactly_one, relative_path
 
 def data_source(source: DataSource, path: str) -> Iterator[Finding]:
     """Exactly one place, with the keys that belong together."""
-    yield from exactly_one(source, ONE_SOURCE, SOURCES, path)
+    yield from exactly_one(source, path, SOURCES, "data")
     if source.pvc is not None:
         yield from relative_path(source.pvc.path, f"{path}.pvc.path")
     if source.s3 is not None and (source.s3.access_key_secret is None) != (

@@ -5,7 +5,6 @@ from typing import Final
 
 from finetune_api.job import FineTuneJob
 from finetune_api.resolved import processes_per_node
-from finetune_api.rule import exactly_one as one_of
 from finetune_api.stages import DpoSpec, GrpoSpec, PpoSpec, SamplingSpec
 from finetune_api.validation.codes import Code
 from finetune_api.validation.fields import value_at
@@ -20,9 +19,6 @@ _SETTINGS: Final = {
     "rewardModel": ("reward_model", "rm"),
 }
 """Stage that each section of training belongs to, and the section's attribute."""
-
-_REWARD_MODELS: Final = ("rewardModelId", "rewardModelPath")
-_ONE_REWARD_MODEL: Final = one_of("the reward model", _REWARD_MODELS)
 
 _LIKELIHOOD_STAGES: Final = ("pretrain", "sft")
 _WITHOUT_REFERENCE: Final = ("simpo", "orpo")
@@ -143,7 +139,7 @@ def _ppo(ppo: PpoSpec | None) -> Iterator[Finding]:
             "Set training.ppo.rewardModelId or training.ppo.rewardModelPath",
         )
     else:
-        yield from exactly_one(ppo, _ONE_REWARD_MODEL, _REWARD_MODELS, "training.ppo")
+        yield from exactly_one(ppo, "training.ppo", ("rewardModelId", "rewardModelPath"), "the reward model")
 
 
 def _drawn_answers(job: FineTuneJob, stage: str, sampling: SamplingSpec) -> Iterator[Finding]:

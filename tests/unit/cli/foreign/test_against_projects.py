@@ -185,3 +185,20 @@ def test_frozen_layers_are_counted_from_either_end(imported: Any, layers: int, e
     }
     spec, _ = imported(document, "llamafactory")
     assert (spec["method.freeze.trainableLayers"], spec["method.freeze.fromLayer"]) == (abs(layers), end)
+
+
+@pytest.mark.parametrize(
+    ("name", "ours", "note"),
+    [
+        ("llama3", "llama3", ""),
+        ("phi", "phi3", ""),
+        ("qwen", "qwen", "its own system prompt there is not added"),
+        ("deepseek", None, "the model's own chat template is used"),
+    ],
+)
+def test_a_template_of_llama_factory_s_is_ours_of_that_form(
+    imported: Any, name: str, ours: str | None, note: str
+) -> None:
+    spec, reading = imported({"model_name_or_path": "o/b", "stage": "sft", "template": name}, "llamafactory")
+    assert spec.get("model.tokenizer.chatTemplateName") == ours
+    assert next(line for line in reading.lines if line.key == "template").note.startswith(note)
