@@ -186,7 +186,9 @@ def test_a_run_holds_what_is_estimated_by_component(make_job: MakeJob, name: str
     spec, within = CASES[name]
     # What is learnt from nothing can't be quantized: that base is the one on disk.
     model = {} if "quantization" in spec else {"model": MODEL}
-    job = make_job(spec | model | {"training": {"precision": "fp32", **spec.get("training", {})}})
+    job = make_job(
+        spec | model | {"training": {"precision": "fp32", "maxSteps": 2, **spec.get("training", {})}}
+    )
     with watching() as held:
         trained(job)
     accelerator = find_accelerator("t4")
