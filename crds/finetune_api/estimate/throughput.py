@@ -9,7 +9,7 @@ from finetune_api.estimate.optimizers import WHOLE_LIST_STEP
 from finetune_api.estimate.parameters import ParameterCounts, count_parameters
 from finetune_api.estimate.ranges import Range
 from finetune_api.estimate.setup import Setup
-from finetune_api.hardware import Accelerator
+from finetune_api.hardware import Accelerator, Precision
 
 SHAPES: Final = Range(1.0, 0.85, 0.6)
 """Share of the device's best matrix product that a model's shapes reach, for tiles and waves that are not
@@ -105,7 +105,7 @@ def _pass_parts(
     """Seconds of one pass by what takes them, for one of the bounds."""
     shapes, dispatch, exposed = (getattr(figure, bound) for figure in (SHAPES, DISPATCH_SECONDS, EXPOSED))
     bandwidth = 1e9 * accelerator.bandwidth_gbs * getattr(BANDWIDTH, bound)
-    precision = "tf32" if setup.tensor_float else setup.precision
+    precision: Precision = "tf32" if setup.tensor_float else setup.precision
     narrow, wide = accelerator.sustained_flops(precision), accelerator.sustained_flops("fp32")
     passes = 3 if setup.checkpointing else 2
     products = (work.products / narrow + work.wide_products / wide) / shapes
