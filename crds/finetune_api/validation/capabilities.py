@@ -82,7 +82,11 @@ LIMITS: Final[tuple[Limit, ...]] = (
         reasons=LEFT_OUT,
     ),
     Limit("training.engine", ("transformers",)),
-    *_only_default("resources", "provider"),
+    Limit(
+        "resources.provider",
+        ("cluster", "local"),
+        why="needs a machine of a cloud provider, and this version rents none",
+    ),
     Limit("failurePolicy.outOfMemory", ("fail", "retry")),
     *_only_default("failurePolicy", "stallTimeoutSeconds"),
     *_only_default(

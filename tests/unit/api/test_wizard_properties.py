@@ -57,7 +57,10 @@ POSITIVE = (
 
 
 def findings(changes: dict[str, Any]) -> list[Finding]:
-    _, found = check_manifest(changed(changes))
+    """What is said where the job is meant to run, of what this version can do."""
+    _, found = check_manifest(
+        changed(changes), "local" if changes.get("resources.provider") == "local" else "cluster"
+    )
     assert all(finding.path and finding.message and finding.remedy for finding in found)
     return [finding for finding in found if finding.code != "NotYetSupported"]
 

@@ -39,7 +39,7 @@ RESERVED_VARIABLES: Final = re.compile(
 _SECRET_NAME: Final = re.compile(r"(^|_)(TOKEN|PASSWORD|PASSWD|SECRET|API_?KEY|ACCESS_KEY|CREDENTIALS)(_|$)")
 
 
-def resources(job: FineTuneJob, _target: str) -> Iterator[Finding]:
+def resources(job: FineTuneJob, target: str) -> Iterator[Finding]:
     """Sizes over zero, an environment and volumes that leave the product's own alone, sound scheduling."""
     spec = job.spec.resources
     if spec.provider == "local":
@@ -50,6 +50,14 @@ def resources(job: FineTuneJob, _target: str) -> Iterator[Finding]:
             "Use cluster, runpod, lambda or vast",
             spec.provider,
         )
+        if target == "cluster":
+            yield error(
+                Code.CONFLICT,
+                "resources.provider",
+                "names the machine of whoever starts the job, and a cluster runs it in pods",
+                "Train with finetune run, or set resources.provider to cluster",
+                spec.provider,
+            )
     yield from _sizes(job)
     for index, variable in enumerate(spec.env):
         yield from _variable(variable, f"resources.env[{index}]")

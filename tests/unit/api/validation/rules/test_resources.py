@@ -112,5 +112,13 @@ def test_an_argument_has_no_nul_character(brief):
 
 def test_a_faster_provider_is_suggested_for_this_machine(brief):
     path = "resources.provider"
-    assert brief({path: "local"}) == [("suggestion", "LocalProvider", path)]
+    assert brief({path: "local"}, "local") == [("suggestion", "LocalProvider", path)]
     assert brief({path: "cluster"}) == []
+
+
+def test_a_cluster_does_not_run_what_is_for_the_machine_of_whoever_starts_it(brief):
+    path = "resources.provider"
+    assert sorted(brief({path: "local"})) == [
+        ("error", "Conflict", path),
+        ("suggestion", "LocalProvider", path),
+    ]
