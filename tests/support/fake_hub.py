@@ -1,4 +1,5 @@
-"""A small Hugging Face hub: enough of its HTTP API for huggingface_hub to create repositories and push."""
+"""A small Hugging Face hub: enough of its HTTP API for huggingface_hub to create repositories, to push and to
+download, and for datasets to load a data set."""
 
 import base64
 import hashlib
@@ -32,6 +33,11 @@ class FakeHub:
     commits: list[str] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
     fail: Callable[[str, str], int | None] = lambda _method, _path: None
+
+    def publish(self, repository: str, files: dict[str, bytes]) -> None:
+        """Puts files on the main branch of `me/model` or `datasets/me/data`."""
+        self.branches[repository, "main"] = files
+        self.commits.append(f"{len(self.commits) + 1:040x}")
 
     def uploads(self) -> int:
         """Large files that were sent, as often as they were."""

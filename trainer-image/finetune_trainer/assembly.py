@@ -104,7 +104,9 @@ def sample_answers(inputs: Inputs, follower: RunCallback) -> Generations | None:
     spec = inputs.job.spec.evaluation.generations
     if spec is None:
         return None
-    return Generations(spec, inputs.job, inputs.tokenizer, first=follower.first, drawn=follower.watch.restart)
+    return Generations(
+        spec, inputs.job, inputs.tokenizer, first=follower.first, drawn=follower.progress.watch.restart
+    )
 
 
 def make_trainer(

@@ -14,6 +14,7 @@ from finetune_api.model import ArchitectureSpec, ModelSpec
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.errors import InvalidConfigError, ModelLoadError
 from finetune_trainer.heads import LANGUAGE, Head, add_extra
+from finetune_trainer.hub_trouble import hub_trouble
 from finetune_trainer.kernels import attention
 from finetune_trainer.precision import DTYPES
 from finetune_trainer.quantization import keep_packing
@@ -127,6 +128,9 @@ def load_base(
     except LOAD_ERRORS as error:
         if type(error).__name__ == "OutOfMemoryError":
             raise
+        trouble = hub_trouble(error, f"model.id: {place}", ModelLoadError) if place == spec.id else None
+        if trouble is not None:
+            raise trouble from error
         raise ModelLoadError(f"model: {place} does not load: {error}") from error
     missing = [key for key in report["missing_keys"] if not key.startswith(head.fresh)]
     missing += [str(key) for key in report["mismatched_keys"]]

@@ -10,6 +10,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedToken
 
 from finetune_api.model import ModelSpec, TokenizerTrainSpec
 from finetune_trainer.errors import InvalidConfigError, ModelLoadError
+from finetune_trainer.hub_trouble import hub_trouble
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,10 @@ def load_tokenizer(model: ModelSpec, *, base: str, revision: str | None) -> Toke
             trust_remote_code=model.trust_remote_code,
         )
     except Exception as error:
+        field = {spec.id: "model.tokenizer.id", model.id: "model.id"}.get(place)
+        trouble = hub_trouble(error, f"{field}: {place}", ModelLoadError) if field else None
+        if trouble is not None:
+            raise trouble from error
         raise ModelLoadError(f"model.tokenizer: {place} holds no tokenizer that loads: {error}") from error
     if not tokenizer.is_fast:
         raise ModelLoadError(

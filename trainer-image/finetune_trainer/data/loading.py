@@ -90,8 +90,16 @@ def _records(format_: Format, source: DataSource, path: str | None) -> Iterator[
     elif source.hub is not None:
         from datasets import load_dataset
 
+        from finetune_trainer.hub_trouble import hub_trouble
+
         hub = source.hub
-        rows = load_dataset(hub.id, hub.config, split=hub.split, revision=hub.revision)
+        try:
+            rows = load_dataset(hub.id, hub.config, split=hub.split, revision=hub.revision)
+        except Exception as error:
+            what = f"dataset: {hub.id} ({hub.split})"
+            raise hub_trouble(error, what, DataError) or DataError(
+                f"{what} cannot be read: {error}"
+            ) from error
         for number, row in enumerate(rows, start=1):
             yield Record(Origin(f"{hub.id} ({hub.split})", number), dict(row))
     else:

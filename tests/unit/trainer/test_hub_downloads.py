@@ -1,0 +1,104 @@
+"""A base model and a data set that are named by their hub ids: real downloads, by the command that a pod
+runs, from a hub on this machine."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetune_api import ExitCode, ResolvedJob
+from finetune_api.result import TrainingResult
+from runs import SECONDS, environment, message_in, write_job
+from serving_hub import COMMIT, ServingHub, serving_hub
+
+MakeJob = Callable[..., ResolvedJob]
+
+pytestmark = pytest.mark.slow
+
+RECORDS = [{"instruction": f"add {a} and 1", "output": str(a + 1)} for a in range(12)]
+SPEC: dict[str, Any] = {
+    "model": {"path": None, "id": "me/tiny"},
+    "method": {"type": "lora"},
+    "dataset": {"train": {"path": None, "hub": {"id": "me/sums"}}},
+    "training": {"maxSteps": 2},
+}
+
+
+@pytest.fixture
+def hub(tiny_model: Path) -> Iterator[ServingHub]:
+    model = {file.name: file.read_bytes() for file in tiny_model.iterdir() if file.is_file()}
+    rows = "".join(json.dumps(record) + "\n" for record in RECORDS).encode()
+    with serving_hub({"me/tiny": model, "datasets/me/sums": {"train.jsonl": rows}}) as server:
+        yield server
+
+
+def launch(job: ResolvedJob, hub: ServingHub, directory: Path) -> tuple[int, TrainingResult | None, str]:
+    """The exit status, the result and the log of a pod that has nothing in its cache."""
+    file = write_job(job, directory)
+    of_the_hub = {
+        "HF_ENDPOINT": hub.url,
+        "HF_TOKEN": hub.token,
+        "HF_HOME": str(directory / "cache"),
+        "HF_HUB_OFFLINE": "0",
+        "HF_HUB_DISABLE_XET": "1",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "finetune_trainer", "launch", "--job", str(file)],
+        env=environment(directory) | of_the_hub,
+        timeout=SECONDS,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, message_in(directory), done.stdout + done.stderr
+
+
+def test_a_model_and_a_data_set_of_the_hub_are_downloaded_and_trained(
+    make_job: MakeJob, hub: ServingHub, tmp_path: Path
+) -> None:
+    status, result, log = launch(make_job(SPEC), hub, tmp_path / "a")
+    assert status == ExitCode.SUCCEEDED, log[-4000:]
+    assert result is not None
+    assert result.output is not None
+    assert (result.step, result.output.kind, result.output.verified) == (2, "adapter", True)
+    assert hub.token not in log
+    weights = [request for request in hub.requests if request.startswith("GET") and "safetensors" in request]
+    assert weights == [f"GET /me/tiny/resolve/{COMMIT}/model.safetensors"]
+
+
+def without_the_data(hub: ServingHub) -> None:
+    del hub.repositories["datasets/me/sums"]
+
+
+def out_of_order(hub: ServingHub) -> None:
+    hub.is_down = True
+
+
+@pytest.mark.parametrize(
+    ("happens", "code", "message"),
+    [
+        (without_the_data, ExitCode.DATA_ERROR, "dataset: me/sums (train) is not on the hub, or is private"),
+        (out_of_order, ExitCode.CRASHED, "model.id: me/tiny cannot be fetched from the hub now"),
+    ],
+)
+def test_what_the_hub_does_not_give_is_named_and_only_an_outage_is_tried_again(
+    make_job: MakeJob,
+    hub: ServingHub,
+    tmp_path: Path,
+    happens: Callable[[ServingHub], None],
+    code: ExitCode,
+    message: str,
+) -> None:
+    happens(hub)
+    status, result, log = launch(make_job(SPEC), hub, tmp_path / "a")
+    assert result is not None, log[-4000:]
+    assert result.message.startswith(message)
+    assert (status, result.reason) == (code, code.reason)
+    assert code.retryable == hub.is_down
+    assert hub.token not in log
