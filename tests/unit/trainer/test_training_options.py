@@ -73,7 +73,7 @@ def test_the_status_says_what_is_not_there(make_job: MakeJob, tiny_model: Path) 
         make_job(
             {
                 "model": {"path": str(tiny_model), "kernels": "auto", "upcastLayerNorm": True},
-                "method": {"type": "qlora"},
+                "method": {"type": "qlora", "lora": {"initialization": "orthogonal"}},
                 "quantization": {"type": "nf4"},
                 "training": {"precision": "bf16", "optimizer": "ademamix8bit"},
             }

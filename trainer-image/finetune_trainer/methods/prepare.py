@@ -19,7 +19,7 @@ from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.files import describe_files, sync_tree, write_atomically
 from finetune_trainer.heads import LANGUAGE, Head
-from finetune_trainer.methods.adapters import DECOMPOSED, initialization
+from finetune_trainer.methods.adapters import DECOMPOSED, initialization, with_adapter
 from finetune_trainer.methods.decomposition import decompose
 from finetune_trainer.methods.eva import write_eva_adapter
 from finetune_trainer.methods.spectrum import scan
@@ -45,10 +45,15 @@ def prepare_method(
     loaded here. Raises `ModelLoadError`, `InvalidConfigError`, `StorageError`.
     """
     method = job.spec.method
-    if method.uses_adapters and initialization(method) in DECOMPOSED:
+    start = initialization(method) if method.uses_adapters else None
+    if start in DECOMPOSED:
         return _decomposed(job, base, precision, head)
-    if method.uses_adapters and initialization(method) == "eva" and data is not None:
+    if start == "eva":
+        if data is None:
+            raise AssertionError("a start that is computed from the data needs them")
         return _explained(job, base, precision, head, data, pad_id)
+    if start == "orthogonal" and job.spec.quantization.type != "none":
+        return _drawn(job, base, precision, head)
     if method.type == "spectrum" and not (method.spectrum and method.spectrum.layers):
         return Start(base=base, original=base, layers=_measured(job, base), head=head)
     return Start(base=base, original=base, head=head)
@@ -74,6 +79,19 @@ def _explained(
         write_eva_adapter(model, job.spec.method, job.spec.training.seed, data, pad_id, directory, head)
 
     return Start(base=base, original=base, computed=_made_once(job, "eva", make), head=head)
+
+
+def _drawn(job: ResolvedJob, base: str, precision: Precision, head: Head) -> Start:
+    """Adapters that PEFT draws in the type of the base's weights, which packed integers are not."""
+
+    def make(directory: Path) -> None:
+        model = _whole_base(job, base, precision, head)
+        adapted: Any = with_adapter(model, job.spec.method, job.spec.training.seed, "orthogonal", head)
+        # what is loaded again must not be drawn again
+        adapted.peft_config["default"].init_lora_weights = True
+        adapted.save_pretrained(directory)
+
+    return Start(base=base, original=base, computed=_made_once(job, "orthogonal", make), head=head)
 
 
 def _made_once(job: ResolvedJob, kind: str, make: Callable[[Path], None]) -> Path:

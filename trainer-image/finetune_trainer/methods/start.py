@@ -18,7 +18,7 @@ class Start:
     """The adapter of the first step, where it was computed from the base's weights. Adapter and residual
     together are the original."""
     computed: Path | None = None
-    """The adapter of the first step, where it was computed from the data and changes nothing yet."""
+    """The adapter of the first step, where it was made beforehand and changes nothing yet."""
     layers: Path | None = None
     """The measured weights of the model, for spectrum."""
     head: Head = LANGUAGE

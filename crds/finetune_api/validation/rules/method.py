@@ -138,11 +138,3 @@ def _initialization(job: FineTuneJob) -> Iterator[Finding]:
             "Use an even rank",
             start,
         )
-    if start == "orthogonal" and quantization != "none":
-        yield error(
-            Code.QUANTIZATION_CONFLICT,
-            path,
-            "gives adapters the type of the base's weights in PEFT, and those are packed integers",
-            "Use initialization auto or pissa, or set quantization.type to none",
-            start,
-        )

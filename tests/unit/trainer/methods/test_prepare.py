@@ -5,10 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
 from finetune_api import ResolvedJob
+from finetune_trainer.data.dataset import DataFacts, TokenizedDataset
+from finetune_trainer.data.examples import Origin
+from finetune_trainer.data.rendering import Tokens
 from finetune_trainer.methods import Start, prepare, prepare_method
 
 MakeJob = Callable[..., ResolvedJob]
@@ -104,3 +108,34 @@ def test_a_decomposition_that_was_cut_off_is_done_again(
     start = started(make_job(PISSA, attempt=2))
     assert (Path(start.base) / "model.safetensors").is_file()
     assert work == ["decompose"]
+
+
+def test_orthogonal_adapters_of_a_quantized_base_are_drawn_on_the_whole_one(make_job: MakeJob) -> None:
+    lora = {"type": "lora", "lora": {"rank": 4, "initialization": "orthogonal"}}
+    assert started(make_job({"method": lora})).computed is None
+    start = started(make_job({"method": lora, "quantization": {"type": "nf4"}}))
+    assert start.computed is not None
+    weights = load_file(start.computed / "adapter_model.safetensors")
+    a_matrices = [name for name in weights if "lora_A" in name]
+    for name in a_matrices:
+        product = weights[name.replace("lora_A", "lora_B")] @ weights[name]
+        assert weights[name].abs().max() > 0
+        assert product.abs().max() < 1e-6
+    assert len(a_matrices) == 14
+
+
+def test_a_start_from_the_data_is_computed_once(make_job: MakeJob) -> None:
+    eva = {"method": {"type": "lora", "lora": {"rank": 4, "initialization": "eva"}}}
+    draw = np.random.default_rng(0)
+    samples = [draw.integers(0, 250, 20, dtype=np.int32) for _ in range(9)]
+    tokens = [Tokens(ids, ids, Origin("made", 1)) for ids in samples]
+    data = TokenizedDataset(tokens, DataFacts(9, 9, 180, 180))
+    place = str(make_job().spec.model.path)
+    first = prepare_method(make_job(eva), place, "fp32", data=data)
+    assert first.computed is not None
+    assert first.base == first.original
+    written = (first.computed / "adapter_model.safetensors").stat().st_mtime_ns
+    assert prepare_method(make_job(eva, attempt=2), place, "fp32", data=data) == first
+    assert (first.computed / "adapter_model.safetensors").stat().st_mtime_ns == written
+    with pytest.raises(AssertionError, match="needs them"):
+        started(make_job(eva))
