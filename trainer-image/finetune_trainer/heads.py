@@ -31,7 +31,8 @@ class ValueHead(torch.nn.Module):
     def __init__(self, hidden_size: int) -> None:
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(hidden_size))
-        self.offset = torch.nn.Parameter(torch.zeros(()))
+        # of one dimension: DeepSpeed can't share out a number without any
+        self.offset = torch.nn.Parameter(torch.zeros(1))
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """From (rows, tokens, hidden size) to (rows, tokens)."""

@@ -89,7 +89,8 @@ class Trainer:
             tracking.finish(result)
 
     def get_throughput(self) -> dict[str, float]:
-        """Tokens and samples per second over the last logging interval, all ranks together; zeros before."""
+        """Tokens and samples per second over the last logging interval, all ranks together; zeros before, and
+        on other ranks than the first."""
         metrics = self._reporter.metrics
         return {
             "tokens_per_second": float(metrics.get("tokensPerSecond", 0.0)),

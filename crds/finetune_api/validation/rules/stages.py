@@ -53,7 +53,7 @@ def stages(job: FineTuneJob, _target: str) -> Iterator[Finding]:
         case "kto":
             yield from _kto(job)
         case "ppo":
-            yield from _ppo(spec.ppo)
+            yield from _ppo(job, spec.ppo)
             if spec.ppo is not None:
                 yield from _drawn_answers(job, "ppo", spec.ppo.sampling)
         case "grpo":
@@ -130,7 +130,7 @@ def _kto(job: FineTuneJob) -> Iterator[Finding]:
         )
 
 
-def _ppo(ppo: PpoSpec | None) -> Iterator[Finding]:
+def _ppo(job: FineTuneJob, ppo: PpoSpec | None) -> Iterator[Finding]:
     if ppo is None:
         yield error(
             Code.REQUIRES,
@@ -140,6 +140,21 @@ def _ppo(ppo: PpoSpec | None) -> Iterator[Finding]:
         )
     else:
         yield from exactly_one(ppo, "training.ppo", ("rewardModelId", "rewardModelPath"), "the reward model")
+    if _effective_batch(job) == 1:
+        yield error(
+            Code.REQUIRES,
+            "training.gradientAccumulationSteps",
+            "ppo measures answers against the mean of those drawn together, and there is one in each step",
+            "Raise training.gradientAccumulationSteps or training.microBatchSize",
+            1,
+        )
+
+
+def _effective_batch(job: FineTuneJob) -> int:
+    """Answers that all ranks draw for one optimizer step."""
+    spec = job.spec
+    ranks = spec.distributed.nodes * processes_per_node(spec)
+    return spec.training.micro_batch_size * spec.training.gradient_accumulation_steps * ranks
 
 
 def _drawn_answers(job: FineTuneJob, stage: str, sampling: SamplingSpec) -> Iterator[Finding]:
@@ -198,9 +213,7 @@ def _grpo(job: FineTuneJob, grpo: GrpoSpec | None) -> Iterator[Finding]:
             "Add or remove weights, or leave them out",
             [*grpo.reward_weights],
         )
-    spec = job.spec
-    ranks = spec.distributed.nodes * processes_per_node(spec)
-    batch = spec.training.micro_batch_size * spec.training.gradient_accumulation_steps * ranks
+    batch = _effective_batch(job)
     if batch % grpo.group_size:
         yield error(
             Code.CONFLICT,

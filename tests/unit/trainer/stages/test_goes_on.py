@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from finetune_api import ExitCode, ResolvedJob
 from rewarded import PROMPTS
@@ -52,6 +53,38 @@ def test_two_ranks_that_are_killed_go_on_exactly(
     assert desired[10] > other[10]
 
 
+def test_two_ranks_of_ppo_draw_answers_and_train_one_value_head(stage_job: MakeJob, tmp_path: Path) -> None:
+    judge = reward_model(stage_job, tmp_path / "judge")
+    section = {"rewardModelPath": judge, "updatesPerBatch": 2, "sampling": {"maxNewTokens": 8}}
+    spec = LORA | {
+        "distributed": {"processesPerNode": 2, "zeroStage": 2},
+        "training": {
+            "maxSteps": 4,
+            "microBatchSize": 4,
+            "gradientAccumulationSteps": 2,
+            "learningRate": 1e-3,
+            "ppo": section,
+        },
+        "checkpoints": {"everySteps": 4},
+    }
+    job = stage_job("ppo", spec, records=PROMPTS, format_="alpaca")
+    run(job, tmp_path / "a")
+    assert list(curve(job, "reward")) == [1, 2, 3, 4]
+    # the first pass learns from the policy that drew; scores and advantages are those of both ranks' answers
+    assert (curve(job, "clipShare")[1], curve(job, "kl")[1]) == (0, pytest.approx(0, abs=1e-5))
+    (kept,) = Path(job.paths.run_directory).glob("checkpoints/*/*model.safetensors")
+    heads = [weight for name, weight in load_file(kept).items() if "value_head" in name]
+    assert any(bool((weight != 0).any()) for weight in heads)
+
+
+def reward_model(stage_job: MakeJob, place: Path) -> str:
+    """Where a model is that scores, whatever its scores are worth."""
+    spec = {"training": {"maxSteps": 1}, "checkpoints": {"everySteps": 0}}
+    job = stage_job("rm", spec, run_directory=place)
+    train(job)
+    return f"{job.paths.output_directory}/model"
+
+
 def killed_and_whole(make: Callable[..., ResolvedJob], tmp_path: Path) -> tuple[ResolvedJob, ResolvedJob]:
     """A run that was killed in step 4, after the checkpoint of step 3, and went on; and one that was not."""
     whole = make(run_directory=tmp_path / "whole")
@@ -64,7 +97,7 @@ def killed_and_whole(make: Callable[..., ResolvedJob], tmp_path: Path) -> tuple[
 
 
 def passes(section: dict[str, Any]) -> dict[str, Any]:
-    """Two steps on each batch of answers; a checkpoint between them."""
+    """Two steps on each batch of answers; between them a checkpoint, and an evaluation, which draws too."""
     return {
         "training": {
             "maxSteps": 6,
@@ -74,6 +107,8 @@ def passes(section: dict[str, Any]) -> dict[str, Any]:
             **{name: {"updatesPerBatch": 2, **settings} for name, settings in section.items()},
         },
         "checkpoints": {"everySteps": 3},
+        "dataset": {"evalSplit": 0.25},
+        "evaluation": {"everySteps": 3},
     }
 
 
@@ -84,16 +119,11 @@ def test_a_run_that_dies_between_two_passes_learns_from_the_same_answers(
     sampling = {"sampling": {"maxNewTokens": 8}}
     section: dict[str, Any] = {"rewardFunctions": ["ended", "brevity"], "groupSize": 4} | sampling
     if stage == "ppo":
-        judge = stage_job(
-            "rm",
-            {"training": {"maxSteps": 1}, "checkpoints": {"everySteps": 0}},
-            run_directory=tmp_path / "judge",
-        )
-        train(judge)
-        section = {"rewardModelPath": f"{judge.paths.output_directory}/model"} | sampling
+        section = {"rewardModelPath": reward_model(stage_job, tmp_path / "judge")} | sampling
 
     def make(**kwargs: Any) -> ResolvedJob:
-        return stage_job(stage, LORA | passes({stage: section}), records=PROMPTS, format_="alpaca", **kwargs)
+        spec = LORA | passes({stage: section})
+        return stage_job(stage, spec, records=PROMPTS, format_="alpaca", **kwargs)
 
     again, whole = killed_and_whole(make, tmp_path)
     for name in ("loss", "reward", "clipShare", "answerTokens", "evalReward"):

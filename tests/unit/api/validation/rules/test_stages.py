@@ -1,6 +1,11 @@
 import pytest
 
 GROUPS = {"training.stage": "grpo", "dataset.format": "messages"}
+REWARDED = {
+    "training.stage": "ppo",
+    "dataset.format": "messages",
+    "training.ppo.rewardModelId": "a/reward",
+}
 PAIRS = {"training.stage": "dpo", "dataset.format": "preference"}
 
 
@@ -62,6 +67,17 @@ def test_ppo_has_one_reward_model(brief):
     assert brief(stage | {"training.ppo": both}) == [("error", "NotExactlyOne", "training.ppo")]
 
 
+@pytest.mark.parametrize(("micro", "accumulated", "nodes"), [(2, 1, 1), (1, 2, 1), (1, 1, 2)])
+def test_ppo_draws_more_than_one_answer_at_a_time(brief, micro, accumulated, nodes):
+    """It measures them against their mean."""
+    one = REWARDED | {"training.microBatchSize": 1, "training.gradientAccumulationSteps": 1}
+    refused = ("error", "Requires", "training.gradientAccumulationSteps")
+    assert refused in brief(one)
+    more = {"training.microBatchSize": micro, "training.gradientAccumulationSteps": accumulated}
+    shared = {"distributed.nodes": nodes, "checkpoints.storage": {"claimName": "runs"}}
+    assert refused not in brief(one | shared | more)
+
+
 def test_grpo_has_a_reward_function(brief):
     missing = [("error", "Requires", "training.grpo.rewardFunctions")]
     assert brief(GROUPS) == missing
@@ -92,11 +108,16 @@ def test_label_smoothing_is_a_part_of_some_losses_only(brief, loss):
         assert brief(PAIRS | {"training.dpo": dpo | {"lossType": smoothed}}) == []
 
 
+@pytest.mark.parametrize("stage", ["grpo", "ppo"])
 @pytest.mark.parametrize(
     ("changes", "code", "path"),
     [
-        ({"training.grpo.sampling": {"temperature": 0}}, "OutOfRange", "training.grpo.sampling.temperature"),
-        ({"training.maxSequenceLength": 256}, "Conflict", "training.grpo.sampling.maxNewTokens"),
+        (
+            {"training.S.sampling": {"temperature": 0}},
+            "OutOfRange",
+            "training.S.sampling.temperature",
+        ),
+        ({"training.maxSequenceLength": 256}, "Conflict", "training.S.sampling.maxNewTokens"),
         ({"distributed.zeroStage": 3}, "Conflict", "distributed.zeroStage"),
         (
             {"failurePolicy.divergence": {"lossIncreaseFactor": 2}},
@@ -105,7 +126,8 @@ def test_label_smoothing_is_a_part_of_some_losses_only(brief, loss):
         ),
     ],
 )
-def test_answers_that_are_drawn_in_training_need_chance_and_room(brief, changes, code, path):
-    stage = GROUPS | {"training.grpo.rewardFunctions": ["ended"]}
-    assert brief(stage) == []
-    assert ("error", code, path) in brief(stage | changes)
+def test_answers_that_are_drawn_in_training_need_chance_and_room(brief, stage, changes, code, path):
+    valid = REWARDED if stage == "ppo" else GROUPS | {"training.grpo.rewardFunctions": ["ended"]}
+    assert brief(valid) == []
+    changes = {name.replace(".S.", f".{stage}."): value for name, value in changes.items()}
+    assert ("error", code, path.replace(".S.", f".{stage}.")) in brief(valid | changes)
