@@ -1,4 +1,4 @@
-"""Runs of the trainer in this process: whole, or killed in the middle."""
+"""Runs of the trainer in this process: whole, stopped, or killed in the middle."""
 
 from typing import Any
 
@@ -6,6 +6,17 @@ from finetune_api import ResolvedJob, TrainingResult
 from finetune_trainer import rank
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.reporting import Reporter
+
+
+class StopAfter(StopRequest):
+    """Is told to stop while the given step is done."""
+
+    def __init__(self, reporter: Reporter, step: int) -> None:
+        self.reporter, self.step = reporter, step
+
+    @property
+    def requested(self) -> bool:
+        return self.reporter.report.step >= self.step - 1 > 0
 
 
 class Killed(BaseException):
@@ -25,9 +36,11 @@ class DiesAt(Reporter):
             raise Killed
 
 
-def train(job: ResolvedJob, reporter: Reporter | None = None) -> TrainingResult:
+def train(
+    job: ResolvedJob, reporter: Reporter | None = None, stop: StopRequest | None = None
+) -> TrainingResult:
     """A run of one rank, which leaves no process group behind."""
     try:
-        return rank.train(job, reporter or Reporter([]), StopRequest())
+        return rank.train(job, reporter or Reporter([]), stop or StopRequest())
     finally:
         rank.end_process_group()

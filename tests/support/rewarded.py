@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from finetune_api import ResolvedJob
-from stage_runs import MakeJob, train
+from one_rank import train
+from stage_runs import MakeJob
 
 WORDS = ["add", "and", "user", "assistant", "1", "2"]
 """What the tiny tokenizer has as whole tokens."""

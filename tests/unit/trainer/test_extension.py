@@ -9,10 +9,8 @@ from typing import Any
 
 import pytest
 
-from finetune_api import ResolvedJob, TrainingResult
-from finetune_trainer import rank
-from finetune_trainer.interruption import StopRequest
-from finetune_trainer.reporting import Reporter
+from finetune_api import ResolvedJob
+from one_rank import train
 from runs import output_weights
 
 MakeJob = Callable[..., ResolvedJob]
@@ -21,13 +19,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
 ]
-
-
-def train(job: ResolvedJob) -> TrainingResult:
-    try:
-        return rank.train(job, Reporter([]), StopRequest())
-    finally:
-        rank.end_process_group()
 
 
 def curve(job: ResolvedJob, name: str) -> dict[int, float]:

@@ -13,12 +13,11 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 
 from fake_hub import FakeHub
-from finetune_api import ResolvedJob, TrainingResult
-from finetune_trainer import merge, rank
+from finetune_api import ResolvedJob
+from finetune_trainer import merge
 from finetune_trainer.errors import OutputInvalidError
 from finetune_trainer.hub import Hub
-from finetune_trainer.interruption import StopRequest
-from finetune_trainer.reporting import Reporter
+from one_rank import train
 from runs import run as run_launched
 
 MakeJob = Callable[..., ResolvedJob]
@@ -36,13 +35,6 @@ pytestmark = [
 ]
 
 LORA: dict[str, Any] = {"method": {"type": "lora", "lora": {"rank": 4, "alpha": 8}}}
-
-
-def train(job: ResolvedJob, reporter: Reporter | None = None) -> TrainingResult:
-    try:
-        return rank.train(job, reporter or Reporter([]), StopRequest())
-    finally:
-        rank.end_process_group()
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

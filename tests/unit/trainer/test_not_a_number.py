@@ -7,11 +7,9 @@ from typing import Any
 import pytest
 
 from finetune_api import ExitCode, Reason, ResolvedJob
-from finetune_trainer import rank
 from finetune_trainer.checkpoints import CheckpointStore
 from finetune_trainer.errors import DivergedError
-from finetune_trainer.interruption import StopRequest
-from finetune_trainer.reporting import Reporter
+from one_rank import train
 from poison import RECORD, Harm, poisoned
 from runs import end_of, launched, log_in, losses
 
@@ -113,10 +111,3 @@ def test_two_ranks_end_too(
     named = "not a number: train.jsonl, line 11. " if harm == "loss" else "line 9; train.jsonl, line 10; "
     assert named in result.message
     assert_nothing_of_the_step_is_kept(job)
-
-
-def train(job: ResolvedJob) -> None:
-    try:
-        rank.train(job, Reporter([]), StopRequest())
-    finally:
-        rank.end_process_group()

@@ -14,28 +14,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from finetune_api import ResolvedJob, TrainingResult
+from finetune_api import ResolvedJob
 from finetune_trainer import rank
 from finetune_trainer.errors import DivergedError, InterruptedRunError
 from finetune_trainer.guards import MAX_OVERFLOWS
-from finetune_trainer.interruption import StopRequest
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.trainer import FineTuneTrainer
+from one_rank import StopAfter, train
 
 MakeJob = Callable[..., ResolvedJob]
 
 pytestmark = pytest.mark.slow
-
-
-class StopAfter(StopRequest):
-    """Is told to stop while the given step is done."""
-
-    def __init__(self, reporter: Reporter, step: int) -> None:
-        self.reporter, self.step = reporter, step
-
-    @property
-    def requested(self) -> bool:
-        return self.reporter.report.step >= self.step - 1 > 0
 
 
 @pytest.fixture
@@ -54,15 +43,6 @@ def fp16(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         monkeypatch.setattr(rank, "effective_precision", lambda _job: "fp16")
 
     return scaled_by
-
-
-def train(
-    job: ResolvedJob, reporter: Reporter | None = None, stop: StopRequest | None = None
-) -> TrainingResult:
-    try:
-        return rank.train(job, reporter or Reporter([]), stop or StopRequest())
-    finally:
-        rank.end_process_group()
 
 
 def lines(job: ResolvedJob) -> list[dict[str, Any]]:

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from finetune_api import ResolvedJob
-from finetune_trainer import rank
 from finetune_trainer.errors import InterruptedRunError
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.reporting import Reporter
+from one_rank import StopAfter
+from one_rank import train as train_one_rank
 
 MakeJob = Callable[..., ResolvedJob]
 
@@ -20,17 +21,6 @@ pytestmark = pytest.mark.slow
 
 ALL_RECORDS = {"microBatchSize": 20, "gradientAccumulationSteps": 1}
 """A step takes all 20 records, packed or not; places that packs leave free are fillers."""
-
-
-class StopAfter(StopRequest):
-    """Is told to stop while the given step is done."""
-
-    def __init__(self, reporter: Reporter, step: int) -> None:
-        self.reporter, self.step = reporter, step
-
-    @property
-    def requested(self) -> bool:
-        return self.reporter.report.step >= self.step - 1 > 0
 
 
 @pytest.fixture(autouse=True)
@@ -43,10 +33,7 @@ def handlers() -> Iterator[None]:
 
 def train(job: ResolvedJob, reporter: Reporter | None = None, stop: StopRequest | None = None) -> list[float]:
     """The loss of each step."""
-    try:
-        rank.train(job, reporter or Reporter([]), stop or StopRequest())
-    finally:
-        rank.end_process_group()
+    train_one_rank(job, reporter, stop)
     lines = (Path(job.paths.run_directory) / "metrics.jsonl").read_text().splitlines()
     return [line["loss"] for line in map(json.loads, lines) if "loss" in line]
 

@@ -23,6 +23,7 @@ from finetune_trainer.errors import (
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.trainer import FineTuneTrainer
+from one_rank import DiesAt, Killed, StopAfter, train
 
 MakeJob = Callable[..., ResolvedJob]
 
@@ -35,49 +36,12 @@ pytestmark = [
 ]
 
 
-class StopAfter(StopRequest):
-    """Is told to stop while the given step is done."""
-
-    def __init__(self, reporter: Reporter, step: int) -> None:
-        self.reporter, self.step = reporter, step
-
-    @property
-    def requested(self) -> bool:
-        return self.reporter.report.step >= self.step - 1 > 0
-
-
-class Killed(BaseException):
-    """The process ends in the middle of things."""
-
-
-class DiesAt(Reporter):
-    """Kills the run when it reports the given step, before anything of that step is saved."""
-
-    def __init__(self, step: int) -> None:
-        super().__init__([])
-        self.last = step
-
-    def update(self, **fields: Any) -> None:
-        super().update(**fields)
-        if fields.get("epoch") is not None and fields["step"] == self.last:
-            raise Killed
-
-
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     yield
     signal.signal(signal.SIGTERM, before[0])
     signal.signal(signal.SIGINT, before[1])
-
-
-def train(
-    job: ResolvedJob, reporter: Reporter | None = None, stop: StopRequest | None = None
-) -> TrainingResult:
-    try:
-        return rank.train(job, reporter or Reporter([]), stop or StopRequest())
-    finally:
-        rank.end_process_group()
 
 
 def metrics(job: ResolvedJob, name: str = "loss") -> dict[int, float]:

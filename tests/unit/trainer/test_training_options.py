@@ -9,9 +9,8 @@ import torch
 from safetensors.torch import load_file
 
 from finetune_api import ResolvedJob
-from finetune_trainer import rank
-from finetune_trainer.interruption import StopRequest
 from finetune_trainer.reporting import Reporter
+from one_rank import train
 
 MakeJob = Callable[..., ResolvedJob]
 
@@ -27,10 +26,7 @@ pytestmark = [
 def effective(job: ResolvedJob) -> dict[str, str]:
     """Trains, and returns what the status says about what really ran."""
     reporter = Reporter([])
-    try:
-        assert rank.train(job, reporter, StopRequest()).outcome == "succeeded"
-    finally:
-        rank.end_process_group()
+    assert train(job, reporter).outcome == "succeeded"
     return dict(reporter.report.effective)
 
 

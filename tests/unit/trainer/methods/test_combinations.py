@@ -10,9 +10,7 @@ import pytest
 
 from finetune_api import ResolvedJob, validate_job
 from finetune_api.job import FineTuneJob, ObjectMeta
-from finetune_trainer import rank
-from finetune_trainer.interruption import StopRequest
-from finetune_trainer.reporting import Reporter
+from one_rank import train
 
 MakeJob = Callable[..., ResolvedJob]
 
@@ -64,10 +62,7 @@ def test_a_combination_trains_or_is_refused(make_job: MakeJob, method: str, quan
         assert any(REFUSED[method, quantization] in message for message in errors)
         return
     assert errors == []
-    try:
-        result = rank.train(job, Reporter([]), StopRequest())
-    finally:
-        rank.end_process_group()
+    result = train(job)
     assert result.outcome == "succeeded"
     assert result.output is not None
     assert result.output.verified

@@ -15,8 +15,9 @@ import pytest
 from finetune_api import validate_job
 from finetune_api.job import FineTuneJob, ObjectMeta
 from finetune_trainer.stages import STAGES
+from one_rank import train
 from rewarded import PROMPTS
-from stage_runs import PAIRS, MakeJob, curve, train
+from stage_runs import PAIRS, MakeJob, curve
 
 pytestmark = [
     pytest.mark.slow,

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from finetune_trainer.reporting import Reporter
+from one_rank import DiesAt, Killed, train
 from runs import losses, output_weights, run
-from stage_runs import DiesAt, Killed, MakeJob, curve, train, weights
+from stage_runs import MakeJob, curve, weights
 
 pytestmark = [
     pytest.mark.slow,

@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import load_file
 
 from finetune_api import ExitCode, ResolvedJob
+from one_rank import DiesAt, Killed, train
 from rewarded import PROMPTS
 from runs import end_of, launched, losses, output_weights, ranks_of, run, wait_for_step
-from stage_runs import DiesAt, Killed, MakeJob, curve, train, weights
+from stage_runs import MakeJob, curve, weights
 
 pytestmark = [
     pytest.mark.slow,

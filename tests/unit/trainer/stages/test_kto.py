@@ -10,7 +10,8 @@ from finetune_api.stages import KtoSpec
 from finetune_trainer.errors import DataError
 from finetune_trainer.stages.kto import KahnemanTversky
 from finetune_trainer.stages.reference import Reference
-from stage_runs import MakeJob, curve, train
+from one_rank import train
+from stage_runs import MakeJob, curve
 
 ONCE = {"checkpoints": {"everySteps": 0}}
 LABELLED = [

@@ -16,8 +16,9 @@ from safetensors.torch import load_file
 
 from bandit import rises
 from finetune_api import ResolvedJob
+from one_rank import train
 from rewarded import PASSES, PROMPTS, SEEDS, policy, reward_model, rewarded
-from stage_runs import MakeJob, curve, train
+from stage_runs import MakeJob, curve
 
 pytestmark = [
     pytest.mark.slow,

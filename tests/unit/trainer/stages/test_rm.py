@@ -10,7 +10,8 @@ from transformers import AutoModelForSequenceClassification
 
 from finetune_api.stages import RewardModelSpec
 from finetune_trainer.stages.rm import BradleyTerry
-from stage_runs import MakeJob, curve, train
+from one_rank import train
+from stage_runs import MakeJob, curve
 
 ONCE = {"checkpoints": {"everySteps": 0}}
 
