@@ -24,9 +24,11 @@ from finetune_trainer.methods import Start, apply_method
 from finetune_trainer.models import check_fit, load_base, load_dtype
 from finetune_trainer.optimizers import grouped_optimizer
 from finetune_trainer.plateau import plateau
+from finetune_trainer.progress import Progress
 from finetune_trainer.quantization import quantization_config
 from finetune_trainer.stages.base import Setting
 from finetune_trainer.trainer import FineTuneTrainer
+from finetune_trainer.utilisation import utilisation
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,31 @@ def guard(job: ResolvedJob, data: TrainingData, order: GlobalOrder, precision: P
         ranks=job.world_size,
         scaled=precision == "fp16",
         trend=Trend(divergence) if divergence else None,
+    )
+
+
+def progress(
+    inputs: Inputs,
+    loaded: LoadedModel,
+    order: GlobalOrder,
+    arguments: TrainingArguments,
+    precision: Precision,
+) -> Progress:
+    """What counts and times the run."""
+    facts = loaded.data.facts
+    share_of_peak = utilisation(
+        loaded.model,
+        arguments.device,
+        sixteen_bit=precision != "fp32",
+        ranks=inputs.job.world_size,
+        tokens_per_sequence=facts.tokens / facts.sequences,
+    )
+    return Progress(
+        job=inputs.job,
+        data=loaded.data,
+        order=order,
+        utilisation=share_of_peak,
+        likelihood=inputs.stage.objective is None,
     )
 
 

@@ -12,7 +12,7 @@ from finetune_api.result import TrainingResult
 from finetune_api.validation import validate_job
 from finetune_trainer import results
 from finetune_trainer.arguments import training_arguments
-from finetune_trainer.assembly import data_order, guard, load_model, make_trainer, sample_answers
+from finetune_trainer.assembly import data_order, guard, load_model, make_trainer, progress, sample_answers
 from finetune_trainer.callbacks import RunCallback
 from finetune_trainer.checkpoints import Checkpoint, CheckpointStore
 from finetune_trainer.distributed import end_process_group, from_first_rank, rank, start_process_group
@@ -28,13 +28,11 @@ from finetune_trainer.merge import Base, check_mergeable, merged_precision
 from finetune_trainer.methods import prepare_method
 from finetune_trainer.models import trained_parameters
 from finetune_trainer.precision import check_device, effective_precision
-from finetune_trainer.progress import Progress
 from finetune_trainer.reporting import Reporter, sinks
 from finetune_trainer.saves import Saves
 from finetune_trainer.space import Room
 from finetune_trainer.tracking.fanout import Tracking
 from finetune_trainer.universal import approximation, carry_over
-from finetune_trainer.utilisation import utilisation
 
 log = logging.getLogger(__name__)
 
@@ -115,19 +113,7 @@ def train(
     follower = RunCallback(
         job=job,
         order=order,
-        progress=Progress(
-            job=job,
-            data=loaded.data,
-            order=order,
-            utilisation=utilisation(
-                loaded.model,
-                arguments.device,
-                sixteen_bit=precision != "fp32",
-                ranks=job.world_size,
-                tokens_per_sequence=loaded.data.facts.tokens / loaded.data.facts.sequences,
-            ),
-            likelihood=inputs.stage.objective is None,
-        ),
+        progress=progress(inputs, loaded, order, arguments, precision),
         guard=guard(job, loaded.data, order, precision),
         saves=Saves(job, store, reporter, tracking, hub),
         reporter=reporter,
