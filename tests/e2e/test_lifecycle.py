@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 
-from live import NAMESPACE, Cluster, Job, wait_until
-from onenode import paths
-from onenode.debian import CONTAINERD
+from live import NAMESPACE, Cluster, Job, kill_container, wait_until
 
 SubmitJob = Callable[..., Job]
 LONG = {"training": {"maxSteps": 4000}, "checkpoints": {"everySteps": 50}}
-
-
-def kill_container(job: Job) -> None:
-    """SIGKILL to the pod's first process, from the node, as an out-of-memory killer would send it."""
-    container = job.pods[0]["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
-    ctr = [str(CONTAINERD.folder / "ctr"), "--address", str(paths.CONTAINERD_SOCKET), "-n", "k8s.io"]
-    subprocess.run([*ctr, "tasks", "kill", "--signal", "SIGKILL", container], check=True, timeout=30)
 
 
 def test_deleting_a_running_job_removes_its_children_and_leaves_the_volumes(
@@ -38,7 +28,7 @@ def test_a_killed_pod_is_replaced_by_an_attempt_that_resumes(cluster: Cluster, s
     job = submit("killed", {"training": {"maxSteps": 900}, "checkpoints": {"everySteps": 300}})
     saved = job.await_checkpoint()
     job.await_step(saved + 100)
-    kill_container(job)
+    kill_container(job.pods[0])
 
     status = job.await_condition("Complete", 240)
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from live import SYSTEM_NAMESPACE, Cluster, Job, wait_until
+from live import SYSTEM_NAMESPACE, Cluster, Job, kill_container, wait_until
 
 SubmitJob = Callable[..., Job]
 
 
 def kill_operator(cluster: Cluster) -> None:
     """SIGKILL: no grace, no last words."""
-    operator = ("-n", SYSTEM_NAMESPACE, "-l", "app.kubernetes.io/name=finetune-operator")
-    cluster.kubectl("delete", "pods", *operator, "--grace-period=0", "--force")
+    selector = ("-n", SYSTEM_NAMESPACE, "-l", "app.kubernetes.io/name=finetune-operator")
+    [pod] = cluster.items("pods", *selector)
+    kill_container(pod)
 
 
 def scale_operator(cluster: Cluster, replicas: int) -> None:
@@ -35,9 +36,12 @@ def test_killed_in_mid_run_it_starts_no_second_pod_and_the_status_catches_up(
     assert [attempt["number"] for attempt in status["attempts"]] == [1]
 
 
-def test_away_while_a_job_ends_it_still_knows_the_final_metrics(cluster: Cluster, submit: SubmitJob) -> None:
+def test_killed_and_away_while_a_job_ends_it_still_knows_the_final_metrics(
+    cluster: Cluster, submit: SubmitJob
+) -> None:
     job = submit("unseen", {"training": {"maxSteps": 300}})
     job.await_step(5)
+    kill_operator(cluster)
     scale_operator(cluster, 0)
 
     def finished() -> bool:

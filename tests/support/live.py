@@ -13,6 +13,9 @@ from typing import Any, TypeVar
 
 import pytest
 
+from onenode import paths
+from onenode.debian import CONTAINERD
+
 REPOSITORY = Path(__file__).parents[2]
 CHART = REPOSITORY / "charts/finetune-operator"
 SYSTEM_NAMESPACE = "finetune-system"
@@ -30,6 +33,13 @@ def wait_until(what: str, probe: Callable[[], Found], seconds: float) -> Found:
             raise AssertionError(f"not within {seconds:.0f} s: {what} (last answer: {found!r})")
         time.sleep(0.3)
     return found
+
+
+def kill_container(pod: Manifest) -> None:
+    """SIGKILL to the pod's first process, from the node, as an out-of-memory killer would send it."""
+    container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
+    ctr = [str(CONTAINERD.folder / "ctr"), "--address", str(paths.CONTAINERD_SOCKET), "-n", "k8s.io"]
+    subprocess.run([*ctr, "tasks", "kill", "--signal", "SIGKILL", container], check=True, timeout=30)
 
 
 @dataclass(frozen=True)
