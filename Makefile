@@ -47,6 +47,7 @@ bench-cli: ## how fast the command line starts, as a multiple of `python -c pass
 
 bench-trainer: ## the trainer against TRL and the bare libraries, in turns: some 15 minutes of a quiet machine
 	$(PYTHON) tests/performance/bench_trainer.py $(BENCH_ARGS)
+	$(PYTHON) tests/performance/bench_tokenising.py
 
 ##@ Code
 .PHONY: setup lint format generate lock
