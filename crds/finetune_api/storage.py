@@ -73,6 +73,11 @@ class CheckpointsSpec(ApiModel):
         default=False, description="Whether a higher value of that metric is better."
     )
 
+    @property
+    def measured_metric(self) -> str:
+        """The metric as evaluations call it; `eval_loss` is another name of `loss`."""
+        return self.metric.removeprefix("eval_")
+
 
 class HubOutputSpec(ApiModel):
     """Pushes the result to the Hugging Face hub."""

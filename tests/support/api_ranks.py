@@ -2,10 +2,13 @@
 
 import os
 import sys
+import time
 from pathlib import Path
 
 from finetune_trainer.distributed import free_port
 from preloaded import forked
+
+SECONDS = 120.0
 
 COUNTING = [[(start + place) % 16 for place in range(8)] for start in range(16)]
 """Sequences of token ids."""
@@ -15,8 +18,12 @@ def train_on_ranks(config: Path, ranks: int) -> list[int]:
     """Trains by a file of settings; the exit statuses of the ranks."""
     port = free_port()
     processes = [forked(_rank, config, rank, ranks, port) for rank in range(ranks)]
+    deadline = time.monotonic() + SECONDS
     for process in processes:
-        process.join(120)
+        process.join(max(0.0, deadline - time.monotonic()))
+        if process.is_alive():
+            process.kill()
+            process.join()
     return [process.exitcode if process.exitcode is not None else -1 for process in processes]
 
 

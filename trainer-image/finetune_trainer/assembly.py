@@ -1,6 +1,7 @@
 """The parts of a run, put together from its inputs: the model, the order of its data, and the trainer."""
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from transformers import TrainingArguments, set_seed
@@ -42,6 +43,16 @@ class LoadedModel:
     """The implementation in use, in transformers' words."""
     by_document: bool
     """Whether documents are attended to one by one, without padding."""
+
+    @property
+    def width(self) -> int:
+        """Of its hidden states: the narrow side of most of its matrices."""
+        return int(cast(Any, self.model).config.get_text_config().hidden_size)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Of one trained weight."""
+        return next(weight.element_size() for weight in self.model.parameters() if weight.requires_grad)
 
 
 def load_model(inputs: Inputs, start: Start, precision: Precision) -> LoadedModel:

@@ -27,13 +27,12 @@ leak far above."""
 def attend_by_document(model: PreTrainedModel, longest: int) -> bool:
     """Makes the model take flat batches, of documents of at most `longest` tokens; whether it can.
 
-    It stays as it was on a GPU, with another attention than `sdpa`, where a layer does not attend to all of a
+    It stays as it was with another attention than `sdpa`, where a layer does not attend to all of a
     document, under ZeRO-3 (the weights are not here to try it), and where the trial fails.
     """
     weight = next(model.parameters())
     fit = (
-        weight.device.type == "cpu"
-        and not hasattr(weight, "ds_id")
+        not hasattr(weight, "ds_id")
         and model.config._attn_implementation == "sdpa"
         and _sees_all(model.config.get_text_config(), longest)
     )

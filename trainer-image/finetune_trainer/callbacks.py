@@ -63,6 +63,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             log.info("resuming from %s", checkpoint.path.name)
             self._take_up(checkpoint.path)
             self.reporter.update(checkpoints=checkpoints_status(self.saves.store))
+        trainer.finish_save = self.saves.finish
         with self.saves:
             trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
         if self.interrupted:
@@ -163,7 +164,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
     def _score(self, state: TrainerState) -> float | None:
         """`checkpoints.metric` of these weights; that of another step says nothing about them."""
         scored = self.scored_step == state.global_step
-        return self.scores.get(self.job.spec.checkpoints.metric) if scored else None
+        return self.scores.get(self.job.spec.checkpoints.measured_metric) if scored else None
 
     # --- metrics and guards
     # -------------------------------------------------------------------------------------
@@ -213,7 +214,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         self.scores = scores(metrics or {}, likelihood=self.progress.likelihood)
         self.scored_step = state.global_step
         spec = self.job.spec
-        value = self.scores.get(spec.checkpoints.metric)
+        value = self.scores.get(spec.checkpoints.measured_metric)
         if value is not None and self.improvement.add(value) and spec.output.checkpoint == "best":
             control.should_save = True
         if self.improvement.exhausted:

@@ -43,7 +43,8 @@ def hub_trouble(error: BaseException, what: str, refused: type[TrainerError]) ->
         if isinstance(each, OfflineModeIsEnabled):
             return refused(f"{what} is not in the cache, and HF_HUB_OFFLINE forbids to ask the hub")
     if any(_passes(each) for each in _chain(error)):
-        return TrainerError(f"{what} cannot be fetched from the hub now: {str(error).splitlines()[0]}")
+        told = str(error).splitlines() or [type(error).__name__]
+        return TrainerError(f"{what} cannot be fetched from the hub now: {told[0]}")
     return None
 
 

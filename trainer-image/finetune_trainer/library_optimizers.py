@@ -36,6 +36,7 @@ def library_optimizer(
         case "galoreAdamw":
             # checkpoints are read with nothing but tensors and what is named here
             torch.serialization.add_safe_globals([GaLoreProjector])
+            GaLoreProjector.get_orthogonal_matrix = _directions_alone
             return GaLore, {**adam, "no_deprecation_warning": True, "params": projected(groups, model)}
         case "stableAdamw":
             return StableAdamW, {**adam, "triton": device.type == "cuda", "params": groups}
@@ -62,6 +63,15 @@ def projected(groups: Groups, model: torch.nn.Module) -> Groups:
         parts += [{**group, "params": inside, **PROJECTION}] if inside else []
         parts += [{**group, "params": outside}] if outside else []
     return parts
+
+
+_directions = GaLoreProjector.get_orthogonal_matrix
+
+
+def _directions_alone(self: GaLoreProjector, weights: torch.Tensor, rank: int, type: str) -> torch.Tensor:
+    """The library's are a view, which would keep all of the decomposition in memory and in checkpoints."""
+    directions: torch.Tensor = _directions(self, weights, rank, type)
+    return directions.clone()
 
 
 class GaLore(GaLoreAdamW):  # type: ignore[misc]  # galore_torch is not typed

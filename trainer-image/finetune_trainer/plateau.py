@@ -54,7 +54,7 @@ def plateau(spec: FineTuneJobSpec) -> Plateau | None:
     if schedule.type != "reduceOnPlateau":
         return None
     return Plateau(
-        metric=spec.checkpoints.metric.removeprefix("eval_"),
+        metric=spec.checkpoints.measured_metric,
         greater_is_better=spec.checkpoints.greater_is_better,
         patience=schedule.patience,
         factor=schedule.factor,

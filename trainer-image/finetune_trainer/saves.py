@@ -60,11 +60,11 @@ class Saves:
     def begin(
         self, state: TrainerState, kept: dict[str, Any], score: float | None, *, model: Any, optimizer: Any
     ) -> None:
-        """Begins to commit what transformers has just written, once every rank has written its part.
+        """Begins to commit what transformers has just written, once every rank has written its part. The
+        commit before must be finished.
 
         `kept` is what a resumed run takes up, `score` the metric of these weights, where it is known.
         """
-        self.finish()
         staged = self.store.staging / f"checkpoint-{state.global_step}"
         if rank() == 0:
             (staged / WINDOW_FILE).write_text(json.dumps(kept), encoding="utf-8")

@@ -5,6 +5,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from finetune_api.estimate.optimizers import state_bytes
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.resolved import ResolvedJob
 from finetune_api.storage import OutputSpec
@@ -13,37 +14,29 @@ from finetune_trainer.deepspeed_config import Precision, uses_deepspeed
 from finetune_trainer.errors import StorageError
 from finetune_trainer.precision import DTYPES
 
-MOMENTS: dict[Optimizer, float] = {
-    "adamw": 2,
-    "adamwFused": 2,
-    "adamw8bit": 0.5,
-    "pagedAdamw": 2,
-    "pagedAdamw8bit": 0.5,
-    "ademamix": 3,
-    "ademamix8bit": 0.75,
-    "lion": 1,
-    "lion8bit": 0.25,
-    "pagedLion": 1,
-    "pagedLion8bit": 0.25,
-    "adagrad": 1,
-    "rmsprop": 1,
-    # embeddings and norms are not projected
-    "galoreAdamw": 2,
-    "stableAdamw": 2,
-    # the second: the weights that training goes on from, beside their average
-    "scheduleFreeAdamw": 3,
-    "scheduleFreeSgd": 2,
-}
-"""fp32 values per trained weight that an optimizer keeps, four 8-bit ones counted as one; the others keep
-next to none."""
-
 VALUE_BYTES = 4
 
+KEEP_LESS = ", or lower checkpoints.keep"
 
-def checkpoint_bytes(saved: int, trained: int, optimizer: Optimizer, *, deepspeed: bool) -> int:
-    """About the size of one checkpoint: the saved weights in fp32 (the adapter's, or all of the model's), and
-    of the trained ones the optimizer's moments and DeepSpeed's own copy."""
-    return int(VALUE_BYTES * (saved + trained * (MOMENTS.get(optimizer, 0) + deepspeed)))
+
+def checkpoint_bytes(
+    saved: int,
+    trained: int,
+    optimizer: Optimizer,
+    *,
+    width: int,
+    weight_bytes: int = VALUE_BYTES,
+    deepspeed: bool,
+) -> int:
+    """About the size of one checkpoint: the saved weights (the adapter's, or all of the model's), each of so
+    many bytes, and of the trained ones the optimizer's states and DeepSpeed's own copy in fp32. `width` is
+    the narrow side of the model's matrices."""
+    state_type = VALUE_BYTES if deepspeed else weight_bytes
+    states = state_bytes(optimizer, trained, state_type, width)
+    if optimizer.startswith("scheduleFree"):
+        # the weights that training goes on from, beside their average
+        states += trained * weight_bytes
+    return int(saved * weight_bytes + states + trained * VALUE_BYTES * deepspeed)
 
 
 def saves_to_come(spec: FineTuneJobSpec, *, start: int, steps_per_epoch: int) -> int:
@@ -80,13 +73,15 @@ def more_checkpoints(*, to_come: int, keep: int, best: bool, present: int) -> in
     return max(most - present, min(to_come, 1))
 
 
-def check_room(directory: Path, needed: int, what: str, *, field: str = "checkpoints.storage") -> None:
+def check_room(
+    directory: Path, needed: int, what: str, *, field: str = "checkpoints.storage", remedy: str = KEEP_LESS
+) -> None:
     """Raises `StorageError` when a directory's volume has less than so many bytes free for what is said."""
     free = shutil.disk_usage(_existing(directory)).free
     if free < needed:
         raise StorageError(
             f"{field}: this run needs about {_mebibytes(needed)}, and {_mebibytes(free)} are free: {what}. "
-            "Use a larger volume, remove what is no longer needed there, or lower checkpoints.keep"
+            f"Use a larger volume, remove what is no longer needed there{remedy}"
         )
 
 
@@ -108,6 +103,8 @@ class Room:
         *,
         trained: int,
         weights: int,
+        width: int,
+        weight_bytes: int,
         precision: Precision,
         merged: Precision,
         present: int,
@@ -115,8 +112,8 @@ class Room:
         steps_per_epoch: int,
         evaluates: bool,
     ) -> "Room":
-        """For a run that trains so many of a model's weights, from step `start` on, where so many
-        checkpoints are present."""
+        """For a run that trains so many of a model's weights, of so many bytes each, from step `start` on,
+        where so many checkpoints are present. `width` is the narrow side of the model's matrices."""
         spec = job.spec
         deepspeed = uses_deepspeed(spec.distributed, job.world_size)
         return cls(
@@ -124,6 +121,8 @@ class Room:
                 trained if spec.method.uses_adapters else weights,
                 trained,
                 spec.training.optimizer,
+                width=width,
+                weight_bytes=weight_bytes,
                 deepspeed=deepspeed,
             ),
             more_checkpoints(
@@ -154,7 +153,8 @@ class Room:
             check_room(run_directory, kept + self.output, f"{here}, and {result}")
         else:
             check_room(run_directory, kept, here)
-            check_room(output_directory, self.output, result, field="output.storage")
+            remedy = ", or set output.precision to bf16"
+            check_room(output_directory, self.output, result, field="output.storage", remedy=remedy)
 
 
 def _volume_of(directory: Path) -> int:

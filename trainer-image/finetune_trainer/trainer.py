@@ -56,6 +56,8 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         self.batches = self._batches(order, self.args.per_device_train_batch_size)
         self.objective: Objective | None = None
         self.measurements = Measurements(())
+        self.finish_save: Callable[[], None] = lambda: None
+        """Waits until the checkpoint before is committed; called on all ranks before another is written."""
         self.universal: Path | None = None
         """The checkpoint to resume from, where it was written in another layout (`universal.py`)."""
 
@@ -75,6 +77,9 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         batches, items = super().get_batch_samples(*args, **kwargs)
         if self.objective is None:
             return batches, items
+        if hasattr(self.optimizer, "train"):
+            # answers are drawn from the weights that learn, not from their average
+            self.optimizer.train()
         batches = list(self.objective.begin_step(self.state.global_step, batches))
         (total,) = sum_over_ranks(float(sum(int(self.objective.items(batch)) for batch in batches)))
         return batches, torch.tensor(total, device=self.args.device)
@@ -151,6 +156,7 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         return cast(torch.Tensor, data.collate([data[0]], self.pad_id)["input_ids"][0])
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        self.finish_save()
         self._show_average()
         super()._save_checkpoint(*args, **kwargs)
 
@@ -177,7 +183,10 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
             torch.save(kept, self._answers_file(output_dir))
 
     def _answers_file(self, checkpoint: str) -> Path:
-        return Path(checkpoint) / f"answers_{self.args.process_index}.pt"
+        """Its name says what the answers fit, so that all ranks agree whether there are any to go on with."""
+        arguments = self.args
+        shape = f"{arguments.world_size}_by_{arguments.per_device_train_batch_size}"
+        return Path(checkpoint) / f"answers_{arguments.process_index}_of_{shape}.pt"
 
     def _evaluate_batch(self, model: torch.nn.Module, inputs: dict[str, Any], sums: EvaluationSums) -> None:
         if self.objective is not None:

@@ -83,7 +83,11 @@ def out_of_order(hub: ServingHub) -> None:
 @pytest.mark.parametrize(
     ("happens", "code", "message"),
     [
-        (without_the_data, ExitCode.DATA_ERROR, "dataset: me/sums (train) is not on the hub, or is private"),
+        (
+            without_the_data,
+            ExitCode.DATA_ERROR,
+            "dataset: hub.id me/sums (train) is not on the hub, or is private",
+        ),
         (out_of_order, ExitCode.CRASHED, "model.id: me/tiny cannot be fetched from the hub now"),
     ],
 )

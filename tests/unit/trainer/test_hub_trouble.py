@@ -60,5 +60,10 @@ def test_trouble_that_passes_is_tried_again(cause: Exception) -> None:
     assert trouble.exit_code.retryable
 
 
+def test_an_outage_without_words_is_named_by_its_kind() -> None:
+    trouble = hub_trouble(TimeoutError(), "model.id: me/tiny", ModelLoadError)
+    assert str(trouble) == "model.id: me/tiny cannot be fetched from the hub now: TimeoutError"
+
+
 def test_other_errors_are_not_the_hubs() -> None:
     assert hub_trouble(ValueError("no such architecture"), "model.id: me/tiny", ModelLoadError) is None

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from finetune_api import ResolvedJob
-from finetune_trainer import rank
+from finetune_trainer import assembly, rank
 from finetune_trainer.errors import DivergedError, InterruptedRunError
 from finetune_trainer.guards import MAX_OVERFLOWS
 from finetune_trainer.reporting import Reporter
@@ -39,7 +39,7 @@ def fp16(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
                 self.accelerator.native_amp = True
                 self.accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
 
-        monkeypatch.setattr(rank, "FineTuneTrainer", Scaled)
+        monkeypatch.setattr(assembly, "FineTuneTrainer", Scaled)
         monkeypatch.setattr(rank, "effective_precision", lambda _job: "fp16")
 
     return scaled_by

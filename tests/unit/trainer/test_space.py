@@ -16,10 +16,15 @@ MakeJob = Callable[..., ResolvedJob]
 
 
 def test_a_checkpoint_holds_weights_and_what_the_optimizer_keeps() -> None:
-    assert checkpoint_bytes(1000, 1000, "adamw", deepspeed=False) == 12_000
-    assert checkpoint_bytes(1000, 1000, "adamw", deepspeed=True) == 16_000
-    assert checkpoint_bytes(1000, 1000, "sgd", deepspeed=False) == 4_000
-    assert checkpoint_bytes(1000, 100, "adamw", deepspeed=False) == 4_800, "the frozen layers are in it too"
+    assert checkpoint_bytes(1000, 1000, "adamw", width=64, deepspeed=False) == 12_000
+    assert checkpoint_bytes(1000, 1000, "adamw", width=64, deepspeed=True) == 16_000
+    assert checkpoint_bytes(1000, 1000, "sgd", width=64, deepspeed=False) == 4_000
+    assert checkpoint_bytes(1000, 100, "adamw", width=64, deepspeed=False) == 4_800, (
+        "frozen layers are in it too"
+    )
+    assert checkpoint_bytes(1000, 1000, "adamw", width=64, weight_bytes=2, deepspeed=False) == 6_000
+    assert checkpoint_bytes(1000, 1000, "scheduleFreeAdamw", width=64, deepspeed=False) == 16_000
+    assert checkpoint_bytes(1000, 1000, "galoreAdamw", width=1024, deepspeed=False) == 4_000 + 3 * 4_000 // 8
 
 
 @pytest.mark.parametrize(

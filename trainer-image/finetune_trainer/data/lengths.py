@@ -39,7 +39,7 @@ def _length(record: Record, column: str) -> int:
     # the cells of a CSV file are text
     length = int(value) if isinstance(value, str) and value.strip().isdecimal() else value
     if isinstance(length, bool) or not isinstance(length, int) or length < 1:
-        shown = repr(value) if isinstance(value, str) else json_type(value)
+        shown = json_type(value) if isinstance(value, list | dict) else repr(value)
         raise DataError(
             f"{record.origin}: dataset.columns.length: {column!r} must hold the record's length in tokens, a "
             f"whole number of at least 1, not {shown}"

@@ -96,9 +96,13 @@ def _records(format_: Format, source: DataSource, path: str | None) -> Iterator[
         try:
             rows = load_dataset(hub.id, hub.config, split=hub.split, revision=hub.revision)
         except Exception as error:
-            what = f"dataset: {hub.id} ({hub.split})"
-            raise hub_trouble(error, what, DataError) or DataError(
-                f"{what} cannot be read: {error}"
+            what = f"dataset: hub.id {hub.id} ({hub.split})"
+            if trouble := hub_trouble(error, what, DataError):
+                raise trouble from error
+            if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
+                raise
+            raise DataError(
+                f"{what} cannot be read: {error}. Check the id, its config, split and revision"
             ) from error
         for number, row in enumerate(rows, start=1):
             yield Record(Origin(f"{hub.id} ({hub.split})", number), dict(row))

@@ -82,7 +82,7 @@ def _metric(job: FineTuneJob) -> Iterator[Finding]:
     follows = spec.training.early_stopping is not None or spec.training.schedule.type == "reduceOnPlateau"
     chooses = spec.output.checkpoint == "best" or follows
     measured = {"loss", *spec.evaluation.metrics}
-    if chooses and metric.removeprefix("eval_") not in measured:
+    if chooses and spec.checkpoints.measured_metric not in measured:
         yield error(
             Code.REQUIRES,
             "checkpoints.metric",

@@ -135,3 +135,15 @@ def test_a_run_that_dies_between_two_passes_learns_from_the_same_answers(
     assert rewards[0] == rewards[1] != rewards[2] == rewards[3]
     one, two = weights(again), weights(whole)
     assert all(torch.equal(one[name], two[name]) for name in two)
+
+
+def test_a_run_that_goes_on_in_smaller_micro_batches_draws_the_answers_anew(stage_job: MakeJob) -> None:
+    section = {"rewardFunctions": ["ended"], "groupSize": 4, "sampling": {"maxNewTokens": 8}}
+    spec = LORA | passes({"grpo": section})
+    with pytest.raises(Killed):
+        train(stage_job("grpo", spec, records=PROMPTS, format_="alpaca"), DiesAt(5))
+    smaller = spec["training"] | {"microBatchSize": 4, "gradientAccumulationSteps": 4}
+    again = stage_job("grpo", spec | {"training": smaller}, records=PROMPTS, format_="alpaca", attempt=2)
+    result = train(again)
+    assert (result.resumed_step, result.step) == (3, 6)
+    assert list(curve(again, "answerTokens")) == [1, 2, 3, 4, 5, 6]
