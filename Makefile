@@ -19,7 +19,9 @@ help: ## list the targets
 demo: prepare ## a cluster, the chart, the images; pre-train and tune a small model, show what it learned
 	scripts/with-cluster $(PYTHON) -m finetune_demo
 
-test: prepare test-unit test-trainer test-integration test-e2e ## every test there is, from the fastest to the slowest
+test: prepare ## every test there is, from the fastest to the slowest
+	@scripts/beside "$(MAKE) test-unit" "$(MAKE) test-integration"
+	@$(MAKE) --no-print-directory test-trainer test-e2e
 
 prepare: ## what both need the first time; part of them
 	@scripts/prepare
