@@ -77,7 +77,7 @@ TABLE: Final[Table] = {
     "file_name": rules.data("dataset.train"),
     "num_samples": To("dataset.maxSamples"),
     "formatting": rules.Choice(
-        "dataset.format", {"alpaca": "alpaca", "sharegpt": "sharegpt", "messages": "messages"}
+        "dataset.format", {name: name for name in ("alpaca", "sharegpt", "messages", "promptCompletion")}
     ),
     "ranking": rules.flag({"dataset.format": "preference"}),
     "ms_hub_url": Left("ModelScope is not read: name the same data set on the Hugging Face hub"),
@@ -150,16 +150,25 @@ def _with_its_file_in(folder: Path, entry: Mapping[str, Any]) -> Mapping[str, An
 def _with_one_format(entry: Mapping[str, Any], stage: Any) -> Mapping[str, Any]:
     """Ranked pairs are preferences, whatever the formatting; sharegpt's turns of a user are messages.
 
+    Prompts and answers without a column of further input, which our alpaca would look for, are completions.
     Columns that the entry leaves unsaid are said where the same format of ours calls them otherwise.
     """
-    tags = entry.get("tags")
+    tags, columns = entry.get("tags"), entry.get("columns")
     if entry.get("ranking"):
         return {key: value for key, value in entry.items() if key != "formatting"}
     if isinstance(tags, dict) and tags.get("user_tag") == OPENAI_TAGS["user_tag"]:
         return {"columns": DEFAULT_COLUMNS["sharegpt"], **entry, "formatting": "messages"}
-    if stage == "pt" and entry.get("formatting", "alpaca") == "alpaca":
+    if entry.get("formatting", "alpaca") != "alpaca":
+        return entry
+    if stage == "pt":
         return {"columns": {"prompt": DEFAULT_COLUMNS["alpaca"]["prompt"]}, **entry}
+    if isinstance(columns, dict) and {"prompt", "response"} <= set(columns) <= _WITHOUT_INPUT:
+        return {**entry, "formatting": "promptCompletion"}
     return entry
+
+
+_WITHOUT_INPUT: Final = {"prompt", "response", "system", "tools", "kto_tag", "images", "videos", "audios"}
+"""Columns of an entry that is our promptCompletion."""
 
 
 def _parsed(file: Path) -> Mapping[str, Any]:

@@ -38,6 +38,14 @@ class _Form:
 
 _SYSTEM: Final = {"system": "system"}
 
+_CSV: Final = _Form("alpaca", {"prompt": ("input", "input"), "response": ("output", "output")}, _SYSTEM)
+_CSV_OF_TASKS: Final = _Form(
+    "alpaca",
+    {"prompt": ("instruction", ""), "query": ("input", ""), "response": ("output", "output")},
+    _SYSTEM,
+)
+"""A csv whose job names a column of tasks, and may name one of further input."""
+
 _FORMS: Final[Mapping[str, _Form]] = {
     "alpaca": _Form(
         "alpaca",
@@ -48,7 +56,7 @@ _FORMS: Final[Mapping[str, _Form]] = {
         },
         {**_SYSTEM, "history": "history"},
     ),
-    "csv": _Form("alpaca", {"prompt": ("input", "input"), "response": ("output", "output")}, _SYSTEM),
+    "csv": _CSV,
     "text": _Form("alpaca", {"prompt": ("text", "text")}),
     "promptCompletion": _Form(
         "alpaca", {"prompt": ("prompt", "prompt"), "response": ("completion", "completion")}, _SYSTEM
@@ -76,7 +84,7 @@ def registered(values: Values, part: str, directory: Path = Path()) -> tuple[Ent
     `directory` is where dataset_info.json will lie: LLaMA-Factory looks for files from there, a job from
     where the command runs. Empty where LLaMA-Factory has no such source or format.
     """
-    form = _FORMS.get(values["dataset.format"])
+    form = _form(values)
     source = {
         theirs: (f"{part}.{ours}", values[f"{part}.{ours}"])
         for ours, theirs in _SOURCE.items()
@@ -93,6 +101,11 @@ def registered(values: Values, part: str, directory: Path = Path()) -> tuple[Ent
         entry["tags"] = tags
         named |= {f"dataset.columns.{ours}" for ours in _TAGS}
     return entry, {"dataset.format", *named, *(path for path, _ in source.values())}
+
+
+def _form(values: Values) -> _Form | None:
+    known = _FORMS.get(values["dataset.format"])
+    return _CSV_OF_TASKS if known is _CSV and "dataset.columns.instruction" in values else known
 
 
 def _seen_from(directory: Path, file: str) -> str:

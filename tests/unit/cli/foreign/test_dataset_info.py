@@ -26,6 +26,7 @@ INFO: dict[str, Any] = {
         "file_name": "own.json",
         "columns": {"prompt": "task", "query": "more", "response": "answer"},
     },
+    "answers": {"hf_hub_url": "org/answers", "columns": {"prompt": "input", "response": "reply"}},
     "plain": {"file_name": "plain.txt"},
     "openai": {
         "file_name": "../openai.json",
@@ -94,6 +95,15 @@ def test_a_column_of_messages_that_is_left_out_is_the_one_that_llama_factory_rea
     assert (spec["dataset.format"], spec["dataset.columns.messages"]) == ("messages", "conversations")
     assert (spec["dataset.columns.role"], spec["dataset.columns.content"]) == ("role", "content")
     assert [line for line in lines.values() if not line.mapped] == []
+
+
+def test_an_alpaca_without_further_input_is_prompts_and_completions(imported: Imported) -> None:
+    """Our alpaca reads a column called input where there is one; LLaMA-Factory reads what is named."""
+    spec, lines = imported({"dataset": "answers"})
+    columns = {path: name for path, name in spec.items() if path.startswith("dataset.columns.")}
+    assert spec["dataset.format"] == "promptCompletion"
+    assert columns == {"dataset.columns.prompt": "input", "dataset.columns.completion": "reply"}
+    assert lines["dataset_info.columns.response"].paths == ("dataset.columns.completion",)
 
 
 def test_plain_text_whose_column_is_left_out_is_in_the_instruction(imported: Imported) -> None:

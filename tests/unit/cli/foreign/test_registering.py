@@ -117,6 +117,18 @@ def read_there(entry: dict[str, Any]) -> dict[str, str]:
             {"prompt": "instruction", "query": "input", "response": "output", "kto_tag": "label"},
         ),
         ({"dataset_format": "csv"}, {"prompt": "input", "response": "output"}),
+        (
+            {"dataset_format": "csv", "dataset_columns_instruction": "task"},
+            {"prompt": "task", "response": "output"},
+        ),
+        (
+            {
+                "dataset_format": "csv",
+                "dataset_columns_instruction": "task",
+                "dataset_columns_input": "more",
+            },
+            {"prompt": "task", "query": "more", "response": "output"},
+        ),
         ({"dataset_format": "text", "dataset_columns_text": "instruction"}, {"prompt": "instruction"}),
         (
             {
@@ -187,6 +199,8 @@ spec:
         ("alpaca", "sft"),
         ("sharegpt", "sft"),
         ("messages", "sft"),
+        ("promptCompletion", "sft"),
+        ("promptCompletion", "kto"),
         ("preference", "dpo"),
         ("text", "pretrain"),
     ],
@@ -214,60 +228,6 @@ def test_without_a_file_to_lie_beside_it_is_printed(
     assert yaml.safe_load(printed.out)["dataset"] == "pairs"
     assert '"hf_hub_url": "org/data"' in printed.err
     assert "lost: dataset" not in printed.err
-
-
-def relative_job(directory: Path) -> Path:
-    job = directory / "job.yaml"
-    text = JOB.replace("FORMAT", "alpaca").replace("STAGE", "sft").replace("/data/held-out", "data/held-out")
-    job.write_text(text)
-    return job
-
-
-def test_relative_files_are_where_llama_factory_looks_for_them_and_come_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "out").mkdir()
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/held-out.jsonl").write_text("{}")
-    job = relative_job(tmp_path)
-    assert main(["export", str(job), "--to", "llamafactory", "-o", "out/config.yaml"]) == 0
-
-    directory = Path(yaml.safe_load(Path("out/config.yaml").read_text())["dataset_dir"])
-    info = json.loads((directory / "dataset_info.json").read_text())
-    held_out = directory / info["pairs-eval"]["file_name"]
-    assert held_out.samefile("data/held-out.jsonl"), "from where it runs, over dataset_dir"
-
-    assert main(["import", "-o", "again.yaml", "out/config.yaml"]) == 0
-    spec = yaml.safe_load(Path("again.yaml").read_text())["spec"]
-    assert spec["dataset"]["eval"] == {"path": "./data/held-out.jsonl"}
-
-
-def test_a_directory_that_is_not_there_is_said_and_nothing_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    job = relative_job(tmp_path)
-    assert main(["export", str(job), "--to", "llamafactory", "-o", "nodir/config.yaml"]) == 2
-    told = capsys.readouterr().err
-    assert "nodir/config.yaml: can't be written: No such file or directory" in told
-    assert "mkdir -p nodir" in told
-    assert [file.name for file in tmp_path.iterdir()] == ["job.yaml"]
-
-
-def test_a_configuration_that_can_t_be_written_leaves_dataset_info_as_it_was(tmp_path: Path) -> None:
-    job = relative_job(tmp_path)
-    (tmp_path / "config.yaml").mkdir()
-    target = str(tmp_path / "config.yaml")
-    assert main(["export", str(job), "--to", "llamafactory", "--force", "-o", target]) == 2
-    assert not (tmp_path / "dataset_info.json").exists()
-
-
-def test_another_data_set_of_that_name_leaves_no_configuration(tmp_path: Path) -> None:
-    job = relative_job(tmp_path)
-    (tmp_path / "dataset_info.json").write_text('{"pairs": {"hf_hub_url": "org/other"}}')
-    assert main(["export", str(job), "--to", "llamafactory", "-o", str(tmp_path / "config.yaml")]) == 2
-    assert not (tmp_path / "config.yaml").exists()
 
 
 def test_data_sets_that_are_there_stay_and_are_not_replaced_unasked(tmp_path: Path) -> None:
