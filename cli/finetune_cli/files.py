@@ -6,13 +6,18 @@ from pathlib import Path
 from finetune_cli.errors import CommandError
 
 
+def is_stream(target: Path) -> bool:
+    """Whether it is no file to replace, such as /dev/stdout or a pipe."""
+    return target.exists() and not target.is_file() and not target.is_dir()
+
+
 def write_whole(target: Path, text: str) -> None:
     """Write the file whole or not at all: a reader, or a run that is stopped, never leaves half of it.
 
-    What is no regular file, such as /dev/stdout, is written as it is. Raises `CommandError`.
+    A stream is written to as it is. Raises `CommandError`.
     """
     try:
-        if target.exists() and not target.is_file():
+        if is_stream(target):
             target.write_text(text, encoding="utf-8")
             return
         place = target.resolve()

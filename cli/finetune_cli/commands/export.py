@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from finetune_cli.arguments import add_job, add_set
 from finetune_cli.errors import CommandError
-from finetune_cli.files import write_whole
+from finetune_cli.files import is_stream, write_whole
 
 if TYPE_CHECKING:
     from finetune_cli.foreign.writing import Writing
@@ -53,25 +53,27 @@ def run(arguments: argparse.Namespace) -> int:
 
     found = values(job)
     chosen = {path for path in found if prepared.origin(path) != "default"}
-    directory = target.parent if target is not None else Path()
-    writing = write(found, chosen, arguments.to, job.metadata.name or "job", directory)
-    _put_with_data_sets(writing, target, force=arguments.force)
+    directory = target.parent if target is not None and not is_stream(target) else None
+    writing = write(found, chosen, arguments.to, job.metadata.name or "job", directory or Path())
+    _put_with_data_sets(writing, target, directory, force=arguments.force)
     for lost in writing.lost:
         print(f"lost: {lost.path}: {lost.value} ({lost.reason})", file=sys.stderr)
     return 0
 
 
-def _put_with_data_sets(writing: "Writing", target: Path | None, *, force: bool) -> None:
-    """Write the configuration and, after it, the dataset_info.json that other configurations may share.
+def _put_with_data_sets(
+    writing: "Writing", target: Path | None, directory: Path | None, *, force: bool
+) -> None:
+    """Write the configuration and, after it, the directory's dataset_info.json, which others may share.
 
-    What keeps the second from being written is asked before the first is.
+    What keeps the second from being written is asked before the first is. Without a directory it is shown.
     """
     import yaml
 
     from finetune_cli.foreign.dataset_info import FILE
     from finetune_cli.foreign.registering import as_text, merged
 
-    shared = target.parent / FILE if target is not None and writing.data_sets else None
+    shared = directory / FILE if directory is not None and writing.data_sets else None
     data_sets = merged(writing.data_sets, shared, force=force) if shared else as_text(writing.data_sets)
     _put(yaml.safe_dump(writing.document, sort_keys=False, allow_unicode=True), target)
     if shared is not None:

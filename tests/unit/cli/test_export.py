@@ -1,6 +1,7 @@
 """`finetune export -o` writes files that LLaMA-Factory can read from where the command ran, or nothing."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,18 @@ def test_a_configuration_that_can_t_be_written_leaves_dataset_info_as_it_was(tmp
     (tmp_path / "config.yaml").mkdir()
     target = str(tmp_path / "config.yaml")
     assert main(["export", str(job), "--to", "llamafactory", "--force", "-o", target]) == 2
+    assert not (tmp_path / "dataset_info.json").exists()
+
+
+def test_a_stream_has_no_dataset_info_beside_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    job = job_in(tmp_path)
+    assert main(["export", str(job), "--to", "llamafactory", "--force", "-o", str(pipe)]) == 0
+    assert yaml.safe_load(os.read(reader, 1 << 16))["dataset_dir"] == "."
+    os.close(reader)
+    assert '"hf_hub_url": "org/data"' in capsys.readouterr().err
     assert not (tmp_path / "dataset_info.json").exists()
 
 
