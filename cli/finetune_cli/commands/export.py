@@ -5,7 +5,8 @@
   trainer       the JSON that our own trainer reads: python -m finetune_trainer
 
 The configuration goes to standard output, or into a file with -o; dataset_info.json then lies beside it, and
-keeps the data sets that it has already. What is lost goes to standard error.
+keeps the data sets that it has already. Relative paths count from the current directory: run LLaMA-Factory
+from here too. What is lost goes to standard error.
 
 exit status: 0 written, 1 FILE holds no such job, 2 wrong use
 """
@@ -14,9 +15,14 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from finetune_cli.arguments import add_job, add_set
 from finetune_cli.errors import CommandError
+from finetune_cli.files import is_stream, write_whole
+
+if TYPE_CHECKING:
+    from finetune_cli.foreign.writing import Writing
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,8 +37,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the configuration; what is lost goes to standard error."""
-    import yaml
-
     from finetune_cli.effective import read_job, values
 
     target = Path(arguments.output) if arguments.output else None
@@ -45,24 +49,41 @@ def run(arguments: argparse.Namespace) -> int:
         _put(json.dumps(resolve(job, 1).to_json_object(), indent=2, ensure_ascii=False) + "\n", target)
         print("nothing is lost: the trainer's configuration holds the whole spec", file=sys.stderr)
         return 0
-    from finetune_cli.foreign.registering import as_text, register
     from finetune_cli.foreign.writing import write
 
     found = values(job)
     chosen = {path for path in found if prepared.origin(path) != "default"}
-    writing = write(found, chosen, arguments.to, job.metadata.name or "job")
-    if target is not None and writing.data_sets:
-        register(writing.data_sets, target.parent, force=arguments.force)
-    elif writing.data_sets:
-        print(f"dataset_info.json:\n{as_text(writing.data_sets)}", end="", file=sys.stderr)
-    _put(yaml.safe_dump(writing.document, sort_keys=False, allow_unicode=True), target)
+    directory = target.parent if target is not None and not is_stream(target) else None
+    writing = write(found, chosen, arguments.to, job.metadata.name or "job", directory or Path())
+    _put_with_data_sets(writing, target, directory, force=arguments.force)
     for lost in writing.lost:
         print(f"lost: {lost.path}: {lost.value} ({lost.reason})", file=sys.stderr)
     return 0
+
+
+def _put_with_data_sets(
+    writing: "Writing", target: Path | None, directory: Path | None, *, force: bool
+) -> None:
+    """Write the configuration and, after it, the directory's dataset_info.json, which others may share.
+
+    What keeps the second from being written is asked before the first is. Without a directory it is shown.
+    """
+    import yaml
+
+    from finetune_cli.foreign.dataset_info import FILE
+    from finetune_cli.foreign.registering import as_text, merged
+
+    shared = directory / FILE if directory is not None and writing.data_sets else None
+    data_sets = merged(writing.data_sets, shared, force=force) if shared else as_text(writing.data_sets)
+    _put(yaml.safe_dump(writing.document, sort_keys=False, allow_unicode=True), target)
+    if shared is not None:
+        write_whole(shared, data_sets)
+    elif writing.data_sets:
+        print(f"{FILE}:\n{data_sets}", end="", file=sys.stderr)
 
 
 def _put(text: str, target: Path | None) -> None:
     if target is None:
         print(text, end="")
     else:
-        target.write_text(text, encoding="utf-8")
+        write_whole(target, text)

@@ -20,6 +20,7 @@ import sys
 from pathlib import Path
 
 from finetune_cli.errors import CommandError
+from finetune_cli.files import write_whole
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     if target is None:
         print(text, end="")
     else:
-        target.write_text(text, encoding="utf-8")
+        write_whole(target, text)
     return 0
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from finetune_cli.errors import INVALID, CommandError
+from finetune_cli.files import write_whole
 
 if TYPE_CHECKING:
     from finetune_cli.suggestions import Suggestion
@@ -72,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     if target is None:
         print(text, end="")
     else:
-        target.write_text(text, encoding="utf-8")
+        write_whole(target, text)
         print(f"{target} is written. Next: finetune validate {target}", file=sys.stderr)
     return 0
 

@@ -36,16 +36,21 @@ def _target(value: Any) -> Result:
     return rules.listed("method.lora.targetModules").read(value)
 
 
-def _dataset(value: Any) -> Result:
-    if isinstance(value, list) or "," in str(value):
-        return NotMapped("a job reads one data set: join them first")
-    result = rules.data("dataset.train").read(value)
-    if isinstance(result, Mapped) and "/" not in str(value):
-        return NotMapped(
-            "a name in LLaMA-Factory's dataset_info.json, which was not found under dataset_dir: set "
-            "dataset.train to what it stands for"
-        )
-    return result
+def _dataset(section: str) -> Read:
+    """Return the rule of a name that dataset_info.json did not explain."""
+
+    def read(value: Any) -> Result:
+        if isinstance(value, list) or "," in str(value):
+            return NotMapped("a job reads one data set: join them first")
+        result = rules.data(section).read(value)
+        if isinstance(result, Mapped) and "/" not in str(value):
+            return NotMapped(
+                "a name in LLaMA-Factory's dataset_info.json, which was not found under dataset_dir: set "
+                f"{section} to what it stands for"
+            )
+        return result
+
+    return Read(read)
 
 
 def _frozen(value: Any) -> Result:
@@ -64,6 +69,12 @@ def _reward(value: Any) -> Result:
     text = str(value)
     path = text.startswith(("/", ".", "~")) or text.count("/") > 1
     return Mapped({"training.ppo.rewardModelPath" if path else "training.ppo.rewardModelId": text})
+
+
+def _system(value: Any) -> Result:
+    if value == "":
+        return Mapped({}, "no system prompt but the records' own")
+    return Mapped({"dataset.preprocessing.systemPrompt": value})
 
 
 def _validation(value: Any) -> Result:
@@ -99,9 +110,9 @@ TABLE: Final[Table] = {
     "template": Choice(
         templates.PATH, templates.LLAMA_FACTORY, templates.OTHERWISE, templates.LLAMA_FACTORY_NOTES
     ),
-    "dataset": Read(_dataset),
+    "dataset": _dataset("dataset.train"),
     "dataset_dir": Read(lambda _: Mapped({}, "where dataset_info.json is looked for")),
-    "eval_dataset": rules.data("dataset.eval"),
+    "eval_dataset": _dataset("dataset.eval"),
     "val_size": Read(_validation),
     "cutoff_len": To("training.maxSequenceLength"),
     "max_samples": To("dataset.maxSamples"),
@@ -110,7 +121,7 @@ TABLE: Final[Table] = {
     "streaming": To("dataset.streaming"),
     "train_on_prompt": Choice("dataset.preprocessing.supervise", {True: "all", False: "answers"}),
     "mask_history": flag({"dataset.preprocessing.supervise": "lastAnswer"}),
-    "default_system": To("dataset.preprocessing.systemPrompt"),
+    "default_system": Read(_system),
     "preprocessing_num_workers": To("dataset.preprocessing.workers"),
     "overwrite_cache": Left("nothing of an earlier run is read"),
     "lora_rank": To("method.lora.rank"),

@@ -79,8 +79,10 @@ def _of_the_stage(values: Mapping[str, Any]) -> Mapping[str, str]:
     moved = {beta: stages[stage]} if stage in stages and beta in values else {}
     if prompt in values and stage == "pretrain":
         moved[prompt] = "dataset.columns.text"
-    elif prompt in values and values.get("dataset.format") == "preference":
+    elif prompt in values and values.get("dataset.format") in ("preference", "promptCompletion"):
         moved[prompt] = "dataset.columns.prompt"
+    if values.get("dataset.format") == "promptCompletion":
+        moved["dataset.columns.output"] = "dataset.columns.completion"
     return moved
 
 

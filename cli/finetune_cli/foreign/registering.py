@@ -1,13 +1,14 @@
 """Write what a job says of its data as an entry of LLaMA-Factory's dataset_info.json."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from finetune_cli.errors import CommandError
-from finetune_cli.foreign.dataset_info import FILE, OPENAI_TAGS
+from finetune_cli.foreign.dataset_info import DEFAULT_COLUMNS, DEFAULT_TAGS, OPENAI_TAGS
 
 Values = Mapping[str, Any]
 Entry = dict[str, Any]
@@ -21,14 +22,6 @@ _SOURCE: Final = {
 }
 """Fields of a source of ours, and their names there."""
 
-_THEIR_NAMES: Final = {
-    "prompt": "instruction",
-    "query": "input",
-    "response": "output",
-    "messages": "conversations",
-}
-"""What LLaMA-Factory calls a column where the entry is silent."""
-
 
 @dataclass(frozen=True)
 class _Form:
@@ -40,9 +33,18 @@ class _Form:
     optional: Mapping[str, str] = field(default_factory=dict)
     """Their column: ours, for columns that they read only where the entry names them."""
     more: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 _SYSTEM: Final = {"system": "system"}
+
+_CSV: Final = _Form("alpaca", {"prompt": ("input", "input"), "response": ("output", "output")}, _SYSTEM)
+_CSV_OF_TASKS: Final = _Form(
+    "alpaca",
+    {"prompt": ("instruction", ""), "query": ("input", ""), "response": ("output", "output")},
+    _SYSTEM,
+)
+"""A csv whose job names a column of tasks, and may name one of further input."""
 
 _FORMS: Final[Mapping[str, _Form]] = {
     "alpaca": _Form(
@@ -54,7 +56,7 @@ _FORMS: Final[Mapping[str, _Form]] = {
         },
         {**_SYSTEM, "history": "history"},
     ),
-    "csv": _Form("alpaca", {"prompt": ("input", "input"), "response": ("output", "output")}, _SYSTEM),
+    "csv": _CSV,
     "text": _Form("alpaca", {"prompt": ("text", "text")}),
     "promptCompletion": _Form(
         "alpaca", {"prompt": ("prompt", "prompt"), "response": ("completion", "completion")}, _SYSTEM
@@ -71,17 +73,18 @@ _FORMS: Final[Mapping[str, _Form]] = {
     ),
     "sharegpt": _Form("sharegpt", {"messages": ("messages", "conversations")}, {**_SYSTEM, "tools": "tools"}),
     "messages": _Form(
-        "sharegpt", {"messages": ("messages", "messages")}, {"tools": "tools"}, {"tags": OPENAI_TAGS}
+        "sharegpt", {"messages": ("messages", "messages")}, {"tools": "tools"}, tags=OPENAI_TAGS
     ),
 }
 
 
-def registered(values: Values, part: str) -> tuple[Entry, set[str]]:
+def registered(values: Values, part: str, directory: Path = Path()) -> tuple[Entry, set[str]]:
     """The entry for `dataset.train` or `dataset.eval` (`part`), and the paths of ours that it says.
 
-    Empty where LLaMA-Factory has no such source or format.
+    `directory` is where dataset_info.json will lie: LLaMA-Factory looks for files from there, a job from
+    where the command runs. Empty where LLaMA-Factory has no such source or format.
     """
-    form = _FORMS.get(values["dataset.format"])
+    form = _form(values)
     source = {
         theirs: (f"{part}.{ours}", values[f"{part}.{ours}"])
         for ours, theirs in _SOURCE.items()
@@ -91,43 +94,55 @@ def registered(values: Values, part: str) -> tuple[Entry, set[str]]:
         return {}, set()
     columns, named = _columns(form, values)
     entry = {theirs: value for theirs, (_, value) in source.items()} | {"formatting": form.formatting}
+    if "file_name" in entry:
+        entry["file_name"] = _seen_from(directory, entry["file_name"])
     entry |= dict(form.more) | ({"columns": columns} if columns else {})
-    if tags := _tags(values):
-        entry["tags"] = {**entry.get("tags", {}), **tags}
+    if tags := _tags(form, values):
+        entry["tags"] = tags
         named |= {f"dataset.columns.{ours}" for ours in _TAGS}
     return entry, {"dataset.format", *named, *(path for path, _ in source.values())}
 
 
+def _form(values: Values) -> _Form | None:
+    known = _FORMS.get(values["dataset.format"])
+    return _CSV_OF_TASKS if known is _CSV and "dataset.columns.instruction" in values else known
+
+
+def _seen_from(directory: Path, file: str) -> str:
+    return file if Path(file).is_absolute() else os.path.relpath(file, directory.resolve())
+
+
 def _columns(form: _Form, values: Values) -> tuple[dict[str, str], set[str]]:
-    """The columns that the entry has to name, and the paths of ours that they say."""
-    columns: dict[str, str] = {}
+    """The columns that the entry has to name, and the paths of ours that they say.
+
+    None, or all that the format reads: an entry that names one has no column but those that it names.
+    """
     wanted = {theirs: (ours, name) for theirs, (ours, name) in form.columns.items()}
     wanted |= {theirs: (ours, "") for theirs, ours in form.optional.items()}
     if values.get("training.stage") == "kto":
         wanted["kto_tag"] = ("label", "label")
-    for theirs, (ours, silent) in wanted.items():
-        name = values.get(f"dataset.columns.{ours}", silent)
-        if name and name != _THEIR_NAMES.get(theirs):
-            columns[theirs] = name
-    return columns, {f"dataset.columns.{ours}" for ours, _ in wanted.values()}
+    columns = {theirs: values.get(f"dataset.columns.{ours}", name) for theirs, (ours, name) in wanted.items()}
+    columns = {theirs: name for theirs, name in columns.items() if name}
+    paths = {f"dataset.columns.{ours}" for ours, _ in wanted.values()}
+    return ({} if columns == DEFAULT_COLUMNS[form.formatting] else columns), paths
 
 
 _TAGS: Final = {"role": "role_tag", "content": "content_tag"}
 """Keys of a turn by our names, and theirs."""
 
 
-def _tags(values: Values) -> dict[str, str]:
-    """What the keys of a turn are called, where the job says it."""
+def _tags(form: _Form, values: Values) -> dict[str, str]:
+    """What turns call their keys and roles: nothing, or all of it, as with columns."""
     named = {theirs: values.get(f"dataset.columns.{ours}") for ours, theirs in _TAGS.items()}
-    return {theirs: name for theirs, name in named.items() if name is not None}
+    tags = {**DEFAULT_TAGS, **form.tags, **{theirs: name for theirs, name in named.items() if name}}
+    return {} if tags == DEFAULT_TAGS else tags
 
 
-def register(entries: Mapping[str, Entry], directory: Path, *, force: bool) -> Path:
-    """Write the entries into the directory's dataset_info.json, beside what is there already; its path.
+def merged(entries: Mapping[str, Entry], file: Path, *, force: bool) -> str:
+    """The directory's dataset_info.json with the entries beside what is there already.
 
     Raises `CommandError` for a file that is none, and for an entry that would change without `force`.
     """
-    file = directory / FILE
     known: dict[str, Any] = {}
     if file.exists():
         try:
@@ -139,8 +154,7 @@ def register(entries: Mapping[str, Entry], directory: Path, *, force: bool) -> P
     for name, entry in entries.items():
         if name in known and known[name] != entry and not force:
             raise CommandError(f"{file}: {name} is another data set there; --force overwrites it")
-    file.write_text(as_text({**known, **entries}), encoding="utf-8")
-    return file
+    return as_text({**known, **entries})
 
 
 def as_text(entries: Mapping[str, Entry]) -> str:

@@ -22,8 +22,8 @@ LLAMA_FACTORY: Final[Mapping[str, str]] = {
     "mistral": "mistral",
     "phi": "phi3",
     "phi4": "phi4",
-    "qwen": "qwen",
     "qwen3_nothink": "qwen",
+    "qwen": "qwen",
     "vicuna": "vicuna",
     "zephyr": "zephyr",
 }

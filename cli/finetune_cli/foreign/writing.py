@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from finetune_cli.foreign import axolotl, llamafactory, templates
@@ -32,16 +33,19 @@ class Writing:
     """What LLaMA-Factory's dataset_info.json has to say of the data sets that the configuration names."""
 
 
-def write(values: Values, chosen: set[str], target: str, name: str = "job") -> Writing:
+def write(
+    values: Values, chosen: set[str], target: str, name: str = "job", directory: Path = Path()
+) -> Writing:
     """Return the configuration for `target` (llamafactory or axolotl) of the job called `name`.
 
     `values` are the effective values by path; `chosen` are the paths that the user or a preset has set. Every
-    value is written that has a place there, since defaults differ.
+    value is written that has a place there, since defaults differ. `directory` is where LLaMA-Factory's
+    dataset_info.json will lie, as seen from where the command runs and LLaMA-Factory will run.
     """
     table, special, reasons = _TARGETS[target]
     relevant = _relevant(values)
     document, said = special(relevant)
-    data_sets = _named_data(relevant, name, document, said) if target == llamafactory.NAME else {}
+    data_sets = _named_data(relevant, name, directory, document, said) if target == llamafactory.NAME else {}
     for key, rule in table.items():
         if not isinstance(rule, To | Choice) or rule.path in said or rule.path not in relevant:
             continue
@@ -59,19 +63,19 @@ def write(values: Values, chosen: set[str], target: str, name: str = "job") -> W
 
 
 def _named_data(
-    values: Values, name: str, document: dict[str, Any], said: set[str]
+    values: Values, name: str, directory: Path, document: dict[str, Any], said: set[str]
 ) -> dict[str, dict[str, Any]]:
     """Names the job's data sets in the document, and returns what the names stand for."""
     data_sets = {}
     parts = {"dataset": ("dataset.train", name), "eval_dataset": ("dataset.eval", f"{name}-eval")}
     for key, (part, called) in parts.items():
-        entry, paths = registered(values, part)
+        entry, paths = registered(values, part, directory)
         if entry:
             document[key] = called
             data_sets[called] = entry
             said |= paths
     if data_sets:
-        document["dataset_dir"] = "."
+        document["dataset_dir"] = str(directory)
     return data_sets
 
 
@@ -160,6 +164,7 @@ def _llamafactory(values: Values) -> tuple[dict[str, Any], set[str]]:
     if values.get("quantization.type") in ("nf4", "fp4"):
         document |= {"quantization_bit": 4, "quantization_type": values["quantization.type"]}
         said.add("quantization.type")
+    document |= _default_system(values, said)
     if values.get("dataset.evalSplit"):
         document["val_size"] = values["dataset.evalSplit"]
         said.add("dataset.evalSplit")
@@ -171,6 +176,16 @@ def _freeze(values: Values, said: set[str]) -> int:
     said |= {"method.freeze.trainableLayers", "method.freeze.fromLayer"}
     count = int(values.get("method.freeze.trainableLayers", 2))
     return -count if values.get("method.freeze.fromLayer") == "first" else count
+
+
+def _default_system(values: Values, said: set[str]) -> dict[str, str]:
+    """Return the system prompt: an empty one where the template would add one that a job does not have."""
+    path = "dataset.preprocessing.systemPrompt"
+    said.add(path)
+    template = Choice(templates.PATH, templates.LLAMA_FACTORY).write(values.get(templates.PATH))
+    if path in values or template in templates.LLAMA_FACTORY_NOTES:
+        return {"default_system": values.get(path, "")}
+    return {}
 
 
 def _axolotl(values: Values) -> tuple[dict[str, Any], set[str]]:

@@ -6,18 +6,16 @@ with the commit that they were read at.
 
 import ast
 import importlib.util
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from finetune_cli.fields import all_fields
-from finetune_cli.foreign import axolotl, dataset_info, llamafactory, trl
+from finetune_cli.foreign import axolotl, llamafactory, trl
 from finetune_cli.foreign.importing import import_job
 from finetune_cli.foreign.reading import Reading, flatten
-from finetune_cli.foreign.rules import Mapped, Table
+from finetune_cli.foreign.rules import Table
 
 NAMES = Path(__file__).parent / "names"
 TRL_OPTIONS = (
@@ -114,58 +112,6 @@ class TestWhatIsNotSaid:
         spec, _ = imported({"base_model": "org/base"}, "axolotl")
         assert spec["method.type"] == "full"
         assert imported({"base_model": "org/base", "adapter": "lora"}, "axolotl")[0]["method.type"] == "lora"
-
-
-INFO: dict[str, Any] = {
-    "pairs": {
-        "hf_hub_url": "org/pairs",
-        "ranking": True,
-        "formatting": "sharegpt",
-        "columns": {"messages": "turns", "chosen": "good", "rejected": "bad"},
-        "tags": {"role_tag": "role", "user_tag": "client"},
-    },
-    "own": {
-        "file_name": "own.json",
-        "columns": {"prompt": "task", "query": "more", "response": "answer"},
-    },
-}
-
-
-class TestDatasetInfo:
-    def spec(self, imported: Any, tmp_path: Path, name: str) -> tuple[dict[str, Any], Reading]:
-        (tmp_path / "data").mkdir()
-        (tmp_path / "data/dataset_info.json").write_text(json.dumps(INFO))
-        spec, reading = imported(
-            {"model_name_or_path": "org/base", "stage": "sft", "dataset": name}, "llamafactory"
-        )
-        return spec, reading
-
-    def test_says_where_data_is_and_what_its_columns_are_called(self, imported: Any, tmp_path: Path) -> None:
-        spec, reading = self.spec(imported, tmp_path, "pairs")
-        assert spec["dataset.train.hub.id"] == "org/pairs"
-        assert spec["dataset.format"] == "preference"
-        assert spec["dataset.columns.chosen"] == "good"
-        assert spec["dataset.columns.role"] == "role"
-        [renamed] = [line for line in reading.lines if line.key == "dataset_info.tags.user_tag"]
-        assert not renamed.mapped
-        assert "rename 'client' to 'human'" in renamed.note
-
-    def test_a_file_of_its_own(self, imported: Any, tmp_path: Path) -> None:
-        spec, _ = self.spec(imported, tmp_path, "own")
-        assert spec["dataset.train.path"] == "./own.json"
-        assert spec["dataset.columns.instruction"] == "task"
-
-    def test_a_name_that_is_not_in_it_is_not_mapped(self, imported: Any, tmp_path: Path) -> None:
-        _, reading = self.spec(imported, tmp_path, "other")
-        [line] = [line for line in reading.lines if line.key == "dataset"]
-        assert "was not found under dataset_dir" in line.note
-
-    def test_every_field_that_it_sets_is_one_of_ours(self) -> None:
-        values: dict[str, Any] = {"formatting": "alpaca", "ranking": True}
-        for key, rule in dataset_info.TABLE.items():
-            result = rule.read(values.get(key, "name"))
-            if isinstance(result, Mapped):
-                assert set(result.values) <= set(all_fields()), key
 
 
 @pytest.mark.parametrize(("stage", "path"), [("dpo", "training.dpo.beta"), ("kto", "training.kto.beta")])

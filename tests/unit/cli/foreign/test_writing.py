@@ -10,9 +10,10 @@ import yaml
 from finetune_api import ResolvedJob
 from finetune_api.model import ChatTemplateName
 from finetune_cli.effective import read_job, values
+from finetune_cli.foreign.dataset_info import FILE
 from finetune_cli.foreign.importing import import_job
 from finetune_cli.foreign.reading import flatten
-from finetune_cli.foreign.registering import register
+from finetune_cli.foreign.registering import as_text
 from finetune_cli.foreign.writing import Writing, write
 from finetune_cli.main import main
 
@@ -49,13 +50,12 @@ def job(tmp_path: Path) -> str:
 
 def written(job: str, target: str, *overrides: str) -> Writing:
     prepared, parsed = read_job(job, None, overrides)
-    return write(values(parsed), set(prepared.origins), target)
+    return write(values(parsed), set(prepared.origins), target, directory=Path(job).parent)
 
 
 def exported(writing: Writing, directory: Path) -> str:
     """The configuration as a file, with its dataset_info.json beside it where it has one."""
-    if writing.data_sets:
-        register(writing.data_sets, directory, force=True)
+    (directory / FILE).write_text(as_text(writing.data_sets))
     file = directory / "exported.yaml"
     file.write_text(yaml.safe_dump(writing.document))
     return str(file)
@@ -83,7 +83,7 @@ def test_what_is_written_and_not_lost_comes_back_the_same(
 ) -> None:
     prepared, parsed = read_job(job, None, overrides)
     chosen = values(parsed)
-    writing = write(chosen, set(prepared.origins), target)
+    writing = write(chosen, set(prepared.origins), target, directory=tmp_path)
     back = read_back(writing, tmp_path, target)
     lost = {entry.path for entry in writing.lost}
     method = chosen["method.type"]
@@ -211,6 +211,31 @@ def test_llama_factory_s_own_way_of_saying_it_comes_back(
 @pytest.mark.parametrize("name", set(get_args(ChatTemplateName)) - {"plain"})
 def test_llama_factory_has_a_name_for_every_template_with_words_of_its_own(job: str, name: str) -> None:
     assert "template" in written(job, "llamafactory", f"model.tokenizer.chatTemplateName={name}").document
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs", "system"),
+    [("qwen", "qwen3_nothink", None), ("zephyr", "zephyr", ""), ("vicuna", "vicuna", None)],
+)
+def test_a_system_prompt_that_only_llama_factory_s_template_adds_is_left_out_there(
+    job: str, tmp_path: Path, name: str, theirs: str, system: str | None
+) -> None:
+    template = f"model.tokenizer.chatTemplateName={name}"
+    writing = written(job, "llamafactory", template)
+    assert writing.document["template"] == theirs
+    assert writing.document.get("default_system") == system
+    back = read_back(writing, tmp_path, "llamafactory")
+    assert back["model.tokenizer.chatTemplateName"] == name
+    assert "dataset.preprocessing.systemPrompt" not in back
+
+
+def test_a_job_s_own_system_prompt_stands_in_for_the_template_s(job: str, tmp_path: Path) -> None:
+    prompt = "dataset.preprocessing.systemPrompt"
+    overrides = ("model.tokenizer.chatTemplateName=zephyr", f"{prompt}=Be brief.")
+    writing = written(job, "llamafactory", *overrides)
+    assert writing.document["default_system"] == "Be brief."
+    assert prompt not in {entry.path for entry in writing.lost}
+    assert read_back(writing, tmp_path, "llamafactory")[prompt] == "Be brief."
 
 
 def test_axolotl_s_template_comes_back_and_one_that_it_does_not_have_is_lost(
