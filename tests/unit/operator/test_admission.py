@@ -264,14 +264,36 @@ L4_NODE = {
 }
 
 
-def refused_on(hardware: Hardware, spec: dict[str, Any]) -> set[str]:
+def judged_on(hardware: Hardware, spec: dict[str, Any]) -> Verdict:
     request = AdmissionRequest(uid="7", operation="CREATE", object=manifest(spec))
-    return {error.code for error in judge(request, hardware=hardware).errors}
+    return judge(request, hardware=hardware)
 
 
-def test_a_job_that_only_the_nodes_cannot_hold_is_refused() -> None:
-    assert refused_on(Hardware(), LARGE) == set()
-    assert refused_on(Hardware(nodes=seen([L4_NODE])), LARGE) == {"DoesNotFit"}
+def refused_on(hardware: Hardware, spec: dict[str, Any]) -> set[str]:
+    return {error.code for error in judged_on(hardware, spec).errors}
+
+
+def test_a_job_that_only_the_nodes_cannot_hold_is_stored_with_a_warning() -> None:
+    assert not any("GiB" in warning for warning in judged_on(Hardware(), LARGE).warnings)
+    verdict = judged_on(Hardware(nodes=seen([L4_NODE])), LARGE)
+    assert verdict.allowed
+    [warning] = [warning for warning in verdict.warnings if "GiB" in warning]
+    assert warning.startswith("NoNodeFits: training.microBatchSize: ")
+    assert warning.endswith(
+        "name the accelerator of nodes that are still to come in resources.accelerators.type."
+    )
+
+
+def test_memory_is_estimated_once_for_each_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    from finetune_api.validation.rules import estimate
+    from finetune_operator import hardware
+
+    judged = []
+    for module in (estimate, hardware):
+        monkeypatch.setattr(module, "memory_fit_on", lambda _, accelerator: judged.append(accelerator) or ())
+    named = LARGE | {"resources": {"accelerators": {"perNode": 1, "type": "l4"}}}
+    judged_on(Hardware(nodes=seen([L4_NODE])), named)
+    assert [accelerator.name for accelerator in judged] == ["l4"]
 
 
 def test_memory_is_judged_by_the_administrators_list() -> None:
