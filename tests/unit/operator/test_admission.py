@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from finetune_api import Finding, FineTuneJobSpec
+from finetune_api import Finding, FineTuneJob, FineTuneJobSpec
 from finetune_api.crd import structural_schema
-from finetune_api.hardware import parse_overrides
+from finetune_api.hardware import Accelerator, parse_overrides
 from finetune_api.resources import ResourcesSpec
 from finetune_operator.admission import (
     ALL_WARNINGS_CHARACTERS,
@@ -288,12 +288,17 @@ def test_memory_is_estimated_once_for_each_job(monkeypatch: pytest.MonkeyPatch) 
     from finetune_api.validation.rules import estimate
     from finetune_operator import hardware
 
-    judged = []
+    judged: list[str] = []
+
+    def memory_fit_on(_: FineTuneJob, accelerator: Accelerator) -> list[Finding]:
+        judged.append(accelerator.name)
+        return []
+
     for module in (estimate, hardware):
-        monkeypatch.setattr(module, "memory_fit_on", lambda _, accelerator: judged.append(accelerator) or ())
+        monkeypatch.setattr(module, "memory_fit_on", memory_fit_on)
     named = LARGE | {"resources": {"accelerators": {"perNode": 1, "type": "l4"}}}
     judged_on(Hardware(nodes=seen([L4_NODE])), named)
-    assert [accelerator.name for accelerator in judged] == ["l4"]
+    assert judged == ["l4"]
 
 
 def test_memory_is_judged_by_the_administrators_list() -> None:
