@@ -49,6 +49,10 @@ class Reason(DocumentedStr):
         "UnknownPreset",
         "There is no preset of the name in `spec.preset`; the job starts as soon as there is one.",
     )
+    NO_NODE_FITS = (
+        "NoNodeFits",
+        "No node's accelerator has the memory that the job needs; it starts as soon as one has.",
+    )
     NAME_CONFLICT = (
         "NameConflict",
         "An object with a child's name is there already and belongs to someone else.",

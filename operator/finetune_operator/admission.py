@@ -14,11 +14,12 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, JsonValue
 from pydantic.alias_generators import to_camel
 
-from finetune_api import GROUP, Finding, InvalidJobError, check_manifest
+from finetune_api import GROUP, Finding, InvalidJobError, parse_job
 from finetune_api.presets.check import check_preset
 from finetune_api.presets.in_cluster import replaced_defaults, with_preset
-from finetune_api.validation import errors_in
-from finetune_operator.hardware import Hardware, for_hardware
+from finetune_api.validation import Code, errors_in
+from finetune_operator.hardware import Hardware
+from finetune_operator.hardware import findings as findings_about
 from finetune_operator.refusal import described
 
 WARNING_CHARACTERS: Final = 256
@@ -73,7 +74,7 @@ def judge(
     request: AdmissionRequest, presets_of: PresetsOf = lambda _: {}, hardware: Hardware | None = None
 ) -> Verdict:
     """Whether the object of a request may be stored, and what its author should know. Memory is judged by the
-    devices of `hardware`, as the reconciler does."""
+    devices of `hardware`, as the reconciler does; what only the nodes can't hold is a warning here."""
     hardware = hardware or Hardware()
     new, old = request.object, request.old_object
     if new is None or request.operation not in {"CREATE", "UPDATE"}:
@@ -166,10 +167,19 @@ def _findings(manifest: Manifest, own: Mapping[str, Manifest], hardware: Hardwar
     except InvalidJobError as error:
         # It may have been applied a moment ago, or come with the next file: the job waits for it, Stalled.
         return [finding.model_copy(update={"severity": "warning"}) for finding in error.findings]
-    job, findings = check_manifest(whole)
-    if job is not None:
-        findings = for_hardware(job, findings, hardware)
-    return [*findings, *replaced_defaults(written, whole, preset)]
+    try:
+        found = findings_about(parse_job(whole), hardware)
+    except InvalidJobError as error:
+        found = error.findings
+    found = [_for_now(finding) for finding in found]
+    return [*found, *replaced_defaults(written, whole, preset)]
+
+
+def _for_now(finding: Finding) -> Finding:
+    """A job that the nodes of now can't hold is stored all the same: larger ones may come, and the reconciler
+    looks again."""
+    passes = finding.code == Code.NO_NODE_FITS.value
+    return finding.model_copy(update={"severity": "warning"}) if passes else finding
 
 
 def _wish(manifest: Mapping[str, Any]) -> object:

@@ -82,7 +82,8 @@ def _with_preset(scene: Scene, status: FineTuneJobStatus) -> FineTuneJobStatus:
 def _before_the_start(scene: Scene, status: FineTuneJobStatus) -> Decision:
     if scene.job.spec.cancel:
         return _cancelled(scene, status, scene.now)
-    # What was invalid with a preset may be valid now: the preset can change while the job does not.
+    # What was invalid with a preset may be valid now: the preset can change while the job does not. What no
+    # node could hold is not rejected for good either: nodes come and go.
     if scene.observed.preset is None and refusal.is_rejected(status, scene.job.metadata.generation):
         return Decision(status)
     errors = errors_in(findings(scene.job, scene.config.hardware))

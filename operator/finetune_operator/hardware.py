@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +15,11 @@ from finetune_api.hardware import (
     NodeAccelerators,
     accelerator_for,
     accelerators_on,
+    largest_for,
+    named_accelerator,
 )
-from finetune_api.validation.rules.estimate import MEMORY_CODES, memory_fit_on
+from finetune_api.validation import Code
+from finetune_api.validation.rules.estimate import memory_fit_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,16 @@ class Hardware:
         """The accelerator that the job names or, where it names none, the nodes offer it."""
         return accelerator_for(job, self.nodes, self.catalog)
 
+    def largest_for(self, job: FineTuneJob) -> Accelerator | None:
+        """The accelerator with most memory that the job could get; None where nobody can tell."""
+        return largest_for(job, self.nodes, self.catalog)
+
+    def nodes_alone_limit(self, job: FineTuneJob) -> bool:
+        """Whether only the nodes say that the job gets no more memory, which other nodes would change."""
+        largest = self.largest_for(job)
+        named = named_accelerator(job.spec.resources.accelerators, self.catalog)
+        return largest is not None and (named is None or largest.memory_gib < named.memory_gib)
+
     def decided(self, job: FineTuneJob) -> FineTuneJob:
         """The job with what `auto` means on the accelerator that it runs on."""
         return automatic(job, self.for_job(job), self.catalog)
@@ -37,18 +50,29 @@ class Hardware:
 
 def findings(job: FineTuneJob, hardware: Hardware) -> list[Finding]:
     """Every finding about a job, those about memory for the devices that are there."""
-    return for_hardware(job, validate_job(job), hardware)
+
+    def memory_rule(job: FineTuneJob, _target: str) -> Iterator[Finding]:
+        return _about_memory(job, hardware)
+
+    return validate_job(job, memory_rule=memory_rule)
 
 
-def for_hardware(job: FineTuneJob, found: Sequence[Finding], hardware: Hardware) -> list[Finding]:
-    """The findings about a job, those about memory made again, in their place, for the devices there are."""
-    accelerator = hardware.for_job(job)
+def _about_memory(job: FineTuneJob, hardware: Hardware) -> Iterator[Finding]:
+    accelerator = hardware.largest_for(job)
     known = architecture_of(job.spec.model) is not None and job.spec.resources.command is None
     if accelerator is None or not known:
-        return list(found)
-    place = next((at for at, finding in enumerate(found) if finding.code in MEMORY_CODES), len(found))
-    others = [finding for finding in found if finding.code not in MEMORY_CODES]
-    return [*others[:place], *memory_fit_on(hardware.decided(job), accelerator), *others[place:]]
+        return
+    for finding in memory_fit_on(automatic(job, accelerator, hardware.catalog), accelerator):
+        refused = finding.code == Code.DOES_NOT_FIT.value
+        yield _until_nodes_change(job, finding) if refused and hardware.nodes_alone_limit(job) else finding
+
+
+def _until_nodes_change(job: FineTuneJob, refused: Finding) -> Finding:
+    """The same finding, as one that holds only for the nodes of now."""
+    remedy = refused.remedy
+    if job.spec.resources.accelerators.type is None:
+        remedy += ", or name the accelerator of nodes that are still to come in resources.accelerators.type"
+    return refused.model_copy(update={"code": Code.NO_NODE_FITS.value, "remedy": remedy})
 
 
 def seen(nodes: Iterable[Mapping[str, Any]]) -> tuple[NodeAccelerators, ...]:

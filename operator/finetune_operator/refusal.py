@@ -1,9 +1,13 @@
-"""Policy: an invalid spec stalls the job, with every finding, and is not looked at again until it changes."""
+"""Policy: an invalid spec stalls the job, with every finding, and is not looked at again until it changes.
+
+A job that is valid and that no node can hold is stalled too, and looked at again: nodes come and go.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from finetune_api import ConditionType, Finding, FineTuneJobStatus, ObjectMeta, Phase, Reason
 from finetune_api.validation import Code
@@ -16,6 +20,13 @@ from finetune_operator.story import acceptance
 
 MESSAGE_BYTES = 8192
 """A condition's message may have 32 KiB, and several conditions carry this one."""
+
+
+_OWN_REASON: Final[dict[str, Reason]] = {
+    Code.UNKNOWN_PRESET.value: Reason.UNKNOWN_PRESET,
+    Code.NO_NODE_FITS.value: Reason.NO_NODE_FITS,
+}
+"""Reasons of findings that something else than the spec can mend."""
 
 
 def rejected(
@@ -46,8 +57,8 @@ def blocked(metadata: ObjectMeta, status: FineTuneJobStatus, message: str, now: 
 
 def refusal(status: FineTuneJobStatus, findings: Sequence[Finding]) -> Decision:
     """What becomes of a job with these errors."""
-    unknown = {finding.code for finding in findings} == {Code.UNKNOWN_PRESET.value}
-    reason = Reason.UNKNOWN_PRESET if unknown else Reason.INVALID_SPEC
+    reasons = {_OWN_REASON.get(finding.code, Reason.INVALID_SPEC) for finding in findings}
+    reason = reasons.pop() if len(reasons) == 1 else Reason.INVALID_SPEC
     return Decision(status, Situation(State.REJECTED, reason, described(findings)), Phase.STALLED)
 
 
@@ -62,6 +73,7 @@ def is_rejected(status: FineTuneJobStatus, generation: int) -> bool:
     return (
         accepted is not None
         and accepted.status == "False"
+        and accepted.reason != Reason.NO_NODE_FITS
         and accepted.observed_generation == generation == status.observed_generation
     )
 

@@ -156,6 +156,7 @@ class Operator:
 
     job: FineTuneJob = field(default_factory=make_job)
     plans: list[Plan] = field(default_factory=list)
+    config: RenderConfig = CONFIG
 
     @property
     def status(self) -> FineTuneJobStatus:
@@ -173,7 +174,7 @@ class Operator:
     ) -> Plan:
         """Decide on this observation, and store the status."""
         observed = Observed(tuple(jobs), tuple(pods), dict(reports or {}), tuple(conflicts), tuple(refusals))
-        plan = decide(self.job, observed, at(seconds), CONFIG)
+        plan = decide(self.job, observed, at(seconds), self.config)
         self.plans.append(plan)
         self.job = self.job.model_copy(update={"status": plan.status})
         return plan

@@ -13,6 +13,7 @@ from finetune_api.hardware.nodes import (
     NodeAccelerators,
     accelerator_for,
     accelerators_on,
+    largest_for,
     named_accelerator,
 )
 from finetune_api.hardware.overrides import HardwareCatalog, HardwareOverrideError, parse_overrides
@@ -32,6 +33,7 @@ __all__ = [
     "accelerator_for",
     "accelerators_on",
     "find_accelerator",
+    "largest_for",
     "named_accelerator",
     "parse_overrides",
 ]

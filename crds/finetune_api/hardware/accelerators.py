@@ -62,8 +62,9 @@ class Accelerator:
     def sustained_flops(self, precision: Precision) -> float:
         """Floating-point operations per second of a long, best-shaped matrix product; at the slowest
         precision that is known where this one is emulated."""
-        share = self.sustained_fp32 if precision == "fp32" else self.sustained
-        return 1e12 * share * self.tflops.get(precision, min(self.tflops.values()))
+        used = precision if self.supports(precision) else min(self.tflops, key=lambda name: self.tflops[name])
+        share = self.sustained_fp32 if used == "fp32" else self.sustained
+        return 1e12 * share * self.tflops[used]
 
     def supports(self, precision: Precision) -> bool:
         """Whether its matrix units compute in this precision."""

@@ -7,6 +7,7 @@ and `.vram`. What can be scheduled is in `status.allocatable`.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any, Final
 
 from finetune_api.hardware.accelerators import Accelerator
@@ -38,13 +39,13 @@ class NodeAccelerators:
     """Memory of one device; None without feature discovery."""
     labels: Mapping[str, str]
     """All labels of the node, for node selectors."""
+    cordoned: bool = False
+    """Whether no pods are scheduled there for now."""
 
 
 def accelerators_on(node: Mapping[str, Any]) -> tuple[NodeAccelerators, ...]:
-    """The accelerators of a node object of the Kubernetes API, one entry per resource; none where pods can't
-    be scheduled."""
-    if (node.get("spec") or {}).get("unschedulable"):
-        return ()
+    """The accelerators of a node object of the Kubernetes API, one entry per resource."""
+    cordoned = bool((node.get("spec") or {}).get("unschedulable"))
     metadata = node["metadata"]
     labels: Mapping[str, str] = metadata.get("labels") or {}
     allocatable: Mapping[str, str] = (node.get("status") or {}).get("allocatable") or {}
@@ -59,7 +60,9 @@ def accelerators_on(node: Mapping[str, Any]) -> tuple[NodeAccelerators, ...]:
     ):
         count = int(_number(allocatable.get(resource), 1) or 0)
         if count:
-            found.append(NodeAccelerators(metadata["name"], resource, count, product, memory, labels))
+            found.append(
+                NodeAccelerators(metadata["name"], resource, count, product, memory, labels, cordoned)
+            )
     return tuple(found)
 
 
@@ -67,40 +70,77 @@ def accelerator_for(
     job: FineTuneJob, nodes: Iterable[NodeAccelerators], catalog: HardwareCatalog
 ) -> Accelerator | None:
     """The accelerator that a job would run on: the one that it names, else the one with most memory among the
-    nodes that have enough of the resource and match its node selector; None where neither tells.
-
-    Its memory is what the nodes say where they say it. Most memory, because a job that can't fit there fits
-    nowhere, and only then may it be refused.
+    nodes that have enough of the resource, match its node selector and are not cordoned; None where neither
+    tells. Its memory is what the nodes say where they say it.
     """
+    return _largest_known(job, _matching(job, [node for node in nodes if not node.cordoned]), catalog)
+
+
+def largest_for(
+    job: FineTuneJob, nodes: Iterable[NodeAccelerators], catalog: HardwareCatalog
+) -> Accelerator | None:
+    """The accelerator with most memory that a job could get: what can't fit there fits nowhere, and only then
+    may the job be refused. Cordoned nodes count, since they come back.
+
+    None where neither job nor nodes tell, and where a node that the catalog does not know may have more.
+    """
+    matching = _matching(job, nodes)
+    largest = _largest_known(job, matching, catalog)
+    if largest is None or job.spec.resources.accelerators.type:
+        return largest
+    unknown = (node for node in matching if known_accelerator(node, catalog) is None)
+    return None if any(_most_memory(node) > largest.memory_gib for node in unknown) else largest
+
+
+def _matching(job: FineTuneJob, nodes: Iterable[NodeAccelerators]) -> list[NodeAccelerators]:
+    """The nodes that have enough of the resource that a job asks for, and match its node selector."""
     resources = job.spec.resources
-    wanted = resources.accelerators
-    if not wanted.per_node:
-        return None
-    selector = resources.node_selector or {}
-    there = [
-        known
+    wanted, selector = resources.accelerators, resources.node_selector or {}
+    return [
+        node
         for node in nodes
         if node.resource == wanted.resource_name
-        and node.count >= wanted.per_node
+        and 0 < wanted.per_node <= node.count
         and selector.items() <= node.labels.items()
-        and (known := known_accelerator(node, catalog)) is not None
     ]
+
+
+def _largest_known(
+    job: FineTuneJob, matching: Iterable[NodeAccelerators], catalog: HardwareCatalog
+) -> Accelerator | None:
+    """The accelerator with most memory that the catalog knows on these nodes, of the type that the job names
+    where it names one; what it names itself where there is none."""
+    wanted = job.spec.resources.accelerators
+    if not wanted.per_node:
+        return None
+    there = [known for node in matching if (known := known_accelerator(node, catalog)) is not None]
     named = named_accelerator(wanted, catalog)
     if wanted.type:
         there = [known for known in there if named is not None and known.name == named.name]
     return max(there, key=lambda known: known.memory_gib, default=named)
 
 
+def _most_memory(node: NodeAccelerators) -> float:
+    """The most memory that a device of a node may have, in GiB, whatever it is: what the node says, else the
+    size in a slice's name."""
+    if node.memory_gib is not None:
+        return node.memory_gib
+    part = Slice.of(node.product or "") or Slice.of(node.resource)
+    return inf if part is None else part.gigabytes
+
+
 def named_accelerator(wanted: AcceleratorSpec, catalog: HardwareCatalog) -> Accelerator | None:
     """The accelerator that a job itself names: by `type`, or by a resource that is a slice of a device; of a
-    slice whose device is not named, the slowest that has such slices. None where it names none."""
+    slice whose device is not named, the slowest that has such slices, with the memory in the slice's name,
+    which none exceeds. None where it names none."""
     part = Slice.of(wanted.resource_name)
     device = catalog.find(wanted.type) if wanted.type else None
     if part is None:
         return device
-    if not wanted.type:
-        device = whole_device_of(part, catalog.accelerators)
-    return device and part.cut_from(device)
+    if wanted.type:
+        return device and part.cut_from(device)
+    slowest = whole_device_of(part, catalog.accelerators)
+    return slowest and replace(part.cut_from(slowest), memory_gib=float(part.gigabytes))
 
 
 def known_accelerator(node: NodeAccelerators, catalog: HardwareCatalog) -> Accelerator | None:

@@ -14,9 +14,8 @@ COMPUTE_SLICES: Final = 7
 MEMORY_SLICES: Final = 8
 SLICED: Final = ("a100", "h100", "h200", "b200")
 """Names of the devices of the catalog that can be cut."""
-USABLE: Final = 0.95
-"""GiB that programs get of each GB in a slice's name: 9.5 of 10, and up to 2 % more in larger slices, which
-is left out."""
+ROUNDING: Final = 0.05
+"""By how much a size in a name may differ from so many eighths: names are rounded up to whole GB."""
 
 _NAME: Final = re.compile(r"mig-(?P<compute>[1-7])g\.(?P<gigabytes>[1-9][0-9]{0,2})gb(?:[.+][a-z.]+)?\Z")
 
@@ -41,25 +40,34 @@ class Slice:
         found = _NAME.fullmatch(tail)
         return cls(tail, int(found["compute"]), int(found["gigabytes"])) if found else None
 
-    @property
-    def memory_gib(self) -> float:
-        """Memory that programs get, in GiB."""
-        return USABLE * self.gigabytes
+    def eighths_of(self, device: Accelerator) -> int | None:
+        """How many eighths of a device's memory this is; None where the device has no slices of this size."""
+        eighths = MEMORY_SLICES * self.gigabytes / device.memory_gib
+        whole = round(eighths)
+        exists = whole in (1, 2, 4, 8) and abs(eighths - whole) < ROUNDING * whole
+        return whole if exists else None
 
     def cut_from(self, device: Accelerator) -> Accelerator:
         """This part of a device: its share of the multiprocessors, of their speed, power and price, and of
-        the memory's bandwidth. Slices have no link to each other but the host's."""
+        the memory and its bandwidth. Slices have no link to each other but the host's.
+
+        The memory is an upper bound, since jobs are refused by it: whole eighths, of which `nvidia-smi mig
+        -lgip` shows up to 2 % less on an H100 (9.75, 19.62, 39.5 and 79.25 GiB), or what the name says where
+        the device has no such slices.
+        """
         share = self.compute / COMPUTE_SLICES
-        eighths = min(MEMORY_SLICES, max(1, round(MEMORY_SLICES * self.gigabytes / device.memory_gib)))
+        eighths = self.eighths_of(device)
+        memory = self.gigabytes if eighths is None else device.memory_gib * eighths / MEMORY_SLICES
+        memory_share = min(1.0, memory / device.memory_gib)
         tflops: dict[Precision, float] = {name: share * peak for name, peak in device.tflops.items()}
         price = device.price and replace(device.price, usd_per_hour=share * device.price.usd_per_hour)
         return replace(
             device,
             name=f"{device.name}-{self.name}",
             title=f"{device.title}, {self.name}",
-            memory_gib=self.memory_gib,
+            memory_gib=memory,
             tflops=tflops,
-            bandwidth_gbs=device.bandwidth_gbs * eighths / MEMORY_SLICES,
+            bandwidth_gbs=device.bandwidth_gbs * memory_share,
             watts=device.watts * share,
             interconnect_gbs=min(device.interconnect_gbs, 16.0),
             price=price,
@@ -81,7 +89,5 @@ def _is_cut_like(part: Slice, device: Accelerator) -> bool:
     80 GB)."""
     if not device.name.startswith(SLICED):
         return False
-    eighths = MEMORY_SLICES * part.gigabytes / device.memory_gib
-    whole = round(eighths)
-    exists = whole in (1, 2, 4, 8) and part.compute <= whole <= 2 * part.compute
-    return exists and abs(eighths - whole) < 0.05 * whole
+    eighths = part.eighths_of(device)
+    return eighths is not None and part.compute <= eighths <= 2 * part.compute

@@ -76,4 +76,5 @@ class Code(DocumentedStr):
     BEST_BETWEEN_CHECKPOINTS = "BestBetweenCheckpoints", "The best evaluation may have no checkpoint."
     OUTSIDE_VOLUMES = "OutsideVolumes", "A path is inside no volume of the job, so the image must hold it."
     DOES_NOT_FIT = "DoesNotFit", "The job can't fit into the memory of the named accelerator."
+    NO_NODE_FITS = "NoNodeFits", "The job can't fit into the memory of any accelerator that the nodes have."
     MAY_NOT_FIT = "MayNotFit", "The job may not fit into the memory of the named accelerator."

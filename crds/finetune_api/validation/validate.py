@@ -52,17 +52,19 @@ SECTIONS: Final[tuple[Rules, ...]] = (
     evaluation,
     tracking,
     failure_policy,
-    memory_fit,
-    unsupported,
 )
 
 _ORDER: Final = {"error": 0, "warning": 1, "suggestion": 2}
 
 
-def validate_job(job: FineTuneJob, target: Target = "cluster") -> list[Finding]:
+def validate_job(
+    job: FineTuneJob, target: Target = "cluster", *, memory_rule: Rules = memory_fit
+) -> list[Finding]:
     """Every finding about a job whose form is right, errors first. Pure: no clock, no network, no files.
 
-    A job may run if none of the findings is an error.
+    A job may run if none of the findings is an error. `memory_rule` judges whether it fits: by the catalog,
+    unless somebody knows the devices better.
     """
-    findings = [finding for rules in SECTIONS for finding in rules(job, target)]
+    every_rule = (*SECTIONS, memory_rule, unsupported)
+    findings = [finding for rules in every_rule for finding in rules(job, target)]
     return sorted(findings, key=lambda finding: _ORDER[finding.severity])

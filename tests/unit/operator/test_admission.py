@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from finetune_api import Finding, FineTuneJobSpec
+from finetune_api import Finding, FineTuneJob, FineTuneJobSpec
 from finetune_api.crd import structural_schema
-from finetune_api.hardware import parse_overrides
+from finetune_api.hardware import Accelerator, parse_overrides
 from finetune_api.resources import ResourcesSpec
 from finetune_operator.admission import (
     ALL_WARNINGS_CHARACTERS,
@@ -264,14 +264,41 @@ L4_NODE = {
 }
 
 
-def refused_on(hardware: Hardware, spec: dict[str, Any]) -> set[str]:
+def judged_on(hardware: Hardware, spec: dict[str, Any]) -> Verdict:
     request = AdmissionRequest(uid="7", operation="CREATE", object=manifest(spec))
-    return {error.code for error in judge(request, hardware=hardware).errors}
+    return judge(request, hardware=hardware)
 
 
-def test_a_job_that_only_the_nodes_cannot_hold_is_refused() -> None:
-    assert refused_on(Hardware(), LARGE) == set()
-    assert refused_on(Hardware(nodes=seen([L4_NODE])), LARGE) == {"DoesNotFit"}
+def refused_on(hardware: Hardware, spec: dict[str, Any]) -> set[str]:
+    return {error.code for error in judged_on(hardware, spec).errors}
+
+
+def test_a_job_that_only_the_nodes_cannot_hold_is_stored_with_a_warning() -> None:
+    assert not any("GiB" in warning for warning in judged_on(Hardware(), LARGE).warnings)
+    verdict = judged_on(Hardware(nodes=seen([L4_NODE])), LARGE)
+    assert verdict.allowed
+    [warning] = [warning for warning in verdict.warnings if "GiB" in warning]
+    assert warning.startswith("NoNodeFits: training.microBatchSize: ")
+    assert warning.endswith(
+        "name the accelerator of nodes that are still to come in resources.accelerators.type."
+    )
+
+
+def test_memory_is_estimated_once_for_each_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    from finetune_api.validation.rules import estimate
+    from finetune_operator import hardware
+
+    judged: list[str] = []
+
+    def memory_fit_on(_: FineTuneJob, accelerator: Accelerator) -> list[Finding]:
+        judged.append(accelerator.name)
+        return []
+
+    for module in (estimate, hardware):
+        monkeypatch.setattr(module, "memory_fit_on", memory_fit_on)
+    named = LARGE | {"resources": {"accelerators": {"perNode": 1, "type": "l4"}}}
+    judged_on(Hardware(nodes=seen([L4_NODE])), named)
+    assert judged == ["l4"]
 
 
 def test_memory_is_judged_by_the_administrators_list() -> None:

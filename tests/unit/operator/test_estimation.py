@@ -12,6 +12,7 @@ from finetune_operator.decide import decide
 from finetune_operator.estimation import estimated
 from finetune_operator.hardware import Hardware
 from finetune_operator.observation import Observed
+from finetune_operator.rendering.config import RenderConfig
 from operator_scenes import CONFIG, Operator, at, child, make_job, pod, report
 
 LLAMA = {
@@ -154,3 +155,23 @@ def test_a_job_that_fits_on_none_of_the_nodes_is_refused() -> None:
     message = next(c.message for c in plan.status.conditions if c.type == "Stalled" and c.status == "True")
     assert "14.7 GiB of t4 are there" in message
     assert decide(make_job(spec), Observed(), at(0), CONFIG).apply
+
+
+def on_nodes(*products: str) -> RenderConfig:
+    nodes = [NodeAccelerators(product, "nvidia.com/gpu", 8, product, None, {}) for product in products]
+    return replace(CONFIG, hardware=Hardware(nodes=tuple(nodes)))
+
+
+@pytest.mark.parametrize("larger", ["NVIDIA-H200", "NVIDIA-H20"])
+def test_a_job_that_no_node_holds_starts_once_a_larger_node_is_there(larger: str) -> None:
+    changes = {"resources": {"accelerators": {"perNode": 1}}, "method": {"type": "freeze"}}
+    operator = Operator(make_job(LLAMA | changes))
+    operator.config = on_nodes("Tesla-T4")
+    assert operator.see(0).apply == []
+    assert operator.reason("Stalled") == operator.reason("Accepted") == "NoNodeFits"
+    unchanged = operator.see(300)
+    assert (unchanged.apply, unchanged.events) == ([], [])
+    operator.config = on_nodes("Tesla-T4", larger)
+    assert operator.see(600).apply
+    assert not operator.holds("Stalled")
+    assert operator.holds("Accepted")

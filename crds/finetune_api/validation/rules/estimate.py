@@ -1,7 +1,7 @@
 """The rule about memory: a job that can't fit on the accelerator that it names is refused before it costs."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from finetune_api.job import FineTuneJob
 from finetune_api.validation.codes import Code
@@ -9,9 +9,6 @@ from finetune_api.validation.findings import Finding, error, warning
 
 if TYPE_CHECKING:
     from finetune_api.hardware import Accelerator
-
-MEMORY_CODES: Final = frozenset({Code.DOES_NOT_FIT, Code.MAY_NOT_FIT})
-"""Codes of the findings of this file."""
 
 PATH = "training.microBatchSize"
 
@@ -40,7 +37,11 @@ def memory_fit(job: FineTuneJob, _target: str) -> Iterator[Finding]:
 
 
 def memory_fit_on(job: FineTuneJob, accelerator: "Accelerator") -> Iterator[Finding]:
-    """The same findings for a job whose model is known, on an accelerator that is known."""
+    """The same findings for a job whose model is known, on an accelerator that is known.
+
+    A raw DeepSpeed configuration can move more to the host than the estimator reads there, so such a job is
+    warned about and never refused.
+    """
     from finetune_api.estimate import estimate, nearest_fit
 
     result = estimate(job, accelerator)
@@ -53,7 +54,7 @@ def memory_fit_on(job: FineTuneJob, accelerator: "Accelerator") -> Iterator[Find
     batch = job.spec.training.micro_batch_size
     nearest = nearest_fit(job, accelerator)
     remedy = f"Set {nearest.text}" if nearest else "Watch the first steps, or leave more room"
-    if result.cannot_fit:
+    if result.cannot_fit and job.spec.distributed.deepspeed_config is None:
         remedy = f"Set {nearest.text}" if nearest else "Use a larger accelerator, or a smaller model"
         message = f"needs at least {low:.0f} GiB per device (about {expected:.0f}); {there}"
         yield error(Code.DOES_NOT_FIT, PATH, message, remedy, batch)

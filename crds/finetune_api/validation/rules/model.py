@@ -85,7 +85,7 @@ def _unused_template(job: FineTuneJob) -> Iterator[Finding]:
     field = "chatTemplate" if tokenizer.chat_template is not None else "chatTemplateName"
     given = tokenizer.chat_template is not None or tokenizer.chat_template_name not in (None, "plain")
     if given and not job.spec.dataset.preprocessing.use_chat_template:
-        yield error(
+        yield warning(
             Code.CONFLICT,
             f"model.tokenizer.{field}",
             "is not used while dataset.preprocessing.useChatTemplate is false",

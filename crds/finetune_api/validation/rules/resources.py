@@ -46,8 +46,8 @@ def resources(job: FineTuneJob, target: str) -> Iterator[Finding]:
         yield suggestion(
             Code.LOCAL_PROVIDER,
             "resources.provider",
-            "trains with what this machine has; a cluster or a cloud provider may be faster",
-            "Use cluster, runpod, lambda or vast",
+            "trains with what this machine has; a cluster may be faster",
+            "Set resources.provider to cluster where there is one",
             spec.provider,
         )
         if target == "cluster":

@@ -3,7 +3,13 @@
 import pytest
 
 from finetune_api import parse_job
-from finetune_api.hardware import HardwareCatalog, accelerator_for, accelerators_on, parse_overrides
+from finetune_api.hardware import (
+    HardwareCatalog,
+    accelerator_for,
+    accelerators_on,
+    largest_for,
+    parse_overrides,
+)
 
 CATALOG = HardwareCatalog()
 
@@ -45,13 +51,18 @@ def offered(wanted, *nodes, catalog=CATALOG):
     return found and (found.name, found.memory_gib)
 
 
+def largest(wanted, *nodes):
+    found = largest_for(wanted, [item for one in nodes for item in accelerators_on(one)], CATALOG)
+    return found and (found.name, found.memory_gib)
+
+
 def test_a_node_says_what_it_has():
     (found,) = accelerators_on(node())
     assert (found.node, found.resource, found.count, found.memory_gib) == ("gpu-1", "nvidia.com/gpu", 8, 80.0)
 
 
-@pytest.mark.parametrize("without", [node(count=None), node(count="0"), node(spec={"unschedulable": True})])
-def test_nothing_is_there_without_schedulable_devices(without):
+@pytest.mark.parametrize("without", [node(count=None), node(count="0")])
+def test_nothing_is_there_without_devices(without):
     assert accelerators_on(without) == ()
 
 
@@ -107,10 +118,12 @@ def test_slices_of_several_sizes_are_resources_of_their_own():
 def test_the_memory_of_a_slice_is_known_by_the_name_of_its_resource():
     assert offered(job(accelerators={"resourceName": "nvidia.com/mig-1g.10gb"})) == (
         "a100-80gb-mig-1g.10gb",
-        9.5,
+        10,
     )
     on_h200 = job(accelerators={"resourceName": "nvidia.com/mig-1g.18gb"})
-    assert offered(on_h200) == ("h200-mig-1g.18gb", pytest.approx(17.1))
+    assert offered(on_h200) == ("h200-mig-1g.18gb", 18)
+    named = job(accelerators={"resourceName": "nvidia.com/mig-1g.18gb", "type": "h200"})
+    assert offered(named) == ("h200-mig-1g.18gb", pytest.approx(139.8 / 8))
     assert offered(job(accelerators={"resourceName": "nvidia.com/mig-1g.999gb"})) is None
 
 
@@ -128,6 +141,38 @@ def test_only_nodes_with_enough_devices_and_the_wanted_labels_count():
     assert offered(job(4), few, other) == ("l4", 22.5)
     assert offered(job(nodeSelector={"pool": "small"}), few, other) == ("l4", 22.5)
     assert offered(job(nodeSelector={"pool": "none"}), few, other) is None
+
+
+T4 = node("a", "Tesla-T4", "15360")
+CORDONED = {"unschedulable": True}
+
+
+def test_a_job_runs_on_no_cordoned_node_but_could_once_it_is_free_again():
+    cordoned = node("b", spec=CORDONED)
+    assert offered(job(), T4, cordoned) == ("t4", 15)
+    assert largest(job(), T4, cordoned) == ("a100-80gb", 80)
+    assert offered(job(), cordoned) is None
+
+
+@pytest.mark.parametrize("product", ["NVIDIA-H20", "NVIDIA-GH200-480GB", "NVIDIA-H100-NVL", None])
+def test_nobody_can_tell_the_most_memory_where_a_node_is_unknown(product):
+    assert offered(job(), T4, node("b", product, None)) == ("t4", 15)
+    assert largest(job(), T4, node("b", product, None)) is None
+    assert largest(job(), T4, node("b", product, "97871")) is None
+    assert largest(job(), T4, node("b", product, None, spec=CORDONED)) is None
+
+
+def test_an_unknown_device_whose_node_says_that_it_has_no_more_changes_nothing():
+    assert largest(job(), T4, node("b", "Tesla-P4", "7611")) == ("t4", 15)
+    assert largest(job(), T4, node("b", "NVIDIA-H20-MIG-1g.12gb", None)) == ("t4", 15)
+    assert largest(job(), T4, node("b", "NVIDIA-H20-MIG-2g.24gb", None)) is None
+
+
+def test_nodes_that_the_job_can_not_get_change_nothing():
+    unknown = node("b", "NVIDIA-H20", None, count="2")
+    assert largest(job(4), node("a", "Tesla-T4", "15360"), unknown) == ("t4", 15)
+    named = job(accelerators={"type": "t4"})
+    assert largest(named, T4, unknown) == ("t4", 15)
 
 
 def test_a_named_accelerator_stays_and_has_the_memory_that_its_nodes_say():

@@ -34,4 +34,19 @@ def test_a_slice_has_its_share_of_speed_bandwidth_power_and_price():
     assert part.bandwidth_gbs == whole.bandwidth_gbs / 2
     assert part.watts == pytest.approx(whole.watts * 3 / 7)
     assert part.price.usd_per_hour == pytest.approx(whole.price.usd_per_hour * 3 / 7)
-    assert part.memory_gib == 38
+    assert part.memory_gib == whole.memory_gib / 2
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [("1g.10gb", 9.75), ("1g.20gb", 19.62), ("2g.20gb", 19.62), ("3g.40gb", 39.5), ("7g.80gb", 79.25)],
+)
+def test_no_slice_of_an_h100_has_less_memory_than_nvidia_publishes(name, published):
+    """`nvidia-smi mig -lgip` on an H100 (NVIDIA, Multi-Instance GPU User Guide), in GiB."""
+    part = Slice.of(f"mig-{name}").cut_from(find_accelerator("h100-80gb"))
+    assert published <= part.memory_gib <= 1.025 * published
+
+
+def test_a_slice_that_the_device_does_not_have_has_the_memory_of_its_name():
+    part = Slice.of("mig-1g.12gb").cut_from(find_accelerator("h100-80gb"))
+    assert part.memory_gib == 12

@@ -34,6 +34,21 @@ def test_a_job_that_may_not_fit_is_warned_about(check):
     assert (found.severity, found.code) == ("warning", "MayNotFit")
 
 
+@pytest.mark.parametrize("device", ["cpu", "nvme"])
+def test_what_the_raw_configuration_moves_to_the_host_is_not_counted(check, device):
+    zero = {"offload_optimizer": {"device": device}, "offload_param": {"device": device}}
+    shared = FULL_8B | {"distributed.zeroStage": 3, "training.maxSequenceLength": 512}
+    moved = shared | {"distributed.deepspeedConfig": {"zero_optimization": zero}}
+    assert [found.code for found in about_memory(check(shared))] == ["DoesNotFit"]
+    assert about_memory(check(moved)) == []
+
+
+def test_a_job_with_a_raw_configuration_is_never_refused(check):
+    raw = {"distributed.deepspeedConfig": {"data_types": {"grad_accum_dtype": "bf16"}}}
+    (found,) = about_memory(check(FULL_8B | raw))
+    assert (found.severity, found.code) == ("warning", "MayNotFit")
+
+
 def test_a_job_that_surely_fits_is_left_alone(check):
     assert about_memory(check(QLORA_8B)) == []
 

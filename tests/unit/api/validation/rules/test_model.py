@@ -76,9 +76,9 @@ def test_the_numbers_of_an_architecture_fit_together(brief, config, field):
 
 
 @pytest.mark.parametrize("field", ["chatTemplate", "chatTemplateName"])
-def test_a_chat_template_that_nothing_is_rendered_with_is_refused(brief, field):
+def test_a_chat_template_that_nothing_is_rendered_with_harms_nothing_and_is_a_warning(brief, field):
     unused = {f"model.tokenizer.{field}": "llama3", "dataset.preprocessing.useChatTemplate": False}
-    assert brief(unused) == [("error", "Conflict", f"model.tokenizer.{field}")]
+    assert brief(unused) == [("warning", "Conflict", f"model.tokenizer.{field}")]
     assert brief({"model.tokenizer.chatTemplateName": "plain"} | dict([unused.popitem()])) == []
 
 

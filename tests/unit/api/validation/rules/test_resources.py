@@ -122,3 +122,11 @@ def test_a_cluster_does_not_run_what_is_for_the_machine_of_whoever_starts_it(bri
         ("error", "Conflict", path),
         ("suggestion", "LocalProvider", path),
     ]
+
+
+def test_what_is_said_about_this_machine_names_only_what_can_be_done(check):
+    remedies = [found.remedy for found in check({"resources.provider": "local"})]
+    assert remedies == [
+        "Train with finetune run, or set resources.provider to cluster",
+        "Set resources.provider to cluster where there is one",
+    ]
