@@ -3,5 +3,5 @@
 import os
 
 EVERYTHING = os.environ.get("FINETUNE_ALL_COMBINATIONS") == "1"
-"""All, which takes minutes; else a few, chosen so that each part is trained once. `docs/log.md` says what came of
-all."""
+"""All, which takes minutes; else a few, chosen so that each part is trained once. What came of all is
+in `docs/log.md`."""

@@ -22,6 +22,7 @@ pytestmark = [
 ]
 
 STEPS = 2
+"""Each takes all 20 records, so that its loss tells what the step before has changed."""
 
 ADAPTED: dict[str, dict[str, Any]] = {
     "lora": {"method": {"type": "lora"}},
@@ -33,7 +34,15 @@ ADAPTED: dict[str, dict[str, Any]] = {
 
 def checkpointing(spec: dict[str, Any], kind: str, **training: Any) -> dict[str, Any]:
     return spec | {
-        "training": {"gradientCheckpointing": kind, "maxSteps": STEPS, **training},
+        "training": {
+            "gradientCheckpointing": kind,
+            "maxSteps": STEPS,
+            "microBatchSize": 20,
+            "gradientAccumulationSteps": 1,
+            # the first step counts
+            "schedule": {"type": "constant", "warmupRatio": 0.0},
+            **training,
+        },
         "checkpoints": {"everySteps": 0},
     }
 
@@ -65,19 +74,17 @@ def test_adapters_learn_the_same_with_and_without(
         curves.append(runs.losses(job))
         counts.append(len(passes))
     assert len(curves[0]) == STEPS
-    assert curves[0][-1] != curves[0][0]
+    assert curves[0][1][1] < curves[0][0][1], "it has learned something"
     assert curves[1] == [(step, pytest.approx(loss, rel=1e-6)) for step, loss in curves[0]]
-    layers, micro_batches = 2, 2
-    assert counts[1] - counts[0] == layers * micro_batches * STEPS, "each layer is passed once more"
+    layers = 2
+    assert counts[1] - counts[0] == layers * STEPS, "each layer is passed once more"
 
 
 def test_adapters_under_zero_3_learn_as_one_process_does_without(make_job: MakeJob, tmp_path: Path) -> None:
     spec = {"method": {"type": "lora", "lora": {"dropout": 0.0}}}
-    alone = make_job(
-        checkpointing(spec, "none", gradientAccumulationSteps=4), run_directory=tmp_path / "alone"
-    )
+    alone = make_job(checkpointing(spec, "none"), run_directory=tmp_path / "alone")
     train(alone)
     shared = {**spec, "distributed": {"processesPerNode": 2, "zeroStage": 3}}
-    job = make_job(checkpointing(shared, "full", gradientAccumulationSteps=2))
+    job = make_job(checkpointing(shared, "full", microBatchSize=10))
     runs.run(job, tmp_path / "ranks")
     assert runs.losses(job) == [(step, pytest.approx(loss, rel=1e-4)) for step, loss in runs.losses(alone)]
