@@ -58,8 +58,8 @@ REFUSED = {
 A_FEW = [("spectrum", 2), ("pissa-nf4", 3)]
 
 TOLERANCE = 1e-3
-"""Relative difference of the loss: sums in another order. The first of the two steps is the warm-up's, whose rate
-is 0: this compares what is computed, not what is learned."""
+"""Relative difference of the loss: sums in another order. The first of the two steps is the warm-up's, whose
+rate is 0: this compares what is computed, not what is learned."""
 
 
 def spec(part: str, zero_stage: int | None) -> dict[str, Any]:
