@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from finetune_api import ExitCode, ResolvedJob, TrainingResult
+from finetune_api.protocol import ProgressReport
 from preloaded import Node
 
 SECONDS = 300.0
@@ -42,6 +43,7 @@ def environment(directory: Path, node: int = 0) -> dict[str, str]:
     return os.environ | {
         "JOB_COMPLETION_INDEX": str(node),
         "FINETUNE_TERMINATION_MESSAGE": str(directory / "message"),
+        "FINETUNE_REPORT_FILE": str(directory / "reports"),
         "OMP_NUM_THREADS": "1",
     }
 
@@ -55,6 +57,14 @@ def end_of(process: Node, directory: Path) -> tuple[int, TrainingResult | None]:
 def message_in(directory: Path) -> TrainingResult | None:
     message = directory / "message"
     return TrainingResult.from_termination_message(message.read_text() if message.exists() else None)
+
+
+def effective_in(directory: Path) -> dict[str, str]:
+    """What the last report of a node says about what really ran."""
+    last = (directory / "reports").read_text().splitlines()[-1]
+    report = ProgressReport.model_validate_json(last).finetune
+    assert report is not None
+    return dict(report.effective)
 
 
 def run(job: ResolvedJob, directory: Path) -> TrainingResult:

@@ -21,6 +21,7 @@ from finetune_trainer.guards import Guard, are_finite
 from finetune_trainer.improvement import Improvement
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.metrics import MEASURED, REPORTED, Line, MetricsFile, is_logged
+from finetune_trainer.optimizers import optimizer_word
 from finetune_trainer.progress import Progress, epoch_of
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.saves import WINDOW_FILE, Saves
@@ -75,10 +76,13 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
     # ------------------------------------------------------------------------------------------------
 
     def on_train_begin(
-        self, _args: TrainingArguments, state: TrainerState, control: TrainerControl, **_kwargs: Any
+        self, _args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         # a run that had stopped early when it was saved
         control.should_training_stop = self.improvement.exhausted
+        # only now is there an optimizer: DeepSpeed may have put one of its own in the place of the spec's
+        optimizer = optimizer_word(self.job.spec.training.optimizer, kwargs["optimizer"])
+        self.reporter.update(effective={**self.reporter.report.effective, "optimizer": optimizer})
         self.progress.begin(state.global_step)
         if self.first:
             self.file.begin(state.global_step)

@@ -17,15 +17,14 @@ def effective(
     model: object,
     attention: str,
 ) -> dict[str, str]:
-    """What really runs, after automatic decisions; for the status."""
+    """What really runs, after automatic decisions; for the status. The optimizer is added when there is one
+    (`callbacks.py`)."""
     spec = job.spec
     strategy = "one process"
     if uses_deepspeed(spec.distributed, job.world_size):
         strategy = f"DeepSpeed ZeRO-{spec.distributed.zero_stage}"
     elif job.world_size > 1:
         strategy = "data parallel"
-    offloaded = spec.distributed.offload.optimizer == "cpu"
-    optimizer = "adamw (DeepSpeed's, on the CPU)" if offloaded else spec.training.optimizer
     trained, total = trained_parameters(model) if isinstance(model, torch.nn.Module) else (0, 0)
     facts = {
         "device": torch.cuda.get_device_name() if job.device == "cuda" else "CPU",
@@ -34,7 +33,6 @@ def effective(
         "quantization": spec.quantization.type,
         "kernels": kernels_word(job, model),
         "compile": compile_word(job),
-        "optimizer": optimizer,
         "strategy": strategy,
         "ranks": str(job.world_size),
         "effectiveBatchSize": str(job.effective_batch_size),

@@ -57,6 +57,15 @@ def optimizer_name(optimizer: Optimizer) -> str:
     return OPTIMIZERS[optimizer]
 
 
+def optimizer_word(optimizer: Optimizer, stepping: Any) -> str:
+    """The spec's name of an optimizer, and the class and library of the object that changes the weights: what
+    accelerate and DeepSpeed put around it is taken off."""
+    while hasattr(stepping, "optimizer"):
+        stepping = stepping.optimizer
+    library = type(stepping).__module__.partition(".")[0]
+    return f"{optimizer} ({type(stepping).__name__} of {library})"
+
+
 def grouped_optimizer(
     model: torch.nn.Module, arguments: TrainingArguments, spec: FineTuneJobSpec
 ) -> tuple[Any, dict[str, Any]] | None:

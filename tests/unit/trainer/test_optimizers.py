@@ -3,6 +3,7 @@ that they are given."""
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from finetune_trainer.optimizers import (
     SET_UP_HERE,
     grouped_optimizer,
     optimizer_name,
+    optimizer_word,
     parameter_groups,
 )
 
@@ -60,6 +62,13 @@ def test_every_optimizer_of_transformers_lowers_a_loss(make_job: MakeJob, tmp_pa
         optimizer.zero_grad()
         losses.append(loss.item())
     assert losses[-1] < losses[0]
+
+
+def test_the_status_names_what_steps_and_not_what_was_asked_for() -> None:
+    stepping: Any = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))])
+    for _ in range(2):
+        stepping = SimpleNamespace(optimizer=stepping)
+    assert optimizer_word("lion8bit", stepping) == "lion8bit (SGD of torch)"
 
 
 def adapted(job: ResolvedJob) -> torch.nn.Module:

@@ -1,0 +1,99 @@
+"""Each method runs on two ranks under DeepSpeed, with the losses of one process.
+
+By default a few; FINETUNE_ALL_COMBINATIONS=1 runs all. Those of full and of lora on a whole base are in
+`../test_ranks.py`.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import runs
+from breadth import EVERYTHING
+from finetune_api import ResolvedJob, validate_job
+from finetune_api.job import FineTuneJob, ObjectMeta
+from one_rank import train
+
+MakeJob = Callable[..., ResolvedJob]
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings(
+        # PEFT 0.21 asks models for the attribute by its old name
+        "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",
+        # LLM.int8() multiplies in 16 bit, and says so at every call
+        "ignore:MatMul8bitLt. inputs will be cast:UserWarning",
+    ),
+]
+
+
+def adapters(method: str, quantization: str = "none", **lora: Any) -> dict[str, Any]:
+    return {
+        "method": {"type": method, "lora": {"rank": 4, "dropout": 0.0, **lora}},
+        "quantization": {"type": quantization, "allowDora": True},
+    }
+
+
+PARTS: dict[str, dict[str, Any]] = {
+    "freeze": {"method": {"type": "freeze", "freeze": {"trainableLayers": 1}}},
+    "spectrum": {"method": {"type": "spectrum"}},
+    "dora": adapters("dora"),
+    "dora-nf4": adapters("dora", "nf4"),
+    "dora-int8": adapters("dora", "int8"),
+    "pissa-nf4": adapters("pissa", "nf4"),
+    "lora-int8": adapters("lora", "int8"),
+    "lora-fp4": adapters("lora", "fp4"),
+    "lora-plus": adapters("lora", learningRateRatio=16.0),
+    "adamw8bit": adapters("lora") | {"training": {"optimizer": "adamw8bit"}},
+}
+
+REFUSED = {
+    ("dora-nf4", 3): "ZeRO-3 knows nothing of",
+    ("dora-int8", 3): "ZeRO-3 shares out weights of a floating-point type only",
+    ("lora-int8", 3): "ZeRO-3 shares out weights of a floating-point type only",
+}
+
+A_FEW = [("spectrum", 2), ("pissa-nf4", 3)]
+
+TOLERANCE = 1e-3
+"""Relative difference of the loss: sums in another order. The first of the two steps is the warm-up's, whose
+rate is 0: this compares what is computed, not what is learned."""
+
+
+def spec(part: str, zero_stage: int | None) -> dict[str, Any]:
+    ranks = 1 if zero_stage is None else 2
+    shared = {} if zero_stage is None else {"processesPerNode": ranks, "zeroStage": zero_stage}
+    settings = dict(PARTS[part])
+    training = {"maxSteps": 2, "gradientAccumulationSteps": 4 // ranks, "learningRate": 1e-3}
+    return settings | {
+        "training": training | settings.get("training", {}),
+        "distributed": shared,
+        "checkpoints": {"everySteps": 0},
+    }
+
+
+@pytest.mark.parametrize(
+    ("part", "zero_stage"),
+    [(part, stage) for part in PARTS for stage in (2, 3) if (part, stage) not in REFUSED]
+    if EVERYTHING
+    else A_FEW,
+)
+def test_two_ranks_have_the_losses_of_one_process(
+    make_job: MakeJob, tmp_path: Path, part: str, zero_stage: int
+) -> None:
+    alone = make_job(spec(part, None), run_directory=tmp_path / "alone")
+    train(alone)
+    job = make_job(spec(part, zero_stage))
+    runs.run(job, tmp_path / "ranks")
+    expected = runs.losses(alone)
+    assert [step for step, _ in expected] == [1, 2]
+    assert runs.losses(job) == [(step, pytest.approx(loss, rel=TOLERANCE)) for step, loss in expected]
+
+
+@pytest.mark.parametrize(("part", "zero_stage"), REFUSED)
+def test_what_can_not_be_shared_out_is_refused(make_job: MakeJob, part: str, zero_stage: int) -> None:
+    job = FineTuneJob(metadata=ObjectMeta(name="tiny"), spec=make_job(spec(part, zero_stage)).spec)
+    errors = [finding.message for finding in validate_job(job, "local") if finding.severity == "error"]
+    assert any(REFUSED[part, zero_stage] in message for message in errors)

@@ -1,0 +1,71 @@
+"""Every optimizer in whole runs: it steps as itself, and a killed run goes on exactly.
+
+By default one; FINETUNE_ALL_COMBINATIONS=1 runs all but the paged ones, whose memory is a GPU's. adamw,
+galoreAdamw, stableAdamw and scheduleFreeAdamw are in `test_exact_resume.py` too.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from breadth import EVERYTHING
+from finetune_api import ResolvedJob
+from finetune_trainer.optimizers import OPTIMIZERS
+from finetune_trainer.reporting import Reporter
+from one_rank import DiesAt, Killed, train
+from runs import losses, output_weights
+
+MakeJob = Callable[..., ResolvedJob]
+
+pytestmark = pytest.mark.slow
+
+STEPPING = {
+    "adamw": "AdamW of torch",
+    "adamwFused": "AdamW of torch",
+    "adamw8bit": "AdamW of bitsandbytes",
+    "adafactor": "Adafactor of transformers",
+    "ademamix": "AdEMAMix of bitsandbytes",
+    "ademamix8bit": "AdEMAMix of bitsandbytes",
+    "lion": "Lion of bitsandbytes",
+    "lion8bit": "Lion of bitsandbytes",
+    "sgd": "SGD of torch",
+    "adagrad": "Adagrad of torch",
+    "rmsprop": "RMSprop of torch",
+    "galoreAdamw": "GaLore of finetune_trainer",
+    "stableAdamw": "StableAdamW of optimi",
+    "scheduleFreeAdamw": "ScheduleFreeAdamW of finetune_trainer",
+    "scheduleFreeSgd": "ScheduleFreeSGD of finetune_trainer",
+}
+"""What really steps, by the spec's name. Those of this trainer are the libraries', made to go on exactly
+(`library_optimizers.py`)."""
+
+PAGED = {name for name in OPTIMIZERS if name.startswith("paged")}
+
+A_FEW = ["lion8bit"]
+
+
+def spec(name: str) -> dict[str, Any]:
+    """Each step takes all 20 records, so that its loss tells what the steps before have changed."""
+    training = {"optimizer": name, "learningRate": 1e-3, "maxSteps": 4, "microBatchSize": 10}
+    schedule = {"schedule": {"type": "constant"}} if name.startswith("scheduleFree") else {}
+    return {"training": training | schedule}
+
+
+def test_only_paged_ones_are_left_out() -> None:
+    assert set(STEPPING) == set(OPTIMIZERS) - PAGED
+
+
+@pytest.mark.parametrize("name", STEPPING if EVERYTHING else A_FEW)
+def test_a_run_steps_with_it_and_goes_on_exactly(make_job: MakeJob, tmp_path: Path, name: str) -> None:
+    whole, killed = make_job(spec(name), run_directory=tmp_path / "whole"), make_job(spec(name))
+    reporter = Reporter([])
+    train(whole, reporter)
+    assert reporter.report.effective["optimizer"] == f"{name} ({STEPPING[name]})"
+    assert losses(whole)[-1][1] < losses(whole)[0][1]
+    with pytest.raises(Killed):
+        train(killed, DiesAt(3))
+    assert train(make_job(spec(name), attempt=2)).resumed_step == 2
+    assert losses(killed) == losses(whole)
+    assert output_weights(killed) == output_weights(whole)
