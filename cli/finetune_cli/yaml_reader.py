@@ -148,12 +148,12 @@ class _KubectlLoader(yaml.SafeLoader):
     _depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self._depth == MAX_DEPTH:
+        if parent is not None and self._depth == MAX_DEPTH:
             raise YamlError(
                 "TooDeep",
                 f"values are nested more than {MAX_DEPTH} deep",
                 "Flatten the document.",
-                _position_at(self.peek_event().start_mark),
+                _position(parent),
             )
         self._depth += 1
         node = super().compose_node(parent, index)
@@ -310,11 +310,7 @@ def _positions(node: yaml.Node, path: str) -> Iterator[tuple[str, Position]]:
 
 
 def _position(node: yaml.Node) -> Position:
-    return _position_at(node.start_mark)
-
-
-def _position_at(mark: yaml.Mark) -> Position:
-    return Position(mark.line + 1, mark.column + 1)
+    return Position(node.start_mark.line + 1, node.start_mark.column + 1)
 
 
 def _is_null(node: yaml.Node) -> bool:
@@ -323,7 +319,7 @@ def _is_null(node: yaml.Node) -> bool:
 
 def _from_marked(error: yaml.MarkedYAMLError, text: str) -> YamlError:
     mark = error.problem_mark or error.context_mark
-    position = _position_at(mark) if mark else None
+    position = Position(mark.line + 1, mark.column + 1) if mark else None
     lines = text.splitlines()
     line = lines[mark.line] if mark and mark.line < len(lines) else ""
     if "\t" in line[: len(line) - len(line.lstrip())] or "'\\t'" in (error.problem or ""):

@@ -33,7 +33,7 @@ BAD = [
     (job("epochs: 1").replace("  model", "\tmodel"), "Tab", (5, 1)),
     (job("epochs: 1\n    epochs: 2"), "DuplicateKey", (9, 5)),
     (BILLION, "AliasExplosion", (6, 5)),
-    ("[" * 5000, "TooDeep", (1, 101)),
+    ("[" * 5000, "TooDeep", (1, 100)),
     (job("learningRate: .nan"), "NotFinite", (8, 19)),
     (job("learningRate: -.inf"), "NotFinite", (8, 19)),
     (job("learningRate: 1e999"), "NotFinite", (8, 19)),
