@@ -16,7 +16,7 @@ from finetune_api.dataset import SOURCES
 from random_specs import SpecMaker
 
 SCHEMA = structural_schema(FineTuneJobSpec)
-EXAMPLES = int(os.environ.get("FINETUNE_RANDOM_SPECS", "300"))
+EXAMPLES = int(os.environ.get("FINETUNE_RANDOM_SPECS", "500"))
 """Specs of each class: allowed, spoiled, inconsistent."""
 
 
