@@ -7,6 +7,7 @@ from finetune_api.job import FineTuneJob
 from finetune_api.validation import InvalidJobError, parse_job
 from finetune_cli.errors import INVALID, CommandError
 from finetune_cli.fields import all_fields
+from finetune_cli.findings import place
 from finetune_cli.manifests import chosen, load
 from finetune_cli.preparation import PreparedJob, prepare
 from finetune_cli.yaml_reader import YamlError
@@ -19,12 +20,14 @@ def read_job(source: str, name: str | None, overrides: Sequence[str]) -> tuple[P
     """
     try:
         manifest = load(source)
-        prepared = prepare(chosen(manifest.label, manifest.jobs, name), manifest.presets, overrides)
-        return prepared, parse_job(prepared.body)
+        written = chosen(manifest.label, manifest.jobs, name)
+        prepared = prepare(written, manifest.presets, overrides)
     except YamlError as error:
         raise CommandError(f"{source}: {error}. {error.remedy}", INVALID) from None
+    try:
+        return prepared, parse_job(prepared.body)
     except InvalidJobError as invalid:
-        said = "\n".join(f"{source}: {finding}" for finding in invalid.findings)
+        said = "\n".join(placed.line(manifest.label) for placed in place(written, invalid.findings))
         raise CommandError(said, INVALID) from None
 
 

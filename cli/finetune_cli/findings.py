@@ -17,6 +17,11 @@ class PlacedFinding:
     finding: Finding
     position: Position | None
 
+    def line(self, file: str) -> str:
+        """For people: `job.yaml:12:5: error NotAllowed: method.type: lorra must be one of …`."""
+        where = f":{self.position.line}:{self.position.column}" if self.position else ""
+        return f"{file}{where}: {self.finding.severity} {self.finding.code}: {self.finding}"
+
 
 @dataclass(frozen=True)
 class FileReport:
@@ -39,11 +44,8 @@ class FileReport:
         }
 
     def lines(self) -> Iterable[str]:
-        """Lines for people: `job.yaml:12:5: error NotAllowed: method.type: lorra must be one of …`."""
-        for placed in self.findings:
-            where = f":{placed.position.line}:{placed.position.column}" if placed.position else ""
-            finding = placed.finding
-            yield f"{self.file}{where}: {finding.severity} {finding.code}: {finding}"
+        """One line for people about each finding."""
+        return (placed.line(self.file) for placed in self.findings)
 
 
 def check_files(

@@ -21,6 +21,9 @@ MAX_BYTES: Final = 8 * 1024 * 1024
 MAX_VALUES: Final = 200_000
 """Values per document once every alias is expanded."""
 
+MAX_DEPTH: Final = 100
+"""Lists and mappings within one another; Python reads some hundred, and a manifest needs a dozen."""
+
 
 @dataclass(frozen=True)
 class Position:
@@ -104,8 +107,6 @@ def parse(content: bytes) -> list[YamlDocument]:
             "Remove it, or write it as an escape in double quotes.",
             Position(line, error.position - text.rfind("\n", 0, error.position)),
         ) from None
-    except RecursionError:
-        raise YamlError("TooDeep", "values are nested too deeply", "Flatten the document.") from None
     documents = [_document(node) for node in nodes if not _is_null(node)]
     if not documents:
         raise YamlError("Empty", "there is nothing in it", "Write at least one object.", Position(1, 1))
@@ -142,7 +143,22 @@ def _decode(content: bytes) -> str:
 
 
 class _KubectlLoader(yaml.SafeLoader):
-    """SafeLoader with the scalar rules of kubectl's parser."""
+    """SafeLoader with the scalar rules of kubectl's parser, and an end to nesting."""
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if parent is not None and self._depth == MAX_DEPTH:
+            raise YamlError(
+                "TooDeep",
+                f"values are nested more than {MAX_DEPTH} deep",
+                "Flatten the document.",
+                _position(parent),
+            )
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
 
 _REPLACED_TAGS = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:float", "tag:yaml.org,2002:int"}

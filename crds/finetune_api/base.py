@@ -1,6 +1,6 @@
 """What every model of the API shares: camelCase JSON, closed field sets, immutability, and the field types.
 
-Nulls follow the Kubernetes API server: a null is the same as an absent field.
+Nulls follow the Kubernetes API server: a null is the same as an absent field, in a field that there is.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticKnownError
 
 GROUP: Final = "finetune.dev"
 VERSION: Final = "v1alpha1"
@@ -50,7 +51,8 @@ class ApiModel(BaseModel):
     @classmethod
     def _absent_if_null(cls, data: Any) -> Any:
         if isinstance(data, Mapping):
-            return {key: value for key, value in data.items() if value is not None}
+            fields = {field.alias for field in cls.model_fields.values()} if None in data.values() else ()
+            return {key: value for key, value in data.items() if value is not None or key not in fields}
         return data
 
     @classmethod
@@ -90,7 +92,14 @@ def _integral(value: object) -> object:
 
 
 def _quantity_text(value: object) -> object:
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    number = _integral(value)
+    if not isinstance(number, int) or isinstance(number, bool):
+        return value
+    if number < 0:
+        raise PydanticKnownError("greater_than_equal", {"ge": 0})
+    if number > MAX_QUANTITY:
+        raise PydanticKnownError("less_than_equal", {"le": MAX_QUANTITY})
+    return str(number)
 
 
 def _whole_seconds(value: datetime) -> datetime:
@@ -133,6 +142,9 @@ Timestamp = Annotated[
 
 QUANTITY_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$"
 
+MAX_QUANTITY: Final = 2**53
+"""Of quantities that are written as a number: what every reader of JSON knows exactly; 9 petabytes."""
+
 Quantity = Annotated[
     str,
     BeforeValidator(_quantity_text),
@@ -143,6 +155,8 @@ Quantity = Annotated[
             "anyOf": [{"type": "integer"}, {"type": "string"}],
             "pattern": QUANTITY_PATTERN,
             "maxLength": 32,
+            "minimum": 0,
+            "maximum": MAX_QUANTITY,
         }
     ),
 ]

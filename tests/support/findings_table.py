@@ -186,9 +186,17 @@ CEL_CASES = (
 each rule."""
 
 RULES = (
-    Case("out-of-range", {"method": {"lora": {"dropout": 1}}}, errors=("OutOfRange method.lora.dropout",)),
     Case(
-        "empty", {"method": {"lora": {"targetModules": []}}}, errors=("OutOfRange method.lora.targetModules",)
+        "out-of-range",
+        {"method": {"lora": {"dropout": 1}}},
+        errors=("OutOfRange method.lora.dropout",),
+        by_schema="should be less than",
+    ),
+    Case(
+        "empty",
+        {"method": {"lora": {"targetModules": []}}},
+        errors=("OutOfRange method.lora.targetModules",),
+        by_schema="should have at least 1 items",
     ),
     Case(
         "offloaded-lion",
@@ -230,4 +238,6 @@ RULES = (
     Case("unclipped", {"training": {"maxGradNorm": 0}}, advice=("NoGradientClipping training.maxGradNorm",)),
     Case("untracked", advice=("NoTracker tracking.trackers",)),
 )
-"""More jobs, for the routes that need no API server."""
+"""More jobs, for rules that only the webhook tells `kubectl apply` of."""
+
+EVERY_CASE = (*CASES, *CEL_CASES, *RULES)

@@ -30,6 +30,14 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
+def communication(job: ResolvedJob) -> str:
+    """The library that ranks talk by: as asked for, else NCCL on CUDA and gloo on CPU."""
+    asked = job.spec.distributed.backend
+    if asked != "auto":
+        return asked
+    return "nccl" if job.device == "cuda" else "gloo"
+
+
 def start_process_group(job: ResolvedJob) -> None:
     """Joins all ranks (NCCL on CUDA, gloo on CPU), with the timeout of the spec instead of the library's.
 
@@ -40,12 +48,10 @@ def start_process_group(job: ResolvedJob) -> None:
         os.environ.setdefault(name, value)
     if "MASTER_ADDR" not in os.environ:
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    backend = job.spec.distributed.backend
-    if backend == "auto":
-        backend = "nccl" if job.device == "cuda" else "gloo"
     if job.device == "cuda":
         torch.cuda.set_device(local_rank())
-    dist.init_process_group(backend, timeout=datetime.timedelta(seconds=job.spec.distributed.timeout_seconds))
+    timeout = datetime.timedelta(seconds=job.spec.distributed.timeout_seconds)
+    dist.init_process_group(communication(job), timeout=timeout)
 
 
 def end_process_group() -> None:

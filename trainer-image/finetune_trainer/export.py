@@ -99,7 +99,7 @@ def export(trainer: FineTuneTrainer, job: ResolvedJob, start: Start, precision: 
     if first:
         device = trainer.args.device
         _release(trainer)
-        written = _written_precision(job, precision)
+        written = written_precision(job, precision)
         try:
             if start.adapter is not None:
                 make_ordinary(staged, start.adapter, start.original)
@@ -224,7 +224,7 @@ def _probe(trainer: FineTuneTrainer) -> Probe:
     return Probe(ids, logits.float().cpu())
 
 
-def _written_precision(job: ResolvedJob, precision: Precision) -> Precision:
+def written_precision(job: ResolvedJob, precision: Precision) -> Precision:
     """The type of a whole model's weights: as asked for, else that of the run."""
     asked = job.spec.output.precision
     return precision if asked == "auto" else asked

@@ -33,15 +33,20 @@ def quantization_config(spec: FineTuneJobSpec, precision: Precision, place: str)
         case "int8":
             return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=skipped)
         case "nf4" | "fp4" as kind:
-            compute = quantization.compute_type
             return BitsAndBytesConfig(
                 load_in_4bit=True,
                 bnb_4bit_quant_type=kind,
                 bnb_4bit_use_double_quant=quantization.double_quantization,
-                bnb_4bit_compute_dtype=DTYPES[precision if compute == "auto" else compute],
+                bnb_4bit_compute_dtype=compute_type(spec, precision),
                 bnb_4bit_quant_storage=storage_type(spec, precision),
                 llm_int8_skip_modules=skipped,
             )
+
+
+def compute_type(spec: FineTuneJobSpec, precision: Precision) -> torch.dtype:
+    """The type in which layers of packed 4-bit weights compute: as asked for, else that of the run."""
+    asked = spec.quantization.compute_type
+    return DTYPES[precision if asked == "auto" else asked]
 
 
 def storage_type(spec: FineTuneJobSpec, precision: Precision) -> torch.dtype:

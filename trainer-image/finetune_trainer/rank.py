@@ -15,6 +15,7 @@ from finetune_trainer.arguments import training_arguments
 from finetune_trainer.assembly import data_order, guard, load_model, make_trainer, progress, sample_answers
 from finetune_trainer.callbacks import RunCallback
 from finetune_trainer.checkpoints import Checkpoint, CheckpointStore
+from finetune_trainer.decisions import decisions
 from finetune_trainer.distributed import end_process_group, from_first_rank, rank, start_process_group
 from finetune_trainer.effective import effective
 from finetune_trainer.engines import engine_for
@@ -126,6 +127,7 @@ def train(
     generations = sample_answers(inputs, follower)
     trainer = make_trainer(inputs, loaded, arguments, precision, follower, generations)
     facts = effective(job, precision, loaded.data, loaded.model, loaded.attention)
+    facts |= decisions(job, precision, base, checkpoint.step if checkpoint else None)
     reporter.update(effective=facts | approximation(checkpoint, job))
     stop.check()
     trainer.universal = carried

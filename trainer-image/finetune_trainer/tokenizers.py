@@ -4,11 +4,11 @@ with."""
 import logging
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from finetune_api.model import ModelSpec, TokenizerTrainSpec
+from finetune_api.model import ModelSpec, TokenizerSpec, TokenizerTrainSpec
 from finetune_trainer.chat_templates import chat_template
 from finetune_trainer.errors import InvalidConfigError, ModelLoadError
 from finetune_trainer.hub_trouble import hub_trouble
@@ -101,8 +101,13 @@ def complete_tokenizer(tokenizer: Tokenizer, model: ModelSpec, *, use_chat_templ
     elif tokenizer.chat_template is None:
         log.info("the tokenizer has no chat template: ChatML is used")
         tokenizer.chat_template = CHATML
-    tokenizer.padding_side = "left" if spec.padding_side == "left" else "right"
+    tokenizer.padding_side = padding_side(spec)
     return tokenizer
+
+
+def padding_side(spec: TokenizerSpec) -> Literal["left", "right"]:
+    """The side on which batches are padded: as asked for, else the right one."""
+    return "left" if spec.padding_side == "left" else "right"
 
 
 def has_tokenizer(directory: Path) -> bool:

@@ -86,10 +86,7 @@ def read_job(arguments: argparse.Namespace) -> "tuple[FineTuneJob, ManifestFile]
     if job is not None:
         findings = validate_job(job, "local")
     for placed in place(document, findings):
-        print(
-            f"{manifest.label}:{placed.position}: {placed.finding.severity}: {placed.finding}",
-            file=sys.stderr,
-        )
+        print(placed.line(manifest.label), file=sys.stderr)
     if job is None or any(finding.severity == "error" for finding in findings):
         return ExitCode.INVALID_CONFIG
     return job, manifest

@@ -110,7 +110,7 @@ def _refuses(label: str, document: "JobDocument | PresetDocument", findings: "li
     from finetune_cli.findings import place
 
     for placed in place(document, findings):
-        print(f"{label}:{placed.position}: {placed.finding.severity}: {placed.finding}", file=sys.stderr)
+        print(placed.line(label), file=sys.stderr)
     return bool(errors_in(findings))
 
 

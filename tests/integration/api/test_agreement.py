@@ -1,6 +1,10 @@
-"""The API server and the models agree on random specs, allowed ones and spoiled ones."""
+"""The API server and the models agree on random specs, allowed ones and spoiled ones.
+
+`FINETUNE_RANDOM_SPECS=10000` draws that many of each class instead of the few that every run can afford.
+"""
 
 import json
+import os
 
 import pytest
 from kubernetes.client import ApiException, CustomObjectsApi
@@ -12,7 +16,8 @@ from finetune_api.dataset import SOURCES
 from random_specs import SpecMaker
 
 SCHEMA = structural_schema(FineTuneJobSpec)
-EXAMPLES = 300
+EXAMPLES = int(os.environ.get("FINETUNE_RANDOM_SPECS", "500"))
+"""Specs of each class: allowed, spoiled, inconsistent."""
 
 
 def consistent(spec):

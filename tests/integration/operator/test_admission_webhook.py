@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import routes
-from findings_table import CASES, CEL_CASES, COMPLETE, Case
+from findings_table import CEL_CASES, COMPLETE, EVERY_CASE, Case
 from finetune_api import check_manifest
 from finetune_api.validation import errors_in
 from finetune_operator.admission import warning_lines
@@ -46,7 +46,7 @@ def author(
             yield somebody
 
 
-@pytest.mark.parametrize("case", [*CASES, *CEL_CASES], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", EVERY_CASE, ids=lambda case: case.name)
 def test_one_job_has_the_same_findings_by_every_route(author: Author, case: Case, tmp_path: Path) -> None:
     """Schema and CEL or else the webhook, by `kubectl apply`; the command line; the reconciler."""
     manifest = {**case.manifest, "metadata": {**case.manifest["metadata"], "namespace": author.namespace}}

@@ -6,6 +6,10 @@ from typing import Any
 import pytest
 import yaml
 
+from findings_table import EVERY_CASE
+from finetune_api import check_manifest
+from finetune_api.validation import errors_in
+from finetune_operator.refusal import described
 from onenode import ControlPlane
 from onenode.throwaway import ControlPlaneError
 from operator_rig import Manifest, Namespace, OperatorProcess, job_manifest, wait_until
@@ -36,6 +40,19 @@ def open_crd(
     control_plane.kubectl("replace", "-f", "-", input=text)
 
 
+def submit_once_the_schema_is_open(namespace: Namespace, manifest: Manifest) -> None:
+    """The API server takes a moment to forget the old schema."""
+
+    def submitted() -> bool:
+        try:
+            namespace.apply(manifest)
+        except ControlPlaneError:
+            return False
+        return True
+
+    wait_until("the open schema is served", submitted)
+
+
 def test_the_api_server_refuses_it(namespace: Namespace) -> None:
     manifest = job_manifest("x" * 41)
     with pytest.raises(ControlPlaneError, match="40 characters"):
@@ -54,14 +71,7 @@ def test_the_api_server_refuses_it(namespace: Namespace) -> None:
 def test_slipped_past_the_api_server_it_is_stalled_and_not_tried_again(
     namespace: Namespace, operator: OperatorProcess, open_crd: None, spec: Manifest, finding: str
 ) -> None:
-    def submitted() -> bool:  # the API server takes a moment to forget the old schema
-        try:
-            namespace.apply(job_manifest("tune", **spec))
-        except ControlPlaneError:
-            return False
-        return True
-
-    wait_until("the open schema is served", submitted)
+    submit_once_the_schema_is_open(namespace, job_manifest("tune", **spec))
     wait_until("Stalled", lambda: namespace.condition("tune", "Stalled").get("status") == "True")
     stalled = namespace.condition("tune", "Stalled")
     assert stalled["reason"] == "InvalidSpec"
@@ -69,3 +79,31 @@ def test_slipped_past_the_api_server_it_is_stalled_and_not_tried_again(
     wait_until("the queue is empty", lambda: operator.metric("finetune_queue_depth") == 0)
     assert namespace.requests("create", "update") == ["update finetunejobs/status", "create events"]
     assert not namespace.items("jobs")
+
+
+def test_each_invalid_job_of_the_table_is_stalled_with_the_words_of_its_findings(
+    namespace: Namespace, operator: OperatorProcess, open_crd: None
+) -> None:
+    """The table of `test_admission_webhook.py`, as if the API server had refused none of it."""
+    messages = {}
+    for case in EVERY_CASE:
+        manifest = case.manifest
+        name = manifest["metadata"]["name"]
+        errors = errors_in(check_manifest(manifest)[1])
+        if errors:
+            submit_once_the_schema_is_open(namespace, {**manifest, "metadata": {"name": name}})
+            messages[name] = described(errors)
+
+    def stalled() -> dict[str, str]:
+        found = {}
+        for job in namespace.items("finetunejobs"):
+            for condition in job.get("status", {}).get("conditions", []):
+                if (condition["type"], condition["status"]) == ("Stalled", "True"):
+                    found[job["metadata"]["name"]] = condition["message"]
+        return found
+
+    wait_until("every one is Stalled", lambda: stalled().keys() == messages.keys())
+    assert stalled() == messages
+    wait_until("the queue is empty", lambda: operator.metric("finetune_queue_depth") == 0)
+    assert not namespace.items("jobs")
+    assert not namespace.items("pods")

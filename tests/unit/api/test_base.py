@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from finetune_api.base import ApiModel
+from finetune_api.storage import StorageSpec
 from finetune_api.training import TrainingSpec
 
 
@@ -20,6 +21,23 @@ def test_snake_case_in_json_is_refused_as_the_api_server_does():
 
 def test_a_null_is_the_same_as_an_absent_field():
     assert TrainingSpec.from_json_object({"epochs": None, "maxSteps": None}) == TrainingSpec()
+
+
+@pytest.mark.parametrize("name", ["unknown", "micro_batch_size"])
+def test_a_null_in_a_field_that_is_not_there_is_refused_as_the_api_server_does(name):
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        TrainingSpec.from_json_object({name: None})
+
+
+@pytest.mark.parametrize(("written", "text"), [(0, "0"), (3.0, "3"), (2**53, f"{2**53}"), ("8Gi", "8Gi")])
+def test_a_quantity_is_text_or_a_whole_number(written, text):
+    assert StorageSpec.from_json_object({"size": written}).size == text
+
+
+@pytest.mark.parametrize("written", [-1, -1.0, 2**53 + 1, 1e308, 0.5, True, "-1", "8 Gi"])
+def test_no_other_quantity_is_taken(written):
+    with pytest.raises(ValidationError):
+        StorageSpec.from_json_object({"size": written})
 
 
 def test_a_model_cannot_be_changed():

@@ -32,7 +32,8 @@ def job(line: str) -> str:
 BAD = [
     (job("epochs: 1").replace("  model", "\tmodel"), "Tab", (5, 1)),
     (job("epochs: 1\n    epochs: 2"), "DuplicateKey", (9, 5)),
-    (BILLION, "AliasExplosion", None),
+    (BILLION, "AliasExplosion", (6, 5)),
+    ("[" * 5000, "TooDeep", (1, 100)),
     (job("learningRate: .nan"), "NotFinite", (8, 19)),
     (job("learningRate: -.inf"), "NotFinite", (8, 19)),
     (job("learningRate: 1e999"), "NotFinite", (8, 19)),
@@ -57,14 +58,14 @@ def test_each_kind_of_bad_file_gives_one_finding_with_its_place(
     capsys: pytest.CaptureFixture[str],
     content: str | bytes,
     code: str,
-    place: tuple[int, int] | None,
+    place: tuple[int, int],
 ) -> None:
     file = written(tmp_path, content)
     assert main(["validate", str(file)]) == 1
     lines = [line for line in capsys.readouterr().out.splitlines() if " error " in line]
     assert len(lines) == 1
     assert f": error {code}: " in lines[0]
-    assert lines[0].startswith(f"{file}:{place[0]}:{place[1]}:" if place else f"{file}:")
+    assert lines[0].startswith(f"{file}:{place[0]}:{place[1]}:")
 
 
 def written(directory: Path, content: str | bytes) -> Path:
@@ -101,17 +102,15 @@ def test_every_other_verb_names_file_line_and_column_too(
     verb: str,
     content: str | bytes,
     code: str,
-    place: tuple[int, int] | None,
+    place: tuple[int, int],
 ) -> None:
     file = written(tmp_path, content)
     status = main([str(file) if word == "FILE" else word for word in VERBS[verb]])
     said = capsys.readouterr().err
     assert status not in (0, None)
     assert str(file) in said
-    field_of_the_job = code in ABOUT_THE_JOB - {"NoFineTuneJob", "WrongKind"}
-    if place is not None and not field_of_the_job:
-        line, column = place
-        assert f"line {line}, column {column}" in said or f":{line}:{column}:" in said
+    line, column = place
+    assert f"line {line}, column {column}" in said or f"{file}:{line}:{column}:" in said
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-8"])

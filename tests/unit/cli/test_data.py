@@ -82,3 +82,24 @@ def test_a_manifest_is_checked_from_end_to_end(tmp_path: Path, capfd: pytest.Cap
     broken = manifest(tmp_path, [*RECORDS, {"instruction": "?"}])
     assert main(["data", "check", str(broken)]) == 11
     assert "broken: train.jsonl, line 11: 'output' is missing" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("action", ["check", "preview"])
+def test_a_field_can_be_set_for_a_look(action: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[Any] = []
+
+    def start(command: list[str], *, check: bool) -> "subprocess.CompletedProcess[bytes]":
+        looked_at.append(json.loads(Path(command[5]).read_text())["spec"]["training"]["maxSequenceLength"])
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", start)
+    assert main(["data", action, str(manifest(tmp_path)), "--set", "training.maxSequenceLength=77"]) == 0
+    assert looked_at == [77]
+
+
+def test_what_is_set_has_its_type_checked(
+    tmp_path: Path, started: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["data", "check", str(manifest(tmp_path)), "--set", "training.maxSequenceLength=long"]) == 10
+    assert "training.maxSequenceLength: long input should be a valid integer" in capsys.readouterr().err
+    assert started == []

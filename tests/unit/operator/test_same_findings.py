@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 import routes
-from findings_table import CASES, CEL_CASES, RULES, Case
+from findings_table import EVERY_CASE, Case
 from finetune_api import Finding, check_manifest
 from finetune_api.validation import errors_in
 from finetune_operator.admission import warning_lines
 from finetune_operator.refusal import described
 
-every_case = pytest.mark.parametrize("case", [*CASES, *CEL_CASES, *RULES], ids=lambda case: case.name)
+every_case = pytest.mark.parametrize("case", EVERY_CASE, ids=lambda case: case.name)
 
 
 def findings_of(case: Case) -> list[Finding]:

@@ -78,3 +78,6 @@ def test_the_status_says_what_is_not_there(make_job: MakeJob, tiny_model: Path) 
     assert said["kernels"] == "none (Liger's are written for GPUs)"
     assert (said["quantization"], said["compile"]) == ("nf4", "none")
     assert said["optimizer"] == "ademamix8bit (AdEMAMix of bitsandbytes)"
+    assert (said["loadPrecision"], said["computeType"], said["storageType"]) == ("fp32", "bf16", "uint8")
+    assert (said["initialization"], said["taskType"]) == ("orthogonal", "causalLm")
+    assert (said["backend"], said["resume"], said["supervise"]) == ("gloo", "from the start", "answers")

@@ -36,9 +36,16 @@ log = logging.getLogger(__name__)
 
 def renderer_for(spec: FineTuneJobSpec, tokenizer: Tokenizer) -> Renderer:
     """How this job's examples become tokens."""
+    longest = spec.training.max_sequence_length
+    return Renderer(tokenizer, spec.dataset.preprocessing, longest, supervised(spec))
+
+
+def supervised(spec: FineTuneJobSpec) -> Supervise:
+    """What the loss counts: as asked for, else all of a stream of text and the answers of anything else."""
     asked = spec.dataset.preprocessing.supervise
-    supervise: Supervise = asked if asked != "auto" else "all" if is_stream(spec) else "answers"
-    return Renderer(tokenizer, spec.dataset.preprocessing, spec.training.max_sequence_length, supervise)
+    if asked != "auto":
+        return asked
+    return "all" if is_stream(spec) else "answers"
 
 
 def is_stream(spec: FineTuneJobSpec) -> bool:

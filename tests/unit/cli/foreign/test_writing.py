@@ -244,3 +244,29 @@ def test_axolotl_s_template_comes_back_and_one_that_it_does_not_have_is_lost(
     path = "model.tokenizer.chatTemplateName"
     assert read_back(written(job, "axolotl", f"{path}=phi3"), tmp_path, "axolotl")[path] == "phi3"
     assert path in {entry.path for entry in written(job, "axolotl", f"{path}=vicuna").lost}
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        ("llamafactory", ("learning_rate",)),
+        ("axolotl", ("learning_rate",)),
+        ("trainer", ("spec", "training", "learningRate")),
+    ],
+)
+def test_a_field_can_be_set_for_an_export(
+    job: str, capsys: pytest.CaptureFixture[str], target: str, path: tuple[str, ...]
+) -> None:
+    assert main(["export", job, "--to", target, "--set", "training.learningRate=3e-5"]) == 0
+    value = yaml.safe_load(capsys.readouterr().out)
+    for part in path:
+        value = value[part]
+    assert float(value) == 3e-5
+
+
+@pytest.mark.parametrize("target", [*TARGETS, "trainer"])
+def test_what_is_set_has_its_type_checked(job: str, capsys: pytest.CaptureFixture[str], target: str) -> None:
+    assert main(["export", job, "--to", target, "--set", "training.learningRate=fast"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "WrongType: training.learningRate: fast input should be a valid number" in said.err
