@@ -15,6 +15,8 @@ from runs import losses
 
 MakeJob = Callable[..., ResolvedJob]
 
+pytestmark = pytest.mark.slow
+
 BATCH = 4
 """Records of an optimizer step in these jobs."""
 WINDOW = 12
