@@ -8,8 +8,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from finetune_api import ExitCode, ResolvedJob, TrainingResult
+from finetune_trainer.reporting import REPORT_FILE_VARIABLE
 from preloaded import Node
 
 SECONDS = 300.0
@@ -42,6 +44,7 @@ def environment(directory: Path, node: int = 0) -> dict[str, str]:
     return os.environ | {
         "JOB_COMPLETION_INDEX": str(node),
         "FINETUNE_TERMINATION_MESSAGE": str(directory / "message"),
+        REPORT_FILE_VARIABLE: str(directory / "reports"),
         "OMP_NUM_THREADS": "1",
     }
 
@@ -55,6 +58,13 @@ def end_of(process: Node, directory: Path) -> tuple[int, TrainingResult | None]:
 def message_in(directory: Path) -> TrainingResult | None:
     message = directory / "message"
     return TrainingResult.from_termination_message(message.read_text() if message.exists() else None)
+
+
+def reported_in(directory: Path) -> dict[str, Any]:
+    """The last report of a node to the operator: what becomes the job's status."""
+    *_, last = (directory / "reports").read_text().splitlines()
+    found: dict[str, Any] = json.loads(last)["finetune"]
+    return found
 
 
 def run(job: ResolvedJob, directory: Path) -> TrainingResult:
