@@ -8,9 +8,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from finetune_api import ExitCode, ResolvedJob, TrainingResult
-from finetune_api.protocol import ProgressReport
+from finetune_trainer.reporting import REPORT_FILE_VARIABLE
 from preloaded import Node
 
 SECONDS = 300.0
@@ -43,7 +44,7 @@ def environment(directory: Path, node: int = 0) -> dict[str, str]:
     return os.environ | {
         "JOB_COMPLETION_INDEX": str(node),
         "FINETUNE_TERMINATION_MESSAGE": str(directory / "message"),
-        "FINETUNE_REPORT_FILE": str(directory / "reports"),
+        REPORT_FILE_VARIABLE: str(directory / "reports"),
         "OMP_NUM_THREADS": "1",
     }
 
@@ -59,12 +60,11 @@ def message_in(directory: Path) -> TrainingResult | None:
     return TrainingResult.from_termination_message(message.read_text() if message.exists() else None)
 
 
-def effective_in(directory: Path) -> dict[str, str]:
-    """What the last report of a node says about what really ran."""
-    last = (directory / "reports").read_text().splitlines()[-1]
-    report = ProgressReport.model_validate_json(last).finetune
-    assert report is not None
-    return dict(report.effective)
+def reported_in(directory: Path) -> dict[str, Any]:
+    """The last report of a node to the operator: what becomes the job's status."""
+    *_, last = (directory / "reports").read_text().splitlines()
+    found: dict[str, Any] = json.loads(last)["finetune"]
+    return found
 
 
 def run(job: ResolvedJob, directory: Path) -> TrainingResult:

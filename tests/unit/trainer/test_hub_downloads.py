@@ -13,7 +13,7 @@ import pytest
 
 from finetune_api import ExitCode, ResolvedJob
 from finetune_api.result import TrainingResult
-from runs import SECONDS, environment, message_in, write_job
+from runs import SECONDS, environment, message_in, reported_in, write_job
 from serving_hub import COMMIT, ServingHub, serving_hub
 
 MakeJob = Callable[..., ResolvedJob]
@@ -27,14 +27,27 @@ SPEC: dict[str, Any] = {
     "dataset": {"train": {"path": None, "hub": {"id": "me/sums"}}},
     "training": {"maxSteps": 2},
 }
+NAMED_TASK: dict[str, Any] = {
+    "benchmarks": [{"name": "physics", "type": "lmEvaluationHarness", "tasks": ["piqa"], "maxSamples": 3}]
+}
+"""A task that comes with lm-evaluation-harness, and whose questions come from the hub."""
+QUESTIONS = [{"goal": f"add {n} and 1", "sol1": str(n + 1), "sol2": str(n), "label": 0} for n in range(4)]
 
 
 @pytest.fixture
 def hub(tiny_model: Path) -> Iterator[ServingHub]:
     model = {file.name: file.read_bytes() for file in tiny_model.iterdir() if file.is_file()}
-    rows = "".join(json.dumps(record) + "\n" for record in RECORDS).encode()
-    with serving_hub({"me/tiny": model, "datasets/me/sums": {"train.jsonl": rows}}) as server:
+    held = {"me/tiny": model, "datasets/me/sums": {"train.jsonl": lines(RECORDS)}}
+    held["datasets/baber/piqa"] = {
+        "train.jsonl": lines(QUESTIONS[:1]),
+        "validation.jsonl": lines(QUESTIONS),
+    }
+    with serving_hub(held) as server:
         yield server
+
+
+def lines(records: list[dict[str, Any]]) -> bytes:
+    return "".join(json.dumps(record) + "\n" for record in records).encode()
 
 
 def launch(job: ResolvedJob, hub: ServingHub, directory: Path) -> tuple[int, TrainingResult | None, str]:
@@ -59,10 +72,10 @@ def launch(job: ResolvedJob, hub: ServingHub, directory: Path) -> tuple[int, Tra
     return done.returncode, message_in(directory), done.stdout + done.stderr
 
 
-def test_a_model_and_a_data_set_of_the_hub_are_downloaded_and_trained(
+def test_a_model_its_data_and_a_benchmark_s_questions_come_from_the_hub(
     make_job: MakeJob, hub: ServingHub, tmp_path: Path
 ) -> None:
-    status, result, log = launch(make_job(SPEC), hub, tmp_path / "a")
+    status, result, log = launch(make_job(SPEC | {"evaluation": NAMED_TASK}), hub, tmp_path / "a")
     assert status == ExitCode.SUCCEEDED, log[-4000:]
     assert result is not None
     assert result.output is not None
@@ -70,6 +83,11 @@ def test_a_model_and_a_data_set_of_the_hub_are_downloaded_and_trained(
     assert hub.token not in log
     weights = [request for request in hub.requests if request.startswith("GET") and "safetensors" in request]
     assert weights == [f"GET /me/tiny/resolve/{COMMIT}/model.safetensors"]
+
+    (benchmark,) = reported_in(tmp_path / "a")["evaluation"]["benchmarks"]
+    assert benchmark["samples"] == 3, benchmark
+    assert set(benchmark["scores"]) == set(benchmark["base"]) == {"piqa.acc", "piqa.acc_norm"}
+    assert any(request.startswith("GET /datasets/baber/piqa/resolve/") for request in hub.requests)
 
 
 def without_the_data(hub: ServingHub) -> None:

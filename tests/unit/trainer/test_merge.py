@@ -8,13 +8,16 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
+from finetune_api.method import LoraSpec, MethodSpec
 from finetune_api.storage import OutputSpec
 from finetune_trainer import merge
 from finetune_trainer.errors import InvalidConfigError, OutOfMemoryError, OutputInvalidError, StorageError
 from finetune_trainer.merge import Base, check_mergeable, merged_precision, rewrite_model, write_merged
 from finetune_trainer.merge_proof import probe_ids, relative_difference
+from finetune_trainer.methods.decomposition import decompose, make_ordinary
+from finetune_trainer.quantization import keep_packing
 
 CPU = torch.device("cpu")
 pytestmark = [
@@ -45,12 +48,7 @@ def saved_adapter(base: Path, directory: Path, **settings: Any) -> Path:
     usual = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
     config = LoraConfig(**(usual | settings))
     adapted = get_peft_model(model, config)
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for parameter in adapted.parameters():
-            if parameter.requires_grad:
-                parameter.add_(0.1 * torch.randn_like(parameter))
-    adapted.save_pretrained(directory)
+    changed(adapted).save_pretrained(directory)
     AutoTokenizer.from_pretrained(base).save_pretrained(directory)
     return directory
 
@@ -86,6 +84,77 @@ def test_a_merged_model_computes_what_base_and_adapter_compute(
         merged = AutoModelForCausalLM.from_pretrained(target, dtype=torch.float32)
         assert relative_difference(logits(merged), expected) < bound, precision
         assert len(AutoTokenizer.from_pretrained(target)) == merged.config.vocab_size
+
+
+def changed(model: Any) -> Any:
+    """An adapted model after something like training, which changes what it answers."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
+
+
+def merged_logits(base: Path, adapter: Path, target: Path) -> torch.Tensor:
+    """Of the merged model in fp32, loaded from its files."""
+    AutoTokenizer.from_pretrained(base).save_pretrained(adapter)
+    write(base, adapter, target)
+    return logits(AutoModelForCausalLM.from_pretrained(target, dtype=torch.float32))
+
+
+@pytest.mark.slow
+def test_a_merged_pissa_computes_what_the_rest_of_the_base_and_its_adapter_compute(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    base = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
+    before = logits(base)
+    method = MethodSpec(type="pissa", lora=LoraSpec(rank=4, alpha=8))
+    decompose(base, method, 0, None, tmp_path / "start")
+    rest = AutoModelForCausalLM.from_pretrained(tmp_path / "start" / "base", dtype=torch.float32)
+    adapted = PeftModel.from_pretrained(rest, tmp_path / "start" / "adapter", is_trainable=True)
+    assert relative_difference(before, logits(adapted)) < 1e-5, "it starts as the base"
+    expected = logits(changed(adapted))
+    assert relative_difference(before, expected) > 0.1, "training must change something"
+    adapted.save_pretrained(tmp_path / "adapter")
+    make_ordinary(tmp_path / "adapter", tmp_path / "start" / "adapter", str(tiny_model))
+    found = merged_logits(tiny_model, tmp_path / "adapter", tmp_path / "merged")
+    assert relative_difference(found, expected) < 1e-5
+
+
+@pytest.mark.slow
+def test_an_adapter_of_a_4_bit_base_is_merged_into_the_base_as_it_was_before(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    """What was trained beside rounded weights is added to the weights themselves: the sum by hand is met
+    exactly, and what was trained up to the rounding of the base."""
+    plain = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
+    rounded = AutoModelForCausalLM.from_pretrained(
+        tiny_model,
+        dtype=torch.float32,
+        quantization_config=BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32
+        ),
+    )
+    keep_packing(rounded)
+    before, rounding = logits(plain), relative_difference(logits(plain), logits(rounded))
+    config = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
+    trained = changed(get_peft_model(rounded, config))
+    trained.save_pretrained(tmp_path / "adapter")
+
+    products = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    with torch.no_grad():
+        for name, weight in plain.named_parameters():
+            layer = f"base_model.model.{name.removesuffix('.weight')}"
+            if f"{layer}.lora_A.weight" in products:
+                weight += 8 / 4 * products[f"{layer}.lora_B.weight"] @ products[f"{layer}.lora_A.weight"]
+    by_hand = logits(plain)
+    assert relative_difference(before, by_hand) > 0.1, "the adapter must change something"
+
+    found = merged_logits(tiny_model, tmp_path / "adapter", tmp_path / "merged")
+    assert relative_difference(found, by_hand) < 1e-5
+    assert 0 < rounding < 0.2
+    assert relative_difference(found, logits(trained)) < 2 * rounding
 
 
 def test_weights_are_written_in_files_of_the_asked_size(tiny_model: Path, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Runs that go on with other ranks, another ZeRO stage, with DeepSpeed or without: the losses go on too.
 
 A run is trained to its end in one layout. Then all but a checkpoint in its middle is taken away, and another
-layout goes on from there.
+layout goes on from there, and its status says that this is approximate.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from finetune_api import ResolvedJob
-from runs import losses, run
+from runs import losses, reported_in, run
 
 MakeJob = Callable[..., ResolvedJob]
 Curve = list[tuple[int, float]]
@@ -111,3 +111,5 @@ def test_the_losses_go_on_in_another_layout(
     assert result.step == STEPS
     expected = [(step, pytest.approx(loss, rel=TOLERANCE)) for step, loss in curve]
     assert losses(job) == expected
+    said = reported_in(tmp_path / "log")["effective"]["resume"]
+    assert said.startswith(f"approximate: step {MIDDLE} was written by "), said

@@ -69,6 +69,14 @@ def _on_cpu(job: FineTuneJob) -> Iterator[Finding]:
             "Use model.attention auto or sdpa, or ask for accelerators",
             spec.model.attention,
         )
+    if spec.model.attention == "flex_attention":
+        yield error(
+            Code.DEVICE_MISMATCH,
+            "model.attention",
+            "has no gradient on a CPU in PyTorch, and resources.accelerators.perNode is 0",
+            "Use model.attention auto or sdpa, or ask for accelerators",
+            spec.model.attention,
+        )
     if spec.training.optimizer.startswith("paged"):
         yield error(
             Code.DEVICE_MISMATCH,

@@ -1,5 +1,6 @@
 """Packed documents: the model computes for each what it computes for it alone."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -99,9 +100,12 @@ def test_a_filler_pack_teaches_nothing() -> None:
 def test_logits_of_packed_records_equal_those_of_each_alone(
     family: str, attention: str, settings: dict[str, Any], flat: bool
 ) -> None:
+    assert_each_record_has_the_logits_it_has_alone(model(family, attention, **settings), flat=flat)
+
+
+def assert_each_record_has_the_logits_it_has_alone(network: torch.nn.Module, *, flat: bool) -> None:
     packs = pack_dataset(records(7, 5, 6, 9, 3), 20)
     data = PackedDataset(packs.records, packs.packs, packs.facts, flat=flat)
-    network = model(family, attention, **settings)
     batch = data.collate([data[0], data[1]], pad_id=0)
     with torch.no_grad():
         together = network(
@@ -116,6 +120,31 @@ def test_logits_of_packed_records_equal_those_of_each_alone(
                 torch.testing.assert_close(row[start : start + len(ids)], alone, rtol=1e-4, atol=1e-5)
                 start += len(ids)
     check_isolation(network, data)
+
+
+@pytest.fixture
+def uncompiled() -> Iterator[None]:
+    """Flex attention compiles a kernel for every shape, which takes minutes on a CPU; uncompiled it computes
+    the same, from the same masks."""
+    torch.compiler.set_stance("force_eager")
+    yield
+    torch.compiler.set_stance("default")
+
+
+@pytest.mark.usefixtures("uncompiled")
+@pytest.mark.filterwarnings(
+    "ignore:flex_attention called without torch.compile",
+    # transformers passes it
+    "ignore:_compile flag on create_block_mask:DeprecationWarning",
+)
+@pytest.mark.parametrize(
+    ("family", "settings"), [("llama", {}), ("mistral", {"sliding_window": 4})], ids=["llama", "mistral"]
+)
+@pytest.mark.parametrize("flat", [False, True])
+def test_flex_attention_keeps_packed_records_apart(family: str, settings: dict[str, Any], flat: bool) -> None:
+    # PyTorch has no gradient of it on a CPU
+    flex = model(family, "flex_attention", **settings).requires_grad_(False)
+    assert_each_record_has_the_logits_it_has_alone(flex, flat=flat)
 
 
 def test_a_model_that_lets_documents_see_one_another_is_refused() -> None:

@@ -12,9 +12,10 @@ def test_preferences_are_not_packed(brief, stage, form):
     assert brief(changes) == [("error", "Conflict", "dataset.packing")]
 
 
-@pytest.mark.parametrize("attention", ["auto", "sdpa", "flex_attention"])
+@pytest.mark.parametrize("attention", ["auto", "sdpa", "flex_attention", "flash_attention_2"])
 def test_records_are_packed_under_an_attention_that_keeps_them_apart(brief, attention):
-    assert brief(PACKED | {"model.attention": attention}) == []
+    on_gpu = {"resources.accelerators.perNode": 1}
+    assert brief(PACKED | on_gpu | {"model.attention": attention}) == []
 
 
 def test_packing_under_another_attention_is_warned_about(brief):

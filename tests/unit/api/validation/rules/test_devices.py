@@ -28,6 +28,12 @@ def test_flash_attention_needs_an_accelerator_that_is_not_too_old(brief, attenti
     assert brief(changes | GPU | {"resources.accelerators.type": "A100"}) == []
 
 
+def test_flex_attention_trains_on_an_accelerator_only(brief):
+    changes = {"model.attention": "flex_attention"}
+    assert brief(changes | CPU) == [("error", "DeviceMismatch", "model.attention")]
+    assert brief(changes | GPU) == []
+
+
 @pytest.mark.parametrize("optimizer", ["pagedAdamw", "pagedAdamw8bit", "pagedLion", "pagedLion8bit"])
 def test_paged_optimizers_need_an_accelerator(brief, optimizer):
     changes = {"training.optimizer": optimizer}
