@@ -17,7 +17,6 @@ from finetune_api.resolved import Rendezvous
 from finetune_trainer.distributed import free_port
 from runs import (
     SECONDS,
-    reported_in,
     end_of,
     environment,
     launched,
@@ -25,6 +24,7 @@ from runs import (
     losses,
     message_in,
     output_weights,
+    reported_in,
     run,
     wait_for_step,
     write_job,
@@ -100,7 +100,9 @@ def test_two_ranks_compute_the_same_loss_as_one(
     assert losses(job) == close(alone(method))
     offloaded = "optimizer" in distributed.get("offload", {})
     stepping = "DeepSpeedCPUAdam of deepspeed" if offloaded else "AdamW of torch"
-    assert reported_in(tmp_path / "b")["effective"]["optimizer"] == f"adamw ({stepping})", "nothing is swapped silently"
+    assert reported_in(tmp_path / "b")["effective"]["optimizer"] == f"adamw ({stepping})", (
+        "nothing is swapped silently"
+    )
 
 
 def test_two_nodes_of_two_ranks_under_zero_2_compute_the_same_loss_as_one_process(
