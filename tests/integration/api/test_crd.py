@@ -49,7 +49,9 @@ def test_the_api_server_fills_in_the_defaults_of_the_models(api, manifest):
     assert parse_job(wanted | {"spec": stored}).spec == parse_job(wanted).spec
     assert stored["training"]["schedule"] == {
         "cycles": 1,
+        "factor": 0.1,
         "minLearningRateRatio": 0,
+        "patience": 10,
         "power": 1,
         "type": "cosine",
         "warmupRatio": 0.03,
