@@ -132,7 +132,7 @@ def test_an_adapter_of_a_4_bit_base_is_merged_into_the_base_as_it_was_before(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     """What was trained beside rounded weights is added to the weights themselves: the sum by hand is met
-    exactly, and what was trained up to the rounding of the base."""
+    exactly; what was trained differs by the rounding of the base, which the adapter may multiply."""
     plain = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
     rounded = AutoModelForCausalLM.from_pretrained(
         tiny_model,
@@ -144,6 +144,7 @@ def test_an_adapter_of_a_4_bit_base_is_merged_into_the_base_as_it_was_before(
     keep_packing(rounded)
     before, rounding = logits(plain), relative_difference(logits(plain), outputs(rounded))
     config = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
+    torch.manual_seed(0)
     trained = changed(get_peft_model(rounded, config))
     trained.save_pretrained(tmp_path / "adapter")
 
@@ -159,7 +160,8 @@ def test_an_adapter_of_a_4_bit_base_is_merged_into_the_base_as_it_was_before(
     found = merged_logits(tiny_model, tmp_path / "adapter", tmp_path / "merged")
     assert relative_difference(found, by_hand) < 1e-5
     assert 0 < rounding < 0.2
-    assert relative_difference(found, outputs(trained)) < 2 * rounding
+    beside_rounded = outputs(trained)
+    assert relative_difference(found, beside_rounded) < relative_difference(before, beside_rounded) / 2
 
 
 def test_weights_are_written_in_files_of_the_asked_size(tiny_model: Path, tmp_path: Path) -> None:
