@@ -153,7 +153,10 @@ def merged_model(model: Any, dtype: torch.dtype) -> Any:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*[Aa]lready merged.*")
         warnings.filterwarnings("ignore", message=".*no longer tied.*")
-        merged = model.merge_and_unload(safe_merge=True).to(dtype)
+        merged = model.merge_and_unload(safe_merge=True)
+    for weight in merged.parameters():
+        # not `.to`: it would round the buffers too, such as the rotary frequencies, which are not stored
+        weight.data = weight.data.to(dtype)
     if tied and torch.equal(merged.get_input_embeddings().weight, merged.get_output_embeddings().weight):
         merged.config.get_text_config().tie_word_embeddings = merged.config.tie_word_embeddings = True
         merged.tie_weights()

@@ -164,6 +164,19 @@ def test_an_adapter_of_a_4_bit_base_is_merged_into_the_base_as_it_was_before(
     assert relative_difference(found, beside_rounded) < relative_difference(before, beside_rounded) / 2
 
 
+def test_merging_rounds_weights_but_not_the_rotary_frequencies(tiny_model: Path, tmp_path: Path) -> None:
+    """The model that was merged would otherwise compute something else than the one loaded from its files,
+    and a good merge would be refused."""
+    adapter = saved_adapter(tiny_model, tmp_path / "adapter")
+    base = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.bfloat16)
+    frequencies = {name: buffer.clone() for name, buffer in base.named_buffers()}
+    merged = merge.merged_model(PeftModel.from_pretrained(base, adapter), torch.bfloat16)
+    assert {weight.dtype for weight in merged.parameters()} == {torch.bfloat16}
+    assert {buffer.dtype for buffer in frequencies.values()} == {torch.float32}
+    for name, buffer in merged.named_buffers():
+        torch.testing.assert_close(buffer, frequencies[name], rtol=0, atol=0)
+
+
 def test_weights_are_written_in_files_of_the_asked_size(tiny_model: Path, tmp_path: Path) -> None:
     adapter = saved_adapter(tiny_model, tmp_path / "adapter")
     write(tiny_model, adapter, tmp_path / "merged", shard_bytes=60_000)
