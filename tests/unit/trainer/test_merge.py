@@ -45,6 +45,7 @@ METHODS: dict[str, dict[str, Any]] = {
 
 def saved_adapter(base: Path, directory: Path, **settings: Any) -> Path:
     """An adapter with weights that change the model's answers a lot, as training leaves it."""
+    torch.manual_seed(0)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     usual = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
     config = LoraConfig(**(usual | settings))
