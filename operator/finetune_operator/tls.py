@@ -128,6 +128,11 @@ class ServerCertificate:
             material = self._read(secret)
             if not self._must_renew(material):
                 self._load(material)
+                if is_over(material.leaf.certificate, self._clock()):
+                    logger.error(
+                        "the certificate in Secret %s has run out: whoever keeps it must renew it",
+                        self._secret,
+                    )
                 return
             material = self._renew(material)
             version = secret["metadata"]["resourceVersion"]

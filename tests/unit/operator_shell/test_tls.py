@@ -188,16 +188,19 @@ async def test_leaves_a_secret_whose_authority_is_not_ours_until_it_has_run_out(
     assert server.authority != authority.certificate
 
 
-async def test_somebody_elses_secret_is_never_written_however_old(
-    secrets: Secrets, calendar: Calendar
+async def test_somebody_elses_secret_is_never_written_but_missed_when_it_has_run_out(
+    secrets: Secrets, calendar: Calendar, caplog: pytest.LogCaptureFixture
 ) -> None:
     authority = new_authority("theirs", START)
     leaf = new_leaf(authority, NAMES, START)
     secrets.give(tls_crt=leaf.certificate, tls_key=leaf.key, ca_crt=authority.certificate)
-    calendar.now += timedelta(days=365)
     server = ServerCertificate(secrets, "system", "tls", NAMES, may_make=False, clock=calendar)
     await server.refresh()
+    assert "has run out" not in caplog.text
+    calendar.now += timedelta(days=365)
+    await server.refresh()
     assert secrets.version == 1
+    assert "the certificate in Secret tls has run out: whoever keeps it must renew it" in caplog.text
 
 
 async def test_a_key_that_is_left_over_from_our_own_authority_signs_nothing_for_another(
