@@ -37,7 +37,7 @@ test-trainer: ## whole runs of the trainer on tiny models: killed, resumed, on s
 test-integration: binaries ## the operator against a real control plane
 	$(PYTHON) -m pytest tests/integration $(PYTEST_ARGS)
 
-test-cert-manager: binaries ## the chart with a real cert-manager; no part of `make test`: building it takes minutes
+test-cert-manager: binaries ## the chart with a real cert-manager, whose build takes minutes: `make test` does without
 	$(PYTHON) -m onenode build cert-manager
 	$(PYTHON) -m pytest tests/integration/operator/test_cert_manager.py $(PYTEST_ARGS)
 
