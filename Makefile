@@ -27,7 +27,7 @@ prepare: ## what both need the first time; part of them
 	@scripts/prepare
 
 ##@ Tests
-.PHONY: test-unit test-trainer test-integration test-cluster test-e2e
+.PHONY: test-unit test-trainer test-integration test-cert-manager test-cluster test-e2e
 test-unit: ## pure logic, and the parts of the trainer; no cluster
 	$(PYTHON) -m pytest tests/unit -m "not slow" $(PYTEST_ARGS)
 
@@ -36,6 +36,10 @@ test-trainer: ## whole runs of the trainer on tiny models: killed, resumed, on s
 
 test-integration: binaries ## the operator against a real control plane
 	$(PYTHON) -m pytest tests/integration $(PYTEST_ARGS)
+
+test-cert-manager: binaries ## the chart with a real cert-manager, whose build takes minutes: `make test` does without
+	$(PYTHON) -m onenode build cert-manager
+	$(PYTHON) -m pytest tests/integration/operator/test_cert_manager.py $(PYTEST_ARGS)
 
 test-cluster: binaries ## the cluster comes up, goes down, and leaves nothing behind
 	$(PYTHON) -m pytest tests/e2e/test_cluster_lifecycle.py $(PYTEST_ARGS)

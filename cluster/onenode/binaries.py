@@ -25,13 +25,15 @@ class GoModule:
 
     `version_of` names the required module whose version is stamped into the binaries through `version_flags`,
     where `{version}`, `{major}` and `{minor}` stand for it: clients compare it with their own, and an
-    unstamped server looks ancient to them.
+    unstamped server looks ancient to them. `copied` names folders of that module that are kept beside the
+    binaries, each under its last name.
     """
 
     name: str
     packages: tuple[str, ...]
     version_of: str | None = None
     version_flags: tuple[str, ...] = ()
+    copied: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -70,7 +72,7 @@ class GoModule:
     def content_hash(self) -> str:
         """Twelve hexadecimal digits that change whenever the binaries would."""
         digest = hashlib.sha256()
-        for part in (self.ldflags, *self.packages, os.uname().machine):
+        for part in (self.ldflags, *self.packages, *self.copied, os.uname().machine):
             digest.update(part.encode() + b"\0")
         for source in sorted(path for path in self.folder.rglob("*") if path.is_file()):
             digest.update(bytes(source.relative_to(self.folder)) + b"\0" + source.read_bytes() + b"\0")
@@ -115,9 +117,16 @@ MODULES = (
         ),
     ),
     GoModule("kind", ("sigs.k8s.io/kind",), "sigs.k8s.io/kind"),
+    GoModule(
+        "cert-manager",
+        (".",),
+        "github.com/cert-manager/cert-manager",
+        ("github.com/cert-manager/cert-manager/pkg/util.AppVersion={version}",),
+        copied=("deploy/crds",),
+    ),
 )
 
-OPTIONAL = frozenset({"kind"})
+OPTIONAL = frozenset({"kind", "cert-manager"})
 """Modules that are built only when they are named."""
 
 
@@ -165,6 +174,15 @@ def binary(name: str) -> Path:
     return path
 
 
+def beside(name: str) -> Path:
+    """The folder that a built binary lies in, with the folders that were copied from its module.
+
+    Raises:
+        BuildError: it was not built yet.
+    """
+    return binary(name).resolve().parent
+
+
 @contextmanager
 def _locked() -> Iterator[None]:
     paths.BUILDS.mkdir(parents=True, exist_ok=True)
@@ -174,13 +192,26 @@ def _locked() -> Iterator[None]:
 
 
 def _compile(module: GoModule) -> None:
-    go = shutil.which("go")
-    if go is None:
-        raise BuildError("the Go compiler is not on PATH. Install Go 1.26 or newer, then try again.")
     partial = module.output.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    command = [go, "build", "-trimpath", "-ldflags", module.ldflags, "-o", f"{partial}/", *module.packages]
+    try:
+        _go(module, "build", "-trimpath", "-ldflags", module.ldflags, "-o", f"{partial}/", *module.packages)
+        if module.copied and module.version_of:
+            source = Path(_go(module, "list", "-m", "-f", "{{.Dir}}", module.version_of).strip())
+            for folder in module.copied:
+                shutil.copytree(source / folder, partial / Path(folder).name)
+    except BuildError:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    partial.rename(module.output)
+
+
+def _go(module: GoModule, *arguments: str) -> str:
+    """What a command of Go prints in the module's folder."""
+    go = shutil.which("go")
+    if go is None:
+        raise BuildError("the Go compiler is not on PATH. Install Go 1.26 or newer, then try again.")
     environment = os.environ | {
         "CGO_ENABLED": "0",
         "GOFLAGS": "-mod=readonly -modcacherw -buildvcs=false",
@@ -189,12 +220,11 @@ def _compile(module: GoModule) -> None:
         "GOMODCACHE": str(paths.GO_CACHE / "modules"),
     }
     result = subprocess.run(
-        command, cwd=module.folder, env=environment, capture_output=True, text=True, check=False
+        [go, *arguments], cwd=module.folder, env=environment, capture_output=True, text=True, check=False
     )
     if result.returncode != 0:
-        shutil.rmtree(partial, ignore_errors=True)
         raise BuildError(f"building {module.name} failed:\n{result.stderr[-2000:]}")
-    partial.rename(module.output)
+    return result.stdout
 
 
 def _link(module: GoModule) -> None:

@@ -165,8 +165,8 @@ class ControlPlaneLayout:
                 "proxy-client-cert-file": front_proxy.certificate,
                 "proxy-client-key-file": front_proxy.key,
                 # Webhooks and aggregated servers are called at their pods' addresses, without a detour over
-                # kube-proxy.
-                "enable-aggregator-routing": True,
+                # kube-proxy. Where there are no pods, Services of type ExternalName work instead.
+                "enable-aggregator-routing": self.advertised,
                 # A loopback address is refused as an endpoint of the Service `kubernetes`.
                 "endpoint-reconciler-type": "lease" if self.advertised else "none",
                 "audit-policy-file": self._audit_policy(),

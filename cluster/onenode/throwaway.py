@@ -37,7 +37,8 @@ class ControlPlaneError(Exception):
 class ControlPlane:
     """A running control plane, as a context manager; several can live side by side.
 
-    It has everything but nodes: pods are created and stay pending. Webhooks are reached by URL.
+    It has everything but nodes: pods are created and stay pending. Webhooks are reached by URL, or through a
+    Service of type ExternalName, for instance `localhost`.
     """
 
     def __init__(self) -> None:

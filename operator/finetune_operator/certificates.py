@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -64,11 +65,26 @@ def new_leaf(authority: KeyPair, names: Sequence[str], now: datetime) -> KeyPair
     return KeyPair(_pem(certificate), _pem_key(key))
 
 
+def can_sign(authority: KeyPair) -> bool:
+    """True if the key is the authority's own, can be read, and is of the kind that `new_leaf` signs with."""
+    certificate = x509.load_pem_x509_certificate(authority.certificate.encode())
+    try:
+        key = serialization.load_pem_private_key(authority.key.encode(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return False
+    return isinstance(key, ec.EllipticCurvePrivateKey) and key.public_key() == certificate.public_key()
+
+
 def is_due(certificate: str, now: datetime) -> bool:
     """True once less than a third of the certificate's life is left: time to renew it."""
     parsed = x509.load_pem_x509_certificate(certificate.encode())
     start, end = parsed.not_valid_before_utc, parsed.not_valid_after_utc
     return end - now < (end - start) / 3
+
+
+def is_over(certificate: str, now: datetime) -> bool:
+    """True once no client accepts the certificate any more."""
+    return now >= x509.load_pem_x509_certificate(certificate.encode()).not_valid_after_utc
 
 
 def names_of(certificate: str) -> set[str]:

@@ -1,9 +1,9 @@
 """The servers' certificate: kept in one Secret, renewed in time, changed without a restart.
 
 The operator makes an authority and a leaf when the Secret is absent, and renews what it made. A Secret
-without `ca.key` belongs to somebody else (cert-manager, an administrator): it is read again every so
-often, never written. Attempts carry `ca.crt` in their ConfigMap, so the authority must outlive them: it
-lives ten years, a leaf 90 days.
+without the authority's `ca.key` belongs to somebody else (cert-manager, an administrator): it is read again
+every so often, and written only when it has run out where the operator may make one. Attempts carry `ca.crt`
+in their ConfigMap, so the authority must outlive them: it lives ten years, a leaf 90 days.
 """
 
 from __future__ import annotations
@@ -19,7 +19,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from finetune_operator.certificates import KeyPair, is_due, names_of, new_authority, new_leaf
+from finetune_operator.certificates import (
+    KeyPair,
+    can_sign,
+    is_due,
+    is_over,
+    names_of,
+    new_authority,
+    new_leaf,
+)
 from finetune_operator.cluster import SECRETS, Manifest, Resource
 from finetune_operator.errors import AlreadyExistsError, ApiError, ConflictError, NotFoundError
 from finetune_operator.labels import MANAGED_BY, MANAGER
@@ -54,8 +62,11 @@ class Material:
 
     @property
     def ours(self) -> bool:
-        """True when the operator may sign with this authority."""
-        return bool(self.authority_key)
+        """True when the operator may sign with this authority.
+
+        A `ca.key` that was ours once stays in the Secret when cert-manager writes its own authority there.
+        """
+        return bool(self.authority_key) and can_sign(KeyPair(self.authority, self.authority_key))
 
 
 class ServerCertificate:
@@ -97,7 +108,8 @@ class ServerCertificate:
 
         Raises:
             ApiError: the Secret could not be read or written; what was loaded before stays in use.
-            ValueError: the Secret lacks a key that is needed.
+            ValueError: the Secret lacks a key that is needed, or holds what cannot be served; what was loaded
+                before stays in use.
         """
         for _ in range(3):
             try:
@@ -113,9 +125,14 @@ class ServerCertificate:
                 logger.info("made a new authority and certificate in Secret %s", self._secret)
                 self._load(material)
                 return
-            material = _read(secret)
+            material = self._read(secret)
             if not self._must_renew(material):
                 self._load(material)
+                if is_over(material.leaf.certificate, self._clock()):
+                    logger.error(
+                        "the certificate in Secret %s has run out: whoever keeps it must renew it",
+                        self._secret,
+                    )
                 return
             material = self._renew(material)
             version = secret["metadata"]["resourceVersion"]
@@ -149,15 +166,16 @@ class ServerCertificate:
                 await asyncio.sleep(every)
 
     def _must_renew(self, material: Material) -> bool:
-        if not (self._may_make and material.ours):
+        leaf, now = material.leaf.certificate, self._clock()
+        if not self._may_make:
             return False
-        return is_due(material.leaf.certificate, self._clock()) or not set(self._names) <= names_of(
-            material.leaf.certificate
-        )
+        if not material.ours:
+            return is_over(leaf, now)  # cert-manager's, for instance, after a change back to our own
+        return is_due(leaf, now) or not set(self._names) <= names_of(leaf)
 
     def _renew(self, material: Material) -> Material:
         authority = KeyPair(material.authority, material.authority_key)
-        if is_due(authority.certificate, self._clock()):
+        if not material.ours or is_due(authority.certificate, self._clock()):
             authority = new_authority(f"{self._secret}.{self._namespace}", self._clock())
         return self._issue(authority)
 
@@ -172,10 +190,35 @@ class ServerCertificate:
         with tempfile.TemporaryDirectory() as folder:
             certificate, key = Path(folder) / "tls.crt", Path(folder) / "tls.key"
             key.touch(mode=0o600)
-            certificate.write_text(material.leaf.certificate, encoding="ascii")
-            key.write_text(material.leaf.key, encoding="ascii")
+            certificate.write_text(material.leaf.certificate, encoding="utf-8")
+            key.write_text(material.leaf.key, encoding="utf-8")
+            self._require_pair(certificate, key)
             self.context.load_cert_chain(certificate, key)
         self._material = material
+
+    def _read(self, secret: Manifest) -> Material:
+        data = {key: base64.b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}
+        missing = [key for key in ("tls.crt", "tls.key", "ca.crt") if not data.get(key)]
+        if missing:
+            remedy = ", or delete it and the operator makes a new one" if self._may_make else ""
+            raise ValueError(
+                f"Secret {self._namespace}/{self._secret} lacks {', '.join(missing)}: "
+                f"give it tls.crt, tls.key and ca.crt{remedy}"
+            )
+        return Material(KeyPair(data["tls.crt"], data["tls.key"]), data["ca.crt"], data.get("ca.key", ""))
+
+    def _require_pair(self, certificate: Path, key: Path) -> None:
+        """Try the files out: a context that they do not fit serves nothing any more, not even the old ones.
+
+        Without a password given, a key that needs one would be asked for on the terminal.
+        """
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+        except ssl.SSLError as error:
+            raise ValueError(
+                f"Secret {self._namespace}/{self._secret}: tls.crt and tls.key cannot be served ({error}): "
+                "write both at once, in PEM, the key without a password"
+            ) from error
 
     def _manifest(self, material: Material, version: str | None = None) -> dict[str, Any]:
         metadata: dict[str, Any] = {
@@ -198,15 +241,3 @@ class ServerCertificate:
             "type": "kubernetes.io/tls",
             "data": {key: base64.b64encode(value.encode()).decode() for key, value in data.items()},
         }
-
-
-def _read(secret: Manifest) -> Material:
-    data = {key: base64.b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}
-    missing = [key for key in ("tls.crt", "tls.key", "ca.crt") if not data.get(key)]
-    if missing:
-        name = f"{secret['metadata']['namespace']}/{secret['metadata']['name']}"
-        raise ValueError(
-            f"Secret {name} lacks {', '.join(missing)}: give it tls.crt, tls.key and ca.crt, "
-            "or delete it and the operator makes a new one"
-        )
-    return Material(KeyPair(data["tls.crt"], data["tls.key"]), data["ca.crt"], data.get("ca.key", ""))

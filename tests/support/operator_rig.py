@@ -202,6 +202,17 @@ def job_manifest(name: str, **spec: Any) -> Manifest:
     }
 
 
+def account_kubeconfig(control_plane: ControlPlane, namespace: str, account: str, folder: Path) -> Path:
+    """Write a kubeconfig with which one speaks as a ServiceAccount."""
+    create = ("create", "token", account, "--duration=2h")
+    token = control_plane.kubectl("-n", namespace, *create).strip()
+    config = yaml.safe_load(control_plane.kubeconfig.read_text())
+    config["users"] = [{"name": config["users"][0]["name"], "user": {"token": token}}]
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
 @contextmanager
 def running(folder: Path, kubeconfig: Path, **overrides: Any) -> Iterator[OperatorProcess]:
     """An operator that runs until the block ends; its log is shown when something fails."""

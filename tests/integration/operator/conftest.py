@@ -10,7 +10,7 @@ import yaml
 
 from onenode import ControlPlane
 from onenode.binaries import binary, build
-from operator_rig import SYSTEM, Manifest, Namespace, OperatorProcess, running
+from operator_rig import SYSTEM, Manifest, Namespace, OperatorProcess, account_kubeconfig, running
 
 CHART = Path(__file__).parents[3] / "charts/finetune-operator"
 
@@ -35,14 +35,8 @@ def installation(
     control_plane.kubectl("apply", "--server-side", "-f", "-", input=yaml.safe_dump_all(wanted))
     for crd in (m["metadata"]["name"] for m in wanted if m["kind"] == "CustomResourceDefinition"):
         control_plane.kubectl("wait", "--for=condition=Established", f"crd/{crd}", "--timeout=30s")
-    token = control_plane.kubectl(
-        "-n", SYSTEM, "create", "token", "finetune-operator", "--duration=2h"
-    ).strip()
-    config = yaml.safe_load(control_plane.kubeconfig.read_text())
-    config["users"] = [{"name": config["users"][0]["name"], "user": {"token": token}}]
-    path = tmp_path_factory.mktemp("operator") / "kubeconfig"
-    path.write_text(yaml.safe_dump(config))
-    return path
+    folder = tmp_path_factory.mktemp("operator")
+    return account_kubeconfig(control_plane, SYSTEM, "finetune-operator", folder)
 
 
 @pytest.fixture

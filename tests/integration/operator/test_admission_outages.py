@@ -3,6 +3,7 @@
 The webhook is registered with failurePolicy Fail.
 """
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,9 @@ def test_a_given_secret_is_served_and_followed_when_its_owner_renews_it(
         ):
             assert trusted() == first
             wait_until("the API server asks the webhook", lambda: answers(author))
+            author.done("patch", "secret", "given", "-p", json.dumps({"stringData": {"tls.key": "half"}}))
+            wait_until("the operator sees the broken pair", lambda: "cannot be served" in operator.log())
+            assert answers(author), "with the first certificate still"
             second = given_secret(author, "second")
             wait_until("the second authority is registered", lambda: trusted() == second)
             wait_until("the API server trusts the second certificate", lambda: answers(author))

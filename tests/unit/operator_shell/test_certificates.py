@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from finetune_operator.certificates import LEAF_LIFE, KeyPair, is_due, names_of, new_authority, new_leaf
+from finetune_operator.certificates import (
+    LEAF_LIFE,
+    KeyPair,
+    can_sign,
+    is_due,
+    names_of,
+    new_authority,
+    new_leaf,
+)
 
 NOW = datetime.now(UTC)
 NAMES = ["finetune-operator.system.svc", "localhost"]
@@ -62,6 +70,12 @@ def test_the_authority_may_sign_and_the_leaf_may_not(authority: KeyPair) -> None
         assert certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca is may_sign
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
         assert usage.key_cert_sign is may_sign
+
+
+def test_only_the_authoritys_own_key_can_sign_for_it(authority: KeyPair) -> None:
+    assert can_sign(authority)
+    assert not can_sign(KeyPair(authority.certificate, new_authority("another", NOW).key))
+    assert not can_sign(KeyPair(authority.certificate, "no key"))
 
 
 @pytest.mark.parametrize(

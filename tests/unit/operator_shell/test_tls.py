@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from finetune_operator import tls
 from finetune_operator.certificates import new_authority, new_leaf
@@ -170,13 +171,46 @@ async def test_a_replaced_secret_is_served_without_a_restart(secrets: Secrets, c
     assert await served_by(server) == leaf.certificate
 
 
-async def test_never_writes_a_secret_whose_authority_is_not_ours(
+async def test_leaves_a_secret_whose_authority_is_not_ours_until_it_has_run_out(
     secrets: Secrets, calendar: Calendar
 ) -> None:
     authority = new_authority("theirs", START)
     leaf = new_leaf(authority, NAMES, START)
     secrets.give(tls_crt=leaf.certificate, tls_key=leaf.key, ca_crt=authority.certificate)
+    calendar.now += timedelta(days=89)
+    server = certificate(secrets, calendar)
+    await server.refresh()
+    assert secrets.version == 1
+    assert server.authority == authority.certificate
+    calendar.now += timedelta(days=2)
+    await server.refresh()
+    assert secrets.version == 2
+    assert server.authority != authority.certificate
+
+
+async def test_somebody_elses_secret_is_never_written_but_missed_when_it_has_run_out(
+    secrets: Secrets, calendar: Calendar, caplog: pytest.LogCaptureFixture
+) -> None:
+    authority = new_authority("theirs", START)
+    leaf = new_leaf(authority, NAMES, START)
+    secrets.give(tls_crt=leaf.certificate, tls_key=leaf.key, ca_crt=authority.certificate)
+    server = ServerCertificate(secrets, "system", "tls", NAMES, may_make=False, clock=calendar)
+    await server.refresh()
+    assert "has run out" not in caplog.text
     calendar.now += timedelta(days=365)
+    await server.refresh()
+    assert secrets.version == 1
+    assert "the certificate in Secret tls has run out: whoever keeps it must renew it" in caplog.text
+
+
+async def test_a_key_that_is_left_over_from_our_own_authority_signs_nothing_for_another(
+    secrets: Secrets, calendar: Calendar
+) -> None:
+    """cert-manager writes its keys into the Secret and leaves `ca.key` as it is."""
+    old, authority = new_authority("ours", START), new_authority("theirs", START)
+    leaf = new_leaf(authority, NAMES, START)
+    secrets.give(tls_crt=leaf.certificate, tls_key=leaf.key, ca_crt=authority.certificate, ca_key=old.key)
+    calendar.now += timedelta(days=80)
     server = certificate(secrets, calendar)
     await server.refresh()
     assert secrets.version == 1
@@ -235,6 +269,42 @@ async def test_says_what_an_incomplete_secret_lacks(secrets: Secrets, calendar: 
     secrets.give(tls_crt="x")
     with pytest.raises(ValueError, match=r"Secret system/tls lacks tls.key, ca.crt"):
         await certificate(secrets, calendar).refresh()
+
+
+async def test_says_how_to_mend_somebody_elses_secret_without_promising_another(
+    secrets: Secrets, calendar: Calendar
+) -> None:
+    secrets.give(tls_crt="x", tls_key="x")
+    server = ServerCertificate(secrets, "system", "tls", NAMES, may_make=False, clock=calendar)
+    with pytest.raises(ValueError, match=r"lacks ca.crt: give it tls.crt, tls.key and ca.crt$"):
+        await server.refresh()
+
+
+@pytest.mark.parametrize("broken", ["another key", "no key", "a key with a password"])
+async def test_what_cannot_be_served_leaves_the_old_certificate_in_use(
+    secrets: Secrets, calendar: Calendar, broken: str
+) -> None:
+    server = certificate(secrets, calendar)
+    await server.refresh()
+    served = await served_by(server)
+    authority = new_authority("other", START)
+    leaf = new_leaf(authority, NAMES, START)
+    key = {
+        "another key": new_leaf(authority, NAMES, START).key,
+        "no key": "no key",
+        "a key with a password": locked(leaf.key),
+    }[broken]
+    secrets.give(tls_crt=leaf.certificate, tls_key=key, ca_crt=authority.certificate)
+    with pytest.raises(ValueError, match=r"Secret system/tls: tls.crt and tls.key cannot be served \("):
+        await server.refresh()
+    assert await served_by(server) == served
+
+
+def locked(key: str) -> str:
+    parsed = serialization.load_pem_private_key(key.encode(), password=None)
+    lock = serialization.BestAvailableEncryption(b"secret")
+    form = serialization.PrivateFormat.PKCS8
+    return parsed.private_bytes(serialization.Encoding.PEM, form, lock).decode()
 
 
 async def test_has_no_authority_before_the_first_load(secrets: Secrets, calendar: Calendar) -> None:
