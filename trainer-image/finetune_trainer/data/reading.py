@@ -20,7 +20,11 @@ RECORD_SUFFIXES = (*JSON_SUFFIXES, *CSV_SUFFIXES, *PARQUET_SUFFIXES)
 LONGEST_CELL = 1 << 27
 """Characters in one CSV field; Python's own limit of 131,072 is too small for documents."""
 
-ROWS_AT_ONCE = 1024
+ROWS_AT_ONCE = 64
+"""Of a Parquet file; they may be long documents."""
+
+PARQUET_BUFFER = 1 << 20
+"""Bytes read at once of each column: without it Arrow reads a row group, which may be the file, whole."""
 
 
 def find_files(path: str, suffixes: tuple[str, ...]) -> list[Path]:
@@ -99,11 +103,11 @@ def read_parquet_records(path: Path) -> Iterator[Record | BrokenRecord]:
         return
     number = 0
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, buffer_size=PARQUET_BUFFER, pre_buffer=False) as file:
             for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
                 for row in batch.to_pylist():
                     number += 1
-                    yield Record(Origin(f"{path.name}, row {number}", 0), dict(row))
+                    yield Record(Origin(path.name, number, "row"), dict(row))
     except (pa.ArrowException, OSError) as error:
         origin = Origin(f"{path.name}, after row {number}", 0)
         yield BrokenRecord(origin, f"cannot be read as Parquet: {_first_line(error)}")
@@ -190,7 +194,7 @@ def _read_json_list(path: Path) -> Iterator[Record | BrokenRecord]:
         yield BrokenRecord(Origin(path.name, 0), "is not usable JSON: it is nested too deeply")
         return
     for position, value in enumerate(values, start=1):
-        origin = Origin(f"{path.name}[{position - 1}]", 0)
+        origin = Origin(path.name, position, "element")
         if isinstance(value, dict):
             yield Record(origin, value)
         else:
