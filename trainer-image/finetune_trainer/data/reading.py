@@ -259,9 +259,7 @@ def _whole(file: IO[bytes]) -> bytearray:
     while chunk := file.read(1 << 20):
         data += chunk
         if len(data) > LARGEST_WHOLE:
-            raise OSError(
-                f"it holds more than {LARGEST_WHOLE} bytes and would be read whole: write JSON lines"
-            )
+            raise OSError(f"it holds more than {LARGEST_WHOLE} bytes, all read at once: write JSON lines")
     return data
 
 

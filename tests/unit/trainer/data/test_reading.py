@@ -166,7 +166,7 @@ def test_a_list_that_is_too_large_to_be_read_whole_is_named(
     path = tmp_path / "a.json"
     path.write_text('[{"x": 1}]')
     (broken,) = read_json_records(path)
-    assert "it holds more than 8 bytes and would be read whole: write JSON lines" in str(broken)
+    assert "it holds more than 8 bytes, all read at once: write JSON lines" in str(broken)
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
