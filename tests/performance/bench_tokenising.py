@@ -1,8 +1,9 @@
-"""Tokenising on all cores against one process, in turns: `preprocessing.workers`.
+"""Tokenising on all cores against one, in turns: `preprocessing.workers`. One process, in which only the
+tokenizer's own threads use all cores, is shown beside them.
 
     python tests/performance/bench_tokenising.py                # keep the machine quiet meanwhile
 
-Exit status 1 when the cores together are not at least 0.7 times their number as fast as one.
+Exit status 1 when the cores together are not at least 0.7 times their number as fast as one of them.
 """
 
 import argparse
@@ -30,17 +31,17 @@ def main() -> int:
     cores = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory(prefix="finetune-bench-") as directory:
         seconds = measure(Path(directory), cores, options.rounds)
-    alone, together = median(seconds[1]), median(seconds[cores])
+    alone, threads, together = (median(seconds[way]) for way in ("one core", "one process", "all"))
     ratio, least = alone / together, LEAST_PER_CORE * cores
     print(
-        f"{RECORDS} records: {alone:.2f} s in one process, {together:.2f} s in {cores}: {ratio:.2f} times as "
-        f"fast (target >= {least:.2f})"
+        f"{RECORDS} records: {alone:.2f} s on one core, {threads:.2f} s in one process on {cores}, "
+        f"{together:.2f} s in {cores} processes: {ratio:.2f} times as fast as on one (target >= {least:.2f})"
     )
     return 0 if ratio >= least else 1
 
 
-def measure(work: Path, cores: int, rounds: int) -> dict[int, list[float]]:
-    """Seconds for all records, by the number of processes."""
+def measure(work: Path, cores: int, rounds: int) -> dict[str, list[float]]:
+    """Seconds for all records, by the way they are tokenised."""
     from finetune_trainer.data.loading import load_examples
     from finetune_trainer.data.preparation import renderer_for
     from finetune_trainer.data.workers import render_each
@@ -62,12 +63,14 @@ def measure(work: Path, cores: int, rounds: int) -> dict[int, list[float]]:
     )
     renderer = renderer_for(spec, tokenizer)
     examples = load_examples(spec.dataset, spec.dataset.train, str(data))
-    seconds: dict[int, list[float]] = {1: [], cores: []}
+    ways = {"one core": (1, "false"), "one process": (1, "true"), "all": (cores, "true")}
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
     for number in range(rounds):
-        for workers in (1, cores) if number % 2 else (cores, 1):
+        for way in sorted(ways, reverse=number % 2 == 0):
+            workers, os.environ["TOKENIZERS_PARALLELISM"] = ways[way]
             begun = time.perf_counter()
             count = sum(1 for _ in render_each(examples, renderer, workers))
-            seconds[workers].append(time.perf_counter() - begun)
+            seconds[way].append(time.perf_counter() - begun)
             assert count == RECORDS
     return seconds
 

@@ -16,6 +16,8 @@ from finetune_api.storage import HubOutputSpec
 from finetune_trainer.hub import Hub
 from http_server import serving
 
+HUNG_UP = 0
+
 
 @dataclass
 class FakeHub:
@@ -33,6 +35,7 @@ class FakeHub:
     commits: list[str] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
     fail: Callable[[str, str], int | None] = lambda _method, _path: None
+    """`HUNG_UP` for a connection that ends without an answer."""
 
     def publish(self, repository: str, files: dict[str, bytes]) -> None:
         """Puts files on the main branch of `me/model` or `datasets/me/data`."""
@@ -46,7 +49,9 @@ class FakeHub:
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
         """Status and JSON body for a request."""
         self.requests.append((method, path))
-        if (status := self.fail(method, path)) is not None:
+        if (status := self.fail(method, path)) == HUNG_UP:
+            raise ConnectionAbortedError
+        if status is not None:
             return status, {"error": "out of order"}
         if method == "PUT":
             self.blobs[hashlib.sha256(body).hexdigest()] = body
@@ -72,7 +77,7 @@ class FakeHub:
                     return 200, self._commit(repository, files, body)
                 case "tree":
                     return 200, [_entry(name, data) for name, data in files.items()]
-                case _:
+                case _ if self.commits:
                     return 200, {"id": repository, "sha": self.commits[-1], "siblings": []}
         return 404, {"error": f"{method} {path}"}
 
@@ -117,7 +122,11 @@ def fake_hub() -> Iterator[FakeHub]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             path = urlsplit(self.path).path
             allowed = self.command == "PUT" or self.headers.get("Authorization") == f"Bearer {hub.token}"
-            status, data = hub.answer(self.command, path, body) if allowed else (401, {"error": "who?"})
+            try:
+                status, data = hub.answer(self.command, path, body) if allowed else (401, {"error": "who?"})
+            except ConnectionAbortedError:
+                self.close_connection = True
+                return
             payload = json.dumps(data).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HFValidationError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from finetune_api.protocol import HUB_TOKEN_VARIABLE
@@ -27,6 +27,13 @@ DELAYS: Final = (5.0, 15.0, 45.0, 120.0)
 """Seconds between tries, beside those that the library makes by itself."""
 HOPELESS: Final = frozenset({400, 401, 403, 404, 409, 413, 422})
 """Answers that another try does not change."""
+REMEDIES: Final[Mapping[int, str]] = {
+    401: "Put a valid token that may write into output.hub.tokenSecret",
+    403: "Give a token in output.hub.tokenSecret that may write to this repository, or change output.hub.id",
+    404: "Check output.hub.id, and that the token of output.hub.tokenSecret may write there",
+    413: "Make the files smaller (output.maxShardSizeGB)",
+}
+"""What a user can do, by answer."""
 
 
 class HubError(Exception):
@@ -68,7 +75,7 @@ class Hub:
             except Exception as error:  # noqa: BLE001
                 reason = self._told(error)
                 if delay is None or _is_hopeless(error):
-                    raise HubError(f"{self.spec.id}: {reason}") from None
+                    raise HubError(f"{self.spec.id}: {reason}{_remedy(error)}") from None
             log.warning("push to %s failed, again in %.0f s: %s", self.spec.id, delay, reason)
             self.wait(delay)
         raise AssertionError("the last try returns or raises")
@@ -98,17 +105,28 @@ class Hub:
         addresses."""
         error = _cause(error)
         text = " ".join(f"{type(error).__name__}: {error}".split())
+        text = re.sub(r" ?For more information check: \S+", "", text)
         if self.token:
             text = text.replace(self.token, "***")
         return re.sub(r"\?[^\s'\"]*", "", text)[:300]
 
 
+def _remedy(error: BaseException) -> str:
+    status = _status(_cause(error))
+    return f". {REMEDIES[status]}" if status in REMEDIES else ""
+
+
 def _is_hopeless(error: BaseException) -> bool:
-    error = _cause(error)
-    if isinstance(error, HFValidationError):
-        return True
-    response = getattr(error, "response", None)
-    return response is not None and response.status_code in HOPELESS
+    cause = _cause(error)
+    if isinstance(cause, HfHubHTTPError) and _status(cause) == 403 and cause.response.request.method == "PUT":
+        # the signed address of a file has run out; the next try gets another
+        return False
+    return isinstance(cause, HFValidationError) or _status(cause) in HOPELESS
+
+
+def _status(cause: BaseException) -> int | None:
+    """Of the hub's answer; None where there was none."""
+    return int(cause.response.status_code) if isinstance(cause, HfHubHTTPError) else None
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -1,11 +1,15 @@
 """Pushes to a hub that answers over HTTP: made whole, resumed, or told why not."""
 
 import logging
+import os
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from fake_hub import FakeHub, hub_at, hub_spec
+from fake_hub import HUNG_UP, FakeHub, hub_at, hub_spec
 from finetune_trainer.hub import Hub, HubError
 
 pytestmark = pytest.mark.filterwarnings(
@@ -72,11 +76,108 @@ def test_a_hub_that_is_down_is_named_after_the_last_try(hub_server: FakeHub, res
     assert waits == [1.0, 2.0]
 
 
+def test_a_hub_that_comes_back_gets_all(hub_server: FakeHub, result: Path) -> None:
+    waits: list[float] = []
+    hub_server.fail = lambda _method, _path: 503 if len(waits) < 2 else None
+    hub_at(hub_server, waits).push(result, "adapter")
+    assert waits == [1.0, 2.0]
+    assert set(hub_server.branches["me/model", "main"]) == {path.name for path in result.iterdir()}
+
+
 def test_a_token_that_is_refused_is_not_tried_again(hub_server: FakeHub, result: Path) -> None:
     waits: list[float] = []
-    with pytest.raises(HubError, match="401"):
+    with pytest.raises(HubError, match=r"401 .*\. Put a valid token that may write into output"):
         hub_at(hub_server, waits, token="wrong").push(result, "adapter")
     assert waits == []
+
+
+@pytest.mark.parametrize(
+    ("where", "status", "way_out"),
+    [
+        ("/preupload/", 403, "Give a token in output.hub.tokenSecret that may write to this repository"),
+        ("/commit/", 403, "Give a token in output.hub.tokenSecret that may write to this repository"),
+        ("/objects/batch", 413, "Make the files smaller (output.maxShardSizeGB)"),
+        ("/upload/", 413, "Make the files smaller (output.maxShardSizeGB)"),
+        ("/commit/", 404, "Check output.hub.id"),
+    ],
+)
+def test_a_refusal_is_told_at_once_with_the_way_out(
+    hub_server: FakeHub, result: Path, where: str, status: int, way_out: str
+) -> None:
+    hub_server.fail = lambda _method, path: status if where in path else None
+    waits: list[float] = []
+    with pytest.raises(HubError) as told:
+        hub_at(hub_server, waits).push(result, "adapter")
+    assert waits == []
+    assert str(told.value).startswith("me/model: HfHubHTTPError: ")
+    assert str(status) in str(told.value)
+    assert way_out in str(told.value)
+    assert not hub_server.commits
+
+
+@pytest.mark.parametrize("trouble", [403, HUNG_UP], ids=["its signed address has run out", "it hangs up"])
+def test_a_file_whose_upload_breaks_is_the_only_one_that_is_sent_again(
+    hub_server: FakeHub, result: Path, monkeypatch: pytest.MonkeyPatch, trouble: int
+) -> None:
+    # the library's own tries for a connection that is lost, which it waits between
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _seconds: None)
+    sent: list[str] = []
+    broken: set[str] = set()
+
+    def second_file(method: str, path: str) -> int | None:
+        if method != "PUT":
+            return None
+        sent.append(path)
+        first_there = len(hub_server.blobs) == 1
+        if first_there and not broken:
+            broken.add(path)
+            return trouble
+        return None
+
+    hub_server.fail = second_file
+    hub_at(hub_server).push(result, "adapter")
+    assert len(sent) == 3
+    assert sent.count(broken.pop()) == 2
+    assert hub_server.branches["me/model", "main"]["more.safetensors"] == b"more weights"
+
+
+PUSH = """
+import sys
+from pathlib import Path
+from fake_hub import hub_spec
+from finetune_trainer.hub import Hub
+Hub(hub_spec(), "hub-token", sys.argv[1]).push(Path(sys.argv[2]), "adapter")
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_while_it_pushes_has_not_sent_its_files_for_nothing(
+    hub_server: FakeHub, result: Path
+) -> None:
+    half_way, killed = threading.Event(), threading.Event()
+
+    def hang(method: str, _path: str) -> int | None:
+        if method != "PUT" or not hub_server.blobs:
+            return None
+        half_way.set()
+        killed.wait(60)
+        return HUNG_UP
+
+    hub_server.fail = hang
+    command = [sys.executable, "-W", "ignore", "-c", PUSH, hub_server.url, str(result)]
+    of_the_hub = {"HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, env=os.environ | of_the_hub) as process:
+        assert half_way.wait(60)
+        process.kill()
+    killed.set()
+    assert not hub_server.commits
+
+    hub_server.fail = lambda _method, _path: None
+    before = hub_server.uploads()
+    hub_at(hub_server).push(result, "adapter, by the next attempt")
+    assert hub_server.uploads() == before + 1
+    assert len(hub_server.commits) == 1
+    assert hub_server.branches["me/model", "main"]["adapter_model.safetensors"] == b"weights"
 
 
 def test_no_secret_is_told(hub_server: FakeHub, result: Path, caplog: pytest.LogCaptureFixture) -> None:

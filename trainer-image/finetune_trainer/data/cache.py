@@ -51,7 +51,9 @@ def cached(directory: Path, key: str | None, make: Callable[[], TokenizedDataset
             _keep(place, made.sequences, lambda: made.facts)
         except OSError as error:
             log.warning("the tokenised data cannot be kept in %s: %s", directory, error)
-    return made
+            return made
+        # what is on disk need not be in memory, too
+        return _load(place) or made
 
 
 def cached_stream(

@@ -13,9 +13,16 @@ class Origin(NamedTuple):
 
     file: str
     line: int
+    """From 1; 0 where a record is the whole file."""
+    counted: Literal["line", "row", "element"] = "line"
+    """What is counted: lines of text, rows of a table, elements of a list."""
 
     def __str__(self) -> str:
-        return f"{self.file}, line {self.line}" if self.line else self.file
+        if not self.line:
+            return self.file
+        if self.counted == "element":
+            return f"{self.file}[{self.line - 1}]"
+        return f"{self.file}, {self.counted} {self.line}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ def _records(format_: Format, source: DataSource, path: str | None) -> Iterator[
                 f"{what} cannot be read: {error}. Check the id, its config, split and revision"
             ) from error
         for number, row in enumerate(rows, start=1):
-            yield Record(Origin(f"{hub.id} ({hub.split})", number), dict(row))
+            yield Record(Origin(f"{hub.id} ({hub.split})", number, "row"), dict(row))
     else:
         raise InvalidConfigError(
             "dataset: the source has no path on this machine; use path, pvc, configMap, http or hub"

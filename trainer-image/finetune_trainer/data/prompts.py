@@ -114,11 +114,6 @@ class RepeatedOrder(GlobalOrder):
         """Optimizer steps in which every prompt is answered once by each of its group."""
         return self._prompts.steps_per_epoch * self.passes
 
-    def epoch(self, epoch: int) -> list[int]:
-        """All indices of an epoch (from 0) in order."""
-        first = epoch * self.steps_per_epoch
-        return [index for step in range(self.steps_per_epoch) for index in self.step(first + step)]
-
     def step(self, step: int) -> list[int]:
         """Indices of an optimizer step, counted from 0 over the whole run."""
         return [index for index in self._prompts.step(step // self.passes) for _ in range(self.group)]

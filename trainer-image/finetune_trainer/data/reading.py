@@ -3,13 +3,17 @@
 import csv
 import glob
 import io
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO, TYPE_CHECKING, cast
 
 from finetune_trainer.data.compression import COMPRESSIONS, DAMAGED, open_bytes, suffix_of
 from finetune_trainer.data.examples import BrokenRecord, Origin, Record
+from finetune_trainer.data.json_text import JsonError, check_characters, may_hold_half_pairs, parse_json
 from finetune_trainer.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 JSON_SUFFIXES = (".jsonl", ".json", ".ndjson")
 CSV_SUFFIXES = (".csv", ".tsv")
@@ -20,7 +24,17 @@ RECORD_SUFFIXES = (*JSON_SUFFIXES, *CSV_SUFFIXES, *PARQUET_SUFFIXES)
 LONGEST_CELL = 1 << 27
 """Characters in one CSV field; Python's own limit of 131,072 is too small for documents."""
 
-ROWS_AT_ONCE = 1024
+LONGEST_LINE = 1 << 27
+"""Bytes; a few kilobytes of gzip can hold lines of any length."""
+
+LARGEST_WHOLE = 1 << 32
+"""Bytes of a JSON list, or of a text file, which are read whole."""
+
+ROWS_AT_ONCE = 64
+"""Of a Parquet file; they may be long documents."""
+
+PARQUET_BUFFER = 1 << 20
+"""Bytes read at once of each column: without it Arrow reads a row group, which may be the file, whole."""
 
 
 def find_files(path: str, suffixes: tuple[str, ...]) -> list[Path]:
@@ -81,7 +95,8 @@ def read_csv_records(path: Path) -> Iterator[Record | BrokenRecord]:
             open_bytes(path) as raw,
             io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as file,
         ):
-            reader = csv.DictReader(file, delimiter="\t" if suffix_of(path) == ".tsv" else ",", strict=True)
+            lines = _csv_lines(file)
+            reader = csv.DictReader(lines, delimiter="\t" if suffix_of(path) == ".tsv" else ",", strict=True)
             yield from _rows(path, reader)
     except UnicodeDecodeError as error:
         yield BrokenRecord(Origin(path.name, 0), f"is not UTF-8 (byte {error.start})")
@@ -99,14 +114,30 @@ def read_parquet_records(path: Path) -> Iterator[Record | BrokenRecord]:
         return
     number = 0
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, buffer_size=PARQUET_BUFFER, pre_buffer=False) as file:
+            if twice := _twice(file.schema_arrow.names):
+                yield BrokenRecord(Origin(path.name, 0), f"has two columns of the name {twice!r}")
+                return
             for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
-                for row in batch.to_pylist():
+                for row in _values(batch):
                     number += 1
-                    yield Record(Origin(f"{path.name}, row {number}", 0), dict(row))
+                    origin = Origin(path.name, number, "row")
+                    yield BrokenRecord(origin, row) if isinstance(row, str) else Record(origin, row)
     except (pa.ArrowException, OSError) as error:
         origin = Origin(f"{path.name}, after row {number}", 0)
         yield BrokenRecord(origin, f"cannot be read as Parquet: {_first_line(error)}")
+
+
+def _values(batch: "pa.RecordBatch") -> list[dict[str, object] | str]:
+    """The rows; in place of one that Python has no values for (text that is not UTF-8, days beyond the
+    calendar) what is wrong."""
+    try:
+        return list(batch.to_pylist())
+    except (ValueError, OverflowError) as error:
+        if batch.num_rows == 1:
+            return [f"holds a value that cannot be read: {_first_line(error)}"]
+        rows = range(batch.num_rows)
+        return [value for row in rows for value in _values(batch.slice(row, 1))]
 
 
 def read_plain_file(path: Path, key: str) -> Iterator[Record | BrokenRecord]:
@@ -114,7 +145,7 @@ def read_plain_file(path: Path, key: str) -> Iterator[Record | BrokenRecord]:
     origin = Origin(str(path), 0)
     try:
         with open_bytes(path) as file:
-            yield Record(origin, {key: file.read().decode("utf-8")})
+            yield Record(origin, {key: _whole(file).decode("utf-8")})
     except UnicodeDecodeError as error:
         yield BrokenRecord(origin, f"is not UTF-8 (byte {error.start})")
     except DAMAGED as error:
@@ -122,7 +153,15 @@ def read_plain_file(path: Path, key: str) -> Iterator[Record | BrokenRecord]:
 
 
 def _rows(path: Path, reader: "csv.DictReader[str]") -> Iterator[Record | BrokenRecord]:
-    columns = len(reader.fieldnames or ())
+    try:
+        names = reader.fieldnames or ()
+    except csv.Error as error:
+        yield BrokenRecord(Origin(path.name, 1), f"is not valid CSV: {error}")
+        return
+    columns = len(names)
+    if twice := _twice(names):
+        yield BrokenRecord(Origin(path.name, 1), f"has two columns of the name {twice!r}")
+        return
     while True:
         start = reader.line_num + 1
         try:
@@ -147,7 +186,14 @@ def _lines(path: Path) -> Iterator[tuple[int, str | BrokenRecord]]:
     number = 0
     try:
         with open_bytes(path) as file:
-            for number, raw in enumerate(file, start=1):
+            while raw := file.readline(LONGEST_LINE):
+                number += 1
+                if len(raw) == LONGEST_LINE and not raw.endswith(b"\n"):
+                    problem = f"is longer than {LONGEST_LINE} bytes"
+                    yield number, BrokenRecord(Origin(path.name, number), problem)
+                    while raw and not raw.endswith(b"\n"):
+                        raw = file.readline(LONGEST_LINE)
+                    continue
                 try:
                     yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8")
                 except UnicodeDecodeError as error:
@@ -159,13 +205,19 @@ def _lines(path: Path) -> Iterator[tuple[int, str | BrokenRecord]]:
 
 def _json_record(text: str, origin: Origin) -> Record | BrokenRecord:
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        return BrokenRecord(origin, f"is not valid JSON: {error.msg} at column {error.colno}")
-    except RecursionError:
-        return BrokenRecord(origin, "is not usable JSON: it is nested too deeply")
+        return _record(parse_json(text), origin, may_hold_half_pairs(text))
+    except JsonError as error:
+        return BrokenRecord(origin, str(error))
+
+
+def _record(value: object, origin: Origin, check: bool) -> Record | BrokenRecord:
     if not isinstance(value, dict):
         return BrokenRecord(origin, f"must be a JSON object, not {type(value).__name__}")
+    try:
+        if check:
+            check_characters(value)
+    except JsonError as error:
+        return BrokenRecord(origin, str(error))
     return Record(origin, value)
 
 
@@ -177,24 +229,38 @@ def _starts_with_list(path: Path) -> bool:
 def _read_json_list(path: Path) -> Iterator[Record | BrokenRecord]:
     try:
         with open_bytes(path) as file:
-            values = json.loads(file.read().decode("utf-8-sig"))
-    except json.JSONDecodeError as error:
-        yield BrokenRecord(
-            Origin(path.name, error.lineno), f"is not valid JSON: {error.msg} at column {error.colno}"
-        )
+            text = _whole(file).decode("utf-8-sig")
+        values = cast("list[object]", parse_json(text))
+    except JsonError as error:
+        yield BrokenRecord(Origin(path.name, error.line), str(error))
         return
     except UnicodeDecodeError as error:
         yield BrokenRecord(Origin(path.name, 0), f"is not UTF-8 (byte {error.start})")
         return
-    except RecursionError:
-        yield BrokenRecord(Origin(path.name, 0), "is not usable JSON: it is nested too deeply")
-        return
+    check = may_hold_half_pairs(text)
     for position, value in enumerate(values, start=1):
-        origin = Origin(f"{path.name}[{position - 1}]", 0)
-        if isinstance(value, dict):
-            yield Record(origin, value)
-        else:
-            yield BrokenRecord(origin, f"must be a JSON object, not {type(value).__name__}")
+        yield _record(value, Origin(path.name, position, "element"), check)
+
+
+def _csv_lines(file: io.TextIOBase) -> Iterator[str]:
+    while line := file.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE:
+            raise csv.Error(f"a line is longer than {LONGEST_LINE} characters")
+        yield line
+
+
+def _twice(names: Sequence[str]) -> str | None:
+    """A name that two columns have; spreadsheets leave several without one."""
+    return next((name for place, name in enumerate(names) if name and name in names[:place]), None)
+
+
+def _whole(file: IO[bytes]) -> bytearray:
+    data = bytearray()
+    while chunk := file.read(1 << 20):
+        data += chunk
+        if len(data) > LARGEST_WHOLE:
+            raise OSError(f"it holds more than {LARGEST_WHOLE} bytes, all read at once: write JSON lines")
+    return data
 
 
 def _unreadable(path: Path, line: int, error: Exception) -> BrokenRecord:

@@ -119,7 +119,7 @@ class Renderer:
         end = self.tokenizer.eos_token_id
         if not self.preprocessing.add_eos_token or end is None:
             return
-        last = max((position for position, label in enumerate(labels) if label != IGNORED), default=None)
+        last = next((place for place in reversed(range(len(labels))) if labels[place] != IGNORED), None)
         if last is None or self.is_end(ids[last]):
             return
         del ids[last + 1 :], labels[last + 1 :]

@@ -36,23 +36,27 @@ class GlobalOrder:
 
     def epoch(self, epoch: int) -> list[int]:
         """All indices of an epoch (from 0) in order, with fillers up to a whole number of steps."""
-        return _epoch(self, epoch)
+        first = epoch * self.steps_per_epoch
+        return [index for step in range(self.steps_per_epoch) for index in self.step(first + step)]
 
     def step(self, step: int) -> list[int]:
         """Indices of an optimizer step, counted from 0 over the whole run."""
         epoch, within = divmod(step, self.steps_per_epoch)
-        return self.epoch(epoch)[within * self.global_batch : (within + 1) * self.global_batch]
+        start = within * self.global_batch
+        records: list[int] = _epoch(self, epoch)[start : start + self.global_batch].tolist()
+        return [*records, *range(self.size, self.size + self.global_batch - len(records))]
 
 
-@lru_cache(maxsize=4)
-def _epoch(order: GlobalOrder, epoch: int) -> list[int]:
+@lru_cache(maxsize=2)
+def _epoch(order: GlobalOrder, epoch: int) -> npt.NDArray[np.int64]:
+    """All records in the order of an epoch: 8 bytes each, which is what a run holds of a set on disk."""
     indices = np.arange(order.size)
     if order.shuffle:
         random = np.random.default_rng((order.seed, epoch))
         indices = random.permutation(order.size)
         if order.lengths is not None:
             indices = _grouped(indices, np.asarray(order.lengths), order.global_batch, random)
-    return [*indices.tolist(), *range(order.size, order.steps_per_epoch * order.global_batch)]
+    return indices
 
 
 def _grouped(
@@ -93,7 +97,9 @@ class RankBatches(Sampler[list[int]]):
         return self.order.steps_per_epoch * self.order.global_batch // (self.micro_batch * self.ranks)
 
     def __iter__(self) -> Iterator[list[int]]:
-        indices = self.order.epoch(self.epoch)
+        first = self.epoch * self.order.steps_per_epoch
         stride = self.micro_batch * self.ranks
-        for start in range(self.rank * self.micro_batch, len(indices), stride):
-            yield indices[start : start + self.micro_batch]
+        for step in range(first, first + self.order.steps_per_epoch):
+            indices = self.order.step(step)
+            for start in range(self.rank * self.micro_batch, len(indices), stride):
+                yield indices[start : start + self.micro_batch]

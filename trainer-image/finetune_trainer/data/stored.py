@@ -14,7 +14,7 @@ import numpy.typing as npt
 from finetune_trainer.data.examples import Origin
 from finetune_trainer.data.rendering import Ids, Tokens
 
-LAYOUT = 2
+LAYOUT = 3
 """Raise it when the same data and settings come to mean other tokens, or are stored otherwise."""
 
 TYPES: dict[str, npt.DTypeLike] = {
@@ -42,8 +42,8 @@ class StoredSequences(Sequence[Tokens]):
     """Tokens, and supervised tokens, that the limit cut off each sequence, one after the other."""
     files: npt.NDArray[np.int64]
     lines: npt.NDArray[np.int64]
-    names: Sequence[str]
-    """Names of the files that `files` counts."""
+    names: Sequence[Origin]
+    """The files that `files` counts, each as a whole."""
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -59,7 +59,7 @@ class StoredSequences(Sequence[Tokens]):
             raise IndexError(index)
         index %= len(self)
         start, end = int(self.ends[index - 1]) if index else 0, int(self.ends[index])
-        origin = Origin(self.names[int(self.files[index])], int(self.lines[index]))
+        origin = self.names[int(self.files[index])]._replace(line=int(self.lines[index]))
         cut, cut_supervised = self.cuts[2 * index : 2 * index + 2].tolist()
         # copies: PyTorch wants memory that it could write to
         return Tokens(self.ids[start:end].copy(), self.labels[start:end].copy(), origin, cut, cut_supervised)
@@ -72,7 +72,7 @@ class StoredSequences(Sequence[Tokens]):
 
 def write(directory: Path, sequences: Iterable[Tokens]) -> None:
     """Writes sequences as they come, none of which is held on to. Raises `OSError`."""
-    names: dict[str, int] = {}
+    names: dict[Origin, int] = {}
     end = 0
     with ExitStack() as stack:
         files = {name: stack.enter_context((directory / name).open("wb")) for name in TYPES}
@@ -86,7 +86,7 @@ def write(directory: Path, sequences: Iterable[Tokens]) -> None:
             files["labels"].write(np.asarray(tokens.labels, dtype=np.int32).tobytes())
             put("ends", end)
             put("cuts", tokens.cut, tokens.cut_supervised)
-            put("files", names.setdefault(tokens.origin.file, len(names)))
+            put("files", names.setdefault(tokens.origin._replace(line=0), len(names)))
             put("lines", tokens.origin.line)
     (directory / NAMES).write_text(json.dumps(list(names)), encoding="utf-8")
 
@@ -97,14 +97,15 @@ def read(directory: Path) -> StoredSequences:
         name: np.memmap(directory / name, dtype=kind, mode="r") for name, kind in TYPES.items()
     }
     names = json.loads((directory / NAMES).read_text(encoding="utf-8"))
-    stored = StoredSequences(**arrays, names=names)
+    if not isinstance(names, list):
+        raise ValueError("its names are no list")
+    stored = StoredSequences(**arrays, names=[Origin(*name) for name in names])
     count = len(stored)
     tokens = int(stored.ends[-1])
     if not (
         len(stored.ids) == len(stored.labels) == tokens
         and len(stored.cuts) == 2 * count
         and len(stored.files) == len(stored.lines) == count
-        and isinstance(names, list)
     ):
         raise ValueError("its files do not belong together")
     return stored

@@ -5,11 +5,10 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from itertools import islice
 from multiprocessing import get_context
 
 from finetune_trainer.cpus import usable_cpus
-from finetune_trainer.data.examples import Example
+from finetune_trainer.data.examples import Example, texts
 from finetune_trainer.data.rendering import Renderer, Tokens
 from finetune_trainer.errors import OutOfMemoryError
 from finetune_trainer.interruption import end_with_parent
@@ -17,7 +16,11 @@ from finetune_trainer.interruption import end_with_parent
 log = logging.getLogger(__name__)
 
 CHUNK = 256
-"""Records that a process gets at once."""
+"""Records that a process gets at once, if they are short."""
+
+CHUNK_CHARACTERS = 1 << 18
+"""Characters from which on a chunk takes no more records. A token takes some 170 bytes while it is made (a
+number and a pair of positions, as Python has them), and there is up to one per character."""
 
 WORTH_A_PROCESS = 1000
 """Records below which another process costs more than it gives."""
@@ -69,8 +72,15 @@ def render_each(examples: Iterable[Example], renderer: Renderer, workers: int) -
 
 
 def _chunks(examples: Iterable[Example]) -> Iterator[list[Example]]:
-    iterator = iter(examples)
-    while chunk := list(islice(iterator, CHUNK)):
+    chunk: list[Example] = []
+    characters = 0
+    for example in examples:
+        chunk.append(example)
+        characters += sum(map(len, texts([example])))
+        if len(chunk) == CHUNK or characters >= CHUNK_CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
         yield chunk
 
 

@@ -65,7 +65,7 @@ def hub_records(id: str, config: str | None, split: str, revision: str | None) -
     from datasets import load_dataset
 
     for number, row in enumerate(load_dataset(id, config, split=split, revision=revision), start=1):
-        yield Record(Origin(f"{id} ({split})", number), dict(row))
+        yield Record(Origin(f"{id} ({split})", number, "row"), dict(row))
 
 
 def _records(spec: BenchmarkSpec, path: Path | None) -> Iterator[Record | BrokenRecord]:

@@ -55,7 +55,7 @@ class TokenDataset(Dataset[Sample]):
 
     def origins(self, indices: Iterable[int]) -> list[Origin]:
         """The items' places in the dataset."""
-        return [Origin(f"{self.name}[{index}]", 0) for index in indices if index < len(self)]
+        return [Origin(self.name, index + 1, "element") for index in indices if index < len(self)]
 
     def _length(self, index: int) -> int:
         if index not in self._lengths:

@@ -13,11 +13,12 @@ import pytest
 
 from finetune_api.dataset import DatasetSpec
 from finetune_api.model import ModelSpec
-from finetune_trainer.data import cache
+from finetune_trainer.data import cache, stored
 from finetune_trainer.data.cache import cache_key, cached, exclusive
 from finetune_trainer.data.dataset import DataFacts, TokenizedDataset
 from finetune_trainer.data.examples import Origin
 from finetune_trainer.data.rendering import Renderer, Tokens
+from finetune_trainer.data.stored import StoredSequences
 from finetune_trainer.tokenizers import CHATML, complete_tokenizer, load_tokenizer
 
 
@@ -69,6 +70,23 @@ def test_stored_data_is_trained_on_as_any_other(tmp_path: Path) -> None:
     assert [tokens.origin.line for tokens in data.sequences[1:]] == [7, 2]
     with pytest.raises(IndexError):
         data.sequences[3]
+
+
+def test_what_is_kept_is_not_in_memory_too(tmp_path: Path) -> None:
+    made = cached(tmp_path, "k", Made())
+    assert isinstance(made.sequences, StoredSequences)
+
+
+def test_rows_and_elements_are_numbers_under_the_name_of_their_file(tmp_path: Path) -> None:
+    """A name for each would take more than the row itself, in the file and in memory."""
+    origins = [Origin("a.parquet", row, "row") for row in range(1, 1000)]
+    origins += [Origin("b.json", place, "element") for place in range(1, 1000)]
+    ids = np.zeros(1, np.int32)
+    stored.write(tmp_path, (Tokens(ids, ids, origin) for origin in origins))
+    sequences = stored.read(tmp_path)
+    assert [tokens.origin for tokens in sequences] == origins
+    assert list(map(str, sequences.names)) == ["a.parquet", "b.json"]
+    assert (str(sequences[1].origin), str(sequences[1000].origin)) == ("a.parquet, row 2", "b.json[1]")
 
 
 def test_data_without_a_key_is_not_kept(tmp_path: Path) -> None:

@@ -3,18 +3,21 @@
 import bz2
 import gzip
 import lzma
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow
 import pytest
 
+from finetune_trainer.data import reading
 from finetune_trainer.data.examples import BrokenRecord, Record
 from finetune_trainer.data.reading import (
     RECORD_SUFFIXES,
     find_files,
     read_csv_records,
     read_json_records,
+    read_parquet_records,
     read_records,
 )
 from finetune_trainer.errors import DataError
@@ -97,6 +100,100 @@ def test_tab_separated_files_are_read_by_their_suffix(tmp_path: Path) -> None:
     (record,) = read_csv_records(path)
     assert isinstance(record, Record)
     assert record.fields == {"input": "1,5", "output": "2"}
+
+
+GOOD = '{"x": "good"}\n'
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ('{"x": "a", "x": "b"}', "is not usable JSON: an object has 'x' twice"),
+        ('{"x": {"y": 1, "y": 1}}', "is not usable JSON: an object has 'y' twice"),
+        (f'{{"x": {"9" * 5000}}}', "is not usable JSON: Exceeds the limit (4300 digits)"),
+        ('{"x": "half \\ud83d of it"}', "holds \\ud83d without its other half, which is no character"),
+        ('{"\\udc00": 1}', "holds \\udc00 without its other half, which is no character"),
+        ("\0\0\0", "is not valid JSON: Expecting value at column 1"),
+    ],
+    ids=["key twice", "inner key twice", "digits", "half a pair", "half a pair in a key", "NUL"],
+)
+def test_a_line_that_python_reads_otherwise_than_it_was_meant_or_not_at_all_is_named(
+    tmp_path: Path, line: str, problem: str
+) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(GOOD + line + "\n" + GOOD)
+    _, broken, good = read_json_records(path)
+    assert str(broken).startswith(f"a.jsonl, line 2: {problem}")
+    assert isinstance(good, Record)
+
+
+def test_both_halves_of_a_pair_are_one_character(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"x": "\\ud83d\\ude00"}')
+    (record,) = read_json_records(path)
+    assert isinstance(record, Record)
+    assert record.fields == {"x": "\N{GRINNING FACE}"}
+
+
+def test_elements_of_a_list_are_looked_at_one_by_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('[{"x": "\\ud800"}, {"x": 1}]')
+    broken, good = read_json_records(path)
+    assert str(broken).startswith("a.json[0]: holds \\ud800")
+    assert isinstance(good, Record)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.csv.gz"])
+def test_a_line_of_any_length_in_a_small_file_takes_little_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(reading, "LONGEST_LINE", 1 << 16)
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(b"a" * (16 << 20) + b"\n" + GOOD.encode()))
+    tracemalloc.start()
+    first, *rest = read_records(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert "is longer than 65536" in str(first)
+    assert len(rest) == (1 if "jsonl" in name else 0)
+    assert peak < 4 << 20, "the line is of 16 MiB"
+
+
+def test_a_list_that_is_too_large_to_be_read_whole_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "LARGEST_WHOLE", 8)
+    path = tmp_path / "a.json"
+    path.write_text('[{"x": 1}]')
+    (broken,) = read_json_records(path)
+    assert "it holds more than 8 bytes, all read at once: write JSON lines" in str(broken)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_two_columns_of_one_name_are_named(tmp_path: Path, name: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / name
+    if name == "a.csv":
+        path.write_text("x,,y,,x\n1,2,3,4,5\n")
+    else:
+        pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["x", "x"]), path)
+    (broken,) = read_records(path)
+    assert str(broken).endswith("has two columns of the name 'x'")
+
+
+def test_rows_of_parquet_that_python_has_no_values_for_are_named_and_no_others(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    texts = pa.Array.from_buffers(
+        pa.string(), 2, [None, pa.py_buffer(b"\0\0\0\0\1\0\0\0\3\0\0\0"), pa.py_buffer(b"a\xff\xfe")]
+    )
+    pq.write_table(pa.table({"x": texts}), tmp_path / "a.parquet")
+    good, broken = read_parquet_records(tmp_path / "a.parquet")
+    assert isinstance(good, Record)
+    assert str(broken).startswith("a.parquet, row 2: holds a value that cannot be read: 'utf-8' codec")
 
 
 def test_a_path_may_be_a_file_a_directory_or_a_glob(tmp_path: Path) -> None:

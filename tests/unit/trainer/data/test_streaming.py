@@ -1,6 +1,8 @@
 """Sets larger than memory: tokenised onto disk as they are read, then looked at where they are needed."""
 
+import json
 import multiprocessing
+import random
 import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +21,7 @@ from finetune_trainer.data.preparation import prepare_data
 from finetune_trainer.data.rendering import Tokens
 from finetune_trainer.errors import DataError
 from finetune_trainer.tokenizers import CHATML
+from memory_growth import growth
 
 MakeJob = Callable[..., ResolvedJob]
 
@@ -147,3 +150,37 @@ def hold(_directory: Path) -> bool:
 def test_a_set_four_times_as_large_as_memory_is_written_and_read(tmp_path: Path) -> None:
     assert bounded(write_and_read, tmp_path)
     assert not bounded(hold, tmp_path), "the limit is one that the set in memory does not keep"
+
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+LETTERS_PER_RECORD = 2000
+RECORDS = 1500
+TOKEN_BYTES = 8 * RECORDS * LETTERS_PER_RECORD
+"""What the tokens take alone: one per letter, with an id and a label of 4 bytes each."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("streaming", [True, False], ids=["stream", "memory"])
+def test_memory_does_not_grow_with_a_file_that_is_read_rendered_tokenised_and_stored(
+    make_job: MakeJob, tmp_path: Path, tiny_model: Path, *, streaming: bool
+) -> None:
+    """The same file without streaming shows that the bound is one that can be broken."""
+    chance = random.Random(0)
+
+    def job(name: str, records: int) -> ResolvedJob:
+        with (tmp_path / f"{name}.jsonl").open("w") as file:
+            for number in range(records):
+                answer = "".join(chance.choices(LETTERS, k=LETTERS_PER_RECORD))
+                file.write(json.dumps({"instruction": f"record {number}", "output": answer}) + "\n")
+        what = {
+            "training": {"maxSequenceLength": 2 * LETTERS_PER_RECORD},
+            "dataset": {
+                "train": {"path": str(tmp_path / f"{name}.jsonl")},
+                "streaming": streaming,
+                "preprocessing": {"workers": 1},
+            },
+        }
+        return make_job(what, run_directory=tmp_path / name)
+
+    grown = growth(job("large", RECORDS), job("small", RECORDS // 4), tiny_model, tmp_path / "grown")
+    assert (grown < TOKEN_BYTES / 2) == streaming

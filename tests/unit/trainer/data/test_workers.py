@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -77,6 +77,19 @@ def test_examples_are_taken_as_they_are_needed(renderer: Renderer) -> None:
         next(stream)
     stream.close()
     assert taken <= 10 * workers.CHUNK
+
+
+def test_long_documents_are_taken_a_few_at_a_time(renderer: Renderer) -> None:
+    taken = 0
+
+    def long() -> Iterator[Example]:
+        nonlocal taken
+        for taken in range(1, 10):  # noqa: B007
+            yield Document(Origin("a.txt", 0), "a" * (workers.CHUNK_CHARACTERS // 2))
+
+    stream = render_each(long(), replace(renderer, preprocessing=PreprocessingSpec()), 1)
+    next(stream)
+    assert taken == 2
 
 
 @pytest.mark.parametrize(

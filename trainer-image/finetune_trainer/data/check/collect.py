@@ -105,8 +105,15 @@ class _Source:
     def __init__(self) -> None:
         self.files: list[DataFile] = []
         self.examples: list[Example] = []
-        self.broken: list[Problem] = []
+        self.broken = 0
+        self.first_broken: list[Problem] = []
         self.columns: Counter[str] = Counter()
+
+    def add_broken(self, problem: Problem) -> None:
+        """Millions may be: those that are shown are kept."""
+        self.broken += 1
+        if len(self.first_broken) < SHOWN:
+            self.first_broken.append(problem)
 
     def see(self, record: Record) -> None:
         # keys that formats add for themselves begin with a NUL
@@ -121,7 +128,7 @@ def _read(job: ResolvedJob, source: DataSource, path: str | None) -> _Source:
             read.files.append(DataFile(file.name, file.stat().st_size, encoding_of(file)))
     for item in read_examples(dataset, source, path, read.see):
         if isinstance(item, BrokenRecord):
-            read.broken.append(Problem(str(item.origin), item.problem))
+            read.add_broken(Problem(str(item.origin), item.problem))
         else:
             read.examples.append(item)
     if not read.examples and not read.broken:
@@ -170,13 +177,12 @@ def _tokenizer(job: ResolvedJob, examples: list[Example]) -> Tokenizer:
 def _measure(
     name: str, read: _Source, renderer: Renderer, *, stream: bool
 ) -> tuple[Part, TokenizedDataset | None]:
-    broken = list(read.broken)
     rendered: list[Tokens] = []
     for example in read.examples:
         try:
             rendered += [renderer(side) for side in _sides(example)]
         except DataError as error:
-            broken.append(Problem(str(example.origin), str(error).removeprefix(f"{example.origin}: ")))
+            read.add_broken(Problem(str(example.origin), str(error).removeprefix(f"{example.origin}: ")))
     data: TokenizedDataset | None = None
     facts = DataFacts(len(rendered), 0, 0, 0, unsupervised=len(rendered))
     if rendered:
@@ -197,8 +203,8 @@ def _measure(
         name=name,
         files=read.files,
         records=len(read.examples),
-        broken=len(broken),
-        first_broken=broken[:SHOWN],
+        broken=read.broken,
+        first_broken=read.first_broken,
         duplicates=len(duplicates),
         first_duplicates=duplicates[:SHOWN],
         columns=[Column(column, count) for column, count in read.columns.most_common()],

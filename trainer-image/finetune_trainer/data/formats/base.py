@@ -1,12 +1,12 @@
 """What a format is made of, and how it takes a value out of a record."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from finetune_api.dataset import ColumnsSpec
 from finetune_trainer.data.examples import BrokenRecord, BrokenRecordError, Example, Record
+from finetune_trainer.data.json_text import JsonError, parse_json
 
 Records = Iterator[Record | BrokenRecord]
 Read = Callable[[Path], Records]
@@ -74,9 +74,9 @@ def structure(record: Record, column: str) -> object:
     if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
         return value
     try:
-        return json.loads(value)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise BrokenRecordError(f"{column!r} is text that is not valid JSON: {error}") from error
+        return parse_json(value)
+    except JsonError as error:
+        raise BrokenRecordError(f"{column!r} is text that {error}") from error
 
 
 def missing(record: Record, column: str) -> BrokenRecordError:

@@ -1,13 +1,13 @@
 """sharegpt: `conversations`, a list of turns with `from` (human, gpt, system, function_call, observation) and
 `value`; optional `system` and `tools`."""
 
-import json
 from typing import Final
 
 from finetune_api.dataset import ColumnsSpec
 from finetune_trainer.data.examples import BrokenRecordError, Conversation, Message, Record, Role
 from finetune_trainer.data.formats.base import Format, json_type, missing, optional_text, structure
 from finetune_trainer.data.formats.turns import read_tool_calls, read_tools, require_answer
+from finetune_trainer.data.json_text import JsonError, parse_json
 from finetune_trainer.data.reading import RECORD_SUFFIXES, read_records
 
 ROLES: Final[dict[str, Role]] = {
@@ -62,9 +62,9 @@ def _turn(turn: object, where: str, role_key: str, content_key: str) -> Message:
 
 def _calls(value: str, where: str) -> list[object]:
     try:
-        calls = json.loads(value)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise BrokenRecordError(f"{where} is a {CALL} that is not valid JSON: {error}") from error
+        calls = parse_json(value)
+    except JsonError as error:
+        raise BrokenRecordError(f"{where} is a {CALL} that {error}") from error
     if not calls:
         raise BrokenRecordError(f"{where} is a {CALL} that calls nothing")
     return calls if isinstance(calls, list) else [calls]

@@ -1,11 +1,11 @@
 """Turns of a conversation as JSON writes them, with tools: shared by the formats that hold conversations."""
 
-import json
 from collections.abc import Sequence
 
 from finetune_api.dataset import ColumnsSpec
 from finetune_trainer.data.examples import ROLES, BrokenRecordError, Json, Message, Record
 from finetune_trainer.data.formats.base import json_type, structure
+from finetune_trainer.data.json_text import JsonError, parse_json
 
 
 def read_messages(value: object, where: str, columns: ColumnsSpec) -> tuple[Message, ...]:
@@ -64,9 +64,9 @@ def _call(call: object, where: str) -> Json:
         raise BrokenRecordError(f"{where} must name the function that is called")
     if isinstance(arguments, str):
         try:
-            arguments = json.loads(arguments or "{}")
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise BrokenRecordError(f"{where}.arguments is text that is not valid JSON: {error}") from error
+            arguments = parse_json(arguments or "{}")
+        except JsonError as error:
+            raise BrokenRecordError(f"{where}.arguments is text that {error}") from error
     if not isinstance(arguments, dict):
         raise BrokenRecordError(f"{where}.arguments must be an object, not {json_type(arguments)}")
     identity = {"id": call["id"]} if isinstance(call.get("id"), str) else {}
