@@ -111,7 +111,7 @@ def _pass_parts(
     products = (work.products / narrow + work.wide_products / wide) / shapes
     # However few tokens there are, all weights have to be read.
     read = passes * setup.compute_bytes * setup.architecture.matmul_parameters / bandwidth
-    fused = accelerator.attention_share
+    fused = accelerator.attention_share * setup.program.attention_speed
     return {
         "products": max(products, read),
         "attention": (work.attention / narrow + work.wide_attention / wide) / fused,

@@ -8,7 +8,7 @@ from finetune_api.estimate import estimate, setup_for
 from finetune_api.estimate.estimate import on_devices
 from finetune_api.estimate.operations import pass_work
 from finetune_api.estimate.parameters import count_parameters
-from finetune_api.estimate.program import PLAIN_LOOP
+from finetune_api.estimate.program import FIRST_FLASH_ATTENTION, PLAIN_LOOP
 from finetune_api.estimate.throughput import flops_per_token, throughput
 from finetune_api.hardware import find_accelerator, parse_overrides
 
@@ -41,6 +41,16 @@ def test_fused_attention_computes_its_scores_again_and_eager_attention_the_maske
     counts = count_parameters(setup)
     grown = flops_per_token(setup, counts, 2048) - flops_per_token(setup, counts, 0)
     assert grown == pytest.approx(factor * 2 * 2048 * 4096 * 32)
+
+
+def test_a_slower_kernel_of_attention_takes_longer_and_nothing_else(job, a100):
+    today = setup_for(job(), a100)
+    parts = [
+        throughput(setup, a100, 2048).parts
+        for setup in (today, replace(today, program=FIRST_FLASH_ATTENTION))
+    ]
+    assert parts[1]["attention"] == pytest.approx(parts[0]["attention"] * 1.6)
+    assert parts[1] | {"attention": 0} == parts[0] | {"attention": 0}
 
 
 def test_what_is_fp32_beside_a_narrower_arithmetic_runs_at_the_speed_of_fp32(job):
