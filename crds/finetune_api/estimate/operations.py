@@ -93,7 +93,7 @@ def _attention_backward(setup: Setup, length: float) -> Work:
 
 
 def _cast_of_softmax(size: int) -> int:
-    """Bytes per head and pair of tokens that turn the softmax, which is fp32, into the type of the queries."""
+    """Bytes per head and pair of tokens that turn the softmax, which is fp32, into the queries' type."""
     return 4 + size if size < 4 else 0
 
 
@@ -164,10 +164,14 @@ def _elementwise(setup: Setup) -> float:
     queries, keys = architecture.query_width, architecture.key_value_width
     moved = float(family.norms_per_layer * _norm(setup) * architecture.hidden)
     moved += 2 * 3 * residual * architecture.hidden  # two sums with the residual stream
-    moved += (5 if family.gated else 2) * inner * architecture.feed_forward * architecture.active_experts
+    activated = 2
+    if family.gated:  # one kernel reads two tensors and writes one; two read three and write two
+        activated = 3 if setup.fused_layers and setup.program.activation_fused else 5
+    moved += activated * inner * architecture.feed_forward * architecture.active_experts
     moved += 2 * size * queries  # attention's result, made contiguous
     if not family.learned_positions:
-        moved += 10 * size * (queries + keys)  # rotation: two products, a negation, a concatenation, a sum
+        # rotation: two products, a negation, a concatenation and a sum, or one kernel in place
+        moved += (2 if setup.fused_layers else 10) * size * (queries + keys)
     if keys < queries:
         moved += 2 * size * (queries + keys)  # keys and values, repeated for all heads
     return moved + _casts(setup)
@@ -175,9 +179,9 @@ def _elementwise(setup: Setup) -> float:
 
 def _norm(setup: Setup) -> int:
     """Bytes per channel of one normalisation. RMSNorm casts to fp32 and back around square, mean, product
-    and weight, each a kernel; LayerNorm is one."""
+    and weight, each a kernel; LayerNorm is one, and so is Liger's RMSNorm."""
     residual = setup.residual_bytes
-    if setup.architecture.structure.norm_bias:
+    if setup.architecture.structure.norm_bias or setup.fused_layers:
         return 2 * residual
     return 28 + 4 * residual if residual < 4 else 28
 

@@ -22,6 +22,8 @@ class Program:
     quantized_inputs_kept: bool = False
     """Whether a quantized layer keeps its input for the backward pass, though its weight is frozen, as in
     bitsandbytes 0.41."""
+    activation_fused: bool = True
+    """Whether Liger's kernels, where they run, include the feed-forward layer's activation."""
     attention_speed: float = 1.0
     """Speed of its fused attention over that of FlashAttention-2, which torch has."""
 

@@ -40,6 +40,7 @@ SOURCES: Final = {
     "Time, fms-fsdp": "foundation-model-stack/fms-fsdp README, 128 A100 and 96 H100",
     "Time, torchtune": "pytorch/torchtune README, Optimization flags (2024-12), A100: the row before compile",
     "Time, fms-acceleration": "foundation-model-stack/fms-acceleration, the runs above",
+    "Time, fms-acceleration, Liger": "the same",
     "Time, PEFT": "huggingface/peft, method_comparison/MetaMathQA/results: 250 steps of 4 records, one L40S",
     "Time, T4 16 bit": "fitcheck-llm 0.3.1, the runs above",
     "Time, T4 4 bit": "the same",
@@ -224,12 +225,12 @@ def _measured_before() -> list[Timing]:
         for row in MEASUREMENTS
         if row.group == "Qwen LoRA" and row.seconds_per_step
     ]
-    for group, table in (("torchtune", "torchtune"), ("fms-acceleration", "fms-acceleration, allocated")):
-        made += [
-            _as_timing(f"Time, {group}", row, row.seconds_per_step, 4096)
-            for row in MEASUREMENTS
-            if row.group == table and row.seconds_per_step
-        ]
+    tables = ("torchtune", "fms-acceleration, allocated", "fms-acceleration, Liger, allocated")
+    made += [
+        _as_timing(f"Time, {row.group.removesuffix(', allocated')}", row, row.seconds_per_step, 4096)
+        for row in MEASUREMENTS
+        if row.group in tables and row.seconds_per_step
+    ]
     # 4,198,051 tokens in 5,000 steps of 4 records, in batches of about equal length.
     made += [
         _as_timing("Time, PEFT", row, peft[row.name], 4_198_051 / 20_000)

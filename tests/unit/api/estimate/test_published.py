@@ -41,6 +41,8 @@ BOUNDS = {
     "swift, full": (4, 8),
     "fms-acceleration, allocated": (4, 9),
     "fms-acceleration, device": (4.5, 7),
+    "fms-acceleration, Liger, allocated": (4, 5),
+    "fms-acceleration, Liger, device": (6, 8),
     "Vertex": (16, 24),
 }
 """Mean and worst error in percent, by table."""
@@ -130,6 +132,7 @@ TIME_BOUNDS = {
     "Time, fms-fsdp": (11, 20),
     "Time, torchtune": (10, 10),
     "Time, fms-acceleration": (5, 9),
+    "Time, fms-acceleration, Liger": (10, 12),
     "Time, PEFT": (8, 12),
     "Time, T4 16 bit": (15, 50),
     "Time, T4 4 bit": (13, 40),

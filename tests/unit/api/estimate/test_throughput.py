@@ -70,6 +70,15 @@ def test_what_is_fp32_beside_a_narrower_arithmetic_runs_at_the_speed_of_fp32(job
     )
 
 
+def test_ligers_kernels_move_fewer_bytes_and_are_fewer(job, a100):
+    eager, fused = (
+        throughput(setup_for(job({"model.kernels": kernels}), a100), a100, 2048).parts
+        for kernels in ("none", "liger")
+    )
+    assert fused["memory"] < 0.8 * eager["memory"]
+    assert fused["dispatch"] < eager["dispatch"]
+
+
 def test_tf32_is_faster_than_fp32_where_the_device_has_it(job, a100):
     speeds = [
         estimate(job({"training.precision": precision}), a100, **COUNTED).tokens_per_second
