@@ -71,7 +71,10 @@ def _until_nodes_change(job: FineTuneJob, refused: Finding) -> Finding:
     """The same finding, as one that holds only for the nodes of now."""
     remedy = refused.remedy
     if job.spec.resources.accelerators.type is None:
-        remedy += ", or name the accelerator of nodes that are still to come in resources.accelerators.type"
+        remedy += (
+            ", or, where a pool of larger nodes scales from zero, name its accelerator in "
+            "resources.accelerators.type"
+        )
     return refused.model_copy(update={"code": Code.NO_NODE_FITS.value, "remedy": remedy})
 
 

@@ -31,6 +31,8 @@ class Family:
     """LayerNorm (weight and bias) rather than RMSNorm (weight)."""
     query_key_norm: bool = False
     learned_positions: bool = False
+    fused_kernels: bool = True
+    """Whether Liger has kernels for it."""
     fused_experts: bool = False
     """Whether experts are one three-dimensional parameter rather than linear layers, as in transformers 5:
     such weights get no adapter from all-linear and are not quantized."""
@@ -51,6 +53,7 @@ FAMILIES: Final[dict[str, Family]] = {
             up_name="w1",
             down_name="c_proj",
             query_key_value_bias=True,
+            fused_kernels=False,
         ),
         Family("qwen3", query_key_norm=True),
         Family("qwen3_moe", query_key_norm=True, fused_experts=True),
@@ -69,6 +72,7 @@ FAMILIES: Final[dict[str, Family]] = {
             head_bias=True,
             norms_per_layer=1,
             norm_bias=True,
+            fused_kernels=False,
         ),
         Family("phi3", fused_qkv="qkv_proj", fused_gate_up="gate_up_proj"),
         Family(
@@ -83,6 +87,7 @@ FAMILIES: Final[dict[str, Family]] = {
             feed_forward_bias=True,
             norm_bias=True,
             learned_positions=True,
+            fused_kernels=False,
         ),
     )
 }

@@ -39,9 +39,12 @@ def layer_peak(setup: Setup, counts: ParameterCounts, length: int) -> float:
 
 def backward_gradients(setup: Setup) -> float:
     """Gradients of activations that are alive at once inside one layer's backward pass: three as wide as the
-    feed-forward layer (product, activation, up) and one of the residual stream."""
+    feed-forward layer (product, activation, up) and one of the residual stream. Liger's kernel writes two of
+    the three over what was kept."""
     architecture = setup.architecture
     wide = 3 if architecture.structure.gated else 2
+    if _fused_activation(setup):
+        wide = 1
     return setup.inner_bytes * wide * _feed_forward_width(setup) + setup.residual_bytes * architecture.hidden
 
 
@@ -70,29 +73,35 @@ def freed_logits(setup: Setup) -> float:
 
 
 def head_inputs(setup: Setup, counts: ParameterCounts) -> float:
-    """What the final normalisation and the output embedding keep: the one's input in fp32 (LayerNorm's in its
-    own type) and, where they are trained, its normalised value and the other's input."""
+    """What the final normalisation and the output embedding keep: the one's input in fp32 (LayerNorm's and
+    Liger's in its own type) and, where they are trained, its normalised value and the other's input."""
     residual = setup.residual_bytes
-    kept = residual if setup.architecture.structure.norm_bias else 4
+    one_kernel = setup.fused_layers or setup.architecture.structure.norm_bias
+    kept = residual if one_kernel else 4
     if counts.trained_model >= setup.architecture.parameters:
-        kept += residual + (setup.compute_bytes if setup.autocast else residual)
+        kept += 0 if setup.fused_layers else residual
+        kept += setup.compute_bytes if setup.autocast else residual
     return float(kept * setup.architecture.hidden)
 
 
 def _norms(setup: Setup, counts: ParameterCounts) -> float:
     """Per normalisation over the residual stream: its fp32 input, and its normalised value where its weight
-    is trained (LayerNorm keeps only its input)."""
+    is trained (LayerNorm keeps only its input, and so does Liger's kernel, in its own type)."""
     architecture, family = setup.architecture, setup.architecture.structure
     if family.norm_bias:
         return family.norms_per_layer * setup.residual_bytes * architecture.hidden
-    statistics = 4
-    trained = setup.residual_bytes if counts.trained_model else 0
-    norms = family.norms_per_layer * ((4 + trained) * architecture.hidden + statistics)
+    norms = family.norms_per_layer * _norm(setup, counts, setup.residual_bytes, architecture.hidden)
     if not family.query_key_norm:
         return norms
-    trained = setup.compute_bytes if counts.trained_model else 0
     heads = architecture.heads + architecture.key_value_heads
-    return norms + heads * ((4 + trained) * architecture.head_size + statistics)
+    return norms + heads * _norm(setup, counts, setup.compute_bytes, architecture.head_size)
+
+
+def _norm(setup: Setup, counts: ParameterCounts, size: int, width: int) -> float:
+    """One RMSNorm of so many channels of so many bytes, its statistics in fp32 included."""
+    if setup.fused_layers:
+        return size * width + 4
+    return (4 + (size if counts.trained_model else 0)) * width + 4
 
 
 def _attention(setup: Setup, length: int) -> float:
@@ -118,8 +127,11 @@ def _scores_backward(setup: Setup, length: int) -> float:
 
 
 def _feed_forward(setup: Setup) -> float:
-    """Input of the activation function, its output and, where gated, the other factor of the product."""
+    """Input of the activation function, its output and, where gated, the other factor of the product; Liger's
+    kernel computes the output again."""
     tensors = 3 if setup.architecture.structure.gated else 1
+    if _fused_activation(setup):
+        tensors = 2
     return tensors * setup.inner_bytes * _feed_forward_width(setup)
 
 
@@ -176,6 +188,11 @@ def _adapters_cast(setup: Setup) -> bool:
     if setup.deepspeed or setup.compute_bytes == 4:
         return False
     return setup.program.autocasting or setup.inner_bytes < 4
+
+
+def _fused_activation(setup: Setup) -> bool:
+    """Whether one kernel computes the activation and its product with the other factor."""
+    return setup.fused_layers and setup.program.activation_fused and setup.architecture.structure.gated
 
 
 def _feed_forward_width(setup: Setup) -> float:

@@ -66,29 +66,35 @@ def layer_backward(setup: Setup, counts: ParameterCounts, length: float) -> Work
 
 def attention_forward(setup: Setup, length: float) -> Work:
     """Scores and their product with the values. Fused kernels leave out the masked half and move no scores;
-    eager attention computes all, and moves them for the scaled product, the mask, the softmax in fp32, its
-    copy and the second product."""
+    eager attention computes all, and moves them for the product, its scaling, the mask, the softmax in fp32,
+    its copy in a narrower type and the second product."""
     architecture, size = setup.architecture, setup.attention_bytes
     width = architecture.query_width
     if setup.eager_attention:
-        moved = (9 * size + 8) * architecture.heads * length
+        moved = (7 * size + 4 + _cast_of_softmax(size)) * architecture.heads * length
         return _products(setup, 4 * length * width, size) + Work(moved=moved)
     moved = size * 2 * (width + architecture.key_value_width)
     return _fused_attention(setup, 2 * length * width) + Work(moved=moved)
 
 
 def _attention_backward(setup: Setup, length: float) -> Work:
-    """Fused kernels compute the scores again: 2.5 times the forward pass (Dao et al. 2022)."""
+    """Fused kernels compute the scores again: 2.5 times the forward pass (Dao et al. 2022). Eager ones move
+    the gradient of the softmax, its product with the softmax in fp32, and the gradient of the scores."""
     architecture, size = setup.architecture, setup.attention_bytes
     forward = attention_forward(setup, length)
     if setup.eager_attention:
-        moved = (7 * size + 24) * architecture.heads * length
+        moved = (7 * size + 20 + _cast_of_softmax(size)) * architecture.heads * length
         return Work(forward.products * 2, forward.wide_products * 2, moved=moved)
     return Work(
         attention=2.5 * forward.attention,
         wide_attention=2.5 * forward.wide_attention,
         moved=2 * forward.moved,
     )
+
+
+def _cast_of_softmax(size: int) -> int:
+    """Bytes per head and pair of tokens that turn the softmax, which is fp32, into the queries' type."""
+    return 4 + size if size < 4 else 0
 
 
 def adapters_forward(setup: Setup, counts: ParameterCounts) -> Work:
@@ -158,10 +164,14 @@ def _elementwise(setup: Setup) -> float:
     queries, keys = architecture.query_width, architecture.key_value_width
     moved = float(family.norms_per_layer * _norm(setup) * architecture.hidden)
     moved += 2 * 3 * residual * architecture.hidden  # two sums with the residual stream
-    moved += (5 if family.gated else 2) * inner * architecture.feed_forward * architecture.active_experts
+    activated = 2
+    if family.gated:  # one kernel reads two tensors and writes one; two read three and write two
+        activated = 3 if setup.fused_layers and setup.program.activation_fused else 5
+    moved += activated * inner * architecture.feed_forward * architecture.active_experts
     moved += 2 * size * queries  # attention's result, made contiguous
     if not family.learned_positions:
-        moved += 10 * size * (queries + keys)  # rotation: two products, a negation, a concatenation, a sum
+        # rotation: two products, a negation, a concatenation and a sum, or one kernel in place
+        moved += (2 if setup.fused_layers else 10) * size * (queries + keys)
     if keys < queries:
         moved += 2 * size * (queries + keys)  # keys and values, repeated for all heads
     return moved + _casts(setup)
@@ -169,9 +179,9 @@ def _elementwise(setup: Setup) -> float:
 
 def _norm(setup: Setup) -> int:
     """Bytes per channel of one normalisation. RMSNorm casts to fp32 and back around square, mean, product
-    and weight, each a kernel; LayerNorm is one."""
+    and weight, each a kernel; LayerNorm is one, and so is Liger's RMSNorm."""
     residual = setup.residual_bytes
-    if setup.architecture.structure.norm_bias:
+    if setup.architecture.structure.norm_bias or setup.fused_layers:
         return 2 * residual
     return 28 + 4 * residual if residual < 4 else 28
 

@@ -53,8 +53,10 @@ class Setup:
     checkpointing: bool
     eager_attention: bool
     fused_loss: bool
-    """Whether the loss is computed without the logits of the whole batch: by kernels liger, which auto takes
-    too, and unsloth."""
+    """Whether the loss is computed without the logits of the whole batch: by Liger's kernels, which auto
+    takes too where Liger has some for the family, and by unsloth's."""
+    fused_layers: bool
+    """Whether Liger's kernels replace the norms, the rotation and the activation of each layer."""
     reference_copy: bool
     """Whether a second, frozen copy of the model is there."""
     multiprocessors: int = TYPICAL_MULTIPROCESSORS
@@ -133,6 +135,7 @@ def setup_for(job: FineTuneJob, accelerator: Accelerator, devices: int | None = 
         distributed.engine == "auto" and (ranks > 1 or not plain)
     )
     precision = _precision(training.precision, accelerator)
+    liger = spec.model.kernels in ("liger", "auto") and architecture.structure.fused_kernels
     # PEFT's prepare_model_for_kbit_training casts what is not quantized of a quantized base to fp32.
     keeps_type = spec.method.uses_adapters and spec.quantization.type == "none"
     load: Precision = precision if keeps_type else "fp32"
@@ -157,7 +160,8 @@ def setup_for(job: FineTuneJob, accelerator: Accelerator, devices: int | None = 
         load_precision=load,
         checkpointing=training.gradient_checkpointing == "full",
         eager_attention=spec.model.attention == "eager",
-        fused_loss=spec.model.kernels in ("liger", "unsloth", "auto"),
+        fused_loss=liger or spec.model.kernels == "unsloth",
+        fused_layers=liger,
         reference_copy=training.stage in REFERENCE_STAGES and not spec.method.uses_adapters,
         multiprocessors=accelerator.multiprocessors,
         capacity=accelerator.memory_gib * 2**30,

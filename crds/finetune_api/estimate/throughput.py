@@ -25,6 +25,8 @@ DISPATCH_SECONDS: Final = Range(10e-6, 22e-6, 40e-6)
 with Python modules, autocast and PEFT around it)."""
 OPERATIONS_PER_LAYER: Final = 30
 """Kernels of one layer's forward pass: norms, rotary embedding, products, activation, residuals."""
+FUSED_OPERATIONS_PER_LAYER: Final = 14
+"""The same where Liger's run: seven products, attention, two norms, rotation, activation, two sums."""
 OPERATIONS_PER_ADAPTER: Final = 6
 """Cast, dropout, two products, scale and sum of one LoRA adapter."""
 
@@ -111,7 +113,7 @@ def _pass_parts(
     products = (work.products / narrow + work.wide_products / wide) / shapes
     # However few tokens there are, all weights have to be read.
     read = passes * setup.compute_bytes * setup.architecture.matmul_parameters / bandwidth
-    fused = accelerator.attention_share
+    fused = accelerator.attention_share * setup.program.attention_speed
     return {
         "products": max(products, read),
         "attention": (work.attention / narrow + work.wide_attention / wide) / fused,
@@ -125,7 +127,8 @@ def _pass_parts(
 def _operations(setup: Setup, counts: ParameterCounts) -> float:
     """Kernels of one pass: forward once (twice when recomputed), backward twice as many."""
     adapters = sum(target.layers for target in counts.targets) * OPERATIONS_PER_ADAPTER
-    forward = setup.architecture.layers * OPERATIONS_PER_LAYER + adapters
+    layer = FUSED_OPERATIONS_PER_LAYER if setup.fused_layers else OPERATIONS_PER_LAYER
+    forward = setup.architecture.layers * layer + adapters
     return forward * (4 if setup.checkpointing else 3)
 
 

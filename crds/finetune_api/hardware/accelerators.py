@@ -83,6 +83,14 @@ _AKASH: Final = "Akash Network, lowest offer"
 _BEKMAN: Final = {"a100": 0.869, "h100": 0.803, "b200": 0.776, "mi300x": 0.514}
 """Best bf16 product over the data sheet's peak (Bekman, Machine Learning Engineering Open Book, maximum
 achievable matmul FLOPS, read in 2026-11); his H200 is as fast as his H100."""
+_BEST_SHAPES: Final = {"h100-pcie": 499.5 / 756, "l40s": 252 / 362, "a10g": 69.7 / 70}
+"""The same, searched with his program by others (mag-/gpu_benchmark, README, read in 2026-11), who find 0.86
+for an A100 and 0.80 for an H100."""
+_GEFORCE_SUSTAINED: Final = 1.0
+"""GeForce boards hold a higher clock than their data sheets say: 78 TFLOPS of 71 on an RTX 3090, 178 of 165
+on a 4090 (mag-/gpu_benchmark), 254 of 210 on a 5090 (xzwgit/gpu-flops-bench). The peak is taken."""
+_V100_SUSTAINED: Final = 95 / 125
+"""Products of 16 bit in mli/transformers-benchmarks, README."""
 _T4_SUSTAINED: Final = 24 / 65
 """24 TFLOPS in products of 4096 x 4096 (NVIDIA developer forum, topic 264462): the board's 70 W hold the
 clock of its base, 585 of 1590 MHz."""
@@ -108,7 +116,7 @@ ACCELERATORS: Final[tuple[Accelerator, ...]] = (
                 sustained=_BEKMAN["h100"], attention_share=_HOPPER_ATTENTION),
     Accelerator("h100-pcie", "NVIDIA H100 PCIe 80 GB", 79.6, _peak(51, 378, 756),
                 2000, 350, 64, Price(2.89, _RUNPOD, "2026-11-09"), 114, ("nvidia-h100-pcie",),
-                attention_share=_HOPPER_ATTENTION),
+                sustained=_BEST_SHAPES["h100-pcie"], attention_share=_HOPPER_ATTENTION),
     Accelerator("a100-80gb", "NVIDIA A100 SXM 80 GB", 79.3, _peak(19.5, 156, 312),
                 2039, 400, 300, Price(1.79, _MERCATUS, "2026-05"), 108,
                 ("a100", "nvidia-a100", "a100-sxm", "nvidia-a100-sxm4-80gb", "nvidia-a100-80gb-pcie",
@@ -118,7 +126,8 @@ ACCELERATORS: Final[tuple[Accelerator, ...]] = (
                 ("nvidia-a100-sxm4-40gb", "nvidia-a100-pcie-40gb", "a100-40g"),
                 sustained=_BEKMAN["a100"]),
     Accelerator("l40s", "NVIDIA L40S 48 GB", 44.4, _peak(91.6, 183, 362),
-                864, 350, 32, Price(1.95, _MODAL, "2026-05-07"), 142, ("nvidia-l40s",)),
+                864, 350, 32, Price(1.95, _MODAL, "2026-05-07"), 142, ("nvidia-l40s",),
+                sustained=_BEST_SHAPES["l40s"]),
     Accelerator("l4", "NVIDIA L4 24 GB", 22.5, _peak(30.3, 60, 121),
                 300, 72, 32, Price(0.80, _MODAL, "2026-05-07"), 58, ("nvidia-l4",),
                 sustained=_L4_SUSTAINED),
@@ -127,23 +136,28 @@ ACCELERATORS: Final[tuple[Accelerator, ...]] = (
                 ("rtx-a6000", "nvidia-rtx-a6000")),
     Accelerator("a10g", "NVIDIA A10G 24 GB", 22.1, _peak(31.2, 35, 70),
                 600, 300, 32, Price(1.006, "assumed: AWS g5.xlarge on demand, from memory", "2025-06"), 80,
-                ("nvidia-a10g",)),
+                ("nvidia-a10g",), sustained=_BEST_SHAPES["a10g"]),
     Accelerator("rtx5090", "NVIDIA GeForce RTX 5090 32 GB", 31.8,
                 _peak(104.8, 104.8, 209.5), 1792, 575, 64, Price(0.67, _AKASH, "2026-09-20"), 170,
-                ("rtx-5090", "nvidia-geforce-rtx-5090", "5090")),
+                ("rtx-5090", "nvidia-geforce-rtx-5090", "5090"),
+                sustained=_GEFORCE_SUSTAINED),
     Accelerator("rtx4090", "NVIDIA GeForce RTX 4090 24 GB", 23.99,
                 _peak(82.6, 82.6, 165.2), 1008, 450, 32, Price(0.39, _AKASH, "2026-09-20"), 128,
-                ("rtx-4090", "nvidia-geforce-rtx-4090", "4090")),
+                ("rtx-4090", "nvidia-geforce-rtx-4090", "4090"),
+                sustained=_GEFORCE_SUSTAINED),
     Accelerator("rtx3090", "NVIDIA GeForce RTX 3090 24 GB", 23.7,
                 _peak(35.6, 35.6, 71.2), 936, 350, 32, Price(0.16, _AKASH, "2026-09-20"), 82,
-                ("rtx-3090", "nvidia-geforce-rtx-3090", "3090")),
+                ("rtx-3090", "nvidia-geforce-rtx-3090", "3090"),
+                sustained=_GEFORCE_SUSTAINED),
     Accelerator("t4", "NVIDIA T4 16 GB", 14.7, {"fp32": 8.1, "fp16": 65}, 300, 70, 16,
                 Price(0.59, _MODAL, "2026-05-07"), 40, ("tesla-t4", "nvidia-tesla-t4"),
                 sustained=_T4_SUSTAINED, sustained_fp32=_T4_SUSTAINED_FP32),
     Accelerator("v100-16gb", "NVIDIA V100 SXM2 16 GB", 15.8, {"fp32": 15.7, "fp16": 125}, 900, 300, 150,
-                Price(0.36, _AKASH, "2026-09-20"), 80, ("tesla-v100-16gb", "tesla-v100-sxm2-16gb")),
+                Price(0.36, _AKASH, "2026-09-20"), 80, ("tesla-v100-16gb", "tesla-v100-sxm2-16gb"),
+                sustained=_V100_SUSTAINED),
     Accelerator("v100-32gb", "NVIDIA V100 SXM2 32 GB", 31.7, {"fp32": 15.7, "fp16": 125}, 900, 300, 150, None,
-                80, ("v100", "tesla-v100", "tesla-v100-32gb", "tesla-v100-sxm2-32gb")),
+                80, ("v100", "tesla-v100", "tesla-v100-32gb", "tesla-v100-sxm2-32gb"),
+                sustained=_V100_SUSTAINED),
     Accelerator("mi300x", "AMD Instinct MI300X 192 GB", 191.5,
                 _peak(163.4, 653.7, 1307), 5300, 750, 448,
                 Price(1.99, "median of clouds, Cliff Center research note", "2026-05-18"), 304,

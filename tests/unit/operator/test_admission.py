@@ -280,7 +280,14 @@ def test_a_job_that_only_the_nodes_cannot_hold_is_stored_with_a_warning() -> Non
     [warning] = [warning for warning in verdict.warnings if "GiB" in warning]
     assert warning.startswith("NoNodeFits: training.microBatchSize: ")
     assert warning.endswith(
-        "name the accelerator of nodes that are still to come in resources.accelerators.type."
+        "where a pool of larger nodes scales from zero, name its accelerator in resources.accelerators.type."
+    )
+
+
+def test_a_job_that_names_the_accelerator_of_a_pool_without_nodes_is_judged_by_it() -> None:
+    named = LARGE | {"resources": {"accelerators": {"perNode": 1, "type": "h200"}, "memory": "64Gi"}}
+    assert not any(
+        "NoNodeFits" in warning for warning in judged_on(Hardware(nodes=seen([L4_NODE])), named).warnings
     )
 
 

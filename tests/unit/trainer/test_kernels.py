@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from finetune_api import ResolvedJob
+from finetune_api.catalog import FAMILIES
 from finetune_trainer import kernels
 from finetune_trainer.kernels import (
     attention,
@@ -50,6 +51,13 @@ def test_the_word_names_the_reason(make_job: MakeJob) -> None:
     Config.model_type = "unheard-of"
     assert kernels_word(on_gpu(job), Model) == "none (Liger has none for unheard-of)"
     assert kernels_word(with_kernels(make_job, "none"), Model) == "none"
+
+
+def test_the_estimator_knows_for_which_families_liger_has_kernels() -> None:
+    from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN
+
+    told = {name for name, family in FAMILIES.items() if family.fused_kernels}
+    assert told == FAMILIES.keys() & MODEL_TYPE_TO_APPLY_LIGER_FN.keys()
 
 
 @pytest.mark.parametrize("found", ["/usr/bin/g++", None])

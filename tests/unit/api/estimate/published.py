@@ -1,41 +1,20 @@
 """Measurements that others have published, as jobs of ours, with the place where each was read.
 
-`figure` says what was measured: `device` is what `nvidia-smi` shows for the device, `reserved` torch's
-`max_memory_reserved`, `allocated` its `max_memory_allocated`. Sizes in GiB; where a table says GB of 10⁹
-bytes, it was converted. `program` is what the measured program
-does otherwise than our trainer.
+The tables that formulas were found with, and those that they were checked against first; `published_later`
+has those that were opened last. Sizes in GiB; where a table says GB of 10⁹ bytes, it was converted.
 """
 
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
+from measurement import BITSANDBYTES_0_41, GB, Q_V, QWEN_SIZES, Measurement, architecture, lora
+from published_later import MEASUREMENTS as LATER
+from published_later import SOURCES as LATER_SOURCES
 from published_t4 import RANK_16, RANK_32, T4Run
 
 from finetune_api.estimate.program import PLAIN_LOOP, TRAINER, Program
 
-GB: Final = 1e9 / 2**30
-BITSANDBYTES_0_41: Final = Program(quantized_inputs_kept=True)
 QWENS_LOSS: Final = Program(loss_bytes=2)
 """Under DeepSpeed's fp16, Qwen's own modelling code leaves the loss in 16 bit."""
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One row of a published table."""
-
-    group: str
-    name: str
-    changes: dict[str, Any]
-    """The job, as values by field path."""
-    gib: float
-    figure: Literal["device", "reserved", "allocated"]
-    accelerator: str = "a100-80gb"
-    program: Program = TRAINER
-    seconds_per_step: float | None = None
-    family: str | None = None
-    """Family of the architecture, where the API has no name for it."""
-    capacity_gib: float | None = None
-    """Memory of the device, where it is not the accelerator's: what has no use is given back at its end."""
 
 
 SOURCES: Final = {
@@ -50,18 +29,17 @@ SOURCES: Final = {
     "LLaMA-Factory": "hiyouga/LLaMA-Factory wiki, Performance comparison (2024-04), A100 40 GB; whole GB",
     "Qwen LoRA": "QwenLM/Qwen README, Profiling of Memory and Speed, one A100 80 GB, batch 1, accumulation 8",
     "Qwen Q-LoRA": "the same table, GPTQ int4 bases under DeepSpeed, a loss in 16 bit",
-}
-HELD_OUT: Final = ("T4 rank 16, allocated", "PEFT")
+} | LATER_SOURCES
+_DECIDED: Final = ("fms-acceleration, Liger, allocated", "fms-acceleration, Liger, device")
+"""What showed that Liger replaces more than the loss."""
+HELD_OUT: Final = ("T4 rank 16, allocated", "PEFT", *(name for name in LATER_SOURCES if name not in _DECIDED))
 """Tables that no formula and no constant was chosen with."""
+OLD_STACKS: Final = ("litgpt's recipes, 4-bit", "Vertex")
+"""Of these, measured with bitsandbytes 0.42 and transformers before 4.36, which hold more than today's."""
 
-Q_V: Final = ["q_proj", "v_proj"]
 QWEN_TARGETS: Final = ["c_attn", "c_proj", "w1", "gate_proj"]
 """Those of finetune.py, whose w2 is our gate_proj; c_proj is in attention and in the feed-forward block."""
 LENGTHS: Final = (256, 512, 1024, 2048, 4096, 8192)
-
-
-def _lora(rank: int, targets: list[str], dropout: float = 0.05) -> dict[str, Any]:
-    return {"method.lora": {"rank": rank, "targetModules": targets, "dropout": dropout}}
 
 
 def _t4(
@@ -71,7 +49,7 @@ def _t4(
         Measurement(
             f"{group}, {figure}",
             f"{run.model.partition('/')[2]} {run.quantization} {run.attention}, {run.batch} × {run.length}",
-            _lora(rank, ["q_proj", "k_proj", "v_proj", "o_proj"], 0.0)
+            lora(rank, ["q_proj", "k_proj", "v_proj", "o_proj"], 0.0)
             | {
                 "model.id": run.model,
                 "model.attention": run.attention,
@@ -100,10 +78,10 @@ def _peft() -> list[Measurement]:
         "training.maxSequenceLength": 768,
     }
     rows = (
-        ("LoRA rank 32, q v", _lora(32, Q_V, 0.0), 22_273_851_392),
-        ("LoRA rank 64, q v", _lora(64, Q_V, 0.0), 22_540_189_696),
-        ("DoRA rank 32, q v", _lora(32, Q_V, 0.0) | {"method.type": "dora"}, 24_540_872_704),
-        ("LoRA rank 10, MLP", _lora(10, ["gate_proj", "up_proj", "down_proj"], 0.0), 24_712_839_168),
+        ("LoRA rank 32, q v", lora(32, Q_V, 0.0), 22_273_851_392),
+        ("LoRA rank 64, q v", lora(64, Q_V, 0.0), 22_540_189_696),
+        ("DoRA rank 32, q v", lora(32, Q_V, 0.0) | {"method.type": "dora"}, 24_540_872_704),
+        ("LoRA rank 10, MLP", lora(10, ["gate_proj", "up_proj", "down_proj"], 0.0), 24_712_839_168),
         ("full fine-tuning", {"method.type": "full"}, 37_241_225_216),
     )
     return [
@@ -121,7 +99,7 @@ def _unsloth() -> list[Measurement]:
         Measurement(
             "Unsloth's comparison",
             f"{model.partition('/')[2]} QLoRA, {length} tokens",
-            _lora(32, ["all-linear"], 0.0)
+            lora(32, ["all-linear"], 0.0)
             | {
                 "model.id": model,
                 "method.type": "qlora",
@@ -150,7 +128,7 @@ def _litgpt() -> list[Measurement]:
         Measurement(
             "litgpt 16-bit" if base == "none" else "litgpt 4-bit",
             f"{model.partition('/')[2]} LoRA {base}, batch {batch}",
-            _lora(8, Q_V)
+            lora(8, Q_V)
             | {
                 "model.id": model,
                 "model.loadPrecision": "bf16",
@@ -169,7 +147,7 @@ def _litgpt() -> list[Measurement]:
 
 
 def _llama_factory() -> list[Measurement]:
-    qlora = _lora(8, ["all-linear"], 0.0) | {
+    qlora = lora(8, ["all-linear"], 0.0) | {
         "model.id": "meta-llama/Llama-2-7b-hf",
         "method.type": "qlora",
         "quantization.type": "nf4",
@@ -199,12 +177,6 @@ def _llama_factory() -> list[Measurement]:
 
 
 def _qwen() -> list[Measurement]:
-    sizes = {
-        "1.8B": (2048, 24, 5504, 151936),
-        "7B": (4096, 32, 11008, 151936),
-        "14B": (5120, 40, 13696, 152064),
-        "72B": (8192, 80, 24576, 152064),
-    }
     rows = (
         ("1.8B", "none", (6.7, 7.4, 8.4, 11.0, 16.2, 21.8), (1.0, 1.0, 1.1, 1.7, 3.3, 6.8)),
         ("7B", "none", (20.1, 20.4, 21.5, 23.8, 29.7, 36.6), (1.2, 1.5, 2.8, 5.2, 10.1, 21.3)),
@@ -218,9 +190,9 @@ def _qwen() -> list[Measurement]:
         Measurement(
             "Qwen LoRA" if base == "none" else "Qwen Q-LoRA",
             f"Qwen-{size} {'LoRA' if base == 'none' else 'Q-LoRA'}, {length} tokens",
-            _lora(64, QWEN_TARGETS)
+            lora(64, QWEN_TARGETS)
             | {
-                "model": {"config": _architecture(*sizes[size])},
+                "model": {"config": architecture("qwen2", *QWEN_SIZES[size])},
                 "quantization.type": base,
                 "distributed.engine": "auto" if base == "none" else "deepspeed",
                 "distributed.zeroStage": 0 if base == "none" else 2,
@@ -240,19 +212,6 @@ def _qwen() -> list[Measurement]:
     ]
 
 
-def _architecture(hidden: int, layers: int, feed_forward: int, vocabulary: int) -> dict[str, Any]:
-    return {
-        "architecture": "qwen2",
-        "hiddenSize": hidden,
-        "layers": layers,
-        "attentionHeads": hidden // 128,
-        "intermediateSize": feed_forward,
-        "vocabSize": vocabulary,
-        "maxPositionEmbeddings": 32768,
-        "tieWordEmbeddings": False,
-    }
-
-
 _ALL: Final = (
     *_t4("T4", 32, RANK_32, "allocated"),
     *_t4("T4", 32, RANK_32, "device"),
@@ -263,5 +222,6 @@ _ALL: Final = (
     *_litgpt(),
     *_llama_factory(),
     *_qwen(),
+    *LATER,
 )
 MEASUREMENTS: Final = tuple(sorted(_ALL, key=lambda row: list(SOURCES).index(row.group)))

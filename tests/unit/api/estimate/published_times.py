@@ -6,10 +6,11 @@ Rows of tables with hundreds were chosen before any was compared: one per model 
 from dataclasses import dataclass
 from typing import Any, Final
 
-from published import MEASUREMENTS, Measurement
+from measurement import Measurement
+from published import MEASUREMENTS
 from published_t4 import RANK_16, RANK_32
 
-from finetune_api.estimate.program import TRAINER, Program
+from finetune_api.estimate.program import FIRST_FLASH_ATTENTION, TRAINER, Program
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,14 @@ SOURCES: Final = {
     "Time, llm-foundry A100 40 GB, others": "the same page, the part that was not opened before",
     "Time, torchtitan": "pytorch/torchtitan, docs/performance.md, 64 A100 80 GB, full or no checkpointing",
     "Time, fms-fsdp": "foundation-model-stack/fms-fsdp README, 128 A100 and 96 H100",
+    "Time, torchtune": "pytorch/torchtune README, Optimization flags (2024-12), A100: the row before compile",
+    "Time, fms-acceleration": "foundation-model-stack/fms-acceleration, the runs above",
+    "Time, fms-acceleration, Liger": "the same",
     "Time, PEFT": "huggingface/peft, method_comparison/MetaMathQA/results: 250 steps of 4 records, one L40S",
     "Time, T4 16 bit": "fitcheck-llm 0.3.1, the runs above",
     "Time, T4 4 bit": "the same",
 }
-HELD_OUT: Final = ("Time, llm-foundry A100 40 GB, others", "Time, torchtitan")
+HELD_OUT: Final = ("Time, torchtitan", "Time, torchtune", "Time, fms-acceleration")
 """Tables that were looked at when every formula and constant stood."""
 
 _MPT: Final = {
@@ -159,7 +163,7 @@ def _llm_foundry(
         changes["training.gradientCheckpointing"] = "full" if checkpointing else "none"
         seconds = micro * accumulation * length / speed
         name = f"{model}, {micro} × {length}, {devices} × {device}"
-        made.append(Timing(group, name, changes, seconds, length, device))
+        made.append(Timing(group, name, changes, seconds, length, device, FIRST_FLASH_ATTENTION))
     return made
 
 
@@ -220,6 +224,12 @@ def _measured_before() -> list[Timing]:
         _as_timing("Time, Qwen LoRA", row, row.seconds_per_step, row.changes["training.maxSequenceLength"])
         for row in MEASUREMENTS
         if row.group == "Qwen LoRA" and row.seconds_per_step
+    ]
+    tables = ("torchtune", "fms-acceleration, allocated", "fms-acceleration, Liger, allocated")
+    made += [
+        _as_timing(f"Time, {row.group.removesuffix(', allocated')}", row, row.seconds_per_step, 4096)
+        for row in MEASUREMENTS
+        if row.group in tables and row.seconds_per_step
     ]
     # 4,198,051 tokens in 5,000 steps of 4 records, in batches of about equal length.
     made += [

@@ -47,6 +47,7 @@ def predicted(family, method, load, dropout):
         checkpointing=False,
         eager_attention=False,
         fused_loss=False,
+        fused_layers=False,
         reference_copy=False,
     )
     return layer_activations(setup, count_parameters(setup), TOKENS)

@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 
 from finetune_api.estimate import estimate, memory, setup_for
+from finetune_api.estimate.activations import layer_activations
+from finetune_api.estimate.parameters import count_parameters
 
 P = 8_030_261_248
 GIB = 2**30
@@ -105,6 +107,22 @@ def test_checkpointing_keeps_one_residual_stream_per_layer(job, a100):
 def test_logits_take_12_bytes_per_token_and_word_of_the_vocabulary(parts):
     assert parts({"model.id": "google/gemma-2-2b"}).logits == 12 * 2048 * 256000
     assert parts({"model.id": "google/gemma-2-2b", "model.kernels": "liger"}).logits == 0
+
+
+def test_ligers_kernels_keep_two_of_three_wide_tensors_and_a_norms_input_in_its_own_type(job, a100):
+    def kept(changes):
+        setup = setup_for(job(changes), a100)
+        return layer_activations(setup, count_parameters(setup), 2048)
+
+    saved = kept({}) - kept({"model.kernels": "auto"})
+    assert saved == 2 * 14336 + 2 * 2 * 4096  # one tensor of the feed-forward width, two norms in bf16
+
+
+def test_auto_takes_ligers_kernels_where_liger_has_some(job, a100):
+    phi = setup_for(job({"model.id": "microsoft/phi-2", "model.kernels": "auto"}), a100)
+    llama = setup_for(job({"model.kernels": "auto"}), a100)
+    assert (llama.fused_loss, llama.fused_layers) == (True, True)
+    assert (phi.fused_loss, phi.fused_layers) == (False, False)
 
 
 def test_eager_attention_keeps_scores_that_grow_with_the_square_of_the_length(parts):

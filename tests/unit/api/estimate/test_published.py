@@ -35,6 +35,15 @@ BOUNDS = {
     "LLaMA-Factory": (8, 15),
     "Qwen LoRA": (11.5, 24),
     "Qwen Q-LoRA": (12, 24),
+    "litgpt's recipes": (4, 8),
+    "litgpt's recipes, 4-bit": (16, 22),
+    "torchtune": (4, 4),
+    "swift, full": (4, 8),
+    "fms-acceleration, allocated": (4, 9),
+    "fms-acceleration, device": (4.5, 7),
+    "fms-acceleration, Liger, allocated": (4, 5),
+    "fms-acceleration, Liger, device": (6, 8),
+    "Vertex": (16, 24),
 }
 """Mean and worst error in percent, by table."""
 
@@ -107,23 +116,26 @@ def test_the_summary_says_the_mean_and_the_worst_error_of_each_table(errors):
         assert shown[group] == f"{len(found)} | {statistics.mean(found):.1f} % | {max(found):.1f} %"
 
 
-def test_tables_that_nothing_was_chosen_with_are_within_the_aim(errors):
-    for group in published.HELD_OUT:
+def test_tables_of_todays_libraries_that_nothing_was_chosen_with_are_within_the_aim(errors):
+    for group in set(published.HELD_OUT) - set(published.OLD_STACKS):
         found = [abs(error) for (table, _), (_, _, error) in errors.items() if table == group]
         assert statistics.mean(found) < 5
         assert max(found) < 15
 
 
 TIME_BOUNDS = {
-    "Time, llm-foundry A100": (10, 26),
+    "Time, llm-foundry A100": (8, 20),
     "Time, Qwen LoRA": (9, 18),
-    "Time, llm-foundry H100": (14, 30),
-    "Time, llm-foundry A100 40 GB, others": (15, 30),
+    "Time, llm-foundry H100": (7, 23),
+    "Time, llm-foundry A100 40 GB, others": (5, 10),
     "Time, torchtitan": (5, 10),
     "Time, fms-fsdp": (11, 20),
-    "Time, PEFT": (15, 25),
+    "Time, torchtune": (10, 10),
+    "Time, fms-acceleration": (5, 9),
+    "Time, fms-acceleration, Liger": (10, 12),
+    "Time, PEFT": (8, 12),
     "Time, T4 16 bit": (15, 50),
-    "Time, T4 4 bit": (15, 40),
+    "Time, T4 4 bit": (13, 40),
 }
 """The same for the time of a step."""
 

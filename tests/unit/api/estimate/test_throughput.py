@@ -8,7 +8,7 @@ from finetune_api.estimate import estimate, setup_for
 from finetune_api.estimate.estimate import on_devices
 from finetune_api.estimate.operations import pass_work
 from finetune_api.estimate.parameters import count_parameters
-from finetune_api.estimate.program import PLAIN_LOOP
+from finetune_api.estimate.program import FIRST_FLASH_ATTENTION, PLAIN_LOOP
 from finetune_api.estimate.throughput import flops_per_token, throughput
 from finetune_api.hardware import find_accelerator, parse_overrides
 
@@ -43,6 +43,16 @@ def test_fused_attention_computes_its_scores_again_and_eager_attention_the_maske
     assert grown == pytest.approx(factor * 2 * 2048 * 4096 * 32)
 
 
+def test_a_slower_kernel_of_attention_takes_longer_and_nothing_else(job, a100):
+    today = setup_for(job(), a100)
+    parts = [
+        throughput(setup, a100, 2048).parts
+        for setup in (today, replace(today, program=FIRST_FLASH_ATTENTION))
+    ]
+    assert parts[1]["attention"] == pytest.approx(parts[0]["attention"] * 1.6)
+    assert parts[1] | {"attention": 0} == parts[0] | {"attention": 0}
+
+
 def test_what_is_fp32_beside_a_narrower_arithmetic_runs_at_the_speed_of_fp32(job):
     t4 = find_accelerator("t4")
     changes = {
@@ -58,6 +68,15 @@ def test_what_is_fp32_beside_a_narrower_arithmetic_runs_at_the_speed_of_fp32(job
         throughput(plain, t4, 1024).step_seconds.expected
         > throughput(trainer, t4, 1024).step_seconds.expected
     )
+
+
+def test_ligers_kernels_move_fewer_bytes_and_are_fewer(job, a100):
+    eager, fused = (
+        throughput(setup_for(job({"model.kernels": kernels}), a100), a100, 2048).parts
+        for kernels in ("none", "liger")
+    )
+    assert fused["memory"] < 0.8 * eager["memory"]
+    assert fused["dispatch"] < eager["dispatch"]
 
 
 def test_tf32_is_faster_than_fp32_where_the_device_has_it(job, a100):

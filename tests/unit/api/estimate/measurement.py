@@ -1,0 +1,58 @@
+"""One row of a published table of memory, and what several tables share."""
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from finetune_api.estimate.program import TRAINER, Program
+
+GB: Final = 1e9 / 2**30
+BITSANDBYTES_0_41: Final = Program(quantized_inputs_kept=True)
+Q_V: Final = ["q_proj", "v_proj"]
+QWEN_SIZES: Final = {
+    "1.8B": (2048, 24, 5504, 151936),
+    "7B": (4096, 32, 11008, 151936),
+    "14B": (5120, 40, 13696, 152064),
+    "72B": (8192, 80, 24576, 152064),
+}
+"""Width, layers, feed-forward width and vocabulary of Qwen's first models."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One row of a published table."""
+
+    group: str
+    name: str
+    changes: dict[str, Any]
+    """The job, as values by field path."""
+    gib: float
+    figure: Literal["device", "reserved", "allocated"]
+    """What was measured: `device` is what `nvidia-smi` shows for the device, `reserved` torch's
+    `max_memory_reserved`, `allocated` its `max_memory_allocated`."""
+    accelerator: str = "a100-80gb"
+    program: Program = TRAINER
+    """What the measured program does otherwise than our trainer."""
+    seconds_per_step: float | None = None
+    family: str | None = None
+    """Family of the architecture, where the API has no name for it."""
+    capacity_gib: float | None = None
+    """Memory of the device, where it is not the accelerator's: what has no use is given back at its end."""
+
+
+def lora(rank: int, targets: list[str], dropout: float = 0.05) -> dict[str, Any]:
+    """A job's changes for adapters of this rank on these layers."""
+    return {"method.lora": {"rank": rank, "targetModules": targets, "dropout": dropout}}
+
+
+def architecture(name: str, hidden: int, layers: int, feed_forward: int, vocabulary: int) -> dict[str, Any]:
+    """`model.config` of a decoder without grouped heads, each 128 wide."""
+    return {
+        "architecture": name,
+        "hiddenSize": hidden,
+        "layers": layers,
+        "attentionHeads": hidden // 128,
+        "intermediateSize": feed_forward,
+        "vocabSize": vocabulary,
+        "maxPositionEmbeddings": 32768,
+        "tieWordEmbeddings": False,
+    }
