@@ -44,7 +44,7 @@ def decompose(
         rounds = method.lora.pissa_iterations
         adapted: Any = with_adapter(model, method, seed, f"pissa_niter_{rounds}" if rounds else "pissa", head)
     elif kind == "olora":
-        adapted = with_adapter(model, method, seed, "olora", head)
+        adapted = _olora(model, method, seed, head, unscaled=quantization is not None)
     else:
         adapted = with_adapter(model, method, seed, head=head)
         _loftq(adapted, quantization, scaling(method))
@@ -55,6 +55,26 @@ def decompose(
     remove_extra(residual, head)
     residual.save_pretrained(directory / "base")
     log.info("split the base into an adapter (%s) and the rest", kind)
+
+
+@torch.no_grad()
+def _olora(model: Any, method: MethodSpec, seed: int, head: Head, *, unscaled: bool) -> Any:
+    """OLoRA (Büyükakyüz 2024, arXiv:2406.01775): B and A are the first columns and rows of W = QR.
+
+    PEFT takes s·QR out of the weights: with a scale s above 2, what is left is larger than what was there, and
+    is rounded so much coarser on a quantized base that the model would not start as that base. `unscaled`
+    takes QR out, once, whatever the scale: A is divided by it.
+    """
+    if not unscaled:
+        return with_adapter(model, method, seed, "olora", head)
+    lora, scale = method.lora, scaling(method)
+    once = method.model_copy(update={"lora": lora.model_copy(update={"alpha": lora.alpha / scale})})
+    adapted: Any = with_adapter(model, once, seed, "olora", head)
+    adapted.peft_config["default"].lora_alpha = lora.alpha
+    for name, weight in adapted.named_parameters():
+        if ".lora_A." in name:
+            weight /= scale
+    return adapted
 
 
 @torch.no_grad()
