@@ -1,5 +1,6 @@
 """The LoRA family: what PEFT is told about each of its members."""
 
+import warnings
 from typing import Any, Literal, cast
 
 import torch
@@ -48,8 +49,8 @@ def adapter_config(
         use_dora=method.type == "dora",
         init_lora_weights=start,
         eva_config=EvaConfig() if start == "eva" else None,
-        # else an adapted input embedding and the output embedding would part
-        ensure_weight_tying=tied and not EMBEDDINGS.isdisjoint([*spec.modules_to_save, *spec.target_modules]),
+        # else a whole input embedding and the output embedding would part
+        ensure_weight_tying=tied and not EMBEDDINGS.isdisjoint(spec.modules_to_save),
         task_type=head.task,
     )
 
@@ -67,7 +68,12 @@ def with_adapter(
     tied = bool(getattr(model.config.get_text_config(), "tie_word_embeddings", False))
     set_seed(seed)
     try:
-        return cast(torch.nn.Module, get_peft_model(model, adapter_config(method, start, head, tied=tied)))
+        with warnings.catch_warnings():
+            # adapters of a tied embedding are each one's own: those that PEFT would tie part in training
+            warnings.filterwarnings("ignore", "Model has `tie_word_embeddings=True` and a tied layer is part")
+            return cast(
+                torch.nn.Module, get_peft_model(model, adapter_config(method, start, head, tied=tied))
+            )
     except ValueError as error:
         raise InvalidConfigError(f"method.lora: {error}") from error
 

@@ -8,6 +8,7 @@ which stacks to twice the rank.
 
 import json
 import logging
+from collections import Counter
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from finetune_api.method import MethodSpec
+from finetune_trainer.errors import InvalidConfigError
 from finetune_trainer.heads import LANGUAGE, Head, remove_extra
 from finetune_trainer.methods.adapters import initialization, scaling, with_adapter
 
@@ -44,9 +46,12 @@ def decompose(
         rounds = method.lora.pissa_iterations
         adapted: Any = with_adapter(model, method, seed, f"pissa_niter_{rounds}" if rounds else "pissa", head)
     elif kind == "olora":
-        adapted = with_adapter(model, method, seed, "olora", head)
+        adapted = _olora(model, method, seed, head, unscaled=quantization is not None)
     else:
         adapted = with_adapter(model, method, seed, head=head)
+    check_rank(adapted, method.lora.rank)
+    refuse_shared(adapted)
+    if kind == "loftq":
         _loftq(adapted, quantization, scaling(method))
     # what is loaded again must not be computed again
     adapted.peft_config["default"].init_lora_weights = True
@@ -55,6 +60,57 @@ def decompose(
     remove_extra(residual, head)
     residual.save_pretrained(directory / "base")
     log.info("split the base into an adapter (%s) and the rest", kind)
+
+
+def refuse_shared(adapted: torch.nn.Module) -> None:
+    """Raises `InvalidConfigError` where a part was to be moved out of a weight that two modules use."""
+    from peft.tuners.lora import LoraLayer
+
+    uses = Counter(id(weight) for module in adapted.modules() for weight in module.parameters(recurse=False))
+    for name, layer in adapted.named_modules():
+        if isinstance(layer, LoraLayer) and layer.lora_A and uses[id(layer.get_base_layer().weight)] > 1:
+            raise InvalidConfigError(
+                f"method.lora.targetModules: {name} shares its weights with the input embedding, and "
+                "method.lora.initialization would move a part of both into the adapter of one. Leave it out, "
+                "or use method.lora.initialization default"
+            )
+
+
+def check_rank(adapted: torch.nn.Module, rank: int) -> None:
+    """Raises `InvalidConfigError` for a rank that an adapted matrix does not have."""
+    from peft.tuners.lora import LoraLayer
+
+    sides = {
+        name: min(layer.in_features, layer.out_features)
+        for name, layer in adapted.named_modules()
+        if isinstance(layer, LoraLayer)
+    }
+    name, smallest = min(sides.items(), key=lambda item: item[1])
+    if rank > smallest:
+        raise InvalidConfigError(
+            f"method.lora.rank: {rank} is more than {name} can be split into: its smaller side is "
+            f"{smallest}. Use at most {smallest}, or method.lora.initialization default"
+        )
+
+
+@torch.no_grad()
+def _olora(model: Any, method: MethodSpec, seed: int, head: Head, *, unscaled: bool) -> Any:
+    """OLoRA (Büyükakyüz 2024, arXiv:2406.01775): B and A are the first columns and rows of W = QR.
+
+    PEFT takes s·QR out of the weights: with a scale s above 2, what is left is larger than what was there,
+    and rounded so much coarser on a quantized base that the model would not start as that base. `unscaled`
+    takes QR out, once, whatever the scale: A is divided by it.
+    """
+    if not unscaled:
+        return with_adapter(model, method, seed, "olora", head)
+    lora, scale = method.lora, scaling(method)
+    once = method.model_copy(update={"lora": lora.model_copy(update={"alpha": lora.alpha / scale})})
+    adapted: Any = with_adapter(model, once, seed, "olora", head)
+    adapted.peft_config["default"].lora_alpha = lora.alpha
+    for name, weight in adapted.named_parameters():
+        if ".lora_A." in name:
+            weight /= scale
+    return adapted
 
 
 @torch.no_grad()
@@ -95,14 +151,16 @@ def make_ordinary(directory: Path, first: Path, original: str) -> None:
     """Turns a trained adapter for the residual into one for the original base, in place.
 
     base + s·(B′A′ − BA) = residual + s·B′A′: both products become one of twice the rank. Weights that are no
-    adapter matrices stay as they are.
+    adapter matrices stay as they are, but for those of the residual, which PEFT saves beside the adapter of
+    an embedding and would load into the original base.
     """
     trained, start = load_file(directory / ADAPTER), load_file(first / ADAPTER)
+    trained = {name: weight for name, weight in trained.items() if not name.endswith(".base_layer.weight")}
     stacked = dict(trained)
     for name, weight in trained.items():
-        if ".lora_A." in name:
+        if ".lora_A." in name or name.endswith(".lora_embedding_A"):
             stacked[name] = torch.cat([weight, start[name].to(weight)], dim=0)
-        elif ".lora_B." in name:
+        elif ".lora_B." in name or name.endswith(".lora_embedding_B"):
             stacked[name] = torch.cat([weight, -start[name].to(weight)], dim=1)
     save_file({name: weight.contiguous() for name, weight in stacked.items()}, directory / ADAPTER)
     file = directory / CONFIG

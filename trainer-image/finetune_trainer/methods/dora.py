@@ -3,6 +3,8 @@
 from functools import cache
 from typing import Any
 
+import torch
+
 
 @cache
 def unpack_every_base() -> None:
@@ -24,3 +26,21 @@ def unpack_every_base() -> None:
         return others(module)
 
     dora.dequantize_module_weight = unpacked
+
+
+def measure_magnitudes(model: torch.nn.Module) -> None:
+    """Takes the magnitudes from the base that is loaded. Those of an adapter that was made beforehand are the
+    whole base's: on a quantized one the model would not start as its base."""
+    from peft.tuners.lora import LoraLayer
+
+    for layer in model.modules():
+        if not isinstance(layer, LoraLayer):
+            continue
+        # embeddings, which are not quantized, have their matrices under other names
+        for name, matrix in layer.lora_A.items():
+            layer.lora_magnitude_vector[name].update_layer(
+                base_layer=layer.get_base_layer(),
+                lora_A=matrix.weight,
+                lora_B=layer.lora_B[name].weight,
+                scaling=layer.scaling[name],
+            )

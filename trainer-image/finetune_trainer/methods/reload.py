@@ -19,14 +19,21 @@ def reload_trained(spec: FineTuneJobSpec, start: Start, adapter: Path, precision
     An exported adapter is for the original base. Where training went on from a residual, the part of the base
     that became the first adapter is put back beside it. Raises `ModelLoadError` and what PEFT raises.
     """
-    from peft import PeftModel
+    from peft import PeftConfig, PeftModel, load_peft_weights, set_peft_model_state_dict
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     quantization = quantization_config(spec, precision, start.base)
     base = load_base(spec.model, start.base, load_dtype(spec, precision), quantization, start.head)
     model = PeftModel.from_pretrained(base, adapter)
     if start.adapter is not None:
-        model.load_adapter(start.adapter, FIRST)
+        config = PeftConfig.from_pretrained(start.adapter)
+        # the biases that are trained are the exported adapter's, and PEFT takes them from one alone
+        config.bias = "none"
+        model.add_adapter(FIRST, config)
+        first = {
+            name: weight for name, weight in load_peft_weights(start.adapter).items() if ".lora_" in name
+        }
+        set_peft_model_state_dict(model, first, FIRST)
         # matrices add up; modules that are saved whole, such as a reward model's score, are the trained ones
         for layer in model.modules():
             if isinstance(layer, BaseTunerLayer):

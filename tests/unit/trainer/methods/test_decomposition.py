@@ -11,12 +11,16 @@ from transformers import BitsAndBytesConfig, PreTrainedModel
 
 from finetune_api.method import LoraSpec, MethodSpec
 from finetune_api.model import ModelSpec
+from finetune_trainer.errors import InvalidConfigError
 from finetune_trainer.methods.decomposition import ADAPTER, decompose, make_ordinary
 from finetune_trainer.models import load_base
 
 pytestmark = pytest.mark.filterwarnings(
     # PEFT 0.21 asks models for the attribute by its old name
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
+    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",
+    # and says that it saves an adapted embedding's own weights
+    "ignore:Setting `save_embedding_layers` to `True`:UserWarning",
+    "ignore:Model (has|with) `tie_word_embeddings=True`:UserWarning",
 )
 
 
@@ -110,3 +114,41 @@ def test_weights_that_are_no_adapter_matrices_are_exported_as_they_are(
     (copy / "adapter_config.json").write_bytes((tmp_path / "adapter" / "adapter_config.json").read_bytes())
     make_ordinary(copy, tmp_path / "adapter", "base")
     assert torch.equal(load_file(copy / ADAPTER)[kept], before[kept])
+
+
+def test_weights_of_the_residual_are_not_exported(model: PreTrainedModel, tmp_path: Path) -> None:
+    decompose(model, method("pissa", target_modules=["embed_tokens", "q_proj"]), 1, None, tmp_path)
+    adapter = tmp_path / "adapter"
+    before = {name for name in load_file(adapter / ADAPTER) if name.endswith("base_layer.weight")}
+    assert before
+    make_ordinary(adapter, adapter, "base")
+    after = load_file(adapter / ADAPTER)
+    assert before.isdisjoint(after)
+    (embedding,) = [name for name in after if name.endswith("lora_embedding_A")]
+    assert len(after[embedding]) == 8
+
+
+@pytest.mark.parametrize("scale", [1, 8])
+def test_a_residual_that_will_be_quantized_is_no_larger_than_the_base(
+    model: PreTrainedModel, tiny_model: Path, tmp_path: Path, scale: int
+) -> None:
+    name = "model.layers.0.mlp.up_proj.weight"
+    whole = load_file(tiny_model / "model.safetensors")[name].norm()
+    decompose(model, method("olora", alpha=4.0 * scale), 1, NF4, tmp_path)
+    assert load_file(tmp_path / "base" / "model.safetensors")[name].norm() < whole
+
+
+@pytest.mark.parametrize("start", ["pissa", "olora", "loftq"])
+@pytest.mark.parametrize(
+    ("lora", "wrong"),
+    [
+        ({"rank": 32}, r"method.lora.rank: 32 is more than .*k_proj can be split into: .* is 16"),
+        ({"rank": 4, "target_modules": ["lm_head"]}, r"lm_head shares its weights with the input embedding"),
+    ],
+)
+def test_what_can_not_be_split_is_refused(
+    model: PreTrainedModel, tmp_path: Path, start: Any, lora: dict[str, Any], wrong: str
+) -> None:
+    spec = MethodSpec(type="lora", lora=LoraSpec(initialization=start, **lora))
+    with pytest.raises(InvalidConfigError, match=wrong):
+        decompose(model, spec, 1, NF4, tmp_path)

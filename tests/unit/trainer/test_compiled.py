@@ -1,0 +1,82 @@
+"""A compiled model trains to the losses of one that is not, goes on exactly after a kill, and leaves names in
+its checkpoints that other programs know.
+
+With FINETUNE_ALL_COMBINATIONS=1 alone: torch compiles each run's model in a minute or so.
+"""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors import safe_open
+
+from breadth import EVERYTHING
+from finetune_api import ResolvedJob
+from finetune_trainer.reporting import Reporter
+from one_rank import DiesAt, Killed, train
+from runs import losses, output_weights
+
+MakeJob = Callable[..., ResolvedJob]
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not EVERYTHING, reason="takes minutes: FINETUNE_ALL_COMBINATIONS=1 runs it"),
+    pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler"),
+    pytest.mark.filterwarnings(
+        # PEFT 0.21 asks models for the attribute by its old name
+        "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",
+        # PyTorch's compiler looks at the gradients of all that it meets
+        "ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning",
+    ),
+]
+
+
+def spec(method: str, packed: bool, compiled: str) -> dict[str, Any]:
+    """Each step takes all 20 records, so that its loss tells what the steps before have changed."""
+    return {
+        "method": {"type": method, "lora": {"rank": 4, "dropout": 0.0}},
+        "dataset": {"packing": packed},
+        "training": {
+            "compile": compiled,
+            "microBatchSize": 1 if packed else 10,
+            "learningRate": 3e-3,
+            "schedule": {"warmupRatio": 0.0},
+        },
+    }
+
+
+def names(directory: Path) -> set[str]:
+    (file,) = directory.glob("*model.safetensors")
+    with safe_open(file, "pt") as weights:
+        return set(weights.keys())
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["apart", "packed"])
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_compiled_run_is_the_same_run(make_job: MakeJob, tmp_path: Path, method: str, packed: bool) -> None:
+    plain = make_job(spec(method, packed, "none"), run_directory=tmp_path / "plain")
+    whole = make_job(spec(method, packed, "default"), run_directory=tmp_path / "whole")
+    killed = make_job(spec(method, packed, "default"))
+    train(plain)
+    reporter = Reporter([])
+    train(whole, reporter)
+    assert reporter.report.effective["compile"] == "default"
+    expected = losses(plain)
+    assert expected[-1][1] < 0.99 * expected[0][1]
+    assert losses(whole) == [(step, pytest.approx(loss, rel=1e-4)) for step, loss in expected]
+
+    with pytest.raises(Killed):
+        train(killed, DiesAt(3))
+    assert train(make_job(spec(method, packed, "default"), attempt=2)).resumed_step == 2
+    assert losses(killed) == losses(whole)
+    assert output_weights(killed) == output_weights(whole)
+
+    for job in (plain, whole):
+        (last,) = Path(job.paths.run_directory).glob("checkpoints/*4")
+        assert names(last) == names(Path(plain.paths.run_directory) / "checkpoints" / last.name)
+    output = "model" if method == "full" else "adapter"
+    assert names(Path(whole.paths.output_directory) / output) == names(
+        Path(plain.paths.output_directory) / output
+    )
