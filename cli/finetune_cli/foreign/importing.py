@@ -12,7 +12,7 @@ from finetune_cli.yaml_reader import YamlError, parse, parse_scalar, read_bytes
 
 FORMATS: Final = ("framework", "llamafarm", "engine", "llamafactory", "axolotl", "trl")
 
-_DOCUMENTS: Final = (framework, llamafarm, engine, llamafactory, axolotl)
+_DOCUMENTS: Final = (framework, llamafarm, axolotl, engine, llamafactory)
 """Formats that are YAML, in the order in which they are recognised."""
 
 

@@ -221,6 +221,8 @@ TABLE: Final[Table] = {
 }
 
 LOST: Final = {
+    "model.config": "it starts from weights: save a model of this shape, and name its directory",
+    "model.tokenizer.train": "it has no training of tokenizers",
     "dataset.train": "LLaMA-Factory reads files, and data sets of the hub, in forms of its own",
     "dataset.eval": "LLaMA-Factory reads files, and data sets of the hub, in forms of its own",
     "dataset.columns": "dataset_info.json has no such column for this format",
