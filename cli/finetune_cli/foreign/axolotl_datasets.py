@@ -166,6 +166,7 @@ TABLE: Final[Table] = {
     **{f"datasets[].{key}": Left("data sets are read whole") for key in ("shards", "shards_idx")},
     "datasets[].preprocess_shards": Left("data sets are read whole"),
     "datasets[].trust_remote_code": Left("scripts that load data are not run"),
+    "datasets": Left("a list of data sets, each with a path"),
     "test_datasets": Left("evaluation data has the form of the training data"),
     "pretraining_dataset": _pretraining(_path("dataset.train")),
     "pretraining_dataset[].path": _pretraining(_path("dataset.train")),

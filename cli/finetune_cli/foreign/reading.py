@@ -71,7 +71,24 @@ def read(document: Mapping[str, Any], table: Table, *, within: str = "") -> Read
     if values.get("training.stage") == "pretrain" and values.pop("dataset.packing", None) is not None:
         lines = [_of_one_stream(line) if line.paths == ("dataset.packing",) else line for line in lines]
     values, lines = _with_one_source(values, lines)
+    values, lines = _of_one_stage(values, lines)
     return Reading(nested(_with_the_form_of_the_stage(_consistent(values))), tuple(lines))
+
+
+_STAGES = {"dpo": "dpo", "kto": "kto", "ppo": "ppo", "grpo": "grpo", "rewardModel": "rm"}
+"""Sections of training that belong to one stage."""
+
+
+def _of_one_stage(values: dict[str, Any], lines: list[Line]) -> tuple[dict[str, Any], list[Line]]:
+    """Leave the settings of other stages out, which have no effect in the other programs either."""
+    stage = values.get("training.stage", "sft")
+    others = tuple(f"training.{section}." for section, owner in _STAGES.items() if owner != stage)
+    return {path: value for path, value in values.items() if not path.startswith(others)}, [
+        replace(line, paths=(), mapped=False, note=f"no setting of stage {stage}")
+        if any(path.startswith(others) for path in line.paths)
+        else line
+        for line in lines
+    ]
 
 
 def _with_one_source(values: dict[str, Any], lines: list[Line]) -> tuple[dict[str, Any], list[Line]]:
