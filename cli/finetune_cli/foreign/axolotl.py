@@ -58,6 +58,13 @@ def _stage(value: Any) -> Result:
     return NotMapped(f"there is no stage {value!r}")
 
 
+def _bf16(value: Any) -> Result:
+    """Read the arithmetic; `tf32` beside it is then for what is computed in fp32 all the same."""
+    if value == "auto":
+        return Mapped({"training.precision": "auto"})
+    return arguments.TRAINER["bf16"].read(value)
+
+
 def _project(value: Any) -> Result:
     return Mapped({"tracking.project": value, "tracking.trackers": [{"type": "wandb"}]})
 
@@ -125,6 +132,7 @@ TABLE: Final[Table] = {
     **UNMAPPED,
     **axolotl_datasets.TABLE,
     "base_model": Read(rules.model),
+    "bf16": Read(_bf16),
     "revision_of_model": To("model.revision"),
     "model_revision": To("model.revision"),
     "tokenizer_config": To("model.tokenizer.id"),

@@ -155,3 +155,65 @@ def test_a_template_of_llama_factory_s_is_ours_of_that_form(
     spec, reading = imported({"model_name_or_path": "o/b", "stage": "sft", "template": name}, "llamafactory")
     assert spec.get("model.tokenizer.chatTemplateName") == ours
     assert next(line for line in reading.lines if line.key == "template").note.startswith(note)
+
+
+class TestOfAxolotl:
+    """Seen in the configurations that Axolotl ships."""
+
+    def read(self, imported: Any, **document: Any) -> tuple[dict[str, Any], dict[str, str]]:
+        spec, reading = imported({"base_model": "org/base", **document}, "axolotl")
+        return spec, {line.key: line.note for line in reading.lines if not line.mapped}
+
+    def test_a_machine_with_gpus_is_asked_for(self, imported: Any) -> None:
+        assert self.read(imported)[0]["resources.accelerators.perNode"] == 1
+
+    def test_tf32_beside_bf16_is_not_the_arithmetic(self, imported: Any) -> None:
+        spec, unmapped = self.read(imported, bf16="auto", tf32=True)
+        assert spec["training.precision"] == "auto"
+        assert unmapped["tf32"] == "training.precision is what bf16 says"
+
+    def test_records_that_are_too_long_are_dropped_where_nothing_is_said(self, imported: Any) -> None:
+        assert self.read(imported)[0]["dataset.preprocessing.overlong"] == "drop"
+
+    def test_a_key_of_a_section_has_the_section_s_reason(self, imported: Any) -> None:
+        _, unmapped = self.read(
+            imported, fsdp_config={"offload_params": False}, special_tokens={"pad_token": "x"}
+        )
+        assert unmapped["fsdp_config.offload_params"].startswith("the ranks share by ZeRO")
+        assert unmapped["special_tokens.pad_token"] == "the tokenizer's own are used"
+
+    def test_completions_are_plain_text_of_stage_pretrain(self, imported: Any) -> None:
+        spec, _ = self.read(imported, datasets=[{"path": "org/text", "type": "completion", "field": "body"}])
+        assert (spec["training.stage"], spec["dataset.columns.text"]) == ("pretrain", "body")
+
+    def test_files_within_a_data_set_of_the_hub_are_not_mapped(self, imported: Any) -> None:
+        spec, unmapped = self.read(imported, datasets=[{"path": "org/data", "data_files": ["a/part.json"]}])
+        assert spec["dataset.train.hub.id"] == "org/data"
+        assert "dataset.train.path" not in spec
+        assert "datasets[0].data_files" in unmapped
+
+    def test_files_that_are_named_with_their_kind_are_the_data(self, imported: Any) -> None:
+        spec, _ = self.read(imported, datasets=[{"path": "json", "data_files": "/data/part.json"}])
+        assert spec["dataset.train.path"] == "/data/part.json"
+
+    def test_settings_of_another_stage_are_left_out(self, imported: Any) -> None:
+        spec, unmapped = self.read(imported, trl={"num_generations": 4})
+        assert not [path for path in spec if path.startswith("training.grpo")]
+        assert unmapped["trl.num_generations"] == "no setting of stage sft"
+
+    def test_a_text_as_modules_is_a_pattern(self, imported: Any) -> None:
+        spec, _ = self.read(imported, adapter="lora", lora_target_modules="model.*q_proj")
+        assert spec["method.lora.targetPattern"] == "model.*q_proj"
+
+    def test_its_own_model_config_is_no_configuration_of_another_program(self, tmp_path: Path) -> None:
+        file = tmp_path / "config.yaml"
+        file.write_text("base_model: org/base\nmodel_config: {output_router_logits: true}\n")
+        assert import_job(str(file), [], None, "job")[0]["spec"]["model"]["id"] == "org/base"
+
+
+def test_packed_plain_text_is_one_stream_as_it_is_here(imported: Any) -> None:
+    spec, reading = imported({"model_name_or_path": "o/b", "stage": "pt", "packing": True}, "llamafactory")
+    assert "dataset.packing" not in spec
+    assert next(line for line in reading.lines if line.key == "packing").note.startswith(
+        "plain text is one stream"
+    )

@@ -218,7 +218,7 @@ def test_a_key_that_nobody_knows_is_in_the_account_too() -> None:
                 "quantization.type": "nf4",
                 "dataset.train.hub.split": "train[:10]",
                 "dataset.packing": True,
-                "training.precision": None,
+                "training.precision": "auto",
             },
         ),
     ],
