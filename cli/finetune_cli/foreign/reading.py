@@ -219,6 +219,8 @@ def _consistent(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_the_form_of_the_stage(values: dict[str, Any]) -> dict[str, Any]:
-    """Bring together what other programs leave unsaid: what is learned without prompts is plain text."""
-    plain = values.get("training.stage") == "pretrain" and values.get("dataset.format", "alpaca") == "alpaca"
-    return values | {"dataset.format": "text"} if plain else values
+    """Bring together what other programs leave unsaid: plain text for pretrain, pairs for dpo and rm."""
+    forms = {"pretrain": "text", "dpo": "preference", "rm": "preference"}
+    form = forms.get(values.get("training.stage", "sft"))
+    unsaid = "dataset.format" not in values or (form == "text" and values["dataset.format"] == "alpaca")
+    return values | {"dataset.format": form} if form is not None and unsaid else values

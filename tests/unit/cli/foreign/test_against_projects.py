@@ -217,3 +217,22 @@ def test_packed_plain_text_is_one_stream_as_it_is_here(imported: Any) -> None:
     assert next(line for line in reading.lines if line.key == "packing").note.startswith(
         "plain text is one stream"
     )
+
+
+class TestOfTrl:
+    """Seen in what `TrlParser` makes of its commands."""
+
+    def read(self, words: str) -> dict[str, Any]:
+        manifest, _ = import_job("trl", [*words.split(), "--model_name_or_path", "o/b"], "trl", "job")
+        return dict(flatten(manifest["spec"]))
+
+    def test_a_flag_that_is_on_is_turned_off_by_no(self) -> None:
+        assert self.read("sft --no_gradient_checkpointing")["training.gradientCheckpointing"] == "none"
+
+    @pytest.mark.parametrize(("words", "precision"), [("sft", "bf16"), ("sft --fp16", "fp16")])
+    def test_bf16_is_on_where_nothing_is_said(self, words: str, precision: str) -> None:
+        assert self.read(words)["training.precision"] == precision
+
+    @pytest.mark.parametrize("command", ["dpo", "reward"])
+    def test_preferences_are_learned_from_pairs(self, command: str) -> None:
+        assert self.read(command)["dataset.format"] == "preference"
