@@ -6,7 +6,8 @@
 
 The configuration goes to standard output, or into a file with -o; dataset_info.json then lies beside it, and
 keeps the data sets that it has already. Relative paths count from the current directory: run LLaMA-Factory
-from here too. What is lost goes to standard error.
+from here too. What is lost goes to standard error, with what the other program does instead. The files are
+for llamafactory 0.9.5 and axolotl 0.19.
 
 exit status: 0 written, 1 FILE holds no such job, 2 wrong use
 """

@@ -4,6 +4,7 @@ from finetune_cli.foreign.rules import (
     Choice,
     Left,
     Mapped,
+    NotMapped,
     Read,
     Table,
     To,
@@ -21,6 +22,7 @@ OPTIMIZERS = {
     "adamw_torch_fused": "adamwFused",
     "adamw_8bit": "adamw8bit",
     "adamw_bnb_8bit": "adamw8bit",
+    "adamw_torch_8bit": "adamw8bit",
     "paged_adamw_8bit": "pagedAdamw8bit",
     "paged_adamw_32bit": "pagedAdamw",
     "paged_adamw": "pagedAdamw",
@@ -47,8 +49,11 @@ OPTIMIZERS = {
 }
 """transformers' names of optimizers."""
 
+OPTIMIZER_NOTES = {"adamw_torch_8bit": "bitsandbytes' 8 bit, not torchao's"}
+
 SCHEDULES = {
     "cosine": "cosine",
+    "cosine_with_min_lr": "cosine",
     "linear": "linear",
     "constant": "constant",
     "constant_with_warmup": "constant",
@@ -87,7 +92,7 @@ TRAINER: Table = {
     "lr_scheduler_type": Choice("training.schedule.type", SCHEDULES),
     "warmup_ratio": To("training.schedule.warmupRatio"),
     "warmup_steps": Read(steps_or_ratio),
-    "optim": Choice("training.optimizer", OPTIMIZERS),
+    "optim": Choice("training.optimizer", OPTIMIZERS, notes=OPTIMIZER_NOTES),
     "weight_decay": To("training.weightDecay"),
     "adam_beta1": To("training.adamBeta1"),
     "adam_beta2": To("training.adamBeta2"),
@@ -136,16 +141,18 @@ TRAINER: Table = {
     ),
     "hub_private_repo": To("output.hub.private"),
     "hub_revision": To("output.hub.revision"),
-    "push_to_hub": Left("a job pushes where output.hub is set, with output.hub.tokenSecret"),
+    "push_to_hub": Read(lambda _: Mapped({}, "a job pushes where output.hub is set, with its tokenSecret")),
     "hub_token": Left(
         "secrets do not stand in manifests: make a Secret, and name it in output.hub.tokenSecret"
     ),
     "ddp_timeout": Read(lambda value: Mapped({"distributed.timeoutSeconds": min(int(value), 86400)})),
     "resume_from_checkpoint": Left("a job resumes by itself from its newest whole checkpoint"),
-    "output_dir": Left("a job writes to its own directory on checkpoints.storage"),
+    "output_dir": Read(lambda _: Mapped({}, "a job writes to its own directory on checkpoints.storage")),
     "overwrite_output_dir": Left("a job never overwrites another run's directory"),
     "logging_dir": Left("metrics lie beside the checkpoints"),
-    "do_train": Left("a job always trains"),
+    "do_train": Read(
+        lambda value: Mapped({}, "as a job does") if value else NotMapped("a job always trains")
+    ),
     "do_eval": Left("a job evaluates where it has evaluation data"),
     "remove_unused_columns": Left("the data's format says which columns are read"),
     "deepspeed": Left("a file of this machine: write its content into distributed.deepspeedConfig"),
@@ -153,6 +160,16 @@ TRAINER: Table = {
     "include_num_input_tokens_seen": Left("tokens are always counted"),
     "project": To("tracking.project"),
     "ddp_backend": Choice("distributed.backend", {"nccl": "nccl", "gloo": "gloo"}),
+    "lr_scheduler_kwargs.num_cycles": To("training.schedule.cycles"),
+    "lr_scheduler_kwargs.power": To("training.schedule.power"),
+    "lr_scheduler_kwargs.lr_end": Read(
+        lambda value: Mapped({}, "as here") if value == 0 else NotMapped("the rate always falls to nothing")
+    ),
+    "lr_scheduler_kwargs.min_lr_rate": To("training.schedule.minLearningRateRatio"),
+    "lr_scheduler_kwargs.patience": To("training.schedule.patience"),
+    "lr_scheduler_kwargs.factor": To("training.schedule.factor"),
+    "lr_scheduler_kwargs.mode": Left("checkpoints.greaterIsBetter says it"),
+    "lr_scheduler_kwargs.num_decay_steps": Left("training.schedule.stableRatio says the share before"),
     **left(
         "its default is used",
         "lr_scheduler_kwargs",

@@ -1,14 +1,15 @@
 """Axolotl's YAML.
 
-Keys, values and defaults as of the project's commits 00564c8f, 04980d49 and 002a637c
-(src/axolotl/utils/schemas).
+Keys, values and defaults as of axolotl 0.19.0 (axolotl.utils.schemas), and names of earlier versions.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from finetune_cli.foreign import arguments, rules, templates
-from finetune_cli.foreign.rules import Choice, Left, Mapped, NotMapped, Read, Result, Table, To, flag, left
+from finetune_cli.foreign import arguments, axolotl_datasets, rules
+from finetune_cli.foreign.axolotl_unmapped import UNMAPPED
+from finetune_cli.foreign.rules import Choice, Left, Mapped, NotMapped, Read, Result, Table, To, flag
 
 NAME: Final = "axolotl"
 
@@ -19,9 +20,19 @@ _SHARED: Final = (
     "eval_strategy", "save_steps", "save_strategy", "save_total_limit", "load_best_model_at_end",
     "metric_for_best_model", "greater_is_better", "hub_model_id", "hub_strategy", "group_by_length",
     "dataloader_num_workers", "dataloader_pin_memory", "dataloader_prefetch_factor", "output_dir",
-    "resume_from_checkpoint", "deepspeed", "ddp_timeout", "remove_unused_columns",
+    "resume_from_checkpoint", "ddp_timeout", "remove_unused_columns",
 )  # fmt: skip
 """Keys that Axolotl hands to transformers as they are."""
+
+
+_ATTENTION: Final = {
+    **{name: name for name in ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")},
+    "flash": "flash_attention_2",
+    "sdp": "sdpa",
+    "flex": "flex_attention",
+}
+_LIGER: Final = ("rms_norm", "rope", "glu_activation", "fused_linear_cross_entropy")
+_TRACKERS: Final = ("wandb", "tensorboard", "mlflow", "comet", "trackio")
 
 
 def recognises(document: dict[str, Any]) -> bool:
@@ -39,13 +50,6 @@ def _adapter(value: Any) -> Result:
     )
 
 
-def _format(value: Any) -> Result:
-    names = {"alpaca": "alpaca", "sharegpt": "sharegpt", "completion": "text", "chat_template": "messages"}
-    if value in names:
-        return Mapped({"dataset.format": names[value]})
-    return NotMapped("no format of ours: use dataset.format custom with dataset.columns")
-
-
 def _stage(value: Any) -> Result:
     if value in ("dpo", "kto", "grpo"):
         return Mapped({"training.stage": value})
@@ -54,8 +58,39 @@ def _stage(value: Any) -> Result:
     return NotMapped(f"there is no stage {value!r}")
 
 
+def _bf16(value: Any) -> Result:
+    """Read the arithmetic; `tf32` beside it is then for what is computed in fp32 all the same."""
+    if value == "auto":
+        return Mapped({"training.precision": "auto"})
+    return arguments.TRAINER["bf16"].read(value)
+
+
 def _project(value: Any) -> Result:
     return Mapped({"tracking.project": value, "tracking.trackers": [{"type": "wandb"}]})
+
+
+def _target(value: Any) -> Result:
+    """Read names of modules, which `lora_target_linear` outdoes; one text is a regular expression there."""
+    if isinstance(value, str) and value != "all-linear":
+        return Mapped({"method.lora.targetPattern": value})
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list):
+        return NotMapped(f"{value!r} is no list")
+    return Mapped({"method.lora.targetModules": names}, weak=True)
+
+
+def _plugins(value: Any) -> Result:
+    others = [name for name in value if "liger" not in name]
+    if others:
+        return NotMapped(f"the trainer loads no plugins: {', '.join(others)}")
+    return Mapped({}, "the kernels below say which")
+
+
+def _loss(value: Any) -> Result:
+    names = {"sigmoid": "sigmoid", "hinge": "hinge", "ipo": "ipo", "robust": "robust", "bco_pair": "bcoPair"}
+    if isinstance(value, list) and len(value) == 1 and value[0] in names:
+        return Mapped({"training.dpo.lossType": names[value[0]]})
+    return NotMapped("training.dpo.lossType is one of ours")
 
 
 def _pattern(value: Any) -> Result:
@@ -66,18 +101,12 @@ def _pattern(value: Any) -> Result:
     return NotMapped("method.lora.layersPattern is one name")
 
 
-def _chat_template(value: Any) -> Result:
-    if value in templates.AXOLOTL:
-        return Mapped({templates.PATH: templates.AXOLOTL[value]})
-    if value in ("tokenizer_default", "jinja"):
-        note = "the model's own, as here" if value == "tokenizer_default" else "chat_template_jinja is used"
-        return Mapped({}, note)
-    return NotMapped(templates.OTHERWISE)
-
-
 def _initialization(value: Any) -> Result:
     names = {True: "default", "gaussian": "gaussian", "pissa": "pissa", "olora": "olora", "loftq": "loftq"}
     more = {"eva": "eva", "orthogonal": "orthogonal"}
+    if isinstance(value, str) and (counted := re.fullmatch(r"pissa_niter_(\d+)", value)):
+        iterations = {"method.lora.pissaIterations": int(counted[1])}
+        return Mapped({"method.lora.initialization": "pissa", **iterations})
     if value in names | more:
         return Mapped({"method.lora.initialization": (names | more)[value]})
     return NotMapped(f"there is no initialization {value!r}")
@@ -90,6 +119,7 @@ def defaults(document: Mapping[str, Any]) -> dict[str, Any]:
         "num_epochs": 1.0,
         "weight_decay": 0.0,
         "sequence_len": 512,
+        "excess_length_strategy": "drop",
     }
     if document.get("adapter"):
         return {**absent, "lora_dropout": 0.0}
@@ -98,20 +128,24 @@ def defaults(document: Mapping[str, Any]) -> dict[str, Any]:
 
 TABLE: Final[Table] = {
     **{key: arguments.TRAINER[key] for key in _SHARED},
+    **{key: rule for key, rule in arguments.TRAINER.items() if key.startswith("lr_scheduler_kwargs.")},
+    **UNMAPPED,
+    **axolotl_datasets.TABLE,
     "base_model": Read(rules.model),
+    "bf16": Read(_bf16),
     "revision_of_model": To("model.revision"),
     "model_revision": To("model.revision"),
     "tokenizer_config": To("model.tokenizer.id"),
-    "model_type": Left("transformers knows the class from the model's configuration"),
-    "tokenizer_type": Left("transformers knows the class from the tokenizer's configuration"),
     "trust_remote_code": To("model.trustRemoteCode"),
     "adapter": Read(_adapter),
     "load_in_8bit": flag({"quantization.type": "int8"}, weak=True),
     "load_in_4bit": flag({"quantization.type": "nf4"}, weak=True),
+    "bnb_config_kwargs.bnb_4bit_quant_type": Choice("quantization.type", {"nf4": "nf4", "fp4": "fp4"}),
+    "bnb_config_kwargs.bnb_4bit_use_double_quant": To("quantization.doubleQuantization"),
     "lora_r": To("method.lora.rank"),
     "lora_alpha": To("method.lora.alpha"),
     "lora_dropout": To("method.lora.dropout"),
-    "lora_target_modules": rules.listed("method.lora.targetModules"),
+    "lora_target_modules": Read(_target),
     "lora_target_linear": flag({"method.lora.targetModules": ["all-linear"]}),
     "lora_modules_to_save": rules.listed("method.lora.modulesToSave"),
     "peft_layers_to_transform": rules.listed("method.lora.layersToTransform"),
@@ -121,18 +155,6 @@ TABLE: Final[Table] = {
     "peft_use_dora": flag({"method.type": "dora"}),
     "loraplus_lr_ratio": To("method.lora.learningRateRatio"),
     "loraplus_lr_embedding": To("method.lora.embeddingLearningRate"),
-    "lora_model_dir": Left("a job starts its own adapter"),
-    "lora_fan_in_fan_out": Left("PEFT knows it from the layer"),
-    "unfrozen_parameters": Left("method.freeze names layers, not parameters"),
-    "datasets[].path": rules.data("dataset.train"),
-    "datasets[].type": Read(_format),
-    "datasets[].split": To("dataset.train.hub.split"),
-    "datasets[].name": To("dataset.train.hub.config"),
-    "datasets[].field_messages": To("dataset.columns.messages"),
-    "datasets[].message_property_mappings.role": To("dataset.columns.role"),
-    "datasets[].message_property_mappings.content": To("dataset.columns.content"),
-    "datasets[].ds_type": Left("the file's ending says it"),
-    "test_datasets[].path": rules.data("dataset.eval"),
     "val_set_size": Read(
         lambda value: (
             Mapped({"dataset.evalSplit": value})
@@ -140,94 +162,73 @@ TABLE: Final[Table] = {
             else NotMapped("a number of records: dataset.evalSplit is a share")
         )
     ),
-    "dataset_prepared_path": Left("tokenised data lies beside the checkpoints"),
-    "chat_template": Read(_chat_template),
+    "chat_template": Read(axolotl_datasets.chat_template),
     "chat_template_jinja": To("model.tokenizer.chatTemplate"),
     "default_system_message": To("dataset.preprocessing.systemPrompt"),
+    "dataset_num_proc": To("dataset.preprocessing.workers"),
     "dataset_processes": To("dataset.preprocessing.workers"),
+    "excess_length_strategy": Choice(
+        "dataset.preprocessing.overlong", {"truncate": "truncate", "drop": "drop", "raise": "fail"}
+    ),
     "bfloat16": flag({"training.precision": "bf16", "model.loadPrecision": "bf16"}),
     "float16": flag({"training.precision": "fp16", "model.loadPrecision": "fp16"}),
-    "eager_attention": flag({"model.attention": "eager"}),
+    "float32": flag({"training.precision": "fp32", "model.loadPrecision": "fp32"}),
     "kto_desirable_weight": To("training.kto.desirableWeight"),
     "kto_undesirable_weight": To("training.kto.undesirableWeight"),
-    "use_tensorboard": flag({"tracking.trackers": [{"type": "tensorboard"}]}),
+    "dpo_label_smoothing": To("training.dpo.labelSmoothing"),
+    "dpo_loss_type": Read(_loss),
+    "center_rewards_coefficient": To("training.rewardModel.centerRewardsCoefficient"),
+    "reward_model": flag({"training.stage": "rm"}),
     "torch_compile_mode": arguments.TRAINER["torch_compile_mode"],
     "hub_revision": arguments.TRAINER["hub_revision"],
-    "save_only_model": Left("a checkpoint always holds what resuming needs"),
-    "save_safetensors": Left("weights are always written as safetensors"),
-    "tokenizer_use_fast": Left("fast tokenizers are used where there are any"),
-    "auto_resume_from_checkpoints": Left("a job resumes by itself from its newest whole checkpoint"),
-    "hf_use_auth_token": Left("secrets do not stand in manifests: name one in model.tokenSecret"),
-    "lr_groups": Left("see training.parameterGroups"),
-    "batch_size": Left("training.microBatchSize, gradientAccumulationSteps and the ranks make it"),
-    "dataloader_drop_last": Left("every record is trained on"),
-    "pretraining_dataset": Left(
-        "set training.stage: pretrain and dataset.train; dataset.streaming for a stream"
-    ),
-    **left("data sets are read whole and shuffled", "shuffle_merged_datasets", "skip_prepare_dataset"),
-    **left("data sets are read whole and shuffled", "dataset_exact_deduplication", "curriculum_sampling"),
-    **left("the scheduler's and the optimizer's own are used", "lr_scheduler_kwargs", "optim_args"),
-    **left("the scheduler's and the optimizer's own are used", "cosine_constant_lr_ratio", "adam_beta3"),
-    **left("the scheduler's and the optimizer's own are used", "optim_target_modules", "lr_div_factor"),
-    **left("the tokenizer's own vocabulary is used", "tokens", "added_tokens_overrides", "eot_tokens"),
-    **left("the tokenizer's own vocabulary is used", "resize_token_embeddings_to_32x", "shrink_embeddings"),
-    **left(
-        "there is no such method here", "relora", "gptq", "peft_layer_replication", "loftq_config", "peft"
-    ),
-    **left("there is no such method here", "use_pose", "fp8", "qat", "quantization", "reward_model"),
-    **left(
-        "see model.kernels", "lora_mlp_kernel", "lora_qkv_kernel", "lora_o_kernel", "flash_attn_cross_entropy"
-    ),
-    **left("see model.kernels", "unsloth_cross_entropy_loss", "unsloth_lora_mlp", "unsloth_lora_qkv"),
-    **left("an option of the loss that is not here", "simpo_gamma", "orpo_alpha", "rpo_alpha", "cpo_alpha"),
-    **left("see failurePolicy.divergence", "loss_watchdog_threshold", "loss_watchdog_patience"),
-    **left(
-        "the ranks divide the data, not the sequence", "sequence_parallel_degree", "context_parallel_size"
-    ),
-    **left("records are packed by best fit", "sample_packing_group_size", "sample_packing_bin_size"),
-    **left("records are packed by best fit", "batch_flattening", "multipack_real_batches"),
-    **left("adapters are merged by output.mergeAdapter", "merge_lora", "lora_on_cpu"),
-    **left("DDP is DeepSpeed's and torch's own", "ddp", "ddp_bucket_cap_mb", "ddp_find_unused_parameters"),
+    "evaluation_strategy": arguments.TRAINER["evaluation_strategy"],
+    "noisy_embedding_alpha": To("training.neftuneNoiseAlpha"),
+    "curriculum_sampling": flag({"training.sampling": "sequential"}),
+    "streaming": To("dataset.streaming"),
     "train_on_inputs": Choice("dataset.preprocessing.supervise", {True: "all", False: "answers"}),
     "sequence_len": To("training.maxSequenceLength"),
     "sample_packing": To("dataset.packing"),
-    "eval_sample_packing": Left("evaluation is packed as training is"),
-    "pad_to_sequence_len": Left("batches are padded to their longest sequence"),
     "micro_batch_size": To("training.microBatchSize"),
     "eval_batch_size": To("evaluation.microBatchSize"),
     "num_epochs": To("training.epochs"),
-    "optimizer": Choice("training.optimizer", arguments.OPTIMIZERS),
+    "optimizer": Choice("training.optimizer", arguments.OPTIMIZERS, notes=arguments.OPTIMIZER_NOTES),
     "lr_scheduler": Choice("training.schedule.type", arguments.SCHEDULES),
     "cosine_min_lr_ratio": To("training.schedule.minLearningRateRatio"),
+    "attn_implementation": Choice("model.attention", _ATTENTION),
     "flash_attention": flag({"model.attention": "flash_attention_2"}),
     "sdp_attention": flag({"model.attention": "sdpa"}),
     "flex_attention": flag({"model.attention": "flex_attention"}),
-    "attn_implementation": To("model.attention"),
-    "xformers_attention": Left("transformers has no xformers attention; sdpa takes its place"),
-    "liger_rope": Left("model.kernels: liger takes all of Liger's kernels"),
-    "liger_rms_norm": flag({"model.kernels": "liger"}),
-    "liger_glu_activation": Left("model.kernels: liger takes all of Liger's kernels"),
-    "liger_fused_linear_cross_entropy": Left("model.kernels: liger takes all of Liger's kernels"),
-    "plugins": Left("the trainer loads no plugins; model.kernels stands for Liger's"),
+    "eager_attention": flag({"model.attention": "eager"}),
+    **{f"liger_{kernel}": flag({"model.kernels": "liger"}) for kernel in _LIGER},
+    "plugins": Read(_plugins),
     "rl": Read(_stage),
     "rl_beta": To("training.dpo.beta"),
+    "trl.beta": To("training.grpo.klCoefficient"),
+    "trl.num_generations": To("training.grpo.groupSize"),
+    "trl.epsilon": To("training.grpo.clipRange"),
+    "trl.num_iterations": To("training.grpo.updatesPerBatch"),
+    "trl.reward_weights": To("training.grpo.rewardWeights"),
+    "trl.max_completion_length": To("training.grpo.sampling.maxNewTokens"),
+    "trl.temperature": To("training.grpo.sampling.temperature"),
+    "trl.top_p": To("training.grpo.sampling.topP"),
+    "trl.reward_funcs": Left(
+        "functions of one's own are not run: name ours in training.grpo.rewardFunctions"
+    ),
     "early_stopping_patience": To("training.earlyStopping.patience"),
-    "evals_per_epoch": Left("steps per epoch are not known here: set evaluation.everySteps or atEpochEnd"),
-    "saves_per_epoch": Left("steps per epoch are not known here: set checkpoints.everySteps or atEpochEnd"),
+    **{f"use_{name}": flag({"tracking.trackers": [{"type": name}]}, weak=True) for name in _TRACKERS},
     "wandb_project": Read(_project),
-    "wandb_name": To("tracking.runName"),
+    **dict.fromkeys(("wandb_name", "mlflow_run_name", "trackio_run_name"), To("tracking.runName")),
+    **dict.fromkeys(("mlflow_experiment_name", "comet_project_name"), To("tracking.project")),
+    "trackio_project_name": To("tracking.project"),
     "wandb_entity": Left("goes into tracking.trackers[].workspace"),
-    "wandb_watch": Left("gradients are not sent to trackers"),
-    "wandb_log_model": Left("see tracking.trackers[].logArtifacts"),
+    "comet_workspace": Left("goes into tracking.trackers[].workspace"),
     "mlflow_tracking_uri": Left("goes into tracking.trackers[].url"),
-    "special_tokens": Left("the tokenizer's own are used"),
-    "fsdp": Left("the ranks share by ZeRO: see distributed.zeroStage"),
-    "fsdp_config": Left("the ranks share by ZeRO: see distributed.zeroStage"),
-    "strict": Left("unknown fields are always refused"),
-    "local_rank": Left("the launcher numbers the ranks"),
-    "debug": Left("nothing to debug in a job"),
 }
 
 LOST: Final = {
+    "model.config": "it starts from weights: save a model of this shape, and name its directory",
+    "model.tokenizer.train": "it has no training of tokenizers",
+    "dataset.train": "it reads files, and data sets of the hub",
+    "dataset.eval": "it reads files, and data sets of the hub",
     "quantization.computeType": "Axolotl computes in its training precision",
 }

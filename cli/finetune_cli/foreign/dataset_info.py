@@ -56,6 +56,17 @@ def _tag(*ours: str) -> Read:
     )
 
 
+def _in_the_cloud(section: str) -> Read:
+    """Return the rule of an object's address."""
+    return Read(
+        lambda value: (
+            Mapped({f"{section}.s3.uri": value})
+            if str(value).startswith("s3://")
+            else NotMapped("a job reads s3:// addresses")
+        )
+    )
+
+
 _COLUMNS: Final = {
     "prompt": "instruction",
     "query": "input",
@@ -82,7 +93,7 @@ TABLE: Final[Table] = {
     "ranking": rules.flag({"dataset.format": "preference"}),
     "ms_hub_url": Left("ModelScope is not read: name the same data set on the Hugging Face hub"),
     "om_hub_url": Left("Modelers is not read: name the same data set on the Hugging Face hub"),
-    "cloud_file_name": Left("name it in dataset.train.s3"),
+    "cloud_file_name": _in_the_cloud("dataset.train"),
     "script_url": Left("scripts that load data are not run"),
     "folder": Left("name the file in dataset.train"),
     **{f"columns.{theirs}": To(f"dataset.columns.{ours}") for theirs, ours in _COLUMNS.items()},
@@ -109,6 +120,7 @@ def _of_evaluation(key: str, rule: Rule) -> Rule:
 
 
 _EVAL_RULES: Final[Table] = {
+    "cloud_file_name": _in_the_cloud("dataset.eval"),
     "file_name": rules.data("dataset.eval"),
     "num_samples": To("evaluation.maxSamples"),
 }

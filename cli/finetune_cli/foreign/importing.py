@@ -12,7 +12,7 @@ from finetune_cli.yaml_reader import YamlError, parse, parse_scalar, read_bytes
 
 FORMATS: Final = ("framework", "llamafarm", "engine", "llamafactory", "axolotl", "trl")
 
-_DOCUMENTS: Final = (framework, llamafarm, engine, llamafactory, axolotl)
+_DOCUMENTS: Final = (framework, llamafarm, axolotl, engine, llamafactory)
 """Formats that are YAML, in the order in which they are recognised."""
 
 
@@ -60,7 +60,7 @@ def _document(document: dict[str, Any], kind: str | None, beside: Path) -> Readi
             document = {other: value for other, value in document.items() if other != key} | said
     reading = read(document, module.TABLE)
     if module is llamafactory or module is axolotl:
-        return with_defaults(reading, document, module.TABLE, module.defaults(document))
+        return _on_gpus(with_defaults(reading, document, module.TABLE, module.defaults(document)), document)
     if module is engine:
         return Reading(_under(reading.spec, engine.IMPLIED), reading.lines)
     return reading
@@ -83,7 +83,17 @@ def _trl(source: str, options: list[str]) -> Reading:
         document = trl.parse(words)
     except (ValueError, YamlError) as error:
         raise CommandError(f"not a command line of TRL: {error}") from None
-    return with_defaults(read(document, trl.TABLE), document, trl.TABLE, trl.defaults(document))
+    reading = with_defaults(read(document, trl.TABLE), document, trl.TABLE, trl.defaults(document))
+    return _on_gpus(reading, document)
+
+
+def _on_gpus(reading: Reading, document: Mapping[str, Any]) -> Reading:
+    """Ask for a GPU, as a job has to: these programs take those of the machine that they are started on."""
+    if document.get("use_cpu"):
+        return reading
+    note = "not in the file: they are the machine's there; say how many a node has"
+    line = Line("GPUs", 1, ("resources.accelerators.perNode",), True, note)
+    return Reading({**reading.spec, "resources": {"accelerators": {"perNode": 1}}}, (*reading.lines, line))
 
 
 def _overridden(document: dict[str, Any], options: Sequence[str]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """LLaMA-Factory's native YAML.
 
-Keys, values and defaults as of the project's commits 00577a85 and 072bfe29 (src/llamafactory/hparams).
+Keys, values and defaults as of llamafactory 0.9.5 (llamafactory.hparams), and names of earlier versions.
 """
 
 import re
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from finetune_cli.foreign import arguments, dataset_info, rules, templates
+from finetune_cli.foreign.llamafactory_unmapped import UNMAPPED
 from finetune_cli.foreign.rules import (
     Choice,
     Left,
@@ -18,7 +19,6 @@ from finetune_cli.foreign.rules import (
     Table,
     To,
     flag,
-    left,
     switch,
 )
 
@@ -71,6 +71,14 @@ def _reward(value: Any) -> Result:
     return Mapped({"training.ppo.rewardModelPath" if path else "training.ppo.rewardModelId": text})
 
 
+def _reward_type(value: Any) -> Result:
+    return Mapped({}, "a whole model") if value == "full" else NotMapped("reward models are whole models")
+
+
+def _top_k(value: Any) -> Result:
+    return Mapped({}, "all are drawn from") if value == 0 else NotMapped("see training.ppo.sampling.topP")
+
+
 def _system(value: Any) -> Result:
     if value == "":
         return Mapped({}, "no system prompt but the records' own")
@@ -81,6 +89,15 @@ def _validation(value: Any) -> Result:
     if isinstance(value, float) and 0 <= value < 1:
         return Mapped({"dataset.evalSplit": value})
     return NotMapped("a number of records: dataset.evalSplit is a share")
+
+
+_GENERATING: Final[Table] = {
+    "max_new_tokens": To("training.ppo.sampling.maxNewTokens"),
+    "temperature": To("training.ppo.sampling.temperature"),
+    "top_p": To("training.ppo.sampling.topP"),
+    "top_k": Read(_top_k),
+}
+"""How answers are drawn in stage ppo; in the others they are for inference."""
 
 
 def defaults(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,6 +111,7 @@ def defaults(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 TABLE: Final[Table] = {
+    **UNMAPPED,
     **arguments.TRAINER,
     "model_name_or_path": Read(rules.model),
     "model_revision": To("model.revision"),
@@ -172,55 +190,16 @@ TABLE: Final[Table] = {
     "use_apollo": flag({"training.optimizer": "apolloAdamw"}),
     "disable_shuffling": switch("training.sampling", "sequential", "random"),
     "early_stopping_steps": To("training.earlyStopping.patience"),
-    "pissa_convert": Left("the adapter is written as PEFT writes it"),
-    "create_new_adapter": Left("a job always starts an adapter of its own"),
-    "adapter_name_or_path": Left("a job starts an adapter of its own"),
-    "ignore_pad_token_for_loss": Left("padding never counts in the loss"),
-    "use_fast_tokenizer": Left("fast tokenizers are used where there are any"),
-    "low_cpu_mem_usage": Left("models are always loaded in this way"),
-    "use_reentrant_gc": Left("the trainer chooses how it checkpoints"),
-    **left("speed is measured anyway", "include_effective_tokens_per_second", "compute_accuracy"),
-    **left("there is no such optimizer here", "use_badam", "use_adam_mini", "use_muon"),
-    **left("data sets are not mixed", "mix_strategy", "interleave_probs", "eval_on_each_dataset"),
-    **left(
-        "tokens are kept beside the checkpoints", "tokenized_path", "preprocessing_batch_size", "buffer_size"
-    ),
-    **left("the tokenizer's own vocabulary is used", "resize_vocab", "add_tokens", "add_special_tokens"),
-    **left("the tokenizer's own vocabulary is used", "new_special_tokens_config", "init_special_tokens"),
-    **left("special tokens are never split", "split_special_tokens"),
-    **left(
-        "there is no such method here", "use_llama_pro", "mixture_of_depths", "shift_attn", "use_dft_loss"
-    ),
-    **left("there is no such method here", "oft_rank", "oft_block_size", "oft_target", "module_dropout"),
-    **left("the model's own positions are kept", "rope_scaling"),
-    **left("write model.config for a model from scratch", "train_from_scratch"),
-    **left("the model's own loss is used", "moe_aux_loss_coef", "ld_alpha", "pref_bco_weight", "simpo_gamma"),
-    **left("its default is used", "galore_target", "galore_rank", "galore_update_interval", "galore_scale"),
-    **left("its default is used", "galore_proj_type", "galore_layerwise", "apollo_target", "apollo_rank"),
-    **left(
-        "its default is used", "apollo_update_interval", "apollo_scale", "apollo_proj", "apollo_proj_type"
-    ),
-    **left("its default is used", "apollo_scale_type", "apollo_layerwise", "apollo_scale_front"),
-    **left("PPO's own settings are in training.ppo", "ppo_buffer_size", "ppo_epochs", "ppo_score_norm"),
-    **left("PPO's own settings are in training.ppo", "ppo_target", "ppo_whiten_rewards", "reward_model_type"),
-    **left("whole models only", "ref_model_adapters", "reward_model_adapters"),
-    **left("whole models only", "ref_model_quantization_bit", "reward_model_quantization_bit"),
-    **left("see model.kernels", "use_unsloth_gc", "use_v1_kernels"),
-    **left("there is no such precision here", "fp8", "fp8_backend", "upcast_lmhead_output"),
-    **left("only text is trained on", "media_dir", "freeze_vision_tower", "freeze_multi_modal_projector"),
-    **left("only text is trained on", "freeze_language_model", "image_max_pixels", "video_max_pixels"),
-    **left("that is for inference", "infer_backend", "infer_dtype", "use_kv_cache", "offload_folder"),
-    **left("that is for inference", "eval_num_beams", "tool_format", "predict_with_generate"),
-    **left("there is no such tracker here", "use_swanlab"),
-    **left("only the Hugging Face hub is read", "ms_hub_token", "om_hub_token"),
-    **left("nothing to debug in a job", "print_param_status"),
     **{f"{dataset_info.PREFIX}.{key}": rule for key, rule in dataset_info.TABLE.items()},
     **{f"{dataset_info.EVAL_PREFIX}.{key}": rule for key, rule in dataset_info.EVAL_TABLE.items()},
-    "plot_loss": Left("curves lie beside the checkpoints, in metrics.jsonl"),
-    "save_only_model": Left("a checkpoint always holds what resuming needs"),
+    **_GENERATING,
+    "ppo_epochs": To("training.ppo.updatesPerBatch"),
+    "reward_model_type": Read(_reward_type),
 }
 
 LOST: Final = {
+    "model.config": "it starts from weights: save a model of this shape, and name its directory",
+    "model.tokenizer.train": "it has no training of tokenizers",
     "dataset.train": "LLaMA-Factory reads files, and data sets of the hub, in forms of its own",
     "dataset.eval": "LLaMA-Factory reads files, and data sets of the hub, in forms of its own",
     "dataset.columns": "dataset_info.json has no such column for this format",

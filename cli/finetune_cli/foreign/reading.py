@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from finetune_cli.foreign.rules import Mapped, NotMapped, Table
+from finetune_cli.foreign.rules import Left, Mapped, NotMapped, Table
 
 ADAPTERS_ON_4_BIT = ("nf4", "fp4", "int4")
 
@@ -68,7 +68,43 @@ def read(document: Mapping[str, Any], table: Table, *, within: str = "") -> Read
     moved = _of_the_stage(values)
     lines = [replace(line, paths=tuple(moved.get(path, path) for path in line.paths)) for line in lines]
     values = {moved.get(path, path): value for path, value in values.items()}
+    if values.get("training.stage") == "pretrain" and values.pop("dataset.packing", None) is not None:
+        lines = [_of_one_stream(line) if line.paths == ("dataset.packing",) else line for line in lines]
+    values, lines = _with_one_source(values, lines)
+    values, lines = _of_one_stage(values, lines)
     return Reading(nested(_with_the_form_of_the_stage(_consistent(values))), tuple(lines))
+
+
+_STAGES = {"dpo": "dpo", "kto": "kto", "ppo": "ppo", "grpo": "grpo", "rewardModel": "rm"}
+"""Sections of training that belong to one stage."""
+
+
+def _of_one_stage(values: dict[str, Any], lines: list[Line]) -> tuple[dict[str, Any], list[Line]]:
+    """Leave the settings of other stages out, which have no effect in the other programs either."""
+    stage = values.get("training.stage", "sft")
+    others = tuple(f"training.{section}." for section, owner in _STAGES.items() if owner != stage)
+    return {path: value for path, value in values.items() if not path.startswith(others)}, [
+        replace(line, paths=(), mapped=False, note=f"no setting of stage {stage}")
+        if any(path.startswith(others) for path in line.paths)
+        else line
+        for line in lines
+    ]
+
+
+def _with_one_source(values: dict[str, Any], lines: list[Line]) -> tuple[dict[str, Any], list[Line]]:
+    """Leave files out that are named within a data set of the hub."""
+    within = {f"{part}.path" for part in ("dataset.train", "dataset.eval") if f"{part}.hub.id" in values}
+    refused = within & set(values)
+    note = "files within a data set of the hub are not chosen: name its configuration or split"
+    return {path: value for path, value in values.items() if path not in refused}, [
+        replace(line, paths=(), mapped=False, note=note) if refused & set(line.paths) else line
+        for line in lines
+    ]
+
+
+def _of_one_stream(line: Line) -> Line:
+    """Packing of plain text, which is no choice here."""
+    return replace(line, paths=(), note="plain text is one stream in stage pretrain")
 
 
 def _of_the_stage(values: Mapping[str, Any]) -> Mapping[str, str]:
@@ -77,6 +113,8 @@ def _of_the_stage(values: Mapping[str, Any]) -> Mapping[str, str]:
     stages = {"kto": "training.kto.beta", "grpo": "training.grpo.klCoefficient"}
     stage = values.get("training.stage")
     moved = {beta: stages[stage]} if stage in stages and beta in values else {}
+    if values.get("dataset.format") == "preference":
+        moved["dataset.columns.messages"] = "dataset.columns.prompt"
     if prompt in values and stage == "pretrain":
         moved[prompt] = "dataset.columns.text"
     elif prompt in values and values.get("dataset.format") in ("preference", "promptCompletion"):
@@ -150,15 +188,25 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
 def _meaning(key: str, value: Any, table: Table, within: str) -> Mapped | NotMapped:
     if re.search(r"\[[1-9]\d*\]", key):
         return NotMapped("a job reads one data set: join them first")
-    rule = table.get(re.sub(r"\[0\]", "[]", key.removeprefix(within)))
+    name = re.sub(r"\[0\]", "[]", key.removeprefix(within))
+    rule = table.get(name)
     if rule is None:
-        return NotMapped("this program does not know the key")
+        return _meaning_of_its_section(name, table)
     if value is None or value == {}:
         return Mapped({}, "not set there either")
     try:
         return rule.read(value)
-    except (TypeError, ValueError, KeyError):
+    except (TypeError, ValueError, KeyError, AttributeError):
         return NotMapped("the value is not of the kind that the key wants")
+
+
+def _meaning_of_its_section(name: str, table: Table) -> NotMapped:
+    """Return why a key has no place: the reason that is given for the section that it stands in."""
+    while "." in name:
+        name = name.rpartition(".")[0]
+        if isinstance(section := table.get(name), Left):
+            return NotMapped(section.reason)
+    return NotMapped("this program does not know the key")
 
 
 def _consistent(values: dict[str, Any]) -> dict[str, Any]:
@@ -171,6 +219,8 @@ def _consistent(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_the_form_of_the_stage(values: dict[str, Any]) -> dict[str, Any]:
-    """Bring together what other programs leave unsaid: what is learned without prompts is plain text."""
-    plain = values.get("training.stage") == "pretrain" and values.get("dataset.format", "alpaca") == "alpaca"
-    return values | {"dataset.format": "text"} if plain else values
+    """Bring together what other programs leave unsaid: plain text for pretrain, pairs for dpo and rm."""
+    forms = {"pretrain": "text", "dpo": "preference", "rm": "preference"}
+    form = forms.get(values.get("training.stage", "sft"))
+    unsaid = "dataset.format" not in values or (form == "text" and values["dataset.format"] == "alpaca")
+    return values | {"dataset.format": form} if form is not None and unsaid else values

@@ -19,6 +19,7 @@ _SOURCE: Final = {
     "hub.config": "subset",
     "hub.split": "split",
     "path": "file_name",
+    "s3.uri": "cloud_file_name",
 }
 """Fields of a source of ours, and their names there."""
 
@@ -90,7 +91,7 @@ def registered(values: Values, part: str, directory: Path = Path()) -> tuple[Ent
         for ours, theirs in _SOURCE.items()
         if f"{part}.{ours}" in values
     }
-    if form is None or not {"hf_hub_url", "file_name"} & set(source):
+    if form is None or not {"hf_hub_url", "file_name", "cloud_file_name"} & set(source):
         return {}, set()
     columns, named = _columns(form, values)
     entry = {theirs: value for theirs, (_, value) in source.items()} | {"formatting": form.formatting}

@@ -73,9 +73,13 @@ class Left:
     """A key that has no place in a job."""
 
     reason: str
+    may_be_off: bool = False
+    """Whether false is as good as absent."""
 
-    def read(self, _: Any) -> Result:
+    def read(self, value: Any) -> Result:
         """Return why not."""
+        if self.may_be_off and value is False:
+            return Mapped({}, "off, as it is without it")
         return NotMapped(self.reason)
 
 
@@ -87,7 +91,9 @@ def flag(when_true: Mapping[str, Any], *, weak: bool = False) -> Read:
     """Return the rule of a key whose `true` says these values, and whose `false` says nothing."""
 
     def read(value: Any) -> Result:
-        if value in (True, "auto"):
+        if value == "auto":
+            return Mapped({}, "the machine decides, as it does here")
+        if value is True:
             return Mapped(when_true, weak=weak)
         return (
             Mapped({}, "off, as it is without it")
@@ -98,13 +104,9 @@ def flag(when_true: Mapping[str, Any], *, weak: bool = False) -> Read:
     return Read(read)
 
 
-def left(reason: str, *keys: str) -> dict[str, Left | Read]:
+def left(reason: str, *keys: str) -> dict[str, Left]:
     """Return the rules of keys that have no place in a job, for one reason; off is as good as absent."""
-
-    def read(value: Any) -> Result:
-        return Mapped({}, "off, as it is without it") if value is False else NotMapped(reason)
-
-    return {key: Read(read) for key in keys}
+    return {key: Left(reason, may_be_off=True) for key in keys}
 
 
 def switch(path: str, on: Any, off: Any) -> Choice:

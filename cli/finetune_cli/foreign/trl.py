@@ -29,7 +29,8 @@ STAGES: Final = {"sft": "sft", "dpo": "dpo", "kto": "kto", "grpo": "grpo", "rewa
 def parse(words: list[str]) -> dict[str, Any]:
     """Return the options of a command as a document; `trl sft` becomes `command: sft`.
 
-    Options are `--key value`, `--key=value`, `--flag`, and `--key a b c` for lists. Raises `ValueError`.
+    Options are `--key value`, `--key=value`, `--flag`, `--no_flag`, and `--key a b c` for lists. Raises
+    `ValueError`.
     """
     from finetune_cli.yaml_reader import YamlError, parse_scalar
 
@@ -39,7 +40,10 @@ def parse(words: list[str]) -> dict[str, Any]:
     for word in words:
         if word.startswith("--"):
             key, equals, value = _split(word)
-            document[key] = parse_scalar(value) if equals else True
+            if not equals and (positive := key.removeprefix("no_")) != key and positive in TABLE:
+                document[positive], key = False, positive
+            else:
+                document[key] = parse_scalar(value) if equals else True
             continue
         if not key:
             if "command" in document or word.startswith("-"):
@@ -105,6 +109,7 @@ def defaults(document: Mapping[str, Any]) -> dict[str, Any]:
         "max_length": 1024,
         "gradient_checkpointing": True,
         "use_peft": False,
+        "bf16": True,
     }
 
 

@@ -1,7 +1,7 @@
 """The tables against the projects themselves: every option that they have is answered for.
 
-TRL and transformers are read as they are installed; of LLaMA-Factory and Axolotl the names were taken down,
-with the commit that they were read at.
+TRL and transformers are read as they are installed; of LLaMA-Factory and Axolotl the names were taken from
+their own classes, with the version that they were read at.
 """
 
 import ast
@@ -15,9 +15,9 @@ import yaml
 from finetune_cli.foreign import axolotl, llamafactory, trl
 from finetune_cli.foreign.importing import import_job
 from finetune_cli.foreign.reading import Reading, flatten
-from finetune_cli.foreign.rules import Table
+from finetune_cli.foreign.rules import Left, Table
+from foreign_names import names_of
 
-NAMES = Path(__file__).parent / "names"
 TRL_OPTIONS = (
     ("trl", "trainer/sft_config.py", "SFTConfig"),
     ("trl", "trainer/dpo_config.py", "DPOConfig"),
@@ -72,14 +72,21 @@ def test_transformers_defaults_are_those_of_the_installed_package() -> None:
     assert {key: options[key] for key in checked} == checked
 
 
+def answered(name: str, table: Table) -> bool:
+    """Whether there is a rule for the key, or a reason for the section that it stands in."""
+    if name in table:
+        return True
+    section = name.rpartition(".")[0]
+    return bool(section) and (isinstance(table.get(section), Left) or answered(section, table))
+
+
 @pytest.mark.parametrize(
     ("project", "table"), [("llamafactory", llamafactory.TABLE), ("axolotl", axolotl.TABLE)]
 )
 def test_the_other_projects_have_no_key_that_is_not_known(project: str, table: Table) -> None:
-    lines = (NAMES / f"{project}.txt").read_text(encoding="utf-8").splitlines()
-    names = {line for line in lines if line and not line.startswith("#")}
-    assert len(names) > 80
-    assert sorted(names - set(table)) == []
+    names = names_of(project)
+    assert len(names) > 300
+    assert sorted(name for name in names if not answered(name, table)) == []
 
 
 @pytest.fixture
@@ -148,3 +155,84 @@ def test_a_template_of_llama_factory_s_is_ours_of_that_form(
     spec, reading = imported({"model_name_or_path": "o/b", "stage": "sft", "template": name}, "llamafactory")
     assert spec.get("model.tokenizer.chatTemplateName") == ours
     assert next(line for line in reading.lines if line.key == "template").note.startswith(note)
+
+
+class TestOfAxolotl:
+    """Seen in the configurations that Axolotl ships."""
+
+    def read(self, imported: Any, **document: Any) -> tuple[dict[str, Any], dict[str, str]]:
+        spec, reading = imported({"base_model": "org/base", **document}, "axolotl")
+        return spec, {line.key: line.note for line in reading.lines if not line.mapped}
+
+    def test_a_machine_with_gpus_is_asked_for(self, imported: Any) -> None:
+        assert self.read(imported)[0]["resources.accelerators.perNode"] == 1
+
+    def test_tf32_beside_bf16_is_not_the_arithmetic(self, imported: Any) -> None:
+        spec, unmapped = self.read(imported, bf16="auto", tf32=True)
+        assert spec["training.precision"] == "auto"
+        assert unmapped["tf32"] == "training.precision is what bf16 says"
+
+    def test_records_that_are_too_long_are_dropped_where_nothing_is_said(self, imported: Any) -> None:
+        assert self.read(imported)[0]["dataset.preprocessing.overlong"] == "drop"
+
+    def test_a_key_of_a_section_has_the_section_s_reason(self, imported: Any) -> None:
+        _, unmapped = self.read(
+            imported, fsdp_config={"offload_params": False}, special_tokens={"pad_token": "x"}
+        )
+        assert unmapped["fsdp_config.offload_params"].startswith("the ranks share by ZeRO")
+        assert unmapped["special_tokens.pad_token"] == "the tokenizer's own are used"
+
+    def test_completions_are_plain_text_of_stage_pretrain(self, imported: Any) -> None:
+        spec, _ = self.read(imported, datasets=[{"path": "org/text", "type": "completion", "field": "body"}])
+        assert (spec["training.stage"], spec["dataset.columns.text"]) == ("pretrain", "body")
+
+    def test_files_within_a_data_set_of_the_hub_are_not_mapped(self, imported: Any) -> None:
+        spec, unmapped = self.read(imported, datasets=[{"path": "org/data", "data_files": ["a/part.json"]}])
+        assert spec["dataset.train.hub.id"] == "org/data"
+        assert "dataset.train.path" not in spec
+        assert "datasets[0].data_files" in unmapped
+
+    def test_files_that_are_named_with_their_kind_are_the_data(self, imported: Any) -> None:
+        spec, _ = self.read(imported, datasets=[{"path": "json", "data_files": "/data/part.json"}])
+        assert spec["dataset.train.path"] == "/data/part.json"
+
+    def test_settings_of_another_stage_are_left_out(self, imported: Any) -> None:
+        spec, unmapped = self.read(imported, trl={"num_generations": 4})
+        assert not [path for path in spec if path.startswith("training.grpo")]
+        assert unmapped["trl.num_generations"] == "no setting of stage sft"
+
+    def test_a_text_as_modules_is_a_pattern(self, imported: Any) -> None:
+        spec, _ = self.read(imported, adapter="lora", lora_target_modules="model.*q_proj")
+        assert spec["method.lora.targetPattern"] == "model.*q_proj"
+
+    def test_its_own_model_config_is_no_configuration_of_another_program(self, tmp_path: Path) -> None:
+        file = tmp_path / "config.yaml"
+        file.write_text("base_model: org/base\nmodel_config: {output_router_logits: true}\n")
+        assert import_job(str(file), [], None, "job")[0]["spec"]["model"]["id"] == "org/base"
+
+
+def test_packed_plain_text_is_one_stream_as_it_is_here(imported: Any) -> None:
+    spec, reading = imported({"model_name_or_path": "o/b", "stage": "pt", "packing": True}, "llamafactory")
+    assert "dataset.packing" not in spec
+    assert next(line for line in reading.lines if line.key == "packing").note.startswith(
+        "plain text is one stream"
+    )
+
+
+class TestOfTrl:
+    """Seen in what `TrlParser` makes of its commands."""
+
+    def read(self, words: str) -> dict[str, Any]:
+        manifest, _ = import_job("trl", [*words.split(), "--model_name_or_path", "o/b"], "trl", "job")
+        return dict(flatten(manifest["spec"]))
+
+    def test_a_flag_that_is_on_is_turned_off_by_no(self) -> None:
+        assert self.read("sft --no_gradient_checkpointing")["training.gradientCheckpointing"] == "none"
+
+    @pytest.mark.parametrize(("words", "precision"), [("sft", "bf16"), ("sft --fp16", "fp16")])
+    def test_bf16_is_on_where_nothing_is_said(self, words: str, precision: str) -> None:
+        assert self.read(words)["training.precision"] == precision
+
+    @pytest.mark.parametrize("command", ["dpo", "reward"])
+    def test_preferences_are_learned_from_pairs(self, command: str) -> None:
+        assert self.read(command)["dataset.format"] == "preference"

@@ -134,7 +134,7 @@ def test_of_evaluation_data_every_key_is_known_and_its_reason_is_about_it(import
     assert spec["evaluation.maxSamples"] == 5
     assert "dataset.maxSamples" not in spec
     assert notes["folder"] == "name the file in dataset.eval"
-    assert notes["cloud_file_name"] == "name it in dataset.eval.s3"
+    assert spec["dataset.eval.s3.uri"] == "s3://bucket/key"
     assert notes["script_url"] == "scripts that load data are not run"
     assert notes["ms_hub_url"].startswith("ModelScope is not read")
 

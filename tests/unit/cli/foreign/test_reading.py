@@ -97,7 +97,7 @@ evals_per_epoch: 4
 wandb_project:
 special_tokens: {pad_token: "<pad>"}
 """
-SILENT = "not in the file: its default there"
+SILENT = "not in the file"
 """What is said of a key that the file does not have."""
 DOCUMENTS = {
     "framework": FRAMEWORK,
@@ -136,7 +136,7 @@ def values(spec: dict[str, Any]) -> dict[str, Any]:
 def test_every_key_appears_in_the_account(imported: Any, name: str) -> None:
     _, reading = imported(DOCUMENTS[name])
     keys = [key for key, _ in flatten(yaml.safe_load(DOCUMENTS[name]))]
-    assert [line.key for line in reading.lines if line.note != SILENT] == keys
+    assert [line.key for line in reading.lines if not line.note.startswith(SILENT)] == keys
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -218,7 +218,7 @@ def test_a_key_that_nobody_knows_is_in_the_account_too() -> None:
                 "quantization.type": "nf4",
                 "dataset.train.hub.split": "train[:10]",
                 "dataset.packing": True,
-                "training.precision": "bf16",
+                "training.precision": "auto",
             },
         ),
     ],
@@ -288,7 +288,7 @@ class TestTrl:
     def test_a_command_line_is_read(self) -> None:
         words = "sft --model_name_or_path org/base --use_peft --lora-r=8 --lora_target_modules q_proj v_proj"
         manifest, reading = import_job("trl", [*words.split(), "--bf16", "true"], "trl", "job")
-        written = {path for line in reading.lines if line.note != SILENT for path in line.paths}
+        written = {path for line in reading.lines if not line.note.startswith(SILENT) for path in line.paths}
         assert {path: value for path, value in flatten(manifest["spec"]) if path in written} == {
             "training.stage": "sft",
             "training.precision": "bf16",
@@ -297,7 +297,7 @@ class TestTrl:
             "method.lora.rank": 8,
             "method.lora.targetModules": ["q_proj", "v_proj"],
         }
-        assert [line.key for line in reading.lines if line.note != SILENT] == [
+        assert [line.key for line in reading.lines if not line.note.startswith(SILENT)] == [
             "command",
             "model_name_or_path",
             "use_peft",

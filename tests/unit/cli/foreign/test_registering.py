@@ -172,11 +172,18 @@ def test_llama_factory_reads_the_columns_and_tags_that_the_job_names(
     "values",
     [
         {"dataset.format": "oasst", **HUB},
-        {"dataset.format": "alpaca", "dataset.train.s3.uri": "s3://bucket/key"},
+        {"dataset.format": "alpaca", "dataset.train.pvc.claimName": "data"},
     ],
 )
 def test_what_llama_factory_can_t_read_has_no_entry(values: dict[str, Any]) -> None:
     assert registered(values, "dataset.train") == ({}, set())
+
+
+def test_an_object_of_a_store_is_a_cloud_file() -> None:
+    values = {"dataset.format": "alpaca", "dataset.train.s3.uri": "s3://bucket/key.jsonl"}
+    entry, said = registered(values, "dataset.train")
+    assert entry["cloud_file_name"] == "s3://bucket/key.jsonl"
+    assert "dataset.train.s3.uri" in said
 
 
 JOB = """

@@ -1,0 +1,86 @@
+"""Keys of LLaMA-Factory's that have no place in a job, and why."""
+
+from typing import Final
+
+from finetune_cli.foreign.rules import Left, Table, left
+
+UNMAPPED: Final[Table] = {
+    "pissa_convert": Left("the adapter is written as PEFT writes it"),
+    "create_new_adapter": Left("a job always starts an adapter of its own"),
+    "adapter_name_or_path": Left("a job starts an adapter of its own"),
+    "ignore_pad_token_for_loss": Left("padding never counts in the loss"),
+    "use_fast_tokenizer": Left("fast tokenizers are used where there are any"),
+    "low_cpu_mem_usage": Left("models are always loaded in this way"),
+    "use_reentrant_gc": Left("the trainer chooses how it checkpoints"),
+    **left("speed is measured anyway", "include_effective_tokens_per_second", "compute_accuracy"),
+    **left("there is no such optimizer here", "use_badam", "use_adam_mini", "use_muon"),
+    **left("data sets are not mixed", "mix_strategy", "interleave_probs", "eval_on_each_dataset"),
+    **left(
+        "tokens are kept beside the checkpoints", "tokenized_path", "preprocessing_batch_size", "buffer_size"
+    ),
+    **left("the tokenizer's own vocabulary is used", "resize_vocab", "add_tokens", "add_special_tokens"),
+    **left("the tokenizer's own vocabulary is used", "new_special_tokens_config", "init_special_tokens"),
+    **left("special tokens are never split", "split_special_tokens"),
+    **left(
+        "there is no such method here", "use_llama_pro", "mixture_of_depths", "shift_attn", "use_dft_loss"
+    ),
+    **left("there is no such method here", "oft_rank", "oft_block_size", "oft_target", "module_dropout"),
+    **left("the model's own positions are kept", "rope_scaling"),
+    **left("write model.config for a model from scratch", "train_from_scratch"),
+    **left("the model's own loss is used", "moe_aux_loss_coef", "ld_alpha", "pref_bco_weight", "simpo_gamma"),
+    **left("its default is used", "galore_target", "galore_rank", "galore_update_interval", "galore_scale"),
+    **left("its default is used", "galore_proj_type", "galore_layerwise", "apollo_target", "apollo_rank"),
+    **left(
+        "its default is used", "apollo_update_interval", "apollo_scale", "apollo_proj", "apollo_proj_type"
+    ),
+    **left("its default is used", "apollo_scale_type", "apollo_layerwise", "apollo_scale_front"),
+    **left("PPO's own settings are in training.ppo", "ppo_buffer_size", "ppo_score_norm"),
+    **left("PPO's own settings are in training.ppo", "ppo_target", "ppo_whiten_rewards"),
+    **left("whole models only", "ref_model_adapters", "reward_model_adapters"),
+    **left("whole models only", "ref_model_quantization_bit", "reward_model_quantization_bit"),
+    **left("see model.kernels", "use_unsloth_gc", "use_v1_kernels"),
+    **left("there is no such precision here", "fp8", "fp8_backend", "upcast_lmhead_output"),
+    **left("only text is trained on", "media_dir", "freeze_vision_tower", "freeze_multi_modal_projector"),
+    **left("only text is trained on", "freeze_language_model", "image_max_pixels", "video_max_pixels"),
+    **left("that is for inference", "infer_backend", "infer_dtype", "use_kv_cache", "offload_folder"),
+    **left("that is for inference", "eval_num_beams", "tool_format", "predict_with_generate"),
+    **left("there is no such tracker here", "use_swanlab"),
+    **left("only the Hugging Face hub is read", "ms_hub_token", "om_hub_token"),
+    **left("nothing to debug in a job", "print_param_status"),
+    "plot_loss": Left("curves lie beside the checkpoints, in metrics.jsonl"),
+    "save_only_model": Left("a checkpoint always holds what resuming needs"),
+    "adapter_folder": Left("a job starts an adapter of its own"),
+    "data_shared_file_system": Left("every rank reads the same volume"),
+    **left("there is no such optimizer here", "badam_mode", "badam_mask_mode", "badam_start_block"),
+    **left("there is no such optimizer here", "badam_switch_interval", "badam_switch_mode", "badam_verbose"),
+    **left("there is no such optimizer here", "badam_update_ratio"),
+    **left("there is no such method here", "use_asft_loss", "asft_alpha", "use_eaft_loss", "eaft_alpha"),
+    **left("there is no such method here", "use_kt", "kt_expert_checkpoint_path", "kt_lora_expert_num"),
+    **left("there is no such method here", "kt_lora_expert_intermediate_size", "kt_use_lora_experts"),
+    **left("there is no such method here", "kt_weight_path", "use_mca", "use_hyper_parallel"),
+    **left("there is no such method here", "hyper_parallel_args"),
+    **left("there is no such precision here", "fp8_enable_fsdp_float8_all_gather"),
+    **left("only text is trained on", "audio_sampling_rate", "crop_to_patches", "image_do_pan_and_scan"),
+    **left("only text is trained on", "image_min_pixels", "use_audio_in_video", "video_fps", "video_maxlen"),
+    **left("only text is trained on", "video_min_pixels"),
+    **left("that is for inference", "do_sample", "generation_config", "generation_max_length", "num_beams"),
+    **left("that is for inference", "generation_num_beams", "length_penalty", "max_length"),
+    **left("that is for inference", "repetition_penalty", "skip_special_tokens", "sortish_sampler"),
+    **left("that is for inference", "quantization_device_map", "sglang_config", "sglang_lora_backend"),
+    **left("that is for inference", "sglang_maxlen", "sglang_mem_fraction", "sglang_tp_size", "vllm_config"),
+    **left(
+        "that is for inference", "vllm_enforce_eager", "vllm_gpu_util", "vllm_max_lora_rank", "vllm_maxlen"
+    ),
+    **left("the model's own chat template says it", "enable_thinking", "preserve_thinking"),
+    **left("see output", "export_device", "export_dir", "export_hub_model_id", "export_legacy_format"),
+    **left("see output", "export_quantization_bit", "export_quantization_dataset", "export_size"),
+    **left("see output", "export_quantization_maxlen", "export_quantization_nsamples"),
+    **left("speed is measured anyway", "enable_torch_profiler", "profile_modules", "profiler_active_steps"),
+    **left("speed is measured anyway", "profiler_output_dir", "profiler_profile_memory", "profiler_repeat"),
+    **left("speed is measured anyway", "profiler_record_shapes", "profiler_wait_steps"),
+    **left("speed is measured anyway", "profiler_warmup_steps", "profiler_with_stack"),
+    **left("Kubernetes starts the ranks", "master_addr", "master_port", "ray_init_kwargs", "ray_num_workers"),
+    **left("there is no such tracker here", "swanlab_api_key", "swanlab_lark_secret", "swanlab_logdir"),
+    **left("there is no such tracker here", "swanlab_lark_webhook_url", "swanlab_mode", "swanlab_project"),
+    **left("there is no such tracker here", "swanlab_run_name", "swanlab_workspace"),
+}
