@@ -112,8 +112,8 @@ class Hub:
 
 
 def _remedy(error: BaseException) -> str:
-    status = _status(_cause(error))
-    return f". {REMEDIES[status]}" if status in REMEDIES else ""
+    remedy = REMEDIES.get(_status(_cause(error)) or 0)
+    return f". {remedy}" if remedy else ""
 
 
 def _is_hopeless(error: BaseException) -> bool:
