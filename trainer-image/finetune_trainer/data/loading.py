@@ -1,10 +1,11 @@
 """From the spec's data source to examples; a broken record ends the run with its file and line."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from finetune_api.dataset import ColumnsSpec, DatasetSpec, DataSource
 from finetune_trainer.data.examples import (
@@ -14,16 +15,20 @@ from finetune_trainer.data.examples import (
     Example,
     Origin,
     Record,
+    texts,
 )
 from finetune_trainer.data.formats import FORMATS, Format
 from finetune_trainer.data.formats.base import Records, optional_label
 from finetune_trainer.data.reading import find_files
 from finetune_trainer.errors import DataError, InvalidConfigError
 
+T = TypeVar("T", bound=Example | BrokenRecord)
+
 log = logging.getLogger(__name__)
 
 STREAM_SAMPLE = 50_000
-"""Records of a stream that are read at once."""
+STREAM_SAMPLE_CHARACTERS = 1 << 26
+"""Records, and characters, of which one or the other ends what of a stream is in memory together."""
 
 SHOWN = 5
 """Broken records that a message names; the rest are counted."""
@@ -31,17 +36,28 @@ SHOWN = 5
 
 def load_examples(dataset: DatasetSpec, source: DataSource, path: str | None) -> list[Example]:
     """All examples of a source, in the order of its files and lines; with `dataset.streaming` the first ones
-    only, which are enough to train a tokenizer on.
+    only (`sample`), which are enough to train a tokenizer on.
 
     `path` is where the source is on this machine (None for the hub). Raises `DataError` naming the first
     broken records, and what `read_examples` raises.
     """
     found = stream_examples(dataset, source, path)
-    examples = list(islice(found, STREAM_SAMPLE) if dataset.streaming else found)
+    examples = list(sample(found) if dataset.streaming else found)
     if not examples:
         raise DataError(f"dataset: {path or source} holds no records")
     log.info("read %d records (%s) from %s", len(examples), dataset.format, path or "the hub")
     return examples
+
+
+def sample(found: Iterable[T]) -> Iterator[T]:
+    """The first of a stream's examples or broken records: so many as memory holds with ease."""
+    characters = 0
+    for number, item in enumerate(found, start=1):
+        yield item
+        if not isinstance(item, BrokenRecord):
+            characters += sum(map(len, texts([item])))
+        if number >= STREAM_SAMPLE or characters >= STREAM_SAMPLE_CHARACTERS:
+            return
 
 
 def stream_examples(dataset: DatasetSpec, source: DataSource, path: str | None) -> Iterator[Example]:

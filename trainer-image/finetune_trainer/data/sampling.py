@@ -50,12 +50,12 @@ class GlobalOrder:
 @lru_cache(maxsize=2)
 def _epoch(order: GlobalOrder, epoch: int) -> npt.NDArray[np.int64]:
     """All records in the order of an epoch: 8 bytes each, which is what a run holds of a set on disk."""
-    indices = np.arange(order.size)
-    if order.shuffle:
-        random = np.random.default_rng((order.seed, epoch))
-        indices = random.permutation(order.size)
-        if order.lengths is not None:
-            indices = _grouped(indices, np.asarray(order.lengths), order.global_batch, random)
+    if not order.shuffle:
+        return np.arange(order.size)
+    random = np.random.default_rng((order.seed, epoch))
+    indices = random.permutation(order.size)
+    if order.lengths is not None:
+        indices = _grouped(indices, np.asarray(order.lengths), order.global_batch, random)
     return indices
 
 

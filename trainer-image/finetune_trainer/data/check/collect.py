@@ -1,17 +1,16 @@
 """Reads, renders and counts; the tokenizer is loaded, the model is not."""
 
-import codecs
 import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 
 from finetune_api.dataset import DataSource
 from finetune_api.resolved import ResolvedJob
+from finetune_trainer.data.check.encoding import encoding_of
 from finetune_trainer.data.check.quality import remarks
 from finetune_trainer.data.check.report import (
     SHOWN,
@@ -27,7 +26,6 @@ from finetune_trainer.data.check.report import (
     RenderedSample,
     Steps,
 )
-from finetune_trainer.data.compression import DAMAGED, open_bytes, suffix_of
 from finetune_trainer.data.dataset import DataFacts, TokenizedDataset, assemble, tokenize_as_stream
 from finetune_trainer.data.dataset import held_out as divide
 from finetune_trainer.data.download import fetch_sources
@@ -41,19 +39,18 @@ from finetune_trainer.data.examples import (
     texts,
 )
 from finetune_trainer.data.formats import FORMATS
-from finetune_trainer.data.loading import read_examples
+from finetune_trainer.data.loading import read_examples, sample
 from finetune_trainer.data.packing import pack
 from finetune_trainer.data.preferences import PairedDataset, tokenize_pairs
 from finetune_trainer.data.preparation import is_stream, renderer_for
 from finetune_trainer.data.prompts import repeated
-from finetune_trainer.data.reading import PARQUET_SUFFIXES, find_files
+from finetune_trainer.data.reading import find_files
 from finetune_trainer.data.rendering import IGNORED, Renderer, Tokens
 from finetune_trainer.data.sampling import GlobalOrder
 from finetune_trainer.errors import DataError
 from finetune_trainer.tokenizers import Tokenizer, complete_tokenizer, load_tokenizer, train_tokenizer
 
 BARS = 20
-CHUNK_BYTES = 1 << 20
 
 
 def check_data(job: ResolvedJob, samples: int = 3) -> DataReport:
@@ -108,6 +105,7 @@ class _Source:
         self.broken = 0
         self.first_broken: list[Problem] = []
         self.columns: Counter[str] = Counter()
+        self.continues = False
 
     def add_broken(self, problem: Problem) -> None:
         """Millions may be: those that are shown are kept."""
@@ -126,38 +124,18 @@ def _read(job: ResolvedJob, source: DataSource, path: str | None) -> _Source:
     if path is not None and (format_ := FORMATS.get(dataset.format)) is not None:
         for file in find_files(path, format_.suffixes):
             read.files.append(DataFile(file.name, file.stat().st_size, encoding_of(file)))
-    for item in read_examples(dataset, source, path, read.see):
+    found = read_examples(dataset, source, path, read.see)
+    for item in sample(found) if dataset.streaming else found:
         if isinstance(item, BrokenRecord):
             read.add_broken(Problem(str(item.origin), item.problem))
         else:
             read.examples.append(item)
+    counted = read.columns.copy()
+    read.continues = next(found, None) is not None
+    read.columns = counted
     if not read.examples and not read.broken:
         raise DataError(f"dataset: {path or source} holds no records")
     return read
-
-
-def encoding_of(path: Path) -> str:
-    """How a file's text is encoded, in words; compression is looked through."""
-    if suffix_of(path) in PARQUET_SUFFIXES:
-        return "Parquet"
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    ascii_only, start = True, b""
-    try:
-        with open_bytes(path) as file:
-            while chunk := file.read(CHUNK_BYTES):
-                start = start or chunk[:4]
-                ascii_only = ascii_only and chunk.isascii()
-                decoder.decode(chunk)
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            return "UTF-16; must be UTF-8"
-        return "not UTF-8"
-    except DAMAGED:
-        return "unreadable"
-    if ascii_only:
-        return "ASCII"
-    return "UTF-8 with a byte order mark" if start.startswith(codecs.BOM_UTF8) else "UTF-8"
 
 
 def _tokenizer(job: ResolvedJob, examples: list[Example]) -> Tokenizer:
@@ -218,6 +196,7 @@ def _measure(
         unsupervised=facts.unsupervised,
         first_unsupervised=unsupervised[:SHOWN],
         ended=sum(_ends(tokens, renderer) for tokens in data.sequences) if data is not None else 0,
+        continues=read.continues,
     )
     return part, data
 

@@ -24,7 +24,7 @@ def remarks(
     train: Part, evaluation: Part | None, steps: Steps | None, overlap: int, examples: Sequence[Example]
 ) -> list[Remark]:
     """What is worth saying, errors first."""
-    found = [*_broken(train), *_broken(evaluation)]
+    found = [*_broken(train), *_broken(evaluation), *_continues(train), *_continues(evaluation)]
     found += [*_size(train), *_limit(train), *_answers(train, examples)]
     found += [*_repetition(train, examples), *_text(examples), *_padding(steps), *_overlap(overlap)]
     order = ("error", "warning", "suggestion")
@@ -42,6 +42,17 @@ def _broken(part: Part | None) -> Iterator[Remark]:
     if part is not None and not part.sequences:
         yield Remark(
             "error", "NothingToLearn", f"no record of {part.name} trains on anything", "Look at the data"
+        )
+
+
+def _continues(part: Part | None) -> Iterator[Remark]:
+    if part is not None and part.continues:
+        yield Remark(
+            "suggestion",
+            "FirstRecordsOnly",
+            f"the first {part.records + part.broken} records of {part.name} were looked at, and are what is "
+            "counted: dataset.streaming says that memory does not hold the whole",
+            "Check with dataset.streaming: false where memory does",
         )
 
 

@@ -87,6 +87,8 @@ class Part:
     first_unsupervised: list[str]
     ended: int
     """Sequences whose last answer is closed by a supervised end token."""
+    continues: bool = False
+    """Whether there are more records, which were not looked at."""
 
     @property
     def supervised_share(self) -> float:

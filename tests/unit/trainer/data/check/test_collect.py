@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from finetune_api import ResolvedJob
-from finetune_trainer.data.check.collect import check_data, encoding_of
+from finetune_trainer.data import loading
+from finetune_trainer.data.check.collect import check_data
+from finetune_trainer.data.check.encoding import encoding_of
 from finetune_trainer.data.check.report import DataReport
 from finetune_trainer.data.preparation import prepare_data
 from finetune_trainer.errors import DataError
@@ -53,6 +55,23 @@ def test_flaws_are_counted_and_named_with_file_and_line(check: Callable[..., Dat
         ("extra", 1),
     ]
     assert [(file.name, file.encoding) for file in part.files] == [("train.jsonl", "ASCII")]
+
+
+def test_of_a_stream_the_first_records_are_looked_at_and_the_report_says_so(
+    check: Callable[..., DataReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = {"dataset": {"streaming": True}, "training": {"maxSteps": 2}}
+    whole = check(GOOD, stream)
+    assert (whole.train.records, whole.train.continues) == (12, False)
+    assert "FirstRecordsOnly" not in codes(whole)
+
+    monkeypatch.setattr(loading, "STREAM_SAMPLE", 5)
+    assert (check(GOOD, stream).train.records, check(GOOD).train.records) == (5, 12)
+    monkeypatch.setattr(loading, "STREAM_SAMPLE_CHARACTERS", len("add 0 and 11") * 3)
+    report = check(GOOD, stream)
+    assert (report.train.records, report.train.continues) == (3, True)
+    assert [column.records for column in report.train.columns] == [3, 3]
+    assert "FirstRecordsOnly" in codes(report)
 
 
 def test_flaws_become_remarks_with_the_errors_first(check: Callable[..., DataReport]) -> None:
