@@ -1,7 +1,7 @@
 """A compiled model trains to the losses of one that is not, goes on exactly after a kill, and leaves names in
 its checkpoints that other programs know.
 
-With FINETUNE_ALL_COMBINATIONS=1 alone: torch compiles each run's model in a minute or so.
+With FINETUNE_ALL_COMBINATIONS=1 alone: each run compiles its model anew, which takes 20 s on two busy cores.
 """
 
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from safetensors import safe_open
+from safetensors.torch import load_file
 
 from breadth import EVERYTHING
 from finetune_api import ResolvedJob
@@ -29,6 +29,8 @@ pytestmark = [
         "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",
         # PyTorch's compiler looks at the gradients of all that it meets
         "ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning",
+        # and leaves out calls of C++ that it can't follow
+        "ignore:Dynamo does not know how to trace the builtin:UserWarning",
     ),
 ]
 
@@ -47,10 +49,11 @@ def spec(method: str, packed: bool, compiled: str) -> dict[str, Any]:
     }
 
 
-def names(directory: Path) -> set[str]:
-    (file,) = directory.glob("*model.safetensors")
-    with safe_open(file, "pt") as weights:
-        return set(weights.keys())
+def names(job: ResolvedJob) -> list[set[str]]:
+    """Of the weights in the last checkpoint and in the output."""
+    (last,) = Path(job.paths.run_directory).glob("checkpoints/*4/*model.safetensors")
+    (output,) = Path(job.paths.output_directory).glob("*/*model.safetensors")
+    return [set(load_file(file)) for file in (last, output)]
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["apart", "packed"])
@@ -73,10 +76,4 @@ def test_a_compiled_run_is_the_same_run(make_job: MakeJob, tmp_path: Path, metho
     assert losses(killed) == losses(whole)
     assert output_weights(killed) == output_weights(whole)
 
-    for job in (plain, whole):
-        (last,) = Path(job.paths.run_directory).glob("checkpoints/*4")
-        assert names(last) == names(Path(plain.paths.run_directory) / "checkpoints" / last.name)
-    output = "model" if method == "full" else "adapter"
-    assert names(Path(whole.paths.output_directory) / output) == names(
-        Path(plain.paths.output_directory) / output
-    )
+    assert names(whole) == names(plain)

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 from finetune_api.method import FreezeSpec, MethodSpec, SpectrumSpec
 from finetune_trainer.heads import LANGUAGE, Head
 from finetune_trainer.methods.adapters import initialization, with_adapter
-from finetune_trainer.methods.dora import measure_magnitudes, unpack_every_base
+from finetune_trainer.methods.dora import measure_magnitudes, refuse_zeros, unpack_every_base
 from finetune_trainer.methods.freeze import freeze
 from finetune_trainer.methods.spectrum import spectrum
 from finetune_trainer.methods.start import Start
@@ -55,6 +55,9 @@ def _adapted(
         adapted: torch.nn.Module = PeftModel.from_pretrained(model, ready, is_trainable=True)
         if method.type == "dora" and getattr(model, "is_quantized", False):
             measure_magnitudes(adapted)
-        return adapted
-    kind = initialization(method)
-    return with_adapter(model, method, seed, True if kind == "default" else kind, head)
+    else:
+        kind = initialization(method)
+        adapted = with_adapter(model, method, seed, True if kind == "default" else kind, head)
+    if method.type == "dora":
+        refuse_zeros(adapted)
+    return adapted

@@ -1,9 +1,12 @@
-"""DoRA on a quantized base: it adds to the base's weights at every step, so they are unpacked each time."""
+"""What DoRA needs of its base: weights that can be unpacked, since it adds to them at every step, and no
+output whose weights are all 0, since it divides by their length."""
 
 from functools import cache
 from typing import Any
 
 import torch
+
+from finetune_trainer.errors import InvalidConfigError
 
 
 @cache
@@ -44,3 +47,20 @@ def measure_magnitudes(model: torch.nn.Module) -> None:
                 lora_B=layer.lora_B[name].weight,
                 scaling=layer.scaling[name],
             )
+
+
+def refuse_zeros(model: torch.nn.Module) -> None:
+    """Raises `InvalidConfigError` for an adapted layer with an output whose weights are all 0, such as the
+    row of a padding token: 0 / 0 would be its scale, here and wherever PEFT loads the adapter."""
+    from peft.tuners.lora import LoraLayer
+
+    for name, layer in model.named_modules():
+        if not isinstance(layer, LoraLayer):
+            continue
+        for magnitudes in layer.lora_magnitude_vector.values():
+            zeros = int((magnitudes.weight == 0).sum())
+            if zeros:
+                raise InvalidConfigError(
+                    f"method.lora.targetModules: {name} has {zeros} outputs whose weights are all 0, and "
+                    "dora divides by their length. Leave it out, or use method.type lora"
+                )
