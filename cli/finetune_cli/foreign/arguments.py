@@ -154,7 +154,7 @@ TRAINER: Table = {
         lambda value: Mapped({}, "as a job does") if value else NotMapped("a job always trains")
     ),
     "do_eval": Left("a job evaluates where it has evaluation data"),
-    "remove_unused_columns": Left("the data's format says which columns are read"),
+    "remove_unused_columns": Left("the data's format says which columns are read", may_be_off=True),
     "deepspeed": Left("a file of this machine: write its content into distributed.deepspeedConfig"),
     "logging_strategy": Left("training.loggingSteps says it"),
     "include_num_input_tokens_seen": Left("tokens are always counted"),

@@ -181,6 +181,8 @@ class TestOfAxolotl:
         )
         assert unmapped["fsdp_config.offload_params"].startswith("the ranks share by ZeRO")
         assert unmapped["special_tokens.pad_token"] == "the tokenizer's own are used"
+        _, unmapped = self.read(imported, test_datasets=[{"path": "org/held-out", "type": "alpaca"}])
+        assert unmapped["test_datasets[0].type"] == "evaluation data has the form of the training data"
 
     def test_completions_are_plain_text_of_stage_pretrain(self, imported: Any) -> None:
         spec, _ = self.read(imported, datasets=[{"path": "org/text", "type": "completion", "field": "body"}])
