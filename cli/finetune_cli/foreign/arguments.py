@@ -1,11 +1,14 @@
 """The vocabulary of transformers' TrainingArguments, which the other programs share: names and keys."""
 
+from typing import Any
+
 from finetune_cli.foreign.rules import (
     Choice,
     Left,
     Mapped,
     NotMapped,
     Read,
+    Result,
     Table,
     To,
     flag,
@@ -82,6 +85,14 @@ DEFAULTS = {
 }
 """What TrainingArguments do where nothing is said, and a job does something else (transformers 5.23)."""
 
+
+def _bf16(value: Any) -> Result:
+    """Read whether it is bf16; where it is not, and not fp16 either, it is fp32, which `auto` would not be."""
+    if value is False:
+        return Mapped({"training.precision": "fp32"}, weak=True)
+    return flag({"training.precision": "bf16"}).read(value)
+
+
 TRAINER: Table = {
     "per_device_train_batch_size": To("training.microBatchSize"),
     "per_device_eval_batch_size": To("evaluation.microBatchSize"),
@@ -101,7 +112,7 @@ TRAINER: Table = {
     "label_smoothing_factor": To("training.labelSmoothing"),
     "neftune_noise_alpha": To("training.neftuneNoiseAlpha"),
     "gradient_checkpointing": CHECKPOINTING,
-    "bf16": flag({"training.precision": "bf16"}),
+    "bf16": Read(_bf16),
     "fp16": flag({"training.precision": "fp16"}),
     "tf32": flag({"training.precision": "tf32"}, weak=True),
     "torch_compile": flag({"training.compile": "default"}, weak=True),
@@ -154,7 +165,7 @@ TRAINER: Table = {
         lambda value: Mapped({}, "as a job does") if value else NotMapped("a job always trains")
     ),
     "do_eval": Left("a job evaluates where it has evaluation data"),
-    "remove_unused_columns": Left("the data's format says which columns are read"),
+    "remove_unused_columns": Left("the data's format says which columns are read", may_be_off=True),
     "deepspeed": Left("a file of this machine: write its content into distributed.deepspeedConfig"),
     "logging_strategy": Left("training.loggingSteps says it"),
     "include_num_input_tokens_seen": Left("tokens are always counted"),

@@ -204,7 +204,8 @@ def _meaning_of_its_section(name: str, table: Table) -> NotMapped:
     """Return why a key has no place: the reason that is given for the section that it stands in."""
     while "." in name:
         name = name.rpartition(".")[0]
-        if isinstance(section := table.get(name), Left):
+        section = table.get(name) or table.get(name.removesuffix("[]"))
+        if isinstance(section, Left):
             return NotMapped(section.reason)
     return NotMapped("this program does not know the key")
 

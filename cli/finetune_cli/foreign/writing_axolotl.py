@@ -113,7 +113,7 @@ def _precision(draft: Draft) -> None:
         case "fp16":
             draft.document |= {"bf16": False, "fp16": True}
         case "tf32":
-            draft.document |= {"bf16": False, "tf32": True}
+            draft.document |= {"tf32": True, "bf16": False}
         case "fp32":
             draft.document |= {"bf16": False, "tf32": False}
         case _:

@@ -93,7 +93,7 @@ def test_the_other_projects_have_no_key_that_is_not_known(project: str, table: T
 def imported(tmp_path: Path) -> Any:
     def read(document: dict[str, Any], kind: str) -> tuple[dict[str, Any], Reading]:
         file = tmp_path / "config.yaml"
-        file.write_text(yaml.safe_dump(document))
+        file.write_text(yaml.safe_dump(document, sort_keys=False))
         manifest, reading = import_job(str(file), [], kind, "job")
         return dict(flatten(manifest["spec"])), reading
 
@@ -119,6 +119,27 @@ class TestWhatIsNotSaid:
         spec, _ = imported({"base_model": "org/base"}, "axolotl")
         assert spec["method.type"] == "full"
         assert imported({"base_model": "org/base", "adapter": "lora"}, "axolotl")[0]["method.type"] == "lora"
+
+
+@pytest.mark.parametrize(
+    ("document", "precision"),
+    [
+        ({"bf16": False}, "fp32"),
+        ({"bf16": False, "fp16": True}, "fp16"),
+        ({"fp16": True, "bf16": False}, "fp16"),
+        ({"tf32": True, "bf16": False}, "tf32"),
+        ({"bf16": True, "tf32": True}, "bf16"),
+        ({"fp16": False}, None),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("program", ["axolotl", "llamafactory"])
+def test_without_16_bit_it_is_fp32(
+    imported: Any, document: dict[str, Any], precision: str | None, program: str
+) -> None:
+    model = {"axolotl": "base_model", "llamafactory": "model_name_or_path"}[program]
+    spec, _ = imported({model: "org/base", **document}, program)
+    assert spec.get("training.precision") == precision
 
 
 @pytest.mark.parametrize(("stage", "path"), [("dpo", "training.dpo.beta"), ("kto", "training.kto.beta")])
@@ -181,6 +202,8 @@ class TestOfAxolotl:
         )
         assert unmapped["fsdp_config.offload_params"].startswith("the ranks share by ZeRO")
         assert unmapped["special_tokens.pad_token"] == "the tokenizer's own are used"
+        _, unmapped = self.read(imported, test_datasets=[{"path": "org/held-out", "type": "alpaca"}])
+        assert unmapped["test_datasets[0].type"] == "evaluation data has the form of the training data"
 
     def test_completions_are_plain_text_of_stage_pretrain(self, imported: Any) -> None:
         spec, _ = self.read(imported, datasets=[{"path": "org/text", "type": "completion", "field": "body"}])

@@ -14,6 +14,7 @@ from finetune_api.method import MethodSpec
 from finetune_cli.effective import read_job, values
 from finetune_cli.foreign.writing import Writing, write
 from foreign_names import unknown_keys
+from manifests import changed
 
 ROOT = Path(__file__).parents[4]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
@@ -44,15 +45,11 @@ def base(tmp_path: Path) -> Path:
     return job_in(tmp_path)
 
 
-def job_in(directory: Path, **more: Any) -> Path:
-    spec = {
-        "model": {"id": "org/base"},
-        "dataset": {"train": {"hub": {"id": "org/data"}}},
-        "resources": {"accelerators": {"perNode": 1}},
-    }
-    header = {"apiVersion": "finetune.dev/v1alpha1", "kind": "FineTuneJob", "metadata": {"name": "job"}}
+def job_in(directory: Path, **sections: Any) -> Path:
+    data = {"train": {"hub": {"id": "org/data"}}}
+    basics = {"metadata.name": "job", "dataset": data, "resources.accelerators.perNode": 1}
     file = directory / "job.yaml"
-    file.write_text(yaml.safe_dump({**header, "spec": spec | more}))
+    file.write_text(yaml.safe_dump(changed(basics | sections)))
     return file
 
 
@@ -86,6 +83,11 @@ class TestEveryKeyIsKnownThere:
         for method in METHODS:
             document = written(base, target, *chosen, f"method.type={method}").document
             assert unknown_keys(document, target) == []
+
+
+def test_a_key_that_is_not_known_there_would_be_seen() -> None:
+    document = {"base_model": "o/b", "data_seed": 1, "datasets": [{"pth": "o/d"}], "trl": {"groups": 1}}
+    assert unknown_keys(document, "axolotl") == ["data_seed", "datasets[].pth", "trl.groups"]
 
 
 class TestWhenItEvaluatesAndSaves:
