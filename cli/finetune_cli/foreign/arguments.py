@@ -87,7 +87,7 @@ DEFAULTS = {
 
 
 def _bf16(value: Any) -> Result:
-    """Read whether it is bf16; where it is not, and not fp16 either, it is fp32, which `auto` would not be."""
+    """Read whether it is bf16. Where it is not, and not fp16 either, it is fp32, which auto would not be."""
     if value is False:
         return Mapped({"training.precision": "fp32"}, weak=True)
     return flag({"training.precision": "bf16"}).read(value)
