@@ -30,8 +30,11 @@ def reload_trained(spec: FineTuneJobSpec, start: Start, adapter: Path, precision
         # the biases that are trained are the exported adapter's, and PEFT takes them from one alone
         config.bias = "none"
         model.add_adapter(FIRST, config)
+        whole = set(config.modules_to_save or [])
         first = {
-            name: weight for name, weight in load_peft_weights(start.adapter).items() if ".lora_" in name
+            name: weight
+            for name, weight in load_peft_weights(start.adapter).items()
+            if not name.endswith(".bias") or not whole.isdisjoint(name.split("."))
         }
         set_peft_model_state_dict(model, first, FIRST)
         # matrices add up; modules that are saved whole, such as a reward model's score, are the trained ones

@@ -15,11 +15,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from breadth import EVERYTHING
 from finetune_api import ResolvedJob
+from finetune_api.model import ArchitectureSpec
 from finetune_trainer.assembly import load_model
 from finetune_trainer.inputs import prepare_inputs
 from finetune_trainer.merge_proof import probe_ids, relative_difference
 from finetune_trainer.methods import prepare_method
 from finetune_trainer.methods.decomposition import ADAPTER
+from finetune_trainer.models import create_base
 from finetune_trainer.quantization import keep_packing, quantization_config
 from one_rank import DiesAt, Killed, train
 from runs import losses
@@ -70,8 +72,8 @@ AROUND: dict[str, dict[str, Any]] = {
     "a head of its own": {"targetModules": ["lm_head", "q_proj"], "initialization": "olora"},
     "biases": {"bias": "all", "initialization": "pissa"},
 }
-"""Settings beside the start. The base of the tests shares its embedding with its head; it has no biases, and
-the fifth gets a copy whose head is its own."""
+"""Settings beside the start. The base of the tests shares its embedding with its head and has no biases: the
+last two get another one."""
 
 A_FEW_AROUND = ["a head of its own"]
 
@@ -156,22 +158,33 @@ def test_embeddings_heads_and_biases_beside_a_start_are_exported_as_trained(
 ) -> None:
     what = spec(("lora", "default", "none"))
     what["method"]["lora"] |= AROUND[name]
-    if name == "a head of its own":
-        what["model"] = {"path": str(with_own_head(tiny_model, tmp_path / "model"))}
+    if name in OTHER_BASES:
+        OTHER_BASES[name](tiny_model, tmp_path / "model")
+        what["model"] = {"path": str(tmp_path / "model")}
     job = make_job(what)
     train(job)
     assert losses(job)[-1][1] < 0.99 * losses(job)[0][1]
     check_export(job)
 
 
-def with_own_head(model: Path, directory: Path) -> Path:
+def with_own_head(model: Path, directory: Path) -> None:
     """A copy of a model whose head no longer shares its weights with the embedding."""
     copy = AutoModelForCausalLM.from_pretrained(model)
     copy.config.tie_word_embeddings = False
     copy.lm_head.weight = torch.nn.Parameter(0.9 * copy.lm_head.weight.detach())
     copy.save_pretrained(directory)
     AutoTokenizer.from_pretrained(model).save_pretrained(directory)
-    return directory
+
+
+def with_biases(model: Path, directory: Path) -> None:
+    """A model of a family whose attention has biases."""
+    architecture = ArchitectureSpec(
+        architecture="qwen2", hidden_size=32, layers=2, attention_heads=4, max_position_embeddings=128
+    )
+    create_base(architecture, AutoTokenizer.from_pretrained(model), directory, seed=1)
+
+
+OTHER_BASES = {"a head of its own": with_own_head, "biases": with_biases}
 
 
 def check_export(job: ResolvedJob) -> None:
