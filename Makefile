@@ -27,12 +27,15 @@ prepare: ## what both need the first time; part of them
 	@scripts/prepare
 
 ##@ Tests
-.PHONY: test-unit test-trainer test-integration test-cert-manager test-cluster test-e2e
+.PHONY: test-unit test-trainer test-combinations test-integration test-cert-manager test-cluster test-e2e
 test-unit: ## pure logic, and the parts of the trainer; no cluster
 	$(PYTHON) -m pytest tests/unit -m "not slow" $(PYTEST_ARGS)
 
 test-trainer: ## whole runs of the trainer on tiny models: killed, resumed, on several ranks, as real processes
 	@scripts/test-trainer $(PYTEST_ARGS)
+
+test-combinations: ## every combination that validation allows, trained; no part of `make test`, which runs a few of each kind
+	FINETUNE_ALL_COMBINATIONS=1 scripts/test-trainer $(PYTEST_ARGS)
 
 test-integration: binaries ## the operator against a real control plane
 	$(PYTHON) -m pytest tests/integration $(PYTEST_ARGS)

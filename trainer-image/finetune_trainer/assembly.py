@@ -127,7 +127,7 @@ def progress(
         arguments.device,
         sixteen_bit=precision != "fp32",
         ranks=inputs.job.world_size,
-        tokens_per_sequence=facts.tokens / facts.sequences,
+        tokens_per_document=facts.tokens / (facts.documents or facts.sequences),
     )
     return Progress(
         job=inputs.job,

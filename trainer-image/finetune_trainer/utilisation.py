@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from transformers.pytorch_utils import Conv1D
 
 from finetune_trainer.models import weight_count
 
@@ -24,33 +25,43 @@ class Workload:
     """What one token costs, forward and backward."""
 
     matrix_weights: int
-    """Weights that a token is multiplied with: all but embeddings that are looked up, norms and biases."""
+    """Weights that a token is multiplied with: all but embeddings that are looked up, norms and biases; of
+    experts those of the ones that a token is sent to."""
     trained_matrix_weights: int
     layers: int
-    hidden_size: int
+    attention_width: int
+    """Width of all query heads together."""
 
-    def flops_per_token(self, tokens_per_sequence: float) -> float:
+    def flops_per_token(self, tokens_per_document: float) -> float:
         """2 FLOP per weight forward, 2 for the gradient of the activations, 2 for that of a trained weight;
         causal attention: 2 · S · L · d forward, twice that backward (Korthikanti et al. 2022, without what
         checkpointing computes again)."""
         weights = 4 * self.matrix_weights + 2 * self.trained_matrix_weights
-        return weights + 3 * 2 * tokens_per_sequence * self.layers * self.hidden_size
+        return weights + 3 * 2 * tokens_per_document * self.layers * self.attention_width
 
 
 def workload(model: torch.nn.Module) -> Workload:
     """What a transformers model costs per token, adapters included, also where ZeRO-3 has taken weights
     apart."""
     config = getattr(model, "config").get_text_config()  # noqa: B009 - torch types attributes as tensors
-    seen: set[int] = set()
-    total = trained = 0
+    used: int | None = getattr(config, "num_experts_per_tok", None)
+    shares: dict[torch.Tensor, float] = {}
     for module in model.modules():
-        if not isinstance(module, torch.nn.Linear) or id(module.weight) in seen:
-            continue
-        seen.add(id(module.weight))
-        count = weight_count(module.weight)
-        total += count
-        trained += count if module.weight.requires_grad else 0
-    return Workload(total, trained, config.num_hidden_layers, config.hidden_size)
+        if isinstance(module, torch.nn.Linear | Conv1D):
+            shares[module.weight] = 1.0
+        elif used is not None:
+            experts = [weight for weight in module.parameters(recurse=False) if len(_shape(weight)) == 3]
+            shares |= {weight: used / _shape(weight)[0] for weight in experts}
+    counts = {weight: round(share * weight_count(weight)) for weight, share in shares.items()}
+    trained = sum(count for weight, count in counts.items() if weight.requires_grad)
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    width = config.num_attention_heads * head_dim
+    return Workload(sum(counts.values()), trained, config.num_hidden_layers, width)
+
+
+def _shape(weight: torch.Tensor) -> torch.Size:
+    """Also where ZeRO-3 has taken the weight apart."""
+    return getattr(weight, "ds_shape", weight.shape)
 
 
 def peak_flops(device: torch.device, *, sixteen_bit: bool) -> float | None:
@@ -80,10 +91,10 @@ def utilisation(
     *,
     sixteen_bit: bool,
     ranks: int,
-    tokens_per_sequence: float,
+    tokens_per_document: float,
 ) -> Utilisation | None:
     """How to tell the utilisation of a run; None where the device's peak is not known."""
     peak = peak_flops(device, sixteen_bit=sixteen_bit)
     if peak is None:
         return None
-    return Utilisation(workload(model).flops_per_token(tokens_per_sequence), peak * ranks)
+    return Utilisation(workload(model).flops_per_token(tokens_per_document), peak * ranks)

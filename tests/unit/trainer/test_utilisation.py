@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, MixtralConfig, MixtralForCausalLM
 
 from finetune_api.method import LoraSpec, MethodSpec
 from finetune_trainer.methods import apply_method
@@ -18,7 +18,7 @@ def test_a_model_that_is_trained_whole_costs_six_flop_per_weight_and_attention(t
     model = AutoModelForCausalLM.from_pretrained(tiny_model)
     vocabulary = model.config.vocab_size
     weights = 2 * LAYER + 32 * vocabulary
-    assert workload(model) == Workload(weights, weights, layers=2, hidden_size=32)
+    assert workload(model) == Workload(weights, weights, layers=2, attention_width=32)
     assert workload(model).flops_per_token(100) == 6 * weights + 3 * 2 * 100 * 2 * 32
 
 
@@ -33,6 +33,19 @@ def test_frozen_weights_cost_no_gradient_of_their_own(tiny_model: Path) -> None:
     assert found.trained_matrix_weights == adapters
 
 
+def test_conv1d_is_a_matrix_like_any_other() -> None:
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=50, n_embd=16, n_layer=1, n_head=2, n_positions=8))
+    assert workload(model).matrix_weights == 16 * 48 + 16 * 16 + 2 * 16 * 64 + 16 * 50
+
+
+def test_of_the_experts_those_count_that_a_token_is_sent_to() -> None:
+    shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "vocab_size": 50}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 8}
+    config = MixtralConfig(**shape, **heads, num_local_experts=8, num_experts_per_tok=2)
+    attention, expert = 4 * 16 * 16, 3 * 16 * 32
+    assert workload(MixtralForCausalLM(config)).matrix_weights == attention + 2 * expert + 16 * 50
+
+
 def test_the_share_is_that_of_all_devices() -> None:
     assert Utilisation(flops_per_token=6e9, peak=2 * 300e12).share(50_000) == 0.5
 
@@ -40,4 +53,4 @@ def test_the_share_is_that_of_all_devices() -> None:
 def test_what_has_no_known_peak_has_no_utilisation() -> None:
     cpu = torch.device("cpu")
     assert peak_flops(cpu, sixteen_bit=True) is None
-    assert utilisation(torch.nn.Module(), cpu, sixteen_bit=True, ranks=1, tokens_per_sequence=10) is None
+    assert utilisation(torch.nn.Module(), cpu, sixteen_bit=True, ranks=1, tokens_per_document=10) is None

@@ -54,6 +54,8 @@ class DataFacts:
     """Those of the cut tokens that the loss would have counted."""
     unsupervised: int = 0
     """Records that trained on nothing and were left out."""
+    documents: int = 0
+    """Of packed sequences, those that see none but themselves; 0 where each sequence is one."""
 
 
 @dataclass(frozen=True)

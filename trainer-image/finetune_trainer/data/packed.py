@@ -95,7 +95,8 @@ class PackedDataset(torch.utils.data.Dataset[Packed]):
 def pack_dataset(records: TokenizedDataset, capacity: int) -> PackedDataset:
     """All records, in packs of at most `capacity` tokens; `facts.sequences` counts the packs."""
     packs = pack(records.lengths(), capacity)
-    return PackedDataset(records, packs, replace(records.facts, sequences=len(packs)))
+    facts = replace(records.facts, sequences=len(packs), documents=len(records))
+    return PackedDataset(records, packs, facts)
 
 
 def join(documents: Sequence[Sample]) -> Packed:
