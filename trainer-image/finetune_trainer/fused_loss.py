@@ -17,8 +17,11 @@ from finetune_api.job import FineTuneJobSpec
 from finetune_trainer.data.rendering import IGNORED
 
 LARGEST_DIFFERENCE = 1e-4
-"""Relative, between the model's own loss and the fused one. A model that does more to its logits (scales,
-caps) is far off."""
+"""Relative, between the model's own loss and the fused one."""
+
+LARGE_LOGIT = 100.0
+"""The largest logit of a trial. A new model's are near 0, where a cap (gemma 2: 30 · tanh(x / 30)) can't be
+told from no cap, nor one scale from another."""
 
 
 def needs_no_logits(spec: FineTuneJobSpec) -> bool:
@@ -49,7 +52,7 @@ def fuse_loss(model: torch.nn.Module) -> bool:
     )
     if not fit:
         return False
-    expected = _trial(base)
+    expected = _trial(base, head)
     plain = base.forward
 
     @wraps(plain)
@@ -76,21 +79,29 @@ def fuse_loss(model: torch.nn.Module) -> bool:
         return CausalLMOutput(loss=loss / (len(rows) if num_items_in_batch is None else num_items_in_batch))
 
     base.forward = forward
-    if expected is not None and abs(1 - (_trial(base) or 0.0) / expected) < LARGEST_DIFFERENCE:
+    if expected and abs(1 - (_trial(base, head) or 0.0) / expected) < LARGEST_DIFFERENCE:
         return True
     del base.forward
     return False
 
 
-def _trial(model: PreTrainedModel) -> float | None:
-    """The loss on a few tokens; None where the model does not take them."""
+def _trial(model: PreTrainedModel, head: torch.nn.Linear) -> float | None:
+    """The loss on a few tokens whose hidden states are enlarged until `head` gives large logits, so that
+    whatever the model does to its logits (caps, scales) shows; None where the model does not take them."""
+
+    def enlarge(_module: torch.nn.Module, _inputs: Any, output: Any) -> None:
+        hidden = output.last_hidden_state
+        output.last_hidden_state = hidden * (LARGE_LOGIT / head(hidden).abs().max())
+
     ids = torch.arange(2, 10)[None]
     training = model.training
     model.eval()
+    enlarged = model.base_model.register_forward_hook(enlarge)
     try:
         with torch.no_grad():
             return float(model(input_ids=ids, labels=ids).loss)
     except (TypeError, RuntimeError, IndexError):
         return None
     finally:
+        enlarged.remove()
         model.train(training)

@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from finetune_api.resolved import ResolvedJob
 from finetune_trainer.checkpoints import Checkpoint, Manifest
-from finetune_trainer.data.cache import exclusive
+from finetune_trainer.data.cache import exclusive, remove_left_overs, temporary_name
 from finetune_trainer.deepspeed_config import uses_deepspeed
 from finetune_trainer.distributed import barrier, rank
 from finetune_trainer.errors import OUT_OF_SPACE, InvalidConfigError
@@ -90,11 +90,12 @@ def carry_over(checkpoint: Checkpoint, job: ResolvedJob, staging: Path) -> Path 
         )
     target = staging / f"universal-{checkpoint.path.name}"
     # a file lock, no collective: a large checkpoint may take longer than ranks wait for one another
-    with exclusive(staging.parent / ".universal.lock"):
+    with exclusive(staging.parent / ".universal.lock") as alone:
         if not target.is_dir():
             log.info("%s was written by %s: it is carried over to %s", checkpoint.path.name, written, wanted)
-            staged = target.with_name(f".{target.name}.tmp")
-            shutil.rmtree(staged, ignore_errors=True)
+            if alone:
+                remove_left_overs(target)
+            staged = temporary_name(target)
             # the parts, and then the whole
             check_room(
                 staging, 2 * checkpoint.manifest.bytes, "a checkpoint is taken apart for another layout"
@@ -105,7 +106,11 @@ def carry_over(checkpoint: Checkpoint, job: ResolvedJob, staging: Path) -> Path 
                 if isinstance(error, OSError) and error.errno in OUT_OF_SPACE:
                     raise
                 raise _cannot(checkpoint, written, wanted, f"{type(error).__name__}: {error}") from error
-            staged.rename(target)
+            else:
+                if not target.is_dir():
+                    staged.rename(target)
+            finally:
+                shutil.rmtree(staged, ignore_errors=True)
     return target
 
 

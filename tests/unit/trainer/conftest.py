@@ -27,6 +27,20 @@ def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
+@pytest.fixture
+def flushed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Files and directories, as they are made durable, under the names that they have at the time."""
+    found: list[Path] = []
+    plain = os.fsync
+
+    def record(descriptor: int) -> None:
+        found.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        plain(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
+    return found
+
+
 @pytest.fixture(autouse=True)
 def rank_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Each test is a rank of its own, and leaves no process group behind."""

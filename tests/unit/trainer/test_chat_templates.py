@@ -70,7 +70,7 @@ def tokenizer(trained: Tokenizer, name: ChatTemplateName) -> Tokenizer:
 
 def marked(tokenizer: Tokenizer, turns: list[dict[str, Any]]) -> str:
     """The conversation as text, with its answers in brackets."""
-    text, answers = render_with_answers(tokenizer, turns, (), last_only=False, origin=ORIGIN)
+    text, answers = render_with_answers(tokenizer, turns, (), origin=ORIGIN)
     text = text.replace("[", "⟦").replace("]", "⟧")
     for start, end in reversed(answers):
         text = f"{text[:start]}[{text[start:end]}]{text[end:]}"
@@ -90,7 +90,9 @@ class TestEach:
 
     def test_ends_the_prompt_where_the_answer_begins(self, tokenizer: Tokenizer) -> None:
         prompt = tokenizer.apply_chat_template(CONVERSATION[:-1], tokenize=False, add_generation_prompt=True)
-        text, answers = render_with_answers(tokenizer, CONVERSATION, (), last_only=True, origin=ORIGIN)
+        text, answers = render_with_answers(
+            tokenizer, CONVERSATION, (), first=len(CONVERSATION) - 1, origin=ORIGIN
+        )
         assert prompt == text[: answers[-1][0]]
 
     def test_does_without_a_system_prompt_and_without_a_start_token(self, tokenizer: Tokenizer) -> None:

@@ -69,10 +69,28 @@ def test_without_labels_there_are_logits() -> None:
     assert torch.equal(fused(input_ids=IDS).logits, plain(input_ids=IDS).logits)
 
 
-def test_a_model_that_caps_its_logits_keeps_its_own_loss() -> None:
-    network = model("gemma2", "eager", final_logit_softcapping=0.5)
+@pytest.mark.parametrize(
+    ("family", "settings"),
+    [
+        ("gemma2", {"final_logit_softcapping": 30.0}),
+        ("gemma2", {"final_logit_softcapping": 1000.0}),
+        ("granite", {"logits_scaling": 1.01}),
+        ("cohere", {"logit_scale": 0.0625}),
+    ],
+)
+def test_a_model_that_caps_or_scales_its_logits_keeps_its_own_loss(
+    family: str, settings: dict[str, float]
+) -> None:
+    """A new model's logits are so small that its first losses would hardly tell."""
+    network = model(family, "eager", **settings)
     assert not fuse_loss(network)
     assert "forward" not in vars(network)
+
+
+def test_a_model_of_such_a_family_without_a_cap_is_fused() -> None:
+    fused, plain = (model("gemma2", "eager", final_logit_softcapping=None) for _ in range(2))
+    assert fuse_loss(fused)
+    assert_same(fused, plain, batch())
 
 
 def test_a_head_with_an_adapter_keeps_its_own_loss() -> None:

@@ -1,5 +1,7 @@
 """Going on from a checkpoint of another layout: what is carried over, what is refused, and how it is told."""
 
+import errno
+import fcntl
 import json
 import shutil
 from collections.abc import Callable
@@ -12,10 +14,11 @@ import torch
 from safetensors.torch import save_file
 
 from finetune_api import ResolvedJob
+from finetune_trainer import universal
 from finetune_trainer.checkpoints import Checkpoint, Manifest
 from finetune_trainer.errors import InvalidConfigError
 from finetune_trainer.universal import Layout, approximation, carry_over
-from finetune_trainer.universal_files import MOMENTS, NAMES_FILE, read
+from finetune_trainer.universal_files import MOMENTS, NAMES_FILE, read, take_apart
 
 MakeJob = Callable[..., ResolvedJob]
 
@@ -142,6 +145,34 @@ def test_what_is_carried_over_already_is_used(
     place = carry_over(of_one_process, job, staging)
     shutil.rmtree(of_one_process.path)
     assert carry_over(of_one_process, job, staging) == place
+
+
+def test_what_a_process_that_was_killed_has_left_is_removed(
+    make_job: MakeJob, staging: Path, of_one_process: Checkpoint
+) -> None:
+    (staging / ".universal-step-00000010.dead.tmp").mkdir()
+    place = carry_over(of_one_process, make_job(UNIVERSAL | TWO_RANKS), staging)
+    assert list(staging.iterdir()) == [place]
+
+
+def test_without_locks_each_process_writes_under_a_name_of_its_own(
+    make_job: MakeJob, staging: Path, of_one_process: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_handle: int, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    def overtaken(checkpoint: Path, staged: Path) -> None:
+        monkeypatch.setattr(universal, "take_apart", take_apart)
+        carry_over(of_one_process, job, staging)
+        take_apart(checkpoint, staged)
+
+    job = make_job(UNIVERSAL | TWO_RANKS)
+    theirs = staging / ".universal-step-00000010.theirs.tmp"
+    theirs.mkdir()
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr(universal, "take_apart", overtaken)
+    place = carry_over(of_one_process, job, staging)
+    assert sorted(staging.iterdir()) == sorted([place, theirs])
 
 
 @pytest.mark.parametrize(

@@ -31,11 +31,11 @@ def render_with_answers(
     messages: Sequence[Json],
     tools: Sequence[Json],
     *,
-    last_only: bool,
+    first: int = 0,
     origin: Origin,
 ) -> tuple[str, list[Span]]:
-    """The conversation as text, and where its answers are: character positions, each with the end of its
-    turn.
+    """The conversation as text, and where the answers from message `first` on are: character positions, each
+    with the end of its turn.
 
     Raises `DataError` when the template refuses the conversation, `InvalidConfigError` when it does not let
     answers be told from prompts.
@@ -43,12 +43,7 @@ def render_with_answers(
     template = _Template(tokenizer, tools)
     try:
         if GENERATION_BLOCK.search(str(tokenizer.chat_template)):
-            text, answers = template.marked(messages)
-            if not answers:
-                raise InvalidConfigError(
-                    f"model.tokenizer.chatTemplate: its generation blocks hold no answer of {origin}"
-                )
-            return text, answers[-1:] if last_only else answers
+            return _in_blocks(template, messages, first, origin)
         text = template.render(messages)
     except (TemplateError, TypeError, ValueError) as error:
         raise DataError(
@@ -57,7 +52,7 @@ def render_with_answers(
         ) from error
     turns = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
     spans: list[Span] = []
-    for turn in turns[-1:] if last_only else turns:
+    for turn in (turn for turn in turns if turn >= first):
         span = _behind_prompt(template, messages, turn, text) or _in_place_of_mark(
             template, messages, turn, text
         )
@@ -96,12 +91,55 @@ class _Template:
         )
         return str(rendered[0]), [(start, end) for start, end in spans[0]]
 
+    def try_marked(self, messages: Sequence[Json]) -> tuple[str, list[Span]] | None:
+        """None where the template cannot render a part of a conversation by itself."""
+        try:
+            return self.marked(messages)
+        except (TemplateError, TypeError, ValueError):
+            return None
+
     def try_render(self, messages: Sequence[Json], *, prompt: bool = False) -> str | None:
         """None where the template cannot render a part of a conversation by itself."""
         try:
             return self.render(messages, prompt=prompt)
         except (TemplateError, TypeError, ValueError):
             return None
+
+
+def _in_blocks(
+    template: _Template, messages: Sequence[Json], first: int, origin: Origin
+) -> tuple[str, list[Span]]:
+    text, spans = template.marked(messages)
+    given = _blocks_of_given_turns(template, messages, first, text, spans)
+    if given is None:
+        answers = sum(message["role"] == "assistant" for message in messages)
+        raise InvalidConfigError(
+            f"model.tokenizer.chatTemplate: {len(spans)} generation blocks for {answers} turns of the "
+            f"assistant in {origin}, of which only those from turn {first + 1} on are learned, and it cannot "
+            "be told which blocks are theirs. Put each turn into one block, or render turns the same way "
+            "whatever follows"
+        )
+    if not spans[given:]:
+        behind = f" from turn {first + 1} on" if first else ""
+        raise InvalidConfigError(
+            f"model.tokenizer.chatTemplate: its generation blocks hold no answer of {origin}{behind}"
+        )
+    return text, spans[given:]
+
+
+def _blocks_of_given_turns(
+    template: _Template, messages: Sequence[Json], first: int, text: str, spans: list[Span]
+) -> int | None:
+    """How many blocks, of all in the conversation, are of turns before `first`; None where that is not
+    certain. A turn may have several (reasoning, content) or none (a call of a tool)."""
+    given = sum(message["role"] == "assistant" for message in messages[:first])
+    if not given:
+        return 0
+    before = template.try_marked(messages[:first])
+    if before is not None and text.startswith(before[0]) and spans[: len(before[1])] == before[1]:
+        return len(before[1])
+    answers = sum(message["role"] == "assistant" for message in messages)
+    return given if len(spans) == answers else None
 
 
 def _behind_prompt(template: _Template, messages: Sequence[Json], turn: int, text: str) -> Span | None:

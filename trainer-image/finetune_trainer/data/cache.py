@@ -2,7 +2,7 @@
 
 One process tokenises, the others wait for its file lock. The system gives the lock up when its holder ends,
 however it ends; and waiting for a file is no collective, so that no timeout of the process group runs. Where
-the file system knows no locks, each process tokenises for itself.
+the file system knows no locks, each process tokenises for itself, under a temporary name of its own.
 """
 
 import fcntl
@@ -41,14 +41,14 @@ def cached(directory: Path, key: str | None, make: Callable[[], TokenizedDataset
     if key is None:
         return make()
     place = directory / key
-    with exclusive(directory / "lock"):
+    with exclusive(directory / "lock") as alone:
         found = _load(place)
         if found is not None:
             log.info("tokens of an earlier rank or attempt are used")
             return found
         made = make()
         try:
-            _keep(place, made.sequences, lambda: made.facts)
+            _keep(place, made.sequences, lambda: made.facts, alone=alone)
         except OSError as error:
             log.warning("the tokenised data cannot be kept in %s: %s", directory, error)
             return made
@@ -65,11 +65,11 @@ def cached_stream(
     making raises, and `StorageError` when the disk takes no more.
     """
     place = directory / key
-    with exclusive(directory / "lock"):
+    with exclusive(directory / "lock") as alone:
         found = _load(place)
         if found is None:
             try:
-                _keep(place, *make())
+                _keep(place, *make(), alone=alone)
             except OSError as error:
                 raise StorageError(f"dataset.streaming: {directory} takes no more data: {error}") from error
             found = _load(place)
@@ -106,15 +106,16 @@ def cache_key(dataset: DatasetSpec, path: str | None, renderer: Renderer, *, str
 
 
 @contextmanager
-def exclusive(file: Path) -> Iterator[None]:
-    """Only one process at a time is inside, wherever the file system can tell."""
+def exclusive(file: Path) -> Iterator[bool]:
+    """Only one process at a time is inside, wherever the file system can tell; whether it could."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(file, os.O_CREAT | os.O_RDWR, 0o644)
     except OSError as error:
         log.warning("%s cannot be locked: %s", file, error)
-        yield
+        yield False
         return
+    alone = True
     try:
         try:
             try:
@@ -124,22 +125,36 @@ def exclusive(file: Path) -> Iterator[None]:
                 fcntl.flock(handle, fcntl.LOCK_EX)
         except OSError as error:
             log.warning("%s cannot be locked: %s", file, error)
-        yield
+            alone = False
+        yield alone
     finally:
         os.close(handle)
 
 
-def _keep(place: Path, sequences: Iterable[Tokens], facts: Callable[[], DataFacts]) -> None:
+def temporary_name(place: Path) -> Path:
+    """Where what is to be `place` is written first: another name for each process and attempt."""
+    return place.with_name(f".{place.name}.{uuid4().hex}.tmp")
+
+
+def remove_left_overs(place: Path) -> None:
+    """Removes what processes that were killed have left under temporary names of `place`; only for one that
+    is alone."""
     for left_over in place.parent.glob(f".{place.name}.*.tmp"):
         shutil.rmtree(left_over, ignore_errors=True)
-    staged = place.with_name(f".{place.name}.{uuid4().hex}.tmp")
+
+
+def _keep(place: Path, sequences: Iterable[Tokens], facts: Callable[[], DataFacts], *, alone: bool) -> None:
+    if alone:
+        remove_left_overs(place)
+    staged = temporary_name(place)
     staged.mkdir(parents=True)
     try:
         stored.write(staged, sequences)
         (staged / META).write_text(json.dumps({"facts": asdict(facts())}), encoding="utf-8")
         sync_tree(staged)
-        shutil.rmtree(place, ignore_errors=True)
-        staged.rename(place)
+        if _load(place) is None:
+            shutil.rmtree(place, ignore_errors=True)
+            staged.rename(place)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
 

@@ -18,6 +18,7 @@ from finetune_api.dataset import HttpSource
 from finetune_api.resolved import ResolvedJob, benchmark_part
 from finetune_trainer.data.cache import exclusive
 from finetune_trainer.errors import DataError, InvalidConfigError, TrainerError
+from finetune_trainer.files import sync_directory
 
 log = logging.getLogger(__name__)
 
@@ -79,9 +80,11 @@ def _secret(part: Part, kind: DataSecret) -> str:
 
 
 def fetch(source: HttpSource, directory: Path, token: str | None = None) -> Path:
-    """The file, from an earlier rank or attempt where it is there already. The token goes to the address
-    itself, and along with redirects to the same server only."""
-    name = hashlib.sha256(source.url.encode("utf-8")).hexdigest()[:16]
+    """The file, from an earlier rank or attempt where it is there already under the same address and SHA-256.
+    The token goes to the address itself, and along with redirects to the same server only."""
+    # the hash is compared once, while fetching: what another hash was asked of has another name
+    identity = source.url if source.sha256 is None else f"{source.url} {source.sha256}"
+    name = hashlib.sha256(identity.encode("utf-8")).hexdigest()[:16]
     place = directory / name / _file_name(source.url)
     with exclusive(directory / f"{name}.lock"):
         if not place.exists():
@@ -90,7 +93,11 @@ def fetch(source: HttpSource, directory: Path, token: str | None = None) -> Path
             try:
                 with staged.open("wb") as file:
                     _download(source, file, token)
+                    file.flush()
+                    os.fsync(file.fileno())
                 staged.rename(place)
+                sync_directory(place.parent)
+                sync_directory(directory)
             finally:
                 staged.unlink(missing_ok=True)
     return place

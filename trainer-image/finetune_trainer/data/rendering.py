@@ -11,7 +11,15 @@ import numpy.typing as npt
 
 from finetune_api.dataset import PreprocessingSpec
 from finetune_trainer.data.answers import Span, render_with_answers
-from finetune_trainer.data.examples import Document, Example, Json, Message, Origin, Preference
+from finetune_trainer.data.examples import (
+    Document,
+    Example,
+    Json,
+    Message,
+    Origin,
+    Preference,
+    last_answer,
+)
 from finetune_trainer.errors import DataError, InvalidConfigError
 from finetune_trainer.tokenizers import Tokenizer
 
@@ -93,16 +101,16 @@ class Renderer:
             )
         if isinstance(example, Document):
             return example.text, None
+        messages = example.messages
+        turns = self.turns(messages)
+        given = last_answer(example) if self.supervise == "lastAnswer" else example.prompt_turns
         text, spans = render_with_answers(
             self.tokenizer,
-            self.turns(example.messages),
+            turns,
             example.tools,
-            last_only=self.supervise == "lastAnswer",
+            first=len(turns) - len(messages) + given,
             origin=example.origin,
         )
-        if self.supervise != "lastAnswer":
-            given = example.messages[: example.prompt_turns]
-            spans = spans[sum(message.role == "assistant" for message in given) :]
         return text, None if self.supervise == "all" else spans
 
     def turns(self, messages: tuple[Message, ...]) -> list[Json]:
@@ -155,13 +163,17 @@ class Renderer:
 
 
 def _labels(ids: list[int], offsets: list[Span], spans: list[Span]) -> list[int]:
-    """Labels of the tokens that begin within a span and are not empty."""
+    """Labels of the tokens that hold a character of a span.
+
+    Where the tokenizer joins the end of the prompt and the start of the answer in one token, that token is
+    learned: without it the answer's first word would be learned nowhere.
+    """
     labels = [IGNORED] * len(ids)
     remaining = iter(spans)
     span = next(remaining, None)
     for position, (start, end) in enumerate(offsets):
         while span is not None and start >= span[1]:
             span = next(remaining, None)
-        if span is not None and start >= span[0] and end > start:
+        if span is not None and start < end and end > span[0]:
             labels[position] = ids[position]
     return labels

@@ -15,6 +15,7 @@ from pyarrow.fs import AwsStandardS3RetryStrategy, FileInfo, FileSelector, FileT
 from finetune_api.dataset import S3Source
 from finetune_trainer.data.cache import exclusive
 from finetune_trainer.errors import OUT_OF_SPACE, DataError, StorageError, TrainerError
+from finetune_trainer.files import sync_directory, sync_tree
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,9 @@ def fetch_objects(source: S3Source, directory: Path, keys: Keys | None) -> Path:
             staged = directory / f".{uuid4().hex}.tmp"
             try:
                 _fetch(source, staged, keys)
+                sync_tree(staged)
                 staged.rename(place)
+                sync_directory(directory)
             finally:
                 shutil.rmtree(staged, ignore_errors=True)
     (found,) = place.iterdir()

@@ -88,10 +88,10 @@ def answers(
     turns: list[dict[str, Any]] = TURNS,
     *,
     tools: tuple[dict[str, object], ...] = (),
-    last_only: bool = False,
+    first: int = 0,
 ) -> list[str]:
     tokenizer.chat_template = template
-    text, spans = render_with_answers(tokenizer, turns, tools, last_only=last_only, origin=Origin("f", 1))
+    text, spans = render_with_answers(tokenizer, turns, tools, first=first, origin=Origin("f", 1))
     assert text == tokenizer.apply_chat_template(turns, tools=list(tools) or None, tokenize=False)
     return [text[start:end] for start, end in spans]
 
@@ -102,7 +102,7 @@ def test_each_answer_is_found_with_the_end_of_its_turn_and_nothing_else(
 ) -> None:
     template, expected = TEMPLATES[name]
     assert answers(tokenizer, template) == expected
-    assert answers(tokenizer, template, last_only=True) == expected[-1:]
+    assert answers(tokenizer, template, first=3) == expected[-1:]
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -158,3 +158,56 @@ def test_a_template_that_shows_an_answer_only_in_part_is_refused_with_a_way_out(
     )
     with pytest.raises(InvalidConfigError, match="turn 3 of f, line 1 is rendered differently"):
         answers(tokenizer, shortening)
+
+
+BLOCKS = (
+    "{%- for m in messages -%}<{{ m['role'] }}>"
+    "{%- if m['role'] == 'assistant' -%}"
+    "{%- if m['thought'] -%}{% generation %}{{ m['thought'] }}{% endgeneration %}{{ '|' }}{%- endif -%}"
+    "{%- if m['tool_calls'] -%}{{ '[call]' }}"
+    "{%- else -%}{% generation %}{{ m['content'] }}{{ '</>' }}{% endgeneration %}{%- endif -%}"
+    "{%- else -%}{{ m['content'] }}{%- endif -%}{%- endfor -%}"
+)
+"""Reasoning and answer are two blocks, and a call of a tool stands in none."""
+CALLING: list[dict[str, Any]] = [
+    {"role": "user", "content": "q"},
+    {"role": "assistant", "content": "", "tool_calls": [{"type": "function"}]},
+    {"role": "tool", "content": "2"},
+    {"role": "assistant", "content": "two", "thought": "so"},
+    {"role": "user", "content": "r"},
+    {"role": "assistant", "content": "four", "thought": "hm"},
+]
+
+
+def test_of_a_template_with_several_blocks_in_a_turn_all_are_answers(tokenizer: Tokenizer) -> None:
+    assert answers(tokenizer, BLOCKS, CALLING) == ["so", "two</>", "hm", "four</>"]
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [(1, ["so", "two</>", "hm", "four</>"]), (3, ["so", "two</>", "hm", "four</>"]), (5, ["hm", "four</>"])],
+)
+def test_blocks_of_given_turns_are_told_from_the_others_however_many_a_turn_has(
+    tokenizer: Tokenizer, first: int, expected: list[str]
+) -> None:
+    assert answers(tokenizer, BLOCKS, CALLING, first=first) == expected
+
+
+def test_as_many_blocks_as_turns_need_not_be_one_for_each(tokenizer: Tokenizer) -> None:
+    assert answers(tokenizer, BLOCKS, CALLING[:4], first=3) == ["so", "two</>"]
+
+
+def test_a_turn_to_be_learned_that_stands_in_no_block_is_refused(tokenizer: Tokenizer) -> None:
+    turns = [*CALLING[3:5], CALLING[1]]
+    with pytest.raises(InvalidConfigError, match="hold no answer of f, line 1 from turn 3 on"):
+        answers(tokenizer, BLOCKS, turns, first=2)
+
+
+def test_blocks_that_cannot_be_given_to_turns_are_refused_with_a_way_out(tokenizer: Tokenizer) -> None:
+    counting = "{{ messages | length }}" + BLOCKS
+    with pytest.raises(
+        InvalidConfigError, match="4 generation blocks for 3 turns of the assistant in f, line 1"
+    ):
+        answers(tokenizer, counting, CALLING, first=5)
+    # with one block in each turn it is certain all the same
+    assert answers(tokenizer, counting, TURNS, first=3) == ["4 </>"]

@@ -1,6 +1,7 @@
 """Tokenised data on disk: found again by content, made by one process, never taken when it is not whole."""
 
 import errno
+import fcntl
 import json
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from finetune_trainer.data import cache, stored
 from finetune_trainer.data.cache import cache_key, cached, exclusive
 from finetune_trainer.data.dataset import DataFacts, TokenizedDataset
 from finetune_trainer.data.examples import Origin
-from finetune_trainer.data.rendering import Renderer, Tokens
+from finetune_trainer.data.rendering import Renderer, Supervise, Tokens
 from finetune_trainer.data.stored import StoredSequences
 from finetune_trainer.tokenizers import CHATML, complete_tokenizer, load_tokenizer
 
@@ -141,6 +142,39 @@ def test_an_error_while_making_is_passed_on_and_frees_the_lock(tmp_path: Path) -
     assert same(cached(tmp_path, "k", Made()), dataset())
 
 
+@pytest.fixture
+def without_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that knows no locks."""
+
+    def refuse(_handle: int, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+
+@pytest.mark.usefixtures("without_locks")
+def test_without_locks_what_another_process_writes_is_left_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    theirs = tmp_path / ".k.theirs.tmp"
+    theirs.mkdir()
+    assert same(cached(tmp_path, "k", Made()), dataset())
+    assert theirs.is_dir()
+    assert "cannot be locked" in caplog.text
+
+
+@pytest.mark.usefixtures("without_locks")
+def test_without_locks_what_another_process_has_finished_meanwhile_is_used(tmp_path: Path) -> None:
+    def overtaken() -> TokenizedDataset:
+        cached(tmp_path, "k", Made())
+        (tmp_path / "k" / "theirs").touch()
+        return dataset()
+
+    assert same(cached(tmp_path, "k", overtaken), dataset())
+    assert (tmp_path / "k" / "theirs").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["k", "lock"]
+
+
 HOLDER = """
 import fcntl, os, sys
 handle = os.open(sys.argv[1], os.O_CREAT | os.O_RDWR)
@@ -162,8 +196,6 @@ def holder(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
 
 
 def test_a_holder_that_is_killed_gives_the_lock_up(tmp_path: Path, holder: "subprocess.Popen[str]") -> None:
-    import fcntl
-
     with (tmp_path / "lock").open("w") as file, pytest.raises(BlockingIOError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     holder.kill()
@@ -177,6 +209,11 @@ def key(tiny_model: Path, tmp_path: Path) -> Callable[..., str | None]:
         content: str = '{"instruction": "a", "output": "b"}\n',
         template: str = CHATML,
         max_length: int = 64,
+        supervise: Supervise = "answers",
+        stream: bool = False,
+        token: str | None = None,
+        ends_with: str | None = None,
+        starts_with: str | None = None,
         **fields: Any,
     ) -> str | None:
         path = tmp_path / "train.jsonl"
@@ -185,9 +222,15 @@ def key(tiny_model: Path, tmp_path: Path) -> Callable[..., str | None]:
         tokenizer = load_tokenizer(model, base=str(tiny_model), revision=None)
         complete_tokenizer(tokenizer, model, use_chat_template=True)
         tokenizer.chat_template = template
+        if token is not None:
+            tokenizer.add_tokens([token])
+        if ends_with is not None:
+            tokenizer.eos_token = ends_with
+        if starts_with is not None:
+            tokenizer.bos_token = starts_with
         spec = DatasetSpec.from_json_object({"train": {"path": str(path)}} | fields)
-        renderer = Renderer(tokenizer, spec.preprocessing, max_length, "answers")
-        return cache_key(spec, str(path), renderer, stream=False)
+        renderer = Renderer(tokenizer, spec.preprocessing, max_length, supervise)
+        return cache_key(spec, str(path), renderer, stream=stream)
 
     return make
 
@@ -203,6 +246,11 @@ def test_the_key_is_the_same_for_the_same_data_and_settings(key: Callable[..., s
         {"content": '{"instruction": "a", "output": "c"}\n'},
         {"template": CHATML + " "},
         {"max_length": 65},
+        {"supervise": "lastAnswer"},
+        {"stream": True},
+        {"token": "add"},
+        {"ends_with": "<|im_start|>"},
+        {"starts_with": "<|im_start|>"},
         {"maxSamples": 1},
         {"format": "messages"},
         {"columns": {"output": "answer"}},

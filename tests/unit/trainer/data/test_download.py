@@ -104,6 +104,25 @@ def test_a_file_that_is_what_it_should_be_is_taken_and_another_is_not(server: Se
     assert not list((tmp_path / "b").rglob("*.jsonl"))
 
 
+def test_a_file_that_is_there_is_not_taken_for_one_with_another_hash(server: Server, tmp_path: Path) -> None:
+    right = hashlib.sha256(CONTENT).hexdigest()
+    fetch(source(server, "/train.jsonl"), tmp_path)
+    with pytest.raises(DataError, match=f"its SHA-256 is {right}, dataset's http.sha256 says 0000"):
+        fetch(source(server, "/train.jsonl", sha256="0" * 64), tmp_path)
+    for _ in range(2):
+        fetch(source(server, "/train.jsonl", sha256=right), tmp_path)
+    assert len(server.asked) == 3
+
+
+def test_a_file_has_its_name_only_once_it_is_on_disk(
+    server: Server, tmp_path: Path, flushed: list[Path]
+) -> None:
+    path = fetch(source(server, "/train.jsonl"), tmp_path)
+    staged, *directories = flushed
+    assert (staged.parent, staged.suffix) == (path.parent, ".tmp")
+    assert directories == [path.parent, tmp_path]
+
+
 def test_redirects_are_followed_within_http_only(server: Server, tmp_path: Path) -> None:
     assert fetch(source(server, "/moved"), tmp_path).read_bytes() == CONTENT
     for path in ("/local", "/loop"):

@@ -109,6 +109,15 @@ def test_an_end_token_is_added_where_the_template_has_none(tokenizer: Tokenizer)
     assert tokenizer.eos_token_id not in left_out.ids.tolist()
 
 
+def test_a_token_that_joins_prompt_and_answer_is_learned(tokenizer: Tokenizer) -> None:
+    tokenizer.add_tokens([": Paris", ". "])
+    template = "{%- for m in messages -%}{{ m['role'] + ': ' + m['content'] + ' ' }}{%- endfor -%}"
+    template += "{%- if add_generation_prompt -%}{{ 'assistant: ' }}{%- endif -%}"
+    turns = (Message("user", "capital?"), Message("assistant", "Paris."), Message("user", "why?"))
+    tokens = render(tokenizer, Conversation(Origin("f", 1), turns), template=template, addEosToken=False)
+    assert supervised(tokenizer, tokens) == [": Paris. "]
+
+
 def test_a_start_token_is_added_when_asked_for_and_never_doubled(tokenizer: Tokenizer) -> None:
     tokenizer.bos_token = "<|im_start|>"
     with_one = render(tokenizer, template=CHATML, addBosToken=True)

@@ -54,6 +54,15 @@ def test_all_objects_under_a_prefix_become_a_directory(server: S3Server, tmp_pat
     assert found == {"a_b.jsonl": LINE * 2, "deep/c.jsonl": LINE * 3}
 
 
+def test_objects_have_their_name_only_once_they_are_on_disk(
+    server: S3Server, tmp_path: Path, flushed: list[Path]
+) -> None:
+    fetch_objects(source(server, "s3://data/sets/train.jsonl"), tmp_path, KEYS)
+    staged = flushed[1]
+    assert staged.suffix == ".tmp"
+    assert flushed == [staged / "train.jsonl", staged, tmp_path]
+
+
 def test_a_public_bucket_is_read_without_an_identity(server: S3Server, tmp_path: Path) -> None:
     path = fetch_objects(source(server, "s3://open/train.jsonl", anonymous=True), tmp_path, None)
     assert path.read_bytes() == LINE

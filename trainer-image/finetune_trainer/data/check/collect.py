@@ -1,9 +1,8 @@
 """Reads, renders and counts; the tokenizer is loaded, the model is not."""
 
-import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +11,7 @@ from finetune_api.dataset import DataSource
 from finetune_api.resolved import ResolvedJob
 from finetune_trainer.data.check.encoding import encoding_of
 from finetune_trainer.data.check.quality import remarks
+from finetune_trainer.data.check.repeats import duplicates, overlaps, overlaps_of_split
 from finetune_trainer.data.check.report import (
     SHOWN,
     Bar,
@@ -31,7 +31,6 @@ from finetune_trainer.data.dataset import held_out as divide
 from finetune_trainer.data.download import fetch_sources
 from finetune_trainer.data.examples import (
     BrokenRecord,
-    Document,
     Example,
     Preference,
     Record,
@@ -66,21 +65,20 @@ def check_data(job: ResolvedJob, samples: int = 3) -> DataReport:
     renderer = renderer_for(spec, tokenizer)
     part, data = _measure("train", train, renderer, stream=is_stream(spec))
     evaluation: Part | None = None
-    overlaps: list[Duplicate] = []
+    repeated_in_eval: list[Duplicate] = []
     if spec.dataset.eval is not None:
         read = _read(job, spec.dataset.eval, job.paths.eval)
         evaluation, _ = _measure("eval", read, renderer, stream=is_stream(spec))
-        seen = {_content(example): str(example.origin) for example in reversed(train.examples)}
-        overlaps = [
-            Duplicate(str(example.origin), seen[content])
-            for example in read.examples
-            if (content := _content(example)) in seen
-        ]
+        repeated_in_eval = overlaps(train.examples, read.examples)
     steps, held_out = None, 0
     if data is not None:
         items = PairedDataset(data) if _is_paired(train.examples) else data
         trained, kept_back = divide(len(items), spec.dataset.eval_split, spec.training.seed)
         held_out = len(kept_back)
+        if held_out:
+            repeated_in_eval = overlaps_of_split(
+                train.examples, trained=items.origins(trained), held_out=items.origins(kept_back)
+            )
         steps = _steps(job, items.part(trained).lengths())
     return DataReport(
         job=job.job.name,
@@ -88,11 +86,11 @@ def check_data(job: ResolvedJob, samples: int = 3) -> DataReport:
         train=part,
         eval=evaluation,
         held_out=held_out,
-        overlap=len(overlaps),
-        first_overlaps=overlaps[:SHOWN],
+        overlap=len(repeated_in_eval),
+        first_overlaps=repeated_in_eval[:SHOWN],
         steps=steps,
         samples=_samples(tokenizer, data, samples) if data is not None else [],
-        remarks=remarks(part, evaluation, steps, len(overlaps), train.examples),
+        remarks=remarks(part, evaluation, steps, len(repeated_in_eval), train.examples),
     )
 
 
@@ -175,7 +173,7 @@ def _measure(
         except DataError:
             # nothing is left to train on: the part says so with no sequences
             data = None
-    duplicates = _duplicates(read.examples)
+    repeats = duplicates(read.examples)
     unsupervised = [str(tokens.origin) for tokens in rendered if not tokens.supervised]
     part = Part(
         name=name,
@@ -183,8 +181,8 @@ def _measure(
         records=len(read.examples),
         broken=read.broken,
         first_broken=read.first_broken,
-        duplicates=len(duplicates),
-        first_duplicates=duplicates[:SHOWN],
+        duplicates=len(repeats),
+        first_duplicates=repeats[:SHOWN],
         columns=[Column(column, count) for column, count in read.columns.most_common()],
         lengths=_lengths([len(tokens.ids) + tokens.cut for tokens in rendered]),
         sequences=facts.sequences,
@@ -279,26 +277,3 @@ def _sample(tokenizer: Tokenizer, tokens: Tokens) -> RenderedSample:
         for start, end in pairwise(borders)
     ]
     return RenderedSample(str(tokens.origin), len(tokens.ids), pieces)
-
-
-def _duplicates(examples: Iterable[Example]) -> list[Duplicate]:
-    first: dict[bytes, str] = {}
-    found: list[Duplicate] = []
-    for example in examples:
-        content, where = _content(example), str(example.origin)
-        if content in first:
-            found.append(Duplicate(where, first[content]))
-        else:
-            first[content] = where
-    return found
-
-
-def _content(example: Example) -> bytes:
-    """What an example says, whatever file it is from; equal for equal ones."""
-    said = example.text if isinstance(example, Document) else repr(tuple(_parts(example)))
-    return hashlib.sha256(said.strip().encode("utf-8", "surrogatepass")).digest()
-
-
-def _parts(example: Example) -> Iterable[object]:
-    for name in ("messages", "tools", "prompt", "chosen", "rejected"):
-        yield getattr(example, name, None)

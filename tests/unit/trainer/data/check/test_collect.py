@@ -145,6 +145,25 @@ def test_evaluation_records_that_are_trained_on_are_found(
     assert "TrainEvalOverlap" in codes(report)
 
 
+def test_records_on_both_sides_of_a_split_overlap(check: Callable[..., DataReport]) -> None:
+    split = {"dataset": {"evalSplit": 0.5}}
+    report = check([*GOOD, *GOOD], split)
+    held_out = {overlap.where for overlap in report.first_overlaps}
+    assert 0 < report.overlap < report.held_out == 12
+    assert not held_out & {overlap.same_as for overlap in report.first_overlaps}
+    assert "TrainEvalOverlap" in codes(report)
+
+    assert check(GOOD, split).overlap == 0
+    # none is evaluated on
+    assert check([*GOOD, *GOOD]).overlap == 0
+
+
+def test_both_pairs_of_a_split_overlap_where_they_say_the_same(check: Callable[..., DataReport]) -> None:
+    records = [{"prompt": f"add {a} and 1", "chosen": str(a + 1), "rejected": "no"} for a in range(8)]
+    spec = {"dataset": {"format": "preference", "evalSplit": 0.5}, "training": {"stage": "dpo"}}
+    assert check([*records, *records], spec).overlap > 0
+
+
 def test_answers_that_never_end_are_remarked(check: Callable[..., DataReport], tiny_model: Path) -> None:
     template = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}"
     template += "{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
