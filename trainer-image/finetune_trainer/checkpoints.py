@@ -18,6 +18,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from finetune_api.status import BestCheckpointRef, CheckpointRef, CheckpointsStatus
+from finetune_trainer.data.fingerprint import Fingerprint
 from finetune_trainer.errors import InvalidConfigError, StorageError
 from finetune_trainer.files import (
     FileEntry,
@@ -62,6 +63,8 @@ class Manifest(BaseModel):
     time: datetime
     metric: str | None = None
     value: float | None = None
+    data: Fingerprint | None = None
+    """Of what the run learns from; None where nobody looked."""
     libraries: dict[str, str] = {}
     files: list[FileEntry] = []
 
