@@ -17,7 +17,7 @@ from finetune_trainer.data.sampling import GlobalOrder
 from finetune_trainer.distributed import any_rank, rank
 from finetune_trainer.errors import DivergedError, InterruptedRunError
 from finetune_trainer.evaluation.loop import named, scores
-from finetune_trainer.guards import Guard, are_finite
+from finetune_trainer.guards import Guard, are_finite, refuse_bad_weights
 from finetune_trainer.improvement import Improvement
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.metrics import MEASURED, REPORTED, Line, MetricsFile, is_logged
@@ -140,6 +140,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
     ) -> None:
         """Begins to commit what transformers has just written. The last one is waited for."""
         self.reporter.update(activity="saving")
+        refuse_bad_weights(kwargs["model"], state.global_step, "a checkpoint")
         self.saves.begin(
             state, self._kept(), self._score(state), model=kwargs["model"], optimizer=kwargs["optimizer"]
         )

@@ -92,10 +92,8 @@ class CheckpointManager:
 
     def get_latest_checkpoint(self) -> str | None:
         """The directory of the newest whole checkpoint; None when there is none."""
-        for checkpoint in reversed(self._store.all()):
-            if what_is_wrong(checkpoint.path, checkpoint.manifest.files) is None:
-                return str(checkpoint.path)
-        return None
+        newest_first = reversed(self._store.all())
+        return next((str(found.path) for found in newest_first if self._store.is_whole(found)), None)
 
     def list_checkpoints(self) -> list[dict[str, Any]]:
         """Step, path, time and size in bytes of each checkpoint, oldest first."""

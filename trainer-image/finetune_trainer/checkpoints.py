@@ -18,6 +18,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from finetune_api.status import BestCheckpointRef, CheckpointRef, CheckpointsStatus
+from finetune_trainer.data.fingerprint import Fingerprint
 from finetune_trainer.errors import InvalidConfigError, StorageError
 from finetune_trainer.files import (
     FileEntry,
@@ -35,6 +36,7 @@ MANIFEST = "manifest.json"
 STAGING = ".writing"
 LIBRARIES = ("torch", "transformers", "accelerate", "peft", "deepspeed")
 NAME = re.compile(r"step-(\d{8,})")
+RANDOM_STATES = re.compile(r"rng_state(_\d+)?\.pth")
 
 
 class Manifest(BaseModel):
@@ -61,6 +63,8 @@ class Manifest(BaseModel):
     time: datetime
     metric: str | None = None
     value: float | None = None
+    data: Fingerprint | None = None
+    """Of what the run learns from; None where nobody looked."""
     libraries: dict[str, str] = {}
     files: list[FileEntry] = []
 
@@ -68,6 +72,23 @@ class Manifest(BaseModel):
     def bytes(self) -> int:
         """Size of all files, the manifest not counted."""
         return sum(entry.bytes for entry in self.files)
+
+    @property
+    def name(self) -> str:
+        """Of the directory of a checkpoint of this step."""
+        return f"step-{self.step:08d}"
+
+    def flaw(self, directory: str) -> str | None:
+        """Why this cannot be the manifest of a whole checkpoint in a directory of this name, in words; None
+        when it can. Random states are of all ranks or, from loops that keep none, of no rank."""
+        if self.name != directory:
+            return f"its manifest is of {self.name}"
+        if not self.files:
+            return "its manifest names no files"
+        states = sum(RANDOM_STATES.fullmatch(entry.path) is not None for entry in self.files)
+        if 0 < states < self.world_size:
+            return f"it holds the random states of {states} of {self.world_size} ranks"
+        return None
 
 
 @dataclass(frozen=True)
@@ -110,6 +131,9 @@ class CheckpointStore:
         self.keep = keep
         self.greater_is_better = greater_is_better
         self._identity: tuple[int, int] | None = None
+        self._torn: set[Path] = set()
+        """Checkpoints whose files were looked at and are not what was written. They count for nothing, and
+        are removed once another one is committed."""
 
     def prepare(self) -> None:
         """Makes the directories, and removes what an earlier attempt left half-written. Raises
@@ -130,7 +154,7 @@ class CheckpointStore:
 
         Raises `StorageError`; what was there before is still there then.
         """
-        target = self.directory / f"step-{manifest.step:08d}"
+        target = self.directory / manifest.name
         try:
             if self._identity not in (None, self._where()):
                 raise StorageError(
@@ -138,30 +162,50 @@ class CheckpointStore:
                     "start of the attempt. Check the node's mounts and the claim"
                 )
             complete = manifest.model_copy(update={"files": describe_files(staged)})
+            if (flaw := complete.flaw(target.name)) is not None:
+                raise StorageError(
+                    f"checkpoint {target} is not committed: {flaw}. All ranks must write to the same volume"
+                )
             sync_tree(staged)
             write_atomically(staged / MANIFEST, complete.model_dump_json(indent=2) + "\n")
             if target.exists():
-                shutil.rmtree(target)
+                self._remove(target)
             staged.rename(target)
             sync_directory(self.directory)
+            self._torn.discard(target)
             self._rotate()
         except OSError as error:
             raise StorageError(f"checkpoint {target} cannot be written: {error}") from error
         return Checkpoint(target, complete)
 
     def all(self) -> list[Checkpoint]:
-        """Committed checkpoints with a readable manifest, oldest first. Their files are not looked at."""
+        """Committed checkpoints with a manifest of their own that are not known to be torn, oldest first.
+        Their files are not looked at."""
         found = []
         for path in self._committed():
+            if path in self._torn:
+                continue
             try:
-                found.append(Checkpoint(path, Manifest.model_validate_json((path / MANIFEST).read_bytes())))
+                manifest = Manifest.model_validate_json((path / MANIFEST).read_bytes())
             except (OSError, ValidationError) as error:
-                log.warning(
-                    "checkpoint %s is skipped: its manifest cannot be read (%s)",
-                    path.name,
-                    type(error).__name__,
-                )
+                flaw: str | None = f"its manifest cannot be read ({type(error).__name__})"
+            else:
+                flaw = manifest.flaw(path.name)
+            if flaw is None:
+                found.append(Checkpoint(path, manifest))
+            else:
+                log.warning("checkpoint %s is skipped: %s", path.name, flaw)
         return found
+
+    def is_whole(self, checkpoint: Checkpoint, *, skipped: Callable[[str], None] = log.warning) -> bool:
+        """Whether its files are what was written. If not, it is named to `skipped`, and from then on it is
+        neither counted nor told of."""
+        problem = what_is_wrong(checkpoint.path, checkpoint.manifest.files)
+        if problem is None:
+            return True
+        self._torn.add(checkpoint.path)
+        skipped(f"checkpoint {checkpoint.path.name} is skipped: {problem}")
+        return False
 
     def newest_whole(
         self, lineage: str, *, skipped: Callable[[str], None] = log.warning
@@ -180,12 +224,8 @@ class CheckpointStore:
                 "training settings or sequences per optimizer step). Set checkpoints.storage.subPath to a "
                 "new directory, or checkpoints.resume: never to set them aside"
             )
-        for checkpoint in reversed(checkpoints):
-            problem = what_is_wrong(checkpoint.path, checkpoint.manifest.files)
-            if problem is None:
-                return checkpoint
-            skipped(f"checkpoint {checkpoint.path.name} is skipped: {problem}")
-        return None
+        newest_first = reversed(checkpoints)
+        return next((found for found in newest_first if self.is_whole(found, skipped=skipped)), None)
 
     def best(self) -> Checkpoint | None:
         """The checkpoint with the best metric; the earlier one of two that are equal. None without a
@@ -227,12 +267,17 @@ class CheckpointStore:
         kept = {checkpoint.path for checkpoint in checkpoints[-self.keep :]} | (
             {best.path} if best else set()
         )
-        for checkpoint in checkpoints:
-            if checkpoint.path not in kept:
-                # renamed first, so that a half-deleted one is never taken for a checkpoint
-                doomed = self.staging / f"old-{checkpoint.path.name}"
-                checkpoint.path.rename(doomed)
-                shutil.rmtree(doomed)
+        superseded = {checkpoint.path for checkpoint in checkpoints} - kept | self._torn
+        for path in self._committed():
+            if path in superseded:
+                self._remove(path)
+        self._torn.clear()
+
+    def _remove(self, path: Path) -> None:
+        """Renames first, so that a half-deleted one is never taken for a checkpoint."""
+        doomed = self.staging / f"old-{path.name}"
+        path.rename(doomed)
+        shutil.rmtree(doomed)
 
 
 def library_versions() -> dict[str, str]:

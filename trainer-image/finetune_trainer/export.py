@@ -15,7 +15,7 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from finetune_api.resolved import ResolvedJob
 from finetune_api.status import OutputStatus
-from finetune_trainer.checkpoints import CheckpointStore
+from finetune_trainer.checkpoints import Checkpoint, CheckpointStore
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.distributed import any_rank, barrier, from_first_rank
 from finetune_trainer.errors import OutputInvalidError, StorageError, TrainerError
@@ -24,9 +24,9 @@ from finetune_trainer.files import (
     describe_files,
     sync_directory,
     sync_tree,
-    what_is_wrong,
     write_atomically,
 )
+from finetune_trainer.guards import refuse_bad_weights
 from finetune_trainer.heads import LANGUAGE, Head, remove_extra
 from finetune_trainer.merge import rewrite_model
 from finetune_trainer.methods import Start, make_ordinary, reload_trained
@@ -75,13 +75,15 @@ class Probe:
 def export(trainer: FineTuneTrainer, job: ResolvedJob, start: Start, precision: Precision) -> OutputStatus:
     """Writes the adapter or the model, on all ranks together, and proves on rank 0 that it loads.
 
-    The trainer cannot be used afterwards. Raises `OutputInvalidError` or `StorageError`, on every rank.
+    The trainer cannot be used afterwards. Raises `DivergedError` for weights that are not numbers,
+    `OutputInvalidError` or `StorageError`, on every rank.
     """
     kind: Kind = "adapter" if job.spec.method.uses_adapters else "model"
     output = Path(job.paths.output_directory)
     staged, target = output / f".{kind}.tmp", output / kind
     first = trainer.is_world_process_zero()
     step = trainer.state.global_step
+    refuse_bad_weights(trainer.model, step, f"the {kind}")
     if first:
         shutil.rmtree(staged, ignore_errors=True)
         output.mkdir(parents=True, exist_ok=True)
@@ -131,22 +133,32 @@ def remove_unfinished(output: Path) -> None:
         shutil.rmtree(staged, ignore_errors=True)
 
 
-def take_best(trainer: FineTuneTrainer, store: CheckpointStore, job: ResolvedJob) -> None:
-    """Goes back to the weights of the best checkpoint, on every rank. Raises `StorageError` when it is no
-    longer what was written."""
-    best = from_first_rank(store.best() if trainer.is_world_process_zero() else None)
-    if best is None or best.step == trainer.state.global_step:
-        return
-    first = trainer.is_world_process_zero()
-    problem = from_first_rank(what_is_wrong(best.path, best.manifest.files) if first else None)
-    if problem is not None:
-        raise StorageError(f"output.checkpoint: best is {best.path.name}, which is torn: {problem}")
-    log.info("the output is made from %s, the best checkpoint", best.path.name)
-    carried = carry_over(best, job, store.staging)
-    if carried is None:
-        trainer.load_weights(best.path)
-    else:
-        restore(trainer, carried, None)
+def take_best(trainer: FineTuneTrainer, store: CheckpointStore, job: ResolvedJob) -> str | None:
+    """Goes back to the weights of the best checkpoint that is still whole, on every rank; where none has a
+    metric, those of the last step stay. Returns which better ones were torn, in words; None when none was."""
+    step = trainer.state.global_step
+    best, torn = from_first_rank(_best_whole(store, step) if trainer.is_world_process_zero() else (None, []))
+    if best is not None and best.step != step:
+        log.info("the output is made from %s, the best checkpoint", best.path.name)
+        carried = carry_over(best, job, store.staging)
+        if carried is None:
+            trainer.load_weights(best.path)
+        else:
+            restore(trainer, carried, None)
+    if not torn:
+        return None
+    words = f"output.checkpoint: best is made from step {best.step if best else step}: {'; '.join(torn)}"
+    log.warning("%s", words)
+    return words
+
+
+def _best_whole(store: CheckpointStore, step: int) -> tuple[Checkpoint | None, list[str]]:
+    """The best checkpoint, and the better ones that are torn. That of this step need not be read again."""
+    torn: list[str] = []
+    while (best := store.best()) is not None:
+        if best.step == step or store.is_whole(best, skipped=torn.append):
+            break
+    return best, torn
 
 
 def verify(
@@ -184,7 +196,7 @@ def verify(
         raise OutputInvalidError(f"output: {volume_path(directory)} loads, but its logits are not finite")
     scale = float(probe.logits.abs().max())
     difference = float((logits - probe.logits).abs().max()) / max(scale, 1e-6)
-    if difference > tolerance:
+    if not difference <= tolerance:  # NaN is neither
         raise OutputInvalidError(
             f"output: {volume_path(directory)} loads, but computes something else than the trained model: "
             f"logits differ by {difference:.2g} of the largest, {tolerance} is allowed under {precision}"

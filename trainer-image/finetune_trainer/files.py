@@ -8,6 +8,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from finetune_trainer.cpus import usable_cpus
+
+BESIDE_TRAINING = 4
+"""Threads that hash what is written while the next steps are done: cores are left to these."""
+
 
 class FileEntry(BaseModel):
     """One file of a manifest: its path relative to the manifest, and what it must hold."""
@@ -50,7 +55,7 @@ def describe_files(directory: Path) -> list[FileEntry]:
     """Every file under a directory, hashed by several threads, in the order of their paths. Raises
     `OSError`."""
     paths = list(_files(directory))
-    with ThreadPoolExecutor(max_workers=4) as pool:
+    with ThreadPoolExecutor(max_workers=min(BESIDE_TRAINING, usable_cpus())) as pool:
         hashed = list(pool.map(hash_file, paths))
     return [
         FileEntry(path=path.relative_to(directory).as_posix(), bytes=size, sha256=digest)
@@ -72,18 +77,30 @@ def sync_tree(directory: Path) -> None:
 
 
 def what_is_wrong(directory: Path, files: list[FileEntry]) -> str | None:
-    """The first difference between a directory and its manifest, in words; None when there is none."""
+    """The first difference between a directory and its manifest, in words; None when there is none.
+
+    All sizes are looked at before anything is read. Files are then hashed side by side, on all cores that
+    this process may use: training waits for it.
+    """
     for entry in files:
-        path = directory / entry.path
-        try:
-            if path.stat().st_size != entry.bytes:
-                return f"{entry.path} has {path.stat().st_size} bytes, {entry.bytes} were written"
-            if hash_file(path)[1] != entry.sha256:
-                return f"{entry.path} does not have the content that was written (SHA-256 differs)"
-        except FileNotFoundError:
-            return f"{entry.path} is missing"
-        except OSError as error:
-            return f"{entry.path} cannot be read: {error.strerror}"
+        if (problem := _difference(directory, entry, content=False)) is not None:
+            return problem
+    with ThreadPoolExecutor(max_workers=usable_cpus()) as pool:
+        problems = list(pool.map(lambda entry: _difference(directory, entry, content=True), files))
+    return next((problem for problem in problems if problem is not None), None)
+
+
+def _difference(directory: Path, entry: FileEntry, *, content: bool) -> str | None:
+    path = directory / entry.path
+    try:
+        if (size := path.stat().st_size) != entry.bytes:
+            return f"{entry.path} has {size} bytes, {entry.bytes} were written"
+        if content and hash_file(path)[1] != entry.sha256:
+            return f"{entry.path} does not have the content that was written (SHA-256 differs)"
+    except FileNotFoundError:
+        return f"{entry.path} is missing"
+    except OSError as error:
+        return f"{entry.path} cannot be read: {error.strerror}"
     return None
 
 

@@ -4,9 +4,10 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 from statistics import median
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import torch
+import torch.distributed as dist
 
 from finetune_api.failure_policy import DivergenceSpec
 from finetune_trainer.data.sampling import GlobalOrder
@@ -179,8 +180,31 @@ def is_a_norm(gradient: float) -> bool:
 
 
 def are_finite(model: torch.nn.Module) -> bool:
-    """Whether every trained weight is a number."""
-    return all(bool(torch.isfinite(weight).all()) for weight in model.parameters() if weight.requires_grad)
+    """Whether every trained weight is a number; under ZeRO-3 every one of this rank's share."""
+    trained = (weight for weight in model.parameters() if weight.requires_grad)
+    return all(bool(torch.isfinite(_held(weight)).all()) for weight in trained)
+
+
+def refuse_bad_weights(model: torch.nn.Module, step: int, what: str) -> None:
+    """Raises `DivergedError` on every rank when a trained weight of any of them is not a number, so that such
+    weights never become `what`."""
+    (bad,) = any_rank(not are_finite(model))
+    if bad:
+        raise DivergedError(
+            f"step {step}: a trained weight is not finite, though loss and gradients were. Nothing is "
+            f"written as {what}; the last checkpoint is from before. Lower training.learningRate, or use "
+            "training.precision: bf16 where it is fp16"
+        )
+
+
+def _held(weight: torch.Tensor) -> torch.Tensor:
+    """What this rank holds of a weight. The end of ZeRO-3's last share is padding that nobody has filled."""
+    share: torch.Tensor | None = getattr(weight, "ds_tensor", None)
+    if share is None:
+        return weight
+    whole: Any = weight
+    left = whole.ds_numel - share.numel() * dist.get_rank(whole.ds_process_group)
+    return share.flatten()[: max(left, 0)]
 
 
 def _shown(gradient: float | None) -> str:

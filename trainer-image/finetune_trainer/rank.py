@@ -14,7 +14,8 @@ from finetune_trainer import results
 from finetune_trainer.arguments import training_arguments
 from finetune_trainer.assembly import data_order, guard, load_model, make_trainer, progress, sample_answers
 from finetune_trainer.callbacks import RunCallback
-from finetune_trainer.checkpoints import Checkpoint, CheckpointStore
+from finetune_trainer.checkpoints import Checkpoint, CheckpointStore, checkpoints_status
+from finetune_trainer.data.fingerprint import fingerprint
 from finetune_trainer.decisions import decisions
 from finetune_trainer.distributed import end_process_group, from_first_rank, rank, start_process_group
 from finetune_trainer.effective import effective
@@ -86,6 +87,10 @@ def train(
     stop.check()
     inputs = prepare_inputs(job)
     job = inputs.job
+    data = fingerprint(inputs.data) if first else None
+    approximate = approximation(checkpoint, job, data)
+    if first and approximate:
+        log.warning("the resume is %s", approximate["resume"])
     stop.check()
     pad_id = inputs.tokenizer.pad_token_id or 0
     start = prepare_method(job, inputs.base, precision, inputs.stage.head, inputs.data, pad_id)
@@ -118,7 +123,7 @@ def train(
         order=order,
         progress=progress(inputs, loaded, order, arguments, precision),
         guard=guard(job, loaded.data, order, precision),
-        saves=Saves(job, store, reporter, tracking, hub),
+        saves=Saves(job, store, reporter, tracking, hub, data),
         reporter=reporter,
         tracking=tracking,
         stop=stop,
@@ -128,14 +133,16 @@ def train(
     trainer = make_trainer(inputs, loaded, arguments, precision, follower, generations)
     facts = effective(job, precision, loaded.data, loaded.model, loaded.attention)
     facts |= decisions(job, precision, base, checkpoint.step if checkpoint else None)
-    reporter.update(effective=facts | approximation(checkpoint, job))
+    reporter.update(effective=facts | approximate)
     stop.check()
     trainer.universal = carried
     follower.follow(trainer, checkpoint)
 
     reporter.update(activity="exporting", urgent=True)
+    torn: str | None = None
     if spec.output.checkpoint == "best":
-        take_best(trainer, store, job)
+        torn = take_best(trainer, store, job)
+        reporter.update(checkpoints=checkpoints_status(store))
     if generations is not None:
         generations.draw(trainer.model, trainer.state.global_step, arguments.device)
     output = export(trainer, job, start, precision)
@@ -158,6 +165,8 @@ def train(
     trained_for = f"trained {trainer.state.global_step} steps"
     if follower.improvement.exhausted:
         trained_for += " and stopped early, since evaluation no longer improved"
+    if torn is not None:
+        trained_for += f"; {torn}"
     return results.success(f"{trained_for}; the {output.kind} was loaded and run once", reporter)
 
 

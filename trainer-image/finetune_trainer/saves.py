@@ -14,6 +14,7 @@ from finetune_api.lineage import lineage_hash
 from finetune_api.resolved import ResolvedJob
 from finetune_trainer.checkpoints import CheckpointStore, Manifest, checkpoints_status, library_versions
 from finetune_trainer.commits import Commits
+from finetune_trainer.data.fingerprint import Fingerprint
 from finetune_trainer.deepspeed_config import uses_deepspeed
 from finetune_trainer.distributed import any_rank, barrier, rank
 from finetune_trainer.errors import StorageError
@@ -37,6 +38,8 @@ class Saves:
     reporter: Reporter
     tracking: Tracking
     hub: HubSaves | None
+    data: Fingerprint | None = None
+    """Of the training data; only rank 0 needs it."""
     commits: Commits = field(default_factory=Commits)
     saved_at: float = field(default_factory=time.monotonic)
 
@@ -107,5 +110,6 @@ class Saves:
             time=datetime.now(UTC),
             metric=None if score is None else spec.checkpoints.metric,
             value=score,
+            data=self.data,
             libraries=library_versions(),
         )

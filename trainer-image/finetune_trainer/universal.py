@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from finetune_api.resolved import ResolvedJob
 from finetune_trainer.checkpoints import Checkpoint, Manifest
 from finetune_trainer.data.cache import exclusive, remove_left_overs, temporary_name
+from finetune_trainer.data.fingerprint import Fingerprint
 from finetune_trainer.deepspeed_config import uses_deepspeed
 from finetune_trainer.distributed import barrier, rank
 from finetune_trainer.errors import OUT_OF_SPACE, InvalidConfigError
@@ -114,12 +115,26 @@ def carry_over(checkpoint: Checkpoint, job: ResolvedJob, staging: Path) -> Path 
     return target
 
 
-def approximation(checkpoint: Checkpoint | None, job: ResolvedJob) -> dict[str, str]:
-    """What `status.effective` says of a resume that is not exact; nothing for one that is."""
-    if checkpoint is None or Layout.of(checkpoint.manifest) == Layout.wanted(job):
+def approximation(
+    checkpoint: Checkpoint | None, job: ResolvedJob, data: Fingerprint | None
+) -> dict[str, str]:
+    """What `status.effective` says of a resume that is not exact; nothing for one that is.
+
+    `data` is this attempt's. Where it, or that of the checkpoint, is not known, it is taken to be the same.
+    """
+    if checkpoint is None:
         return {}
-    written = Layout.of(checkpoint.manifest)
-    return {"resume": f"approximate: step {checkpoint.step} was written by {written}; same order of data"}
+    reasons = []
+    before, step = checkpoint.manifest, checkpoint.step
+    if (written := Layout.of(before)) != Layout.wanted(job):
+        reasons.append(f"step {step} was written by {written}")
+    if before.data is None or data is None or before.data == data:
+        reasons += ["same order of data"] if reasons else []
+    else:
+        reasons.append(
+            f"the training data is not what it was at step {step} ({before.data} then; {data} now)"
+        )
+    return {"resume": f"approximate: {'; '.join(reasons)}"} if reasons else {}
 
 
 def write_names(directory: Path, model: torch.nn.Module, optimizer: Any) -> None:

@@ -1,33 +1,20 @@
 """Checkpoints are whole or not there; the newest whole one of the same run is resumed from; rotation keeps
 the best."""
 
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from finetune_trainer.checkpoints import Checkpoint, CheckpointStore, Manifest
+from finetune_trainer.checkpoints import CheckpointStore, Manifest, checkpoints_status
 from finetune_trainer.errors import InvalidConfigError, StorageError
+from finetune_trainer.files import FileEntry
+from stored_checkpoints import NOW, commit, manifest, steps, tear
 
-NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
-
-def manifest(step: int, *, value: float | None = None, lineage: str = "ours", job: str = "j") -> Manifest:
-    return Manifest(
-        job=job,
-        job_uid="u",
-        attempt=1,
-        lineage=lineage,
-        step=step,
-        epoch=step / 10,
-        world_size=2,
-        zero_stage=2,
-        deepspeed=True,
-        time=NOW,
-        metric="loss" if value is not None else None,
-        value=value,
-    )
+def state_of_rank(rank: int) -> FileEntry:
+    return FileEntry(path=f"rng_state_{rank}.pth", bytes=0, sha256="")
 
 
 @pytest.fixture
@@ -35,19 +22,6 @@ def store(tmp_path: Path) -> CheckpointStore:
     made = CheckpointStore(tmp_path, keep=2, greater_is_better=False)
     made.prepare()
     return made
-
-
-def commit(
-    store: CheckpointStore, step: int, *, value: float | None = None, lineage: str = "ours"
-) -> Checkpoint:
-    staged = store.staging / f"checkpoint-{step}"
-    staged.mkdir()
-    (staged / "model.safetensors").write_bytes(b"w" * step)
-    return store.commit(staged, manifest(step, value=value, lineage=lineage))
-
-
-def steps(store: CheckpointStore) -> list[int]:
-    return [checkpoint.step for checkpoint in store.all()]
 
 
 def test_a_committed_checkpoint_is_found_again_with_its_hashes(store: CheckpointStore) -> None:
@@ -87,6 +61,67 @@ def test_a_torn_checkpoint_is_named_and_the_one_before_it_taken(
     assert len(named) == 1
     assert named[0].startswith("checkpoint step-00000020 is skipped: ")
     assert problem in named[0]
+
+
+def test_a_torn_checkpoint_takes_no_place_among_those_that_are_kept(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path, keep=1, greater_is_better=False)
+    store.prepare()
+    commit(store, 20, value=1.0)
+    tear(commit(store, 43, value=2.0))
+    found = store.newest_whole("ours")
+    assert found is not None
+    assert found.step == 20
+    told = checkpoints_status(store)
+    assert told.latest is not None
+    assert told.latest.step == 20
+
+    commit(store, 30, value=3.0)
+    assert steps(store) == [20, 30], "the best one, and the one that a next attempt goes on from"
+    assert sorted(path.name for path in store.directory.glob("step-*")) == ["step-00000020", "step-00000030"]
+
+
+def test_a_step_that_was_torn_counts_again_once_it_is_done_again(store: CheckpointStore) -> None:
+    commit(store, 10)
+    tear(commit(store, 20))
+    store.newest_whole("ours")
+    commit(store, 20)
+    assert steps(store) == [10, 20]
+
+
+@pytest.mark.parametrize(
+    ("changes", "flaw"),
+    [
+        ({"files": []}, "its manifest names no files"),
+        ({"step": 30}, "its manifest is of step-00000030"),
+        ({"files": [state_of_rank(1)]}, "it holds the random states of 1 of 2 ranks"),
+    ],
+)
+def test_a_manifest_that_cannot_be_its_own_is_named_and_counts_for_nothing(
+    store: CheckpointStore, caplog: pytest.LogCaptureFixture, changes: dict[str, Any], flaw: str
+) -> None:
+    commit(store, 10)
+    made = commit(store, 20)
+    spoiled = made.manifest.model_copy(update=changes)
+    (made.path / "manifest.json").write_text(spoiled.model_dump_json())
+    assert steps(store) == [10]
+    found = store.newest_whole("ours")
+    assert found is not None
+    assert found.step == 10
+    assert f"checkpoint step-00000020 is skipped: {flaw}" in caplog.text
+
+
+def test_nothing_is_committed_without_the_random_states_of_all_ranks(store: CheckpointStore) -> None:
+    staged = store.staging / "checkpoint-20"
+    staged.mkdir()
+    (staged / "rng_state_0.pth").write_bytes(b"0")
+    with pytest.raises(
+        StorageError, match=r"random states of 1 of 2 ranks\. All ranks must write to the same"
+    ):
+        store.commit(staged, manifest(20))
+    assert steps(store) == []
+    (staged / "rng_state_1.pth").write_bytes(b"1")
+    store.commit(staged, manifest(20))
+    assert steps(store) == [20]
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"step": 3}'])

@@ -1,9 +1,11 @@
 """Writing that survives a crash."""
 
+import threading
 from pathlib import Path
 
 import pytest
 
+from finetune_trainer import files
 from finetune_trainer.files import describe_files, hash_file, sync_tree, what_is_wrong, write_atomically
 
 
@@ -41,6 +43,30 @@ def test_a_missing_file_is_found(directory: Path) -> None:
     entries = describe_files(directory)
     (directory / "a.bin").unlink()
     assert what_is_wrong(directory, entries) == "a.bin is missing"
+
+
+def test_files_are_hashed_side_by_side_on_all_cores(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = describe_files(directory)
+    monkeypatch.setattr(files, "usable_cpus", lambda: 2)
+    together = threading.Barrier(2, timeout=30)
+    hash_alone = files.hash_file
+
+    def hash_beside_another(path: Path) -> tuple[int, str]:
+        together.wait()  # breaks where the second file waits for the first
+        return hash_alone(path)
+
+    monkeypatch.setattr(files, "hash_file", hash_beside_another)
+    assert what_is_wrong(directory, entries) is None
+    assert describe_files(directory) == entries
+
+
+def test_sizes_are_looked_at_before_anything_is_read(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = describe_files(directory)
+    (directory / "sub" / "b.json").write_text("")
+    monkeypatch.setattr(files, "hash_file", lambda path: pytest.fail(f"{path} was read"))
+    assert what_is_wrong(directory, entries) == "sub/b.json has 0 bytes, 2 were written"
 
 
 def test_replacing_a_file_leaves_nothing_beside_it(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from finetune_trainer.data.examples import Origin
 from finetune_trainer.data.rendering import Tokens
 from finetune_trainer.data.sampling import GlobalOrder
 from finetune_trainer.errors import DivergedError
-from finetune_trainer.guards import MAX_OVERFLOWS, Guard, Trend, is_a_norm
+from finetune_trainer.guards import MAX_OVERFLOWS, Guard, Trend, are_finite, is_a_norm, refuse_bad_weights
 
 QUIET = [2.0, 2.1, 1.9, 2.0]
 
@@ -151,3 +152,28 @@ def test_an_overflow_that_no_scale_mends_is_one() -> None:
 def test_a_loss_that_is_not_a_number_is_one_under_fp16_too() -> None:
     with pytest.raises(DivergedError, match="loss nan"):
         guard(scaled=True).check(1, math.nan, 1.0, weights_are_finite=True)
+
+
+@pytest.mark.usefixtures("group")
+def test_weights_that_are_not_finite_are_refused_and_frozen_ones_are_nobodys_fault() -> None:
+    model = torch.nn.Linear(2, 2)
+    with torch.no_grad():
+        model.bias[0] = math.inf
+    with pytest.raises(DivergedError, match=r"step 7: a trained weight is not finite.*as the model"):
+        refuse_bad_weights(model, 7, "the model")
+    model.bias.requires_grad_(False)
+    refuse_bad_weights(model, 7, "the model")
+
+
+@pytest.mark.usefixtures("group")
+@pytest.mark.parametrize(("place", "finite"), [(2, False), (3, True)])
+def test_of_a_weight_that_ranks_share_each_looks_at_its_share_but_not_at_its_padding(
+    place: int, finite: bool
+) -> None:
+    model = torch.nn.Linear(3, 1, bias=False)
+    share = torch.zeros(4)
+    share[place] = math.nan
+    # as ZeRO-3 leaves a weight of three numbers between two steps
+    cut: Any = model.weight
+    cut.data, cut.ds_tensor, cut.ds_numel, cut.ds_process_group = torch.empty(0), share, 3, dist.group.WORLD
+    assert are_finite(model) is finite

@@ -87,6 +87,17 @@ def test_a_gradient_that_is_not_a_number_ends_the_run_though_the_loss_is_fine(ba
     assert_nothing_of_the_step_is_kept(job)
 
 
+def test_a_weight_that_is_not_a_number_is_in_no_checkpoint_though_no_record_meets_it(
+    make_job: MakeJob, tiny_model: Path, tmp_path: Path
+) -> None:
+    model = poisoned(tiny_model, tmp_path / "weight", "weight")
+    job = make_job({"model": {"path": str(model)}, "checkpoints": {"everySteps": 1}})
+    with pytest.raises(DivergedError, match=r"step 1: a trained weight is not finite.*as a checkpoint"):
+        train(job)
+    store = CheckpointStore(Path(job.paths.run_directory), keep=3, greater_is_better=False)
+    assert store.all() == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "harm", "zero_stage"),

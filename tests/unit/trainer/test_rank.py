@@ -198,6 +198,23 @@ def test_a_torn_checkpoint_is_passed_over(make_job: MakeJob) -> None:
     assert train(make_job(attempt=2)).resumed_step == 2
 
 
+def test_data_that_changed_between_two_attempts_makes_the_resume_approximate(
+    make_job: MakeJob, tmp_path: Path
+) -> None:
+    train(make_job())
+    longer, reporter = {"training": {"maxSteps": 5}}, Reporter([])
+    train(make_job(longer, attempt=2), reporter)
+    assert reporter.report.effective["resume"] == "from step 4", "a longer run on the same data is exact"
+
+    with (tmp_path / "train.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"instruction": "add 7 and 8", "output": "15"}) + "\n")
+    longest, reporter = {"training": {"maxSteps": 6}}, Reporter([])
+    assert train(make_job(longest, attempt=3), reporter).resumed_step == 5
+    said = reporter.report.effective["resume"]
+    assert said.startswith("approximate: the training data is not what it was at step 5 (20 items, SHA-256 ")
+    assert " then; 21 items, " in said
+
+
 def test_a_finished_run_only_writes_its_output_again(make_job: MakeJob) -> None:
     job = make_job()
     train(job)
