@@ -21,7 +21,7 @@ from finetune_trainer.fused_loss import fuse_loss, needs_no_logits
 from finetune_trainer.guards import Guard, Trend
 from finetune_trainer.inputs import Inputs
 from finetune_trainer.kernels import upcast_norms
-from finetune_trainer.methods import Start, apply_method
+from finetune_trainer.methods import Start, apply_method, name_revision
 from finetune_trainer.models import check_fit, load_base, load_dtype
 from finetune_trainer.optimizers import grouped_optimizer
 from finetune_trainer.plateau import plateau
@@ -79,6 +79,7 @@ def load_model(inputs: Inputs, start: Start, precision: Precision) -> LoadedMode
     if spec.model.upcast_layer_norm:
         upcast_norms(base)
     model = apply_method(base, spec.method, spec.training.seed, start)
+    name_revision(model, spec.model.revision)
     if likelihood_on_cpu and precision == "fp32" and needs_no_logits(spec):
         fuse_loss(model)
     return LoadedModel(

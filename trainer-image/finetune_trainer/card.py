@@ -21,12 +21,15 @@ from finetune_trainer.errors import DataError
 from finetune_trainer.export import CARD
 from finetune_trainer.files import hash_file, write_atomically
 from finetune_trainer.merge import Base
+from finetune_trainer.stages import stage_for
 
 log = logging.getLogger(__name__)
 
 LEFT_OUT: Final = {"resources", "tracking", "budget", "failure_policy"}
 """Sections of the spec that say nothing about the model, and may hold what is not for others (environment
 variables)."""
+TASKS: Final = {"CAUSAL_LM": "text-generation", "SEQ_CLS": "text-classification"}
+"""The hub's names, by PEFT's."""
 ADDRESSES: Final = {"url", "uri", "endpoint"}
 
 
@@ -123,7 +126,7 @@ def _front_matter(facts: Facts, *, merged: bool) -> Any:
         library_name="peft" if adapter else "transformers",
         license=licence_of(facts.base),
         model_name=facts.job.job.name,
-        pipeline_tag="text-generation",
+        pipeline_tag=_task(facts),
         tags=["finetune-operator", spec.training.stage, spec.method.type],
     )
 
@@ -132,7 +135,7 @@ def _results(facts: Facts) -> Iterator[EvalResult]:
     for benchmark in facts.evaluation.benchmarks if facts.evaluation else ():
         for name, value in benchmark.scores.items():
             yield EvalResult(
-                task_type="text-generation",
+                task_type=_task(facts),
                 dataset_type=benchmark.name,
                 dataset_name=benchmark.name,
                 metric_type=name,
@@ -182,17 +185,31 @@ def _benchmarks(facts: Facts) -> Iterator[str]:
 
 
 def _code(facts: Facts, *, merged: bool) -> str:
+    model, head = facts.job.spec.model, stage_for(facts.job.spec.training).head
+    loader = head.loader.__name__
+    trusted = {"trust_remote_code": True} if model.trust_remote_code else {}
     if facts.output.kind == "adapter" and not merged:
-        base = facts.job.spec.model.id or "BASE"
+        revision = {"revision": model.revision} if model.id and model.revision else {}
         return (
-            "from peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n\n"
-            f'base = AutoModelForCausalLM.from_pretrained("{base}")\n'
+            f"from peft import PeftModel\nfrom transformers import {loader}\n\n"
+            f"base = {_loaded(loader, model.id or 'BASE', revision | dict(head.settings) | trusted)}\n"
             'model = PeftModel.from_pretrained(base, "THIS_DIRECTORY")'
         )
-    return (
-        "from transformers import AutoModelForCausalLM\n\n"
-        'model = AutoModelForCausalLM.from_pretrained("THIS_DIRECTORY")'
-    )
+    return f"from transformers import {loader}\n\nmodel = {_loaded(loader, 'THIS_DIRECTORY', trusted)}"
+
+
+def _loaded(loader: str, place: str, settings: Mapping[str, Any]) -> str:
+    told = [f'"{place}"', *(f"{name}={_literal(value)}" for name, value in settings.items())]
+    return f"{loader}.from_pretrained({', '.join(told)})"
+
+
+def _literal(value: Any) -> str:
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def _task(facts: Facts) -> str:
+    """The hub's name of what the model does."""
+    return TASKS[stage_for(facts.job.spec.training).head.task]
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

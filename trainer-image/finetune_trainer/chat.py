@@ -26,20 +26,27 @@ class Places:
 
     model: str
     adapter: str | None = None
+    revision: str | None = None
+    """Of the model on the hub; None: its main branch."""
 
 
 def places(model: str, adapter: str | None) -> Places:
-    """Finds the base of an adapter that was given as the model. Raises `ModelLoadError`."""
-    config = Path(model) / ADAPTER
-    if adapter is not None or not config.is_file():
+    """Finds the base of an adapter that was given as the model, and the revision of it that the adapter was
+    trained on. Raises `ModelLoadError`."""
+    config = Path(adapter or model) / ADAPTER
+    if not config.is_file():
         return Places(model, adapter)
-    base = json.loads(config.read_bytes()).get("base_model_name_or_path")
+    told = json.loads(config.read_bytes())
+    base, revision = told.get("base_model_name_or_path"), told.get("revision")
+    if adapter is not None:
+        # on another base than its own, its revision means nothing
+        return Places(model, adapter, revision if model == base else None)
     if not base:
         raise ModelLoadError(
             f"--model {model}: this adapter does not say which base it is for. Give the base as --model and "
             "the adapter as --adapter"
         )
-    return Places(base, model)
+    return Places(base, model, revision)
 
 
 @dataclass
@@ -62,7 +69,9 @@ class Talk:
     def load(cls, where: Places, sampling: SamplingSpec, out: TextIO, **settings: Any) -> "Talk":
         """Loads the model in its own type, on the GPU where there is one. Raises `ModelLoadError`."""
         try:
-            model = AutoModelForCausalLM.from_pretrained(where.model, dtype="auto")
+            model = AutoModelForCausalLM.from_pretrained(
+                where.model, revision=where.revision or "main", dtype="auto"
+            )
             if where.adapter is not None:
                 from peft import PeftModel
 

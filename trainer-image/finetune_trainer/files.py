@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -74,6 +75,17 @@ def sync_tree(directory: Path) -> None:
         list(pool.map(sync, _files(directory)))
     for folder in [directory, *(path for path in directory.rglob("*") if path.is_dir())]:
         sync_directory(folder)
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """The same files under another name, which removing the source does not take away; copies where the
+    volume has no hard links. What was at the target is gone. Raises `OSError`."""
+    shutil.rmtree(target, ignore_errors=True)
+    try:
+        shutil.copytree(source, target, copy_function=os.link)
+    except OSError:
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(source, target)
 
 
 def what_is_wrong(directory: Path, files: list[FileEntry]) -> str | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from accelerate.state import AcceleratorState
 
+from finetune_api.dataset import DataSource
 from finetune_api.resolved import ResolvedJob
 from finetune_api.status import EvaluationStatus, HubStatus, OutputStatus
 from finetune_trainer.card import Facts, describe_data, write_card
@@ -36,6 +37,8 @@ class Finishing:
     shows."""
 
     job: ResolvedJob
+    train: DataSource
+    """Where the training data was read."""
     base: Base
     precision: Precision
     """Of the run's arithmetic, in which the output was proved."""
@@ -100,7 +103,6 @@ class Finishing:
         )
 
     def _write_cards(self) -> None:
-        train = self.job.spec.dataset.train
         facts = Facts(
             job=self.job,
             base=self.base,
@@ -109,7 +111,7 @@ class Finishing:
             metrics=self.reporter.metrics,
             effective=self.reporter.report.effective,
             evaluation=self.evaluation,
-            data=describe_data(train, self.job.paths.train),
+            data=describe_data(self.train, self.job.paths.train),
         )
         directory = Path(self.job.paths.output_directory)
         write_card(facts, directory / self.output.kind, merged=False)

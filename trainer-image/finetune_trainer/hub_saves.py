@@ -1,7 +1,6 @@
 """Pushes of checkpoints while training goes on: by a thread of rank 0 that training never waits for."""
 
 import logging
-import os
 import shutil
 import threading
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import Final
 from finetune_api.resolved import ResolvedJob
 from finetune_api.status import HubStatus
 from finetune_trainer.checkpoints import Checkpoint, CheckpointStore
+from finetune_trainer.files import link_tree
 from finetune_trainer.hub import Hub, HubError
 from finetune_trainer.reporting import Reporter
 
@@ -56,7 +56,7 @@ class HubSaves:
         """Takes a checkpoint that has just been committed."""
         copy = self.store.directory / DIRECTORY / checkpoint.path.name
         try:
-            _link(checkpoint.path, copy)
+            link_tree(checkpoint.path, copy)
         except OSError as error:
             log.warning("step %d is not pushed: %s", checkpoint.step, error)
             return
@@ -110,14 +110,3 @@ def hub_saves(job: ResolvedJob, store: CheckpointStore, reporter: Reporter) -> H
         reporter.update(hub=shown)
 
     return HubSaves(Hub.of(spec), store, pushed)
-
-
-def _link(source: Path, target: Path) -> None:
-    """The same files under another name, so that rotation cannot take them away; copies where the volume has
-    no hard links. Raises `OSError`."""
-    shutil.rmtree(target, ignore_errors=True)
-    try:
-        shutil.copytree(source, target, copy_function=os.link)
-    except (OSError, shutil.Error):
-        shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(source, target)

@@ -150,6 +150,7 @@ def train(
     end_process_group()
     finishing = Finishing(
         job=job,
+        train=inputs.train,
         base=base,
         precision=precision,
         step=trainer.state.global_step,

@@ -94,6 +94,8 @@ def turns_of(record: Record) -> Turns:
             turns = [{"role": str(turn["role"]), "content": str(turn["content"])} for turn in messages]
             while turns and turns[-1]["role"] == "assistant":
                 turns.pop()
+            if not turns:
+                raise DataError(f"{record.origin}: messages asks nothing: it holds no turn before the answer")
             return turns
         if "prompt" in record.fields:
             return [{"role": "user", "content": required_text(record, "prompt")}]

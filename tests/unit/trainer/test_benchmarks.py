@@ -30,6 +30,7 @@ class Calculator(Subject):
     def __init__(self, rule: Callable[[str], str], *, answers_turns: bool = True) -> None:
         self.rule = rule
         self.answers_turns = answers_turns
+        self.system = None
         self.asked: list[Prompt] = []
 
     def answers(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[str]:  # noqa: ARG002
@@ -77,11 +78,44 @@ def test_solved_examples_come_in_front_and_are_not_asked(
     assert isinstance(first, str) != answers_turns
 
 
+def test_questions_begin_as_training_did(write_jsonl: WriteJsonl) -> None:
+    own = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "q1"}]
+    file = write_jsonl([{"prompt": "q0", "expected": "a"}, {"messages": own, "expected": "a"}])
+    subject = Calculator(lambda _text: "a")
+    subject.system = "Add."
+    prompts(subject, spec(), file)
+    assert subject.asked == [
+        [{"role": "system", "content": "Add."}, {"role": "user", "content": "q0"}],
+        own,
+    ]
+    plain = Calculator(lambda _text: "a", answers_turns=False)
+    plain.system = "Add."
+    prompts(plain, spec(fewShot=1), file)
+    assert plain.asked == ["q0\na\nBe brief.\nq1\n"]
+
+
+def test_a_subject_knows_the_job_s_system_prompt(
+    two_benchmarks: Callable[..., Benchmarks], monkeypatch: pytest.MonkeyPatch, asked: list[tuple[str, str]]
+) -> None:
+    told: list[str | None] = []
+
+    def score(subject: Subject, _spec: BenchmarkSpec, _path: Path | None) -> Scored:
+        told.append(subject.system)
+        return Scored({"exactMatch": 1.0}, 1)
+
+    monkeypatch.setitem(benchmarks.RUNNERS, "prompts", score)
+    two_benchmarks("1", dataset={"preprocessing": {"systemPrompt": "Add."}}).run()
+    assert set(told) == {"Add."}
+    assert asked == []
+
+
 @pytest.mark.parametrize(
     ("records", "message"),
     [
         ([{"prompt": "q"}], "must say what is expected"),
         ([{"x": 1}], "'instruction' is missing"),
+        ([{"messages": [], "expected": "1"}], "line 1: messages asks nothing"),
+        ([{"messages": [{"role": "assistant", "content": "1"}]}], "line 1: messages asks nothing"),
         ([], "records"),
     ],
 )

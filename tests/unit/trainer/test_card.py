@@ -53,6 +53,32 @@ def test_the_hub_reads_base_licence_and_scores(make_job: MakeJob, tmp_path: Path
     assert ModelCard.load(tmp_path / "README.md").data.library_name == "transformers"
 
 
+def code_in(card: Path) -> str:
+    return card.read_text().split("```python\n")[1].split("\n```")[0]
+
+
+def test_the_code_in_the_card_loads_the_revision_that_was_trained(make_job: MakeJob, tmp_path: Path) -> None:
+    job = make_job({"model": {"id": "me/base", "revision": "0a1b2c"}, "method": {"type": "lora"}})
+    write_card(facts(job, base=Base(str(tmp_path))), tmp_path, merged=False)
+    assert code_in(tmp_path / "README.md").splitlines()[-2:] == [
+        'base = AutoModelForCausalLM.from_pretrained("me/base", revision="0a1b2c")',
+        'model = PeftModel.from_pretrained(base, "THIS_DIRECTORY")',
+    ]
+    write_card(facts(job, base=Base(str(tmp_path))), tmp_path, merged=True)
+    last = 'model = AutoModelForCausalLM.from_pretrained("THIS_DIRECTORY")'
+    assert code_in(tmp_path / "README.md").splitlines()[-1] == last
+
+
+def test_the_card_of_a_reward_model_is_that_of_a_classifier(make_job: MakeJob, tmp_path: Path) -> None:
+    spec = {"model": {"id": "me/base"}, "method": {"type": "lora"}, "training": {"stage": "rm"}}
+    write_card(facts(make_job(spec), base=Base(str(tmp_path))), tmp_path, merged=False)
+    data = ModelCard.load(tmp_path / "README.md").data
+    assert data.pipeline_tag == "text-classification"
+    assert code_in(tmp_path / "README.md").splitlines()[-2] == (
+        'base = AutoModelForSequenceClassification.from_pretrained("me/base", num_labels=1)'
+    )
+
+
 def test_people_read_data_metrics_manifest_and_versions(make_job: MakeJob, tmp_path: Path) -> None:
     job = make_job({"training": {"learningRate": 0.0123}})
     write_card(facts(job), tmp_path, merged=False)

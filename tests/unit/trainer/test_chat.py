@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -40,6 +41,29 @@ def test_an_adapter_says_which_base_it_is_for(tiny_model: Path, adapter: Path) -
     (adapter / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": None}))
     with pytest.raises(ModelLoadError, match="--adapter"):
         places(str(adapter), None)
+
+
+def test_an_adapter_s_own_base_is_loaded_as_it_was_trained_on(adapter: Path, tmp_path: Path) -> None:
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    told = config | {"base_model_name_or_path": "me/base", "revision": "0a1b2c"}
+    (adapter / "adapter_config.json").write_text(json.dumps(told))
+    assert places(str(adapter), None) == Places("me/base", str(adapter), "0a1b2c")
+    assert places("me/base", str(adapter)) == Places("me/base", str(adapter), "0a1b2c")
+    assert places("me/another", str(adapter)) == Places("me/another", str(adapter))
+
+
+def test_the_revision_is_what_is_loaded(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    load = AutoModelForCausalLM.from_pretrained
+
+    def loaded(place: str, *, revision: str, **settings: Any) -> Any:
+        asked.append(revision)
+        return load(place, **settings)
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", loaded)
+    Talk.load(Places(str(tiny_model), revision="0a1b2c"), SHORT, io.StringIO())
+    Talk.load(Places(str(tiny_model)), SHORT, io.StringIO())
+    assert asked == ["0a1b2c", "main"]
 
 
 def test_turns_are_remembered_until_they_are_to_be_forgotten(tiny_model: Path) -> None:

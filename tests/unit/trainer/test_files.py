@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from finetune_trainer import files
-from finetune_trainer.files import describe_files, hash_file, sync_tree, what_is_wrong, write_atomically
+from finetune_trainer.files import (
+    describe_files,
+    hash_file,
+    link_tree,
+    sync_tree,
+    what_is_wrong,
+    write_atomically,
+)
 
 
 @pytest.fixture
@@ -82,3 +89,23 @@ def test_a_tree_can_be_flushed_and_a_large_file_is_hashed_in_parts(directory: Pa
     large.write_bytes(bytes(9 << 20))
     sync_tree(directory)
     assert hash_file(large)[0] == 9 << 20
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["hard links", "none on this volume"])
+def test_a_tree_under_another_name_outlives_the_first(
+    directory: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    if not links:
+        monkeypatch.setattr("os.link", refuse)
+    target = tmp_path_factory.mktemp("other") / "tree"
+    target.mkdir()
+    (target / "old").touch()
+    link_tree(directory, target)
+    assert (target / "a.bin").samefile(directory / "a.bin") is links
+    before = describe_files(directory)
+    (directory / "a.bin").unlink()
+    assert describe_files(target) == before
+
+
+def refuse(*_arguments: object, **_options: object) -> None:
+    raise OSError("Operation not supported")

@@ -75,7 +75,8 @@ def launch(job: ResolvedJob, hub: ServingHub, directory: Path) -> tuple[int, Tra
 def test_a_model_its_data_and_a_benchmark_s_questions_come_from_the_hub(
     make_job: MakeJob, hub: ServingHub, tmp_path: Path
 ) -> None:
-    status, result, log = launch(make_job(SPEC | {"evaluation": NAMED_TASK}), hub, tmp_path / "a")
+    job = make_job(SPEC | {"evaluation": NAMED_TASK, "output": {"modelCard": True}})
+    status, result, log = launch(job, hub, tmp_path / "a")
     assert status == ExitCode.SUCCEEDED, log[-4000:]
     assert result is not None
     assert result.output is not None
@@ -83,6 +84,9 @@ def test_a_model_its_data_and_a_benchmark_s_questions_come_from_the_hub(
     assert hub.token not in log
     weights = [request for request in hub.requests if request.startswith("GET") and "safetensors" in request]
     assert weights == [f"GET /me/tiny/resolve/{COMMIT}/model.safetensors"]
+
+    card = Path(job.paths.output_directory, "adapter", "README.md").read_text()
+    assert f"| training data | me/sums on the hub, split train, revision {COMMIT} |" in card
 
     (benchmark,) = reported_in(tmp_path / "a")["evaluation"]["benchmarks"]
     assert benchmark["samples"] == 3, benchmark

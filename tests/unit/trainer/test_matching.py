@@ -3,7 +3,7 @@
 import pytest
 
 from finetune_trainer.errors import DataError
-from finetune_trainer.evaluation.matching import MATCHES, last_number
+from finetune_trainer.evaluation.matching import MATCHES
 
 
 @pytest.mark.parametrize(
@@ -50,10 +50,3 @@ def test_a_pattern_that_is_broken_or_never_ends_is_named(
 def test_a_number_that_is_expected_must_be_one() -> None:
     with pytest.raises(DataError, match="holds no number"):
         MATCHES["numeric"]("7", ["seven"])
-
-
-@pytest.mark.parametrize(
-    ("text", "number"), [("-3.5 of", -3.5), ("1 000", 0.0), ("v1.2.3", 0.3), ("no", None), (".5", 0.5)]
-)
-def test_the_last_number_of_a_text(text: str, number: float | None) -> None:
-    assert last_number(text) == number

@@ -119,6 +119,7 @@ class Benchmarks:
             ),
             answers_turns=answers_turns(self.job),
             batch_size=self.job.spec.evaluation.micro_batch_size or self.job.spec.training.micro_batch_size,
+            system=self.job.spec.dataset.preprocessing.system_prompt,
         )
         for spec in specs:
             self.check_stop()

@@ -1,6 +1,5 @@
 """How an answer is compared with what was expected: each way a function from 0 (wrong) to 1 (right)."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -8,15 +7,13 @@ import regex
 from rouge_score.rouge_scorer import RougeScorer
 
 from finetune_trainer.errors import DataError
+from finetune_trainer.numbers_in_text import last_number, same_number
 
 Score = Callable[[str, Sequence[str]], dict[str, float]]
 """Scores of an answer against the texts of which any is right."""
 
 PATTERN_SECONDS: Final = 1.0
 """Longest search for a pattern: some patterns never end."""
-
-NUMBER: Final = regex.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][-+]?\d+)?")
-RELATIVE_ERROR: Final = 1e-6
 
 
 def exact(answer: str, expected: Sequence[str]) -> dict[str, float]:
@@ -46,9 +43,7 @@ def numeric(answer: str, expected: Sequence[str]) -> dict[str, float]:
     if not wanted:
         raise DataError(f"match: numeric: {expected} holds no number")
     found = last_number(answer)
-    close = found is not None and any(
-        math.isclose(found, number, rel_tol=RELATIVE_ERROR, abs_tol=1e-9) for number in wanted
-    )
+    close = found is not None and any(same_number(found, number) for number in wanted)
     return {"numericMatch": float(close)}
 
 
@@ -57,12 +52,6 @@ def rouge(answer: str, expected: Sequence[str]) -> dict[str, float]:
     kinds = ("rouge1", "rouge2", "rougeL")
     found = RougeScorer(kinds, use_stemmer=True).score_multi(list(expected), answer)
     return {kind: float(found[kind].fmeasure) for kind in kinds}
-
-
-def last_number(text: str) -> float | None:
-    """The last number in a text (1,234.5 and 1e-3 too); None where there is none."""
-    found = [match for match in NUMBER.findall(text) if any(character.isdigit() for character in match)]
-    return float(found[-1].replace(",", "")) if found else None
 
 
 MATCHES: Final[dict[str, Score]] = {

@@ -51,5 +51,6 @@ def _question(subject: Subject, solved: list[Record], record: Record) -> Prompt:
         turns += [*turns_of(example), {"role": "assistant", "content": expected(example)[0]}]
     turns += turns_of(record)
     if subject.answers_turns:
-        return turns
+        system = [{"role": "system", "content": subject.system}] if subject.system else []
+        return turns if turns[0]["role"] == "system" else [*system, *turns]
     return "\n".join(turn["content"] for turn in turns) + "\n"

@@ -24,6 +24,8 @@ class Subject:
     answers_turns: bool
     """Whether it was taught conversations; else it goes on with plain text."""
     batch_size: int
+    system: str | None = None
+    """What conversations without a system turn of their own begin with, as they did in training."""
 
     def answers(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[str]:
         """The likeliest answer to each prompt."""

@@ -5,10 +5,11 @@ and every later attempt then starts from the same files. `apply_method` makes th
 `reload_trained` makes a trained adapter and its base one model again.
 """
 
+from finetune_trainer.methods.adapters import name_revision
 from finetune_trainer.methods.apply import apply_method
 from finetune_trainer.methods.decomposition import make_ordinary
 from finetune_trainer.methods.prepare import prepare_method
 from finetune_trainer.methods.reload import reload_trained
 from finetune_trainer.methods.start import Start
 
-__all__ = ["Start", "apply_method", "make_ordinary", "prepare_method", "reload_trained"]
+__all__ = ["Start", "apply_method", "make_ordinary", "name_revision", "prepare_method", "reload_trained"]

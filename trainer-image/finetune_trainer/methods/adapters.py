@@ -78,6 +78,12 @@ def with_adapter(
         raise InvalidConfigError(f"method.lora: {error}") from error
 
 
+def name_revision(model: torch.nn.Module, revision: str | None) -> None:
+    """Has each adapter say, where it is saved, which revision of the base it is for."""
+    for config in getattr(model, "peft_config", {}).values():
+        config.revision = revision
+
+
 def scaling(method: MethodSpec) -> float:
     """What the adapter's output is multiplied by: α / r, or α / √r when rank-stabilized
     (Kalajdzievski 2023, arXiv:2312.03732)."""

@@ -25,6 +25,12 @@ FIELDS: Final = {
 }
 """Field of a job's spec by the setting's name. A directory and a resume are the run's, not the job's."""
 
+WORDS: Final = {
+    "resources.accelerators.perNode is 0": "torch sees no GPU here",
+    "Use auto, fp32 or bf16, or ask for accelerators": "Use bf16 or None, or a machine with a GPU",
+}
+"""What a job says of devices that it asks for, and this process of those that it has."""
+
 TOKEN_IDS: Final = {
     "model": {"tokenizer": {"path": "/token-ids"}},
     "method": {"type": "full"},
@@ -60,7 +66,9 @@ def _job(config: TrainingConfig) -> FineTuneJob:
     for path, value in [*_leaves(TOKEN_IDS), *_settings(config)]:
         _put(spec, path, value)
     spec["training"]["maxSequenceLength"] = max(8, config.model_config.max_position_embeddings)
-    spec["distributed"] = {"processesPerNode": int(os.environ.get("WORLD_SIZE", "1"))}
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    spec["distributed"] = {"processesPerNode": ranks}
+    spec["resources"] = {"accelerators": {"perNode": ranks if _sees_gpu() else 0}}
     if config.wandb_project is not None:
         offline = os.environ.get("WANDB_MODE") == "offline"
         spec["tracking"]["trackers"] = [{"type": "wandb", "offline": offline}]
@@ -72,6 +80,13 @@ def _job(config: TrainingConfig) -> FineTuneJob:
             "spec": spec,
         }
     )
+
+
+def _sees_gpu() -> bool:
+    # imported here: making and reading a configuration takes no torch
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def _settings(config: TrainingConfig) -> Iterator[tuple[str, Any]]:
@@ -94,6 +109,8 @@ def _settings(config: TrainingConfig) -> Iterator[tuple[str, Any]]:
 
 def _in_their_words(finding: str) -> str:
     """The finding with the settings' names in the place of a job's field paths, longest first."""
+    for theirs, ours in WORDS.items():
+        finding = finding.replace(theirs, ours)
     for name, path in sorted(FIELDS.items(), key=lambda item: -len(item[1])):
         finding = finding.replace(path, name)
     return finding

@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+from finetune_trainer.numbers_in_text import last_number, same_number
+
 THOUGHT = re.compile(r"<think>(?!.*<think>).*?</think>.*", re.DOTALL)
 
 
@@ -38,9 +39,9 @@ def contains(answer: Answer) -> float:
 
 
 def numeric_match(answer: Answer) -> float:
-    """1 when the last number of the answer is the last one of the expected text."""
-    given, expected = _last_number(answer.text), _last_number(answer.expected)
-    return float(expected is not None and given == expected)
+    """1 when the last number of the answer is the last one of the expected text, as benchmarks have it."""
+    given, expected = last_number(answer.text), last_number(answer.expected)
+    return float(given is not None and expected is not None and same_number(given, expected))
 
 
 def valid_json(answer: Answer) -> float:
@@ -77,8 +78,3 @@ REWARDS: dict[str, Callable[[Answer], float]] = {
     "brevity": brevity,
 }
 """By the names of the API (`RewardFunction` in `finetune_api/stages.py`)."""
-
-
-def _last_number(text: str) -> float | None:
-    numbers = NUMBER.findall(text)
-    return float(numbers[-1].replace(",", "")) if numbers else None

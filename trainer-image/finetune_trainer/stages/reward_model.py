@@ -80,5 +80,7 @@ def _load(place: str, dtype: torch.dtype) -> Any:
         return load_base(ModelSpec(path=place), place, dtype, head=replace(SCORE, fresh=()))
     from peft import PeftConfig, PeftModel
 
-    base = str(PeftConfig.from_pretrained(place).base_model_name_or_path)
-    return PeftModel.from_pretrained(load_base(ModelSpec(path=base), base, dtype, head=SCORE), place)
+    config = PeftConfig.from_pretrained(place)
+    base = str(config.base_model_name_or_path)
+    spec = ModelSpec(path=base, revision=config.revision)
+    return PeftModel.from_pretrained(load_base(spec, base, dtype, head=SCORE), place)

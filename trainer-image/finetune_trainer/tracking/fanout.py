@@ -2,7 +2,6 @@
 end."""
 
 import logging
-import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from typing import Final
 from finetune_api.resolved import ResolvedJob
 from finetune_api.result import TrainingResult
 from finetune_api.status import MAX_WARNING_LENGTH
+from finetune_trainer.files import link_tree
 from finetune_trainer.metrics import Line
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.tracking.base import Ending
@@ -72,13 +72,13 @@ class Tracking:
 
     def upload(self, checkpoint: Path) -> None:
         """Has a committed checkpoint uploaded where that is asked for. It may be removed at once: trackers
-        get hard links of their own, in a directory that they remove."""
+        get hard links of their own (or copies), in a directory that they remove."""
         if self._outbox is None:
             return
         for tracker in sorted(self._uploading):
             copy = self._outbox / tracker / checkpoint.name
             try:
-                shutil.copytree(checkpoint, copy, copy_function=os.link)
+                link_tree(checkpoint, copy)
             except OSError as error:
                 self._warn(tracker, f"{tracker} does not get {checkpoint.name}: {error}")
             else:
@@ -96,9 +96,11 @@ class Tracking:
         for feed in self._feeds.values():
             feed.conclude(Finish(ending=ending))
         for tracker, feed in self._feeds.items():
-            pending = feed.tally.uploads and result.outcome == "succeeded"
-            limit = UPLOAD_SECONDS if pending else bound
-            tally = feed.close(max(0.0, began + limit - time.monotonic()))
+            end = began + bound
+            if feed.tally.uploading and result.outcome == "succeeded":
+                feed.wait_for_uploads(began + UPLOAD_SECONDS - time.monotonic())
+                end = min(began + UPLOAD_SECONDS, time.monotonic() + bound)
+            tally = feed.close(max(0.0, end - time.monotonic()))
             if tally.error:
                 self._warn(tracker, summary(tracker, tally))
         self._feeds.clear()

@@ -45,6 +45,8 @@ class Tally:
     finished: bool = False
     uploads: int = 0
     uploaded: int = 0
+    given_up: int = 0
+    """Uploads that failed, or that a newer checkpoint took the place of."""
     error: str = ""
     """The first thing that went wrong."""
 
@@ -52,6 +54,11 @@ class Tally:
     def lost(self) -> int:
         """Rows that the tracker has not taken."""
         return self.rows - self.kept
+
+    @property
+    def uploading(self) -> bool:
+        """Whether a checkpoint is on its way."""
+        return self.uploads > self.uploaded + self.given_up
 
 
 class Feed:
@@ -114,6 +121,14 @@ class Feed:
             self._waiting.append(finish)
             self._changed.notify_all()
 
+    def wait_for_uploads(self, seconds: float) -> None:
+        """Returns when no checkpoint is on its way any more, or nothing more can come of it, or after so many
+        seconds."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: not self.tally.uploading or self._is_done(), timeout=max(0.0, seconds)
+            )
+
     def close(self, seconds: float) -> Tally:
         """Lets the tracker finish for so many seconds, then ends it; returns what has become of all.
 
@@ -155,6 +170,7 @@ class Feed:
         if message is not None:
             self._waiting.remove(message)
             _discard(message)
+            self.tally.given_up += isinstance(message, Upload)
 
     def _send(self) -> None:
         pipe = _opened(self._process.stdin)
@@ -198,6 +214,7 @@ class Feed:
                     self.tally.kept += good
                 case "upload":
                     self.tally.uploaded += good
+                    self.tally.given_up += not good
                 case "finish":
                     self.tally.finished = True
             self._changed.notify_all()

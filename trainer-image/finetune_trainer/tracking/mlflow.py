@@ -5,6 +5,8 @@ The image has the library without a database, so that the files are those of MLf
 
 import os
 import time
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
 import mlflow
@@ -15,12 +17,30 @@ from finetune_trainer.tracking.base import Ending, TrackedRun, Values
 RUN_TAG = "finetune.run"
 """MLflow gives run ids itself: this tag holds ours."""
 
-PARAMETERS_PER_CALL = 100
+VALUES_PER_CALL = 100
+"""Parameters or tags that MLflow takes at once."""
 STATUS = {"succeeded": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 
 
+def compare(known: Mapping[str, str], told: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Parameters that are new, and those that have another value now."""
+    new = {name: value for name, value in told.items() if name not in known}
+    return new, {name: value for name, value in told.items() if name in known and known[name] != value}
+
+
+def batched(items: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    """As many as one call takes."""
+    left = iter(items)
+    while some := list(islice(left, VALUES_PER_CALL)):
+        yield some
+
+
 class MlflowTracker:
-    """All attempts are one run of the experiment that is called like the project."""
+    """All attempts are one run of the experiment that is called like the project.
+
+    MLflow refuses another value for a parameter that it has: what a later attempt has otherwise (the step it
+    resumes from, the number of ranks) are tags `attempt.N.<parameter>`.
+    """
 
     def start(self, run: TrackedRun) -> None:
         """A server that does not answer is an error after seconds, not after minutes."""
@@ -31,9 +51,13 @@ class MlflowTracker:
         self._client = mlflow.MlflowClient(tracking_uri=files if run.offline else run.url or files)
         self._run_id = self._found(run) or self._created(run)
         self._client.update_run(self._run_id, status="RUNNING")
-        parameters = [Param(name, str(value)) for name, value in run.parameters.items()]
-        for start in range(0, len(parameters), PARAMETERS_PER_CALL):
-            self._client.log_batch(self._run_id, params=parameters[start : start + PARAMETERS_PER_CALL])
+        told = {name: str(value) for name, value in run.parameters.items()}
+        new, changed = compare(self._client.get_run(self._run_id).data.params, told)
+        for some in batched(new.items()):
+            self._client.log_batch(self._run_id, params=[Param(*each) for each in some])
+        for some in batched(changed.items()):
+            tags = [RunTag(f"attempt.{run.attempt}.{name}", value) for name, value in some]
+            self._client.log_batch(self._run_id, tags=tags)
 
     def log(self, step: int, values: Values) -> None:
         """One call per row."""

@@ -40,6 +40,21 @@ def test_what_is_wrong_is_said_by_the_name_of_the_setting(changes: dict[str, Any
     assert isinstance(raised.value, ValueError)
 
 
+def test_fp16_is_for_processes_that_see_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = TrainingConfig(mixed_precision="fp16")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(InvalidTrainingConfigError) as raised:
+        config.validate()
+    assert str(raised.value) == (
+        "mixed_precision: fp16 needs an accelerator, and torch sees no GPU here. "
+        "Use bf16 or None, or a machine with a GPU."
+    )
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    config.validate()
+    assert resolved(config, device="cuda").spec.resources.accelerators.per_node == 2
+
+
 def test_all_mistakes_are_told_at_once() -> None:
     with pytest.raises(InvalidTrainingConfigError) as raised:
         TrainingConfig(batch_size=0, learning_rate=-1.0).validate()

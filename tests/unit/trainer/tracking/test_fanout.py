@@ -50,6 +50,48 @@ def test_a_tracker_whose_process_cannot_start_is_a_warning(
     assert reporter.report.warnings == ["tensorboard gets nothing of this run: too many processes"]
 
 
+class Hanging:
+    """A tracker that never confirms the end; it keeps how long it was waited for."""
+
+    def __init__(self, tally: Tally) -> None:
+        self.tally = tally
+        self.waited: list[float] = []
+
+    def offer(self, _message: object) -> None: ...
+
+    def conclude(self, _message: object) -> None: ...
+
+    def wait_for_uploads(self, seconds: float) -> None:
+        self.waited.append(round(seconds))
+
+    def close(self, seconds: float) -> Tally:
+        self.waited.append(round(seconds))
+        return self.tally
+
+
+@pytest.mark.parametrize(
+    ("tally", "outcome", "waited"),
+    [
+        (Tally(), "succeeded", [30]),
+        (Tally(uploads=3, uploaded=1, given_up=2), "succeeded", [30]),
+        (Tally(uploads=1), "succeeded", [300, 30]),
+        (Tally(uploads=1), "failed", [30]),
+        (Tally(uploads=1), "interrupted", [5]),
+    ],
+    ids=["no uploads", "nothing left to upload", "one is on its way", "of a run that failed", "told to end"],
+)
+def test_only_an_upload_on_its_way_holds_up_the_end_for_long(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, tally: Tally, outcome: str, waited: list[int]
+) -> None:
+    hanging = Hanging(tally)
+    monkeypatch.setattr(fanout, "Feed", lambda *_, **__: hanging)
+    tracking = Tracking()
+    job = make_job({"tracking": {"project": "p", "trackers": [{"type": "wandb"}]}})
+    tracking.start(job, resumed_step=None, effective={})
+    tracking.finish(RESULT.model_copy(update={"outcome": outcome}))
+    assert hanging.waited == waited
+
+
 @pytest.mark.parametrize(
     ("tally", "said"),
     [

@@ -4,6 +4,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from finetune_trainer.tracking.base import Ending
 from finetune_trainer.tracking.feed import Feed, Tally
 from finetune_trainer.tracking.messages import Finish, Row, Start, Upload
@@ -13,6 +15,12 @@ GOOD = """
 import json, sys
 for line in sys.stdin:
     print(json.dumps({"kind": json.loads(line)["kind"]}), flush=True)
+"""
+FAILING = """
+import json, sys
+for line in sys.stdin:
+    kind = json.loads(line)["kind"]
+    print(json.dumps({"kind": kind, "error": "too large" if kind == "upload" else None}), flush=True)
 """
 DEAF = "import time; time.sleep(600)"
 UNREACHABLE = """
@@ -102,5 +110,26 @@ def test_a_newer_checkpoint_takes_the_place_of_one_that_was_not_sent(tmp_path: P
         told.feed.offer(Upload(directory=directory, name=directory.name))
     assert [directory.exists() for directory in directories] == [False, True]
     tally = told.end(0.0)
-    assert (tally.uploads, tally.uploaded) == (2, 0)
+    assert (tally.uploads, tally.uploaded, tally.given_up) == (2, 0, 1)
     assert not directories[1].exists()
+
+
+@pytest.mark.parametrize("program", [GOOD, FAILING], ids=["stored", "failed"])
+def test_only_a_checkpoint_that_is_on_its_way_is_waited_for(tmp_path: Path, program: str) -> None:
+    told = Told(program, tmp_path)
+    told.feed.offer(Upload(directory=tmp_path / "step-1", name="step-1"))
+    began = time.monotonic()
+    told.feed.wait_for_uploads(60)
+    assert time.monotonic() - began < 10
+    assert not told.feed.tally.uploading
+    told.end(30)
+
+
+def test_a_checkpoint_that_is_never_stored_is_waited_for_within_the_limit(tmp_path: Path) -> None:
+    told = Told(DEAF, tmp_path)
+    told.feed.offer(Upload(directory=tmp_path / "step-1", name="step-1"))
+    began = time.monotonic()
+    told.feed.wait_for_uploads(0.2)
+    assert 0.2 <= time.monotonic() - began < 0.2 + AT_ONCE
+    assert told.feed.tally.uploading
+    told.end(0.0)

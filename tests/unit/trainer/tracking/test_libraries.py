@@ -21,11 +21,21 @@ MORE = {2: {"loss": 2.0}, 3: {"loss": 1.5}}
 """What an attempt writes that goes on from step 1."""
 
 
+SETTINGS = {"method.type": "lora", "dataset.preprocessing.systemPrompt": "Add.\nTwice.", "nodes": 1}
+
+
+def settings(resume: str, **changes: Any) -> dict[str, Any]:
+    return SETTINGS | {"effective.resume": resume} | changes
+
+
 def two_attempts(tracker: str, directory: Path, **changes: Any) -> None:
-    first = deliver(
-        tracker, tracked(directory, **changes), ROWS, ending=Ending(outcome="interrupted", message="told to")
+    """The second has other settings than the first."""
+    told = tracked(directory, parameters=settings("from the start"), **changes)
+    first = deliver(tracker, told, ROWS, ending=Ending(outcome="interrupted", message="told to"))
+    told = tracked(
+        directory, attempt=2, resumed_step=1, parameters=settings("from step 1", nodes=2, new=True), **changes
     )
-    second = deliver(tracker, tracked(directory, attempt=2, resumed_step=1, **changes), MORE)
+    second = deliver(tracker, told, MORE)
     assert [tally.error for tally in (first, second)] == ["", ""]
     assert (first.kept, second.kept) == (2, 2)
     assert first.finished
@@ -116,7 +126,8 @@ def test_trackio_local(tmp_path: Path) -> None:
 
 def test_mlflow_files(tmp_path: Path, checkpoint: Path) -> None:
     two_attempts("mlflow", tmp_path / "mlflow", offline=True)
-    tally = deliver("mlflow", tracked(tmp_path / "mlflow", offline=True), {}, uploads=(checkpoint,))
+    third = tracked(tmp_path / "mlflow", attempt=3, offline=True)
+    tally = deliver("mlflow", third, {}, uploads=(checkpoint,))
     assert (tally.error, tally.uploaded) == ("", 1)
     [losses] = (tmp_path / "mlflow").glob("*/*/metrics/loss")
     assert [line.split()[1:] for line in losses.read_text().splitlines()] == [
@@ -126,7 +137,10 @@ def test_mlflow_files(tmp_path: Path, checkpoint: Path) -> None:
         ["1.5", "3"],
     ]
     run = losses.parents[1]
-    assert (run / "params" / "method.type").read_text() == "lora"
+    told = {name: (run / "params" / name).read_text() for name in (*SETTINGS, "effective.resume", "new")}
+    assert told == {name: str(value) for name, value in settings("from the start", new=True).items()}
+    changed = {path.name: path.read_text() for path in (run / "tags").glob("attempt.*")}
+    assert changed == {"attempt.2.effective.resume": "from step 1", "attempt.2.nodes": "2"}
     assert (run / "artifacts/checkpoints/step-00000002/model.safetensors").read_bytes() == b"weights"
 
 
