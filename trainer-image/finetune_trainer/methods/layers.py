@@ -1,6 +1,6 @@
-"""The decoder layers of a model, by number."""
+"""The decoder layers of a model, by number, and names that must be those of its modules."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 
@@ -27,3 +27,33 @@ def check_layers(chosen: Iterable[int], count: int, field: str) -> None:
         raise InvalidConfigError(
             f"{field}: {beyond} are beyond the model's {count} layers. Use numbers from 0 to {count - 1}"
         )
+
+
+def check_names(
+    model: torch.nn.Module,
+    wanted: Iterable[str],
+    field: str,
+    matches: Callable[[str, str], bool] | None = None,
+) -> None:
+    """Raises `InvalidConfigError` for a name that is not one of the model's modules, or the end of one.
+
+    `matches` says of a module's full name and a name that is asked for whether they belong together, where a
+    library has another way. The libraries pass over names that match nothing, as long as another one does.
+    """
+    matches = matches or _is_end_of
+    names = [name for name, _ in model.named_modules() if name]
+    unknown = [each for each in wanted if not any(matches(name, each) for name in names)]
+    if unknown:
+        own = {
+            name.rpartition(".")[2]
+            for name, module in model.named_modules()
+            if name and any(True for _ in module.parameters(recurse=False))
+        }
+        raise InvalidConfigError(
+            f"{field}: the model has no module named {', '.join(unknown)}. Use names such as "
+            f"{', '.join(sorted(own))}"
+        )
+
+
+def _is_end_of(name: str, wanted: str) -> bool:
+    return f".{name}".endswith(f".{wanted}")

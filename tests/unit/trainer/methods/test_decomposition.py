@@ -12,7 +12,7 @@ from transformers import BitsAndBytesConfig, PreTrainedModel
 from finetune_api.method import LoraSpec, MethodSpec
 from finetune_api.model import ModelSpec
 from finetune_trainer.errors import InvalidConfigError
-from finetune_trainer.methods.decomposition import ADAPTER, decompose, make_ordinary
+from finetune_trainer.methods.decomposition import ADAPTER, _as_quantized, decompose, make_ordinary
 from finetune_trainer.models import load_base
 
 pytestmark = pytest.mark.filterwarnings(
@@ -52,6 +52,30 @@ def test_residual_and_adapter_are_the_base(
     assert not torch.allclose(residual(input_ids=IDS).logits, expected, atol=1e-3)
     both = PeftModel.from_pretrained(residual, tmp_path / "adapter")
     assert torch.allclose(both(input_ids=IDS).logits, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("start", ["pissa", "olora", "loftq"])
+@pytest.mark.parametrize("quantization", [None, NF4])
+def test_gpt2_whose_weights_lie_the_other_way_round_is_split_too(
+    tiny_gpt2: Path, tmp_path: Path, start: str, quantization: Any
+) -> None:
+    if start == "loftq" and quantization is None:
+        pytest.skip("loftq is for a base that will be quantized")
+    expected = base(tiny_gpt2)(input_ids=IDS).logits
+    decompose(base(tiny_gpt2), method(start), 1, quantization, tmp_path)
+    both = PeftModel.from_pretrained(base(tmp_path / "base"), tmp_path / "adapter")
+    assert torch.allclose(both(input_ids=IDS).logits, expected, atol=1e-4)
+
+
+def test_loftq_starts_gpt2_nearer_to_it_than_plain_quantization(tiny_gpt2: Path, tmp_path: Path) -> None:
+    name = "transformer.h.0.mlp.c_fc"
+    weight = base(tiny_gpt2).get_submodule(name).weight.T
+    decompose(base(tiny_gpt2), method("loftq"), 1, NF4, tmp_path)
+    adapted = PeftModel.from_pretrained(base(tmp_path / "base"), tmp_path / "adapter")
+    layer: Any = adapted.base_model.model.get_submodule(name)
+    rounded = _as_quantized(layer.get_base_layer().weight.T, NF4)
+    product = layer.get_delta_weight("default").T
+    assert (rounded + product - weight).norm() < 0.9 * (_as_quantized(weight, NF4) - weight).norm()
 
 
 @pytest.mark.parametrize(("iterations", "excess"), [(0, 1e-4), (16, 1e-2)])
