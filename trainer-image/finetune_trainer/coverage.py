@@ -10,7 +10,7 @@ from transformers.quantizers.quantizers_utils import should_convert_module
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.method import ALL_LINEAR, MethodSpec
 from finetune_trainer.errors import InvalidConfigError
-from finetune_trainer.methods.layers import check_names
+from finetune_trainer.methods.layers import check_names, module_names
 from finetune_trainer.models import weight_count
 
 WHOLE: Final = 0.99
@@ -23,7 +23,7 @@ def check_quantized(model: torch.nn.Module, spec: FineTuneJobSpec) -> None:
     kind, skipped = spec.quantization.type, spec.quantization.skip_modules
     if kind == "none":
         return
-    check_names(model, skipped, "quantization.skipModules", _is_skipped)
+    check_names(module_names(model), skipped, "quantization.skipModules", _is_skipped)
     if quantized_share(model) > 0:
         return
     classes = {type(module).__name__ for module, _ in _matrices(model)}

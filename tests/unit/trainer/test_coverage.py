@@ -22,7 +22,9 @@ from finetune_trainer.quantization import quantization_config
 
 pytestmark = pytest.mark.filterwarnings(
     # PEFT 0.21 asks models for the attribute by its old name
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
+    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",
+    # and takes the names of parameters for those of modules
+    "ignore:The following (rank|alpha)_pattern keys did not match:RuntimeWarning",
 )
 
 MakeJob = Callable[..., ResolvedJob]
@@ -114,6 +116,7 @@ def test_experts_in_one_parameter_stay_whole_and_get_adapters(
     ("kind", "lora", "message"),
     [
         ("lora", {}, r"dropout.* set method.lora.dropout to 0, or name the modules of the attention"),
+        ("pissa", {"target_modules": ["q_proj", "w1"]}, "pissa starts from matrices"),
         ("pissa", {"dropout": 0.0}, r"initialization: pissa starts from matrices, and .*experts"),
     ],
 )

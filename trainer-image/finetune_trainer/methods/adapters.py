@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections.abc import Mapping
 from typing import Any, Final, Literal, cast
 
 import torch
@@ -10,7 +11,7 @@ from transformers import PreTrainedModel, set_seed
 from finetune_api.method import ALL_LINEAR, LoraSpec, MethodSpec
 from finetune_trainer.errors import InvalidConfigError
 from finetune_trainer.heads import LANGUAGE, Head
-from finetune_trainer.methods.layers import check_names
+from finetune_trainer.methods.layers import check_names, is_end_of, module_names
 
 Initialization = Literal["default", "gaussian", "pissa", "olora", "loftq", "orthogonal", "eva"]
 
@@ -74,14 +75,17 @@ def with_adapter(
     """The model with a new adapter on it. Raises `InvalidConfigError` for modules that it does not have."""
     from peft import get_peft_model
 
-    _check_places(model, method.lora)
-    _check_experts(model, method)
+    names = module_names(model)
+    _check_places(names, method.lora)
+    _check_experts(model, method, names)
     tied = bool(getattr(model.config.get_text_config(), "tie_word_embeddings", False))
     set_seed(seed)
     try:
         with warnings.catch_warnings():
             # adapters of a tied embedding are each one's own: those that PEFT would tie part in training
             warnings.filterwarnings("ignore", "Model has `tie_word_embeddings=True` and a tied layer is part")
+            # that the rank PEFT itself gave experts were for a module: it is for a parameter, and counts
+            warnings.filterwarnings("ignore", r"The following (rank|alpha)_pattern keys did not match")
             # that PEFT finds out by itself how GPT-2's weights lie
             warnings.filterwarnings("ignore", "fan_in_fan_out is set to False but the target module is")
             adapted: Any = get_peft_model(model, adapter_config(method, start, head, tied=tied))
@@ -91,16 +95,18 @@ def with_adapter(
     targets = adapted.peft_config["default"].target_modules
     if not isinstance(targets, str):
         # as PEFT looks for them: it knows names that experts had as linear layers
-        check_names(adapted.base_model.model, sorted(targets), "method.lora.targetModules")
+        check_names(names, sorted(targets), "method.lora.targetModules")
     return cast(torch.nn.Module, adapted)
 
 
-def _check_experts(model: PreTrainedModel, method: MethodSpec) -> None:
-    """Raises `InvalidConfigError` for adapters of experts that are one parameter of three dimensions, as
-    all-linear has them, where these are to start otherwise than at nothing: PEFT looks for a matrix."""
-    start = initialization(method)
-    named = method.lora.target_modules != [ALL_LINEAR] and method.lora.target_pattern is None
-    if named or start in ("default", "gaussian"):
+def _check_experts(model: PreTrainedModel, method: MethodSpec, names: Mapping[str, bool]) -> None:
+    """Raises `InvalidConfigError` for adapters of experts that are one parameter of three dimensions, as all
+    but names of modules may have them, where these are to start otherwise than at nothing: PEFT looks for a
+    matrix."""
+    start, lora = initialization(method), method.lora
+    # names of experts as linear layers, such as w1, are none of the model's modules
+    are_modules = all(any(is_end_of(name, each) for name in names) for each in lora.target_modules)
+    if start in ("default", "gaussian") or (are_modules and lora.target_pattern is None):
         return
     for name, weight in model.named_parameters():
         if not name.endswith(".weight") and len(getattr(weight, "ds_shape", weight.shape)) == 3:
@@ -110,14 +116,12 @@ def _check_experts(model: PreTrainedModel, method: MethodSpec) -> None:
             )
 
 
-def _check_places(model: PreTrainedModel, lora: LoraSpec) -> None:
+def _check_places(names: Mapping[str, bool], lora: LoraSpec) -> None:
     """Raises `InvalidConfigError` for each name or number that PEFT would pass over, since others match."""
-    check_names(model, lora.modules_to_save, "method.lora.modulesToSave", str.endswith)
+    check_names(names, lora.modules_to_save, "method.lora.modulesToSave", str.endswith)
     # as PEFT reads the numbers of layers from names
     place = rf"(?:^|.*?\.){lora.layers_pattern}" if lora.layers_pattern else r".*?\.[^.]*"
-    numbers = {
-        int(found[1]) for name, _ in model.named_modules() if (found := re.match(rf"{place}\.(\d+)\.", name))
-    }
+    numbers = {int(found[1]) for name in names if (found := re.match(rf"{place}\.(\d+)\.", name))}
     if not numbers.issuperset(lora.layers_to_transform):
         beyond = sorted(set(lora.layers_to_transform) - numbers)
         raise InvalidConfigError(

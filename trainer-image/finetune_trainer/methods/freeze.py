@@ -6,7 +6,7 @@ import torch
 
 from finetune_api.method import FreezeSpec
 from finetune_trainer.errors import InvalidConfigError
-from finetune_trainer.methods.layers import check_layers, check_names, decoder_layers
+from finetune_trainer.methods.layers import check_layers, check_names, decoder_layers, is_end_of, module_names
 
 
 def freeze(model: torch.nn.Module, spec: FreezeSpec) -> None:
@@ -29,9 +29,9 @@ def freeze(model: torch.nn.Module, spec: FreezeSpec) -> None:
         raise InvalidConfigError(
             f"method.freeze.modulePatterns: {text!r} matches no parameter of the layers {sorted(chosen)}"
         )
-    check_names(model, spec.extra_modules, "method.freeze.extraModules")
+    check_names(module_names(model), spec.extra_modules, "method.freeze.extraModules")
     for name, module in model.named_modules():
-        if any(f".{name}".endswith(f".{extra}") for extra in spec.extra_modules):
+        if any(is_end_of(name, extra) for extra in spec.extra_modules):
             module.requires_grad_(True)
 
 

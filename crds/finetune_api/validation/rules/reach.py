@@ -73,7 +73,7 @@ def _adapted_experts(method: MethodSpec, architecture: Architecture) -> Iterator
         yield error(
             Code.CONFLICT,
             "method.lora.dropout",
-            "all-linear takes in this model's experts, and adapters of such single parameters have no dropout",
+            "all-linear takes in experts that are one parameter, whose adapters can't have dropout",
             f"Use 0, or {named}",
             lora.dropout,
         )
