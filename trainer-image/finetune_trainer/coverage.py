@@ -92,7 +92,8 @@ def _matrices(model: Any) -> Iterator[tuple[torch.nn.Module, torch.nn.Parameter]
 def _is_quantized(weight: torch.Tensor) -> bool:
     from optimum.quanto import QTensor
 
-    return isinstance(weight, QTensor) or type(weight).__name__ in ("Params4bit", "Int8Params")
+    four_bit, eight_bit = hasattr(weight, "quant_storage"), type(weight).__name__ == "Int8Params"
+    return four_bit or eight_bit or isinstance(weight, QTensor)
 
 
 def _share(model: torch.nn.Module, reached: set[int]) -> float:
