@@ -9,6 +9,7 @@ from transformers import TrainingArguments, set_seed
 from finetune_api.resolved import ResolvedJob
 from finetune_trainer.by_document import attend_by_document
 from finetune_trainer.callbacks import RunCallback
+from finetune_trainer.coverage import check_quantized
 from finetune_trainer.data.lengths import lengths_to_group_by
 from finetune_trainer.data.packed import PackedDataset, check_isolation
 from finetune_trainer.data.prompts import repeated
@@ -67,6 +68,7 @@ def load_model(inputs: Inputs, start: Start, precision: Precision) -> LoadedMode
         quantization_config(spec, precision, start.base),
         inputs.stage.head,
     )
+    check_quantized(base, spec)
     longest = spec.training.max_sequence_length
     check_fit(base, inputs.tokenizer, longest)
     # models load into the host's memory: where they will compute, their weights don't tell yet

@@ -3,6 +3,7 @@
 import torch
 
 from finetune_api.resolved import ResolvedJob
+from finetune_trainer.coverage import reach
 from finetune_trainer.data.packed import PackedDataset
 from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.deepspeed_config import Precision, uses_deepspeed
@@ -43,6 +44,8 @@ def effective(
         "tokens": str(data.facts.tokens),
         "supervisedTokens": str(data.facts.supervised_tokens),
     }
+    if isinstance(model, torch.nn.Module):
+        facts |= reach(model, spec)
     if data.facts.truncated:
         facts["truncatedRecords"] = f"{data.facts.truncated} ({data.facts.cut_tokens} tokens cut)"
     if data.facts.unsupervised:

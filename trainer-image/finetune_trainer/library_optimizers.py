@@ -12,8 +12,10 @@ from galore_torch import GaLoreAdamW
 from galore_torch.galore_projector import GaLoreProjector
 from optimi import StableAdamW
 from schedulefree import AdamWScheduleFree, SGDScheduleFree
+from transformers.pytorch_utils import Conv1D
 
 from finetune_api.training import TrainingSpec
+from finetune_trainer.errors import InvalidConfigError
 from finetune_trainer.methods.layers import decoder_layers
 
 Groups = list[dict[str, Any]]
@@ -49,12 +51,19 @@ def library_optimizer(
 
 def projected(groups: Groups, model: torch.nn.Module) -> Groups:
     """The groups, each taken apart into the matrices of the decoder layers' linear modules, whose gradients
-    are projected, and the rest. Raises `InvalidConfigError` for a model without a list of layers."""
+    are projected, and the rest. Raises `InvalidConfigError` for a model without a list of layers, and for
+    weights that are no matrices."""
     layers = tuple(f"{name}." for name in decoder_layers(model))
+    for name, weight in model.named_parameters():
+        if name.startswith(layers) and weight.ndim > 2:
+            raise InvalidConfigError(
+                f"training.optimizer: galoreAdamw projects matrices, and {name} has "
+                f"{weight.ndim} dimensions, as experts have. Use adamw8bit or adafactor"
+            )
     matrices = {
         id(module.weight)
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and name.startswith(layers)
+        if isinstance(module, torch.nn.Linear | Conv1D) and name.startswith(layers)
     }
     parts = []
     for group in groups:

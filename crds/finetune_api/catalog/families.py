@@ -35,7 +35,7 @@ class Family:
     """Whether Liger has kernels for it."""
     fused_experts: bool = False
     """Whether experts are one three-dimensional parameter rather than linear layers, as in transformers 5:
-    such weights get no adapter from all-linear and are not quantized."""
+    such weights are not quantized, and the adapters that all-linear gives them have no dropout."""
 
 
 FAMILIES: Final[dict[str, Family]] = {

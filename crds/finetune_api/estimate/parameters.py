@@ -61,6 +61,8 @@ def count_parameters(setup: Setup) -> ParameterCounts:
         )
         for target in targets
     )
+    if method.uses_adapters and _adapts_experts(architecture, method.lora):
+        adapters += architecture.layers * _expert_adapters(architecture, rank)
     return ParameterCounts(
         model=architecture.parameters,
         quantized=quantized,
@@ -81,6 +83,19 @@ def lora_targets(architecture: Architecture, lora: LoraSpec) -> tuple[Target, ..
         names = {name.rpartition(".")[2] for name in lora.target_modules}
         chosen = [linear for linear in architecture.linears if linear.name in names]
     return tuple(Target(linear, min(layers, architecture.layers)) for linear in chosen)
+
+
+def _adapts_experts(architecture: Architecture, lora: LoraSpec) -> bool:
+    everything = lora.target_pattern is None and ALL_LINEAR in lora.target_modules
+    return architecture.structure.fused_experts and everything
+
+
+def _expert_adapters(architecture: Architecture, rank: int) -> int:
+    """Weights of one layer's adapters of experts that are one parameter, and of their router: PEFT gives the
+    two projections that are one in transformers 5, gate and up, twice the rank."""
+    hidden, width, experts = architecture.hidden, architecture.feed_forward, architecture.experts
+    of_one = 2 * rank * (hidden + 2 * width) + rank * (width + hidden)
+    return experts * of_one + rank * (hidden + experts)
 
 
 def _saved_modules(architecture: Architecture, lora: LoraSpec) -> int:

@@ -31,6 +31,8 @@ class Code(DocumentedStr):
     SEQUENCE_TOO_LONG = "SequenceTooLong", "Sequences are longer than the model can read."
     FORMAT_STAGE_MISMATCH = "FormatStageMismatch", "The data's format does not suit the training stage."
     QUANTIZATION_CONFLICT = "QuantizationConflict", "The method can't train on a base quantized in this way."
+    WITHOUT_EFFECT = "WithoutEffect", "A setting that nothing reads beside the others."
+    UNREACHED_EXPERTS = "UnreachedExperts", "Experts that are one parameter stay as they are."
     QLORA_WITHOUT_QUANTIZATION = "QloraWithoutQuantization", "qlora on a base that is not in 4 bit."
     OFFLOAD_OPTIMIZER = "OffloadOptimizer", "DeepSpeed would quietly use another optimizer under offload."
     OPTIMIZER_CONFLICT = "OptimizerConflict", "The optimizer does not work with another setting."

@@ -10,6 +10,7 @@ from finetune_api.validation.rules.batching import batching
 from finetune_api.validation.rules.dataset import dataset
 from finetune_api.validation.rules.devices import devices
 from finetune_api.validation.rules.distributed import distributed
+from finetune_api.validation.rules.effect import effect
 from finetune_api.validation.rules.estimate import memory_fit
 from finetune_api.validation.rules.evaluation import evaluation
 from finetune_api.validation.rules.failure_policy import failure_policy
@@ -18,6 +19,7 @@ from finetune_api.validation.rules.method import method
 from finetune_api.validation.rules.model import model
 from finetune_api.validation.rules.optimizers import optimizers
 from finetune_api.validation.rules.quantization import quantization
+from finetune_api.validation.rules.reach import reach
 from finetune_api.validation.rules.resources import resources
 from finetune_api.validation.rules.schedule import schedule
 from finetune_api.validation.rules.selection import selection
@@ -37,6 +39,7 @@ SECTIONS: Final[tuple[Rules, ...]] = (
     model,
     method,
     quantization,
+    reach,
     dataset,
     training,
     optimizers,
@@ -52,6 +55,7 @@ SECTIONS: Final[tuple[Rules, ...]] = (
     evaluation,
     tracking,
     failure_policy,
+    effect,
 )
 
 _ORDER: Final = {"error": 0, "warning": 1, "suggestion": 2}

@@ -19,6 +19,19 @@ MakeJob = Callable[..., ResolvedJob]
 RECORDS = [{"instruction": f"add {a} and {b}", "output": str(a + b)} for a in range(5) for b in range(4)]
 
 
+SHAPE: dict[str, Any] = {"hidden_size": 32, "layers": 2, "attention_heads": 4, "max_position_embeddings": 128}
+
+
+def _architecture(tiny_model: Path, spec: ArchitectureSpec) -> Path:
+    from transformers import AutoTokenizer
+
+    from finetune_trainer.models import create_base
+
+    directory = tiny_model.with_name(spec.architecture)
+    create_base(spec, AutoTokenizer.from_pretrained(tiny_model), directory, seed=1)
+    return directory
+
+
 def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     result = dict(base)
     for key, value in over.items():
@@ -91,6 +104,18 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     create_base(architecture, tokenizer, directory, seed=1)
     return directory
+
+
+@pytest.fixture(scope="session")
+def tiny_gpt2(tiny_model: Path) -> Path:
+    """A GPT-2, whose layers are transformers' Conv1D, beside the tokenizer of the Llama."""
+    return _architecture(tiny_model, ArchitectureSpec(architecture="gpt2", **SHAPE))
+
+
+@pytest.fixture(scope="session")
+def tiny_mixtral(tiny_model: Path) -> Path:
+    """A Mixtral of 8 experts, which are parameters of three dimensions."""
+    return _architecture(tiny_model, ArchitectureSpec(architecture="mixtral", **SHAPE))
 
 
 @pytest.fixture

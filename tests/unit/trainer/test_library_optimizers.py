@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from finetune_api import ResolvedJob
 from finetune_api.estimate.optimizers import state_bytes
 from finetune_api.model import ArchitectureSpec, ModelSpec
 from finetune_api.training import TrainingSpec
-from finetune_trainer.library_optimizers import library_optimizer
+from finetune_trainer.errors import InvalidConfigError
+from finetune_trainer.library_optimizers import library_optimizer, projected
 from finetune_trainer.models import load_base, rotary_shape
 from finetune_trainer.optimizers import parameter_groups
 
@@ -39,6 +41,22 @@ def test_galore_projects_the_matrices_of_the_layers(make_job: MakeJob) -> None:
     }
     everything = [id(weight) for group in settings["params"] for weight in group["params"]]
     assert sorted(everything) == sorted(names)
+
+
+def test_galore_projects_the_layers_of_gpt2_too(make_job: MakeJob, tiny_gpt2: Path) -> None:
+    job = make_job({"model": {"path": str(tiny_gpt2)}, "training": {"optimizer": "galoreAdamw"}})
+    model: torch.nn.Module = load_base(ModelSpec(path="/m"), str(tiny_gpt2), torch.float32)
+    groups = projected(parameter_groups(model, job.spec), model)
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    found = {names[id(weight)] for group in groups if "rank" in group for weight in group["params"]}
+    assert found == {name for name in names.values() if ".c_" in name and name.endswith(".weight")}
+
+
+def test_galore_refuses_experts_that_are_no_matrices(make_job: MakeJob, tiny_mixtral: Path) -> None:
+    job = make_job({"model": {"path": str(tiny_mixtral)}, "training": {"optimizer": "galoreAdamw"}})
+    model: torch.nn.Module = load_base(ModelSpec(path="/m"), str(tiny_mixtral), torch.float32)
+    with pytest.raises(InvalidConfigError, match=r"training.optimizer: .*experts.* has 3 dimensions"):
+        projected(parameter_groups(model, job.spec), model)
 
 
 def held(optimizer: torch.optim.Optimizer) -> int:

@@ -9,6 +9,7 @@ which stacks to twice the rank.
 import json
 import logging
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -45,13 +46,13 @@ def decompose(
     if kind == "pissa":
         rounds = method.lora.pissa_iterations
         adapted: Any = with_adapter(model, method, seed, f"pissa_niter_{rounds}" if rounds else "pissa", head)
-    elif kind == "olora":
-        adapted = _olora(model, method, seed, head, unscaled=quantization is not None)
     else:
         adapted = with_adapter(model, method, seed, head=head)
     check_rank(adapted, method.lora.rank)
     refuse_shared(adapted)
-    if kind == "loftq":
+    if kind == "olora":
+        _olora(adapted, scaling(method), once=quantization is not None)
+    elif kind == "loftq":
         _loftq(adapted, quantization, scaling(method))
     # what is loaded again must not be computed again
     adapted.peft_config["default"].init_lora_weights = True
@@ -93,37 +94,46 @@ def check_rank(adapted: torch.nn.Module, rank: int) -> None:
         )
 
 
+def _adapted_layers(adapted: torch.nn.Module) -> Iterator[Any]:
+    """The linear layers with adapters; those of embeddings start as they always do."""
+    from peft.tuners.lora import LoraLayer
+
+    for layer in adapted.modules():
+        if isinstance(layer, LoraLayer) and "default" in layer.lora_A:
+            yield layer
+
+
+def _turned(weight: torch.Tensor, layer: Any) -> torch.Tensor:
+    """A weight as (outputs, inputs), or back: GPT-2's layers (Conv1D) hold (inputs, outputs)."""
+    return weight.T if layer.fan_in_fan_out else weight
+
+
 @torch.no_grad()
-def _olora(model: Any, method: MethodSpec, seed: int, head: Head, *, unscaled: bool) -> Any:
+def _olora(adapted: Any, scale: float, *, once: bool) -> None:
     """OLoRA (Büyükakyüz 2024, arXiv:2406.01775): B and A are the first columns and rows of W = QR.
 
-    PEFT takes s·QR out of the weights: with a scale s above 2, what is left is larger than what was there,
-    and rounded so much coarser on a quantized base that the model would not start as that base. `unscaled`
-    takes QR out, once, whatever the scale: A is divided by it.
+    s·QR is taken out of the weights, as PEFT does it: with a scale s above 2, what is left is larger than
+    what was there, and rounded so much coarser on a quantized base that the model would not start as that
+    base. `once` takes QR out, whatever the scale: A is divided by it. PEFT's own function takes GPT-2's
+    weights for those of a linear layer, which lie the other way round.
     """
-    if not unscaled:
-        return with_adapter(model, method, seed, "olora", head)
-    lora, scale = method.lora, scaling(method)
-    once = method.model_copy(update={"lora": lora.model_copy(update={"alpha": lora.alpha / scale})})
-    adapted: Any = with_adapter(model, once, seed, "olora", head)
-    adapted.peft_config["default"].lora_alpha = lora.alpha
-    for name, weight in adapted.named_parameters():
-        if ".lora_A." in name:
-            weight /= scale
-    return adapted
+    for layer in _adapted_layers(adapted):
+        base, rank = layer.get_base_layer().weight, layer.r["default"]
+        weight = _turned(base.detach().float(), layer)
+        q, r = torch.linalg.qr(weight)
+        first, second = r[:rank] / (scale if once else 1), q[:, :rank]
+        layer.lora_A["default"].weight.copy_(first)
+        layer.lora_B["default"].weight.copy_(second)
+        base.data = _turned(weight - scale * second @ first, layer).contiguous().to(base.dtype)
 
 
 @torch.no_grad()
 def _loftq(adapted: Any, quantization: Any, scale: float) -> None:
     """Alternates between quantizing what the adapter leaves over, and fitting the adapter to the error (Li et
     al. 2023, algorithm 1). PEFT's own function needs a GPU for 4 bit, and stores unpacked weights."""
-    from peft.tuners.lora import LoraLayer
-
-    for layer in adapted.modules():
-        if not isinstance(layer, LoraLayer) or "default" not in layer.lora_A:
-            continue
-        base = layer.get_base_layer().weight
-        weight, rank = base.detach().float(), layer.r["default"]
+    for layer in _adapted_layers(adapted):
+        base, rank = layer.get_base_layer().weight, layer.r["default"]
+        weight = _turned(base.detach().float(), layer)
         a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
         product = torch.zeros_like(weight)
         for _ in range(LOFTQ_ITERATIONS):
@@ -133,7 +143,7 @@ def _loftq(adapted: Any, quantization: Any, scale: float) -> None:
             a.copy_(root[:, None] * right[:rank])
             b.copy_(left[:, :rank] * root)
             product = scale * b.float() @ a.float()
-        base.data = (weight - product).to(base.dtype)
+        base.data = _turned(weight - product, layer).contiguous().to(base.dtype)
 
 
 def _as_quantized(weight: torch.Tensor, quantization: Any) -> torch.Tensor:

@@ -6,7 +6,7 @@ import torch
 
 from finetune_api.method import FreezeSpec
 from finetune_trainer.errors import InvalidConfigError
-from finetune_trainer.methods.layers import check_layers, decoder_layers
+from finetune_trainer.methods.layers import check_layers, check_names, decoder_layers, is_end_of, module_names
 
 
 def freeze(model: torch.nn.Module, spec: FreezeSpec) -> None:
@@ -29,8 +29,10 @@ def freeze(model: torch.nn.Module, spec: FreezeSpec) -> None:
         raise InvalidConfigError(
             f"method.freeze.modulePatterns: {text!r} matches no parameter of the layers {sorted(chosen)}"
         )
-    for extra in spec.extra_modules:
-        _train_module(model, extra)
+    check_names(module_names(model), spec.extra_modules, "method.freeze.extraModules")
+    for name, module in model.named_modules():
+        if any(is_end_of(name, extra) for extra in spec.extra_modules):
+            module.requires_grad_(True)
 
 
 def trained_layers(spec: FreezeSpec, count: int) -> set[int]:
@@ -46,11 +48,3 @@ def trained_layers(spec: FreezeSpec, count: int) -> set[int]:
     every = range(count)
     last = spec.from_layer == "last"
     return set(every[-spec.trainable_layers :] if last else every[: spec.trainable_layers])
-
-
-def _train_module(model: torch.nn.Module, wanted: str) -> None:
-    found = [module for name, module in model.named_modules() if f".{name}".endswith(f".{wanted}")]
-    if not found:
-        raise InvalidConfigError(f"method.freeze.extraModules: the model has no module named {wanted}")
-    for module in found:
-        module.requires_grad_(True)

@@ -102,10 +102,10 @@ def _types(matrices: dict[str, int], layers: dict[str, int], patterns: list[str]
         types[name.removeprefix(f"{layer}.").removesuffix(".weight")].append(name)
     if not patterns:
         return types
-    wanted = {kind: names for kind, names in types.items() if any(re.search(text, kind) for text in patterns)}
-    if not wanted:
+    unmatched = [text for text in patterns if not any(re.search(text, kind) for kind in types)]
+    if unmatched:
         raise InvalidConfigError(
-            f"method.spectrum.modulePatterns: {patterns} match none of this model's types of modules. Use "
+            f"method.spectrum.modulePatterns: {unmatched} match none of this model's types of modules. Use "
             f"patterns for {', '.join(sorted(types))}"
         )
-    return wanted
+    return {kind: names for kind, names in types.items() if any(re.search(text, kind) for text in patterns)}

@@ -61,6 +61,14 @@ def _lora(lora: LoraSpec) -> Iterator[Finding]:
             "Set method.lora.layersToTransform or remove layersPattern",
             lora.layers_pattern,
         )
+    if lora.layers_to_transform and lora.target_pattern is None and lora.target_modules == [ALL_LINEAR]:
+        yield error(
+            Code.CONFLICT,
+            "method.lora.layersToTransform",
+            "chooses among named modules, and targetModules is [all-linear]",
+            "Name the modules in method.lora.targetModules, such as [q_proj, v_proj]",
+            [*lora.layers_to_transform],
+        )
     if lora.target_pattern is not None and lora.layers_to_transform:
         yield error(
             Code.CONFLICT,

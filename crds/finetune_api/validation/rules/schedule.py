@@ -47,7 +47,7 @@ def _phases(spec: ScheduleSpec, max_steps: int | None) -> Iterator[Finding]:
             "Use fewer warm-up steps",
             steps,
         )
-    if steps is None and spec.stable_ratio is not None and spec.warmup_ratio + spec.stable_ratio > 1:
+    if steps is None and spec.stable_ratio is not None and spec.warmup_ratio + spec.stable_ratio >= 1:
         yield error(
             Code.CONFLICT,
             "training.schedule.stableRatio",

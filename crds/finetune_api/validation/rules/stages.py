@@ -160,6 +160,15 @@ def _effective_batch(job: FineTuneJob) -> int:
 def _drawn_answers(job: FineTuneJob, stage: str, sampling: SamplingSpec) -> Iterator[Finding]:
     """What learning from answers that the model draws itself needs."""
     spec, section = job.spec, f"training.{stage}.sampling"
+    if spec.training.neftune_noise_alpha is not None:
+        yield error(
+            Code.CONFLICT,
+            "training.neftuneNoiseAlpha",
+            f"{stage} compares the model with the one that drew the answers, and noise in one of them alone "
+            "would be taken for what was learned",
+            "Remove it",
+            spec.training.neftune_noise_alpha,
+        )
     if sampling.temperature == 0:
         yield error(
             Code.OUT_OF_RANGE,

@@ -111,3 +111,24 @@ def test_other_starts_leave_what_the_model_computes(model: PreTrainedModel, star
     method = MethodSpec(type="lora", lora=LoraSpec(rank=4, dropout=0.0, initialization=start))
     after = apply_method(model, method, seed=1)(input_ids=ids).logits
     assert torch.allclose(before, after, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("lora", "message"),
+    [
+        (
+            {"target_modules": ["q_proj", "v_prj"]},
+            r"targetModules: .* no module named v_prj. Use names such as .* q_proj,",
+        ),
+        ({"modules_to_save": ["lm_head", "typo"]}, r"modulesToSave: the model has no module named typo"),
+        (
+            {"target_modules": ["q_proj"], "layers_to_transform": [0, 99]},
+            r"layersToTransform: .* no layers \[99\]. Use numbers from 0 to 1",
+        ),
+    ],
+)
+def test_a_name_that_peft_would_pass_over_is_refused(
+    model: PreTrainedModel, lora: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidConfigError, match=message):
+        apply_method(model, MethodSpec(type="lora", lora=LoraSpec(**lora)), seed=1)

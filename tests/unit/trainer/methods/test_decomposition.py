@@ -54,6 +54,19 @@ def test_residual_and_adapter_are_the_base(
     assert torch.allclose(both(input_ids=IDS).logits, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("start", "quantization"),
+    [("pissa", None), ("pissa", NF4), ("olora", None), ("olora", NF4), ("loftq", NF4)],
+)
+def test_gpt2_whose_weights_lie_the_other_way_round_is_split_too(
+    tiny_gpt2: Path, tmp_path: Path, start: str, quantization: Any
+) -> None:
+    expected = base(tiny_gpt2)(input_ids=IDS).logits
+    decompose(base(tiny_gpt2), method(start), 1, quantization, tmp_path)
+    both = PeftModel.from_pretrained(base(tmp_path / "base"), tmp_path / "adapter")
+    assert torch.allclose(both(input_ids=IDS).logits, expected, atol=1e-4)
+
+
 @pytest.mark.parametrize(("iterations", "excess"), [(0, 1e-4), (16, 1e-2)])
 def test_pissa_takes_the_largest_singular_values(
     model: PreTrainedModel, tiny_model: Path, tmp_path: Path, iterations: int, excess: float
@@ -65,11 +78,13 @@ def test_pissa_takes_the_largest_singular_values(
     assert 1 - 1e-4 < float(rest / smallest) < 1 + excess
 
 
+@pytest.mark.parametrize("family", ["tiny_model", "tiny_gpt2"])
 def test_loftq_starts_nearer_to_the_base_than_plain_quantization(
-    model: PreTrainedModel, tiny_model: Path, tmp_path: Path
+    request: pytest.FixtureRequest, tmp_path: Path, family: str
 ) -> None:
-    expected = base(tiny_model)(input_ids=IDS).logits
-    decompose(model, method("loftq"), 1, NF4, tmp_path)
+    place: Path = request.getfixturevalue(family)
+    expected = base(place)(input_ids=IDS).logits
+    decompose(base(place), method("loftq"), 1, NF4, tmp_path)
 
     @torch.no_grad()
     def error(place: Path, adapter: Path | None) -> float:
@@ -78,7 +93,7 @@ def test_loftq_starts_nearer_to_the_base_than_plain_quantization(
             loaded = PeftModel.from_pretrained(loaded, adapter)
         return float((loaded(input_ids=IDS).logits - expected).square().mean())
 
-    assert error(tmp_path / "base", tmp_path / "adapter") < 0.7 * error(tiny_model, None)
+    assert error(tmp_path / "base", tmp_path / "adapter") < 0.7 * error(place, None)
 
 
 @pytest.mark.parametrize("rank_stabilized", [False, True])

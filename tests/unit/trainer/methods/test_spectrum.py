@@ -90,6 +90,10 @@ def test_patterns_choose_types_and_layers_replace_the_measure(model: PreTrainedM
     ("settings", "message"),
     [
         ({"module_patterns": ["no_such"]}, "match none of this model's types"),
+        (
+            {"module_patterns": ["q_proj", "no_such"]},
+            r"\['no_such'\] match none .* Use patterns for mlp.down_proj",
+        ),
         ({"layers": [2]}, r"method.spectrum.layers: \[2\] are beyond the model's 2 layers"),
     ],
 )

@@ -24,7 +24,7 @@ def test_a_setting_belongs_to_its_schedule(brief, field, value, kind):
     assert brief({path: value, "training.schedule.type": "linear"}) == [("error", "Conflict", path)]
 
 
-@pytest.mark.parametrize(("stable", "fits"), [(0.9, True), (0.95, False)])
+@pytest.mark.parametrize(("stable", "fits"), [(0.85, True), (0.9, False), (0.95, False)])
 def test_warm_up_and_stable_phase_fit_into_the_run(brief, stable, fits):
     path = "training.schedule.stableRatio"
     changes = {

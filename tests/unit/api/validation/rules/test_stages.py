@@ -131,3 +131,13 @@ def test_answers_that_are_drawn_in_training_need_chance_and_room(brief, stage, c
     assert brief(valid) == []
     changes = {name.replace(".S.", f".{stage}."): value for name, value in changes.items()}
     assert ("error", code, path.replace(".S.", f".{stage}.")) in brief(valid | changes)
+
+
+@pytest.mark.parametrize(
+    "stage", [REWARDED, GROUPS | {"training.grpo.rewardFunctions": ["brevity"], "training.microBatchSize": 8}]
+)
+def test_noise_in_the_learning_pass_alone_would_be_taken_for_learning(brief, stage):
+    noise = "training.neftuneNoiseAlpha"
+    clean = brief(stage)
+    assert set(brief(stage | {noise: 5.0})) - set(clean) == {("error", "Conflict", noise)}
+    assert brief({noise: 5.0}) == []
