@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from finetune_cli.errors import CommandError
-from finetune_cli.yaml_reader import YamlDocument, YamlError, parse, read_bytes
+from finetune_cli.yaml_reader import YamlDocument, YamlError, parse, read_bytes, read_stream
 
 STANDARD_INPUT: Final = "-"
 JOB_KIND: Final = "FineTuneJob"
@@ -67,7 +67,8 @@ def load(source: str) -> ManifestFile:
 
     Raises `YamlError` for a file that is no manifest with at least one FineTuneJob or FineTunePreset.
     """
-    content = sys.stdin.buffer.read() if source == STANDARD_INPUT else read_bytes(Path(source))
+    label = label_of(source)
+    content = read_stream(sys.stdin.buffer, label) if source == STANDARD_INPUT else read_bytes(Path(source))
     documents = [item for document in parse(content) for item in _items(document)]
     jobs: list[JobDocument] = []
     config_maps: dict[str, Mapping[str, str]] = {}
@@ -90,7 +91,7 @@ def load(source: str) -> ManifestFile:
             "Name a file that holds one.",
             documents[0].position,
         )
-    return ManifestFile(label_of(source), tuple(jobs), config_maps, presets)
+    return ManifestFile(label, tuple(jobs), config_maps, presets)
 
 
 def chosen(label: str, jobs: Sequence[JobDocument], name: str | None) -> JobDocument:
@@ -113,9 +114,16 @@ def label_of(source: str) -> str:
 
 
 def _items(document: YamlDocument) -> Iterator[YamlDocument]:
-    """Yield the objects of a `kind: List`, else the document itself."""
+    """Yield the objects of a `kind: List`, else the document itself. Raises `YamlError` for an empty one."""
     value = document.value
     if isinstance(value, Mapping) and value.get("kind") == "List" and isinstance(value.get("items"), list):
+        if not value["items"]:
+            raise YamlError(
+                "EmptyList",
+                "there is nothing in the list",
+                "Write at least one object.",
+                document.locate("items"),
+            )
         for index, item in enumerate(value["items"]):
             prefix = f"items[{index}]"
             inner = {

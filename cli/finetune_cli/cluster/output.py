@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
+from finetune_cli.yaml_writer import dump
 
 
 def name_of(item: Mapping[str, Any]) -> str:
@@ -33,7 +33,7 @@ def print_object(value: Mapping[str, Any], output: str) -> None:
     if output == "json":
         print(json.dumps(value, indent=2, ensure_ascii=False))
     else:
-        print(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), end="")
+        print(dump(value), end="")
 
 
 def as_list(jobs: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -46,9 +46,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Import, write, and give the account."""
-    import yaml
-
     from finetune_cli.foreign.importing import import_job
+    from finetune_cli.yaml_writer import dump
 
     target = Path(arguments.output) if arguments.output else None
     if target is not None and target.exists() and not arguments.force:
@@ -70,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         for line in reading.lines:
             print(line, file=sys.stderr)
         _print_findings(manifest)
-    text = yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True)
+    text = dump(manifest)
     if target is None:
         print(text, end="")
     else:

@@ -48,6 +48,23 @@ BAD = [
     ("kind: Pod\napiVersion: v1\n", "NoFineTuneJob", (1, 1)),
     (job("epochs: 1").replace("FineTuneJob", "FinetuneJob"), "WrongKind", (2, 1)),
     ("}", "Syntax", (1, 1)),
+    (job("resumable: !!bool foo"), "InvalidValue", (8, 16)),
+    (job("learningRate: !!float abc"), "InvalidValue", (8, 19)),
+    (job("epochs: !!int 1.5"), "InvalidValue", (8, 13)),
+    (job("epochs: 1\n  preset: !!timestamp foo"), "Syntax", (9, 11)),
+    (job("epochs: 1\n  preset: !!set {a}"), "Syntax", (9, 11)),
+    (job("epochs: 1\n  preset: !!binary aGk="), "Syntax", (9, 11)),
+    (job('epochs: 1\n  preset: "\\ud800"'), "ControlCharacter", (9, 11)),
+    (job('epochs: 1\n  "\\ud800": 1'), "ControlCharacter", (9, 3)),
+    (job('epochs: 1\n  preset: "\\U00110000"'), "Syntax", (9, 14)),
+    (job('epochs: 1\n  preset: "\\UFFFFFFFF"'), "Syntax", (9, 14)),
+    (job("epochs: 0o"), "WrongType", (8, 5)),
+    ("apiVersion: v1\nkind: List\nitems: []\n", "EmptyList", (3, 1)),
+    (
+        "[" + "\n".join(["&a0 [],", *(f"&a{n} [*a{n - 1}]," for n in range(1, 600))]) + "]",
+        "TooDeep",
+        (101, 1),
+    ),
 ]
 """A file, the code of the finding about it, and its line and column."""
 
@@ -84,7 +101,7 @@ VERBS = {
     "submit": ("submit", "--dry-run=client", "FILE"),
     "import": ("import", "--from", "llamafactory", "FILE"),
 }
-ABOUT_THE_JOB = {"WrongType", "OutOfRange", "UnknownField", "NoFineTuneJob", "WrongKind"}
+ABOUT_THE_JOB = {"WrongType", "OutOfRange", "UnknownField", "NoFineTuneJob", "WrongKind", "EmptyList"}
 """What is a mistake only in a job: another program's file is imported, key by key."""
 
 CASES = [
