@@ -9,8 +9,8 @@
 
 Options after FILE override keys of the file: finetune import config.yaml --model.base_model org/model. The
 manifest goes to standard output or -o; the account of the keys, and what the validator says of the result, to
-standard error. LLaMA-Factory, Axolotl and TRL take the GPUs of the machine that they are started on: the job
-asks for one a node.
+standard error. The framework, LLaMA-Factory, Axolotl and TRL take the GPUs of the machine that they are
+started on: the job asks for one a node.
 
 exit status: 0 imported, 1 the configuration can't be read, 2 wrong use
 """

@@ -61,6 +61,8 @@ def _document(document: dict[str, Any], kind: str | None, beside: Path) -> Readi
     reading = read(document, module.TABLE)
     if module is llamafactory or module is axolotl:
         return _on_gpus(with_defaults(reading, document, module.TABLE, module.defaults(document)), document)
+    if module is framework:
+        return _on_gpus(framework.of_the_method(reading), document)
     if module is engine:
         return Reading(_under(reading.spec, engine.IMPLIED), reading.lines)
     return reading

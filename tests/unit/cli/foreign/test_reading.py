@@ -26,6 +26,63 @@ distributed: {use_deepspeed: true, deepspeed_config: ds.json, zero_stage: 2}
 output: {output_dir: runs, save_steps: 50, hub_model_id: null}
 evaluation: {do_eval: true, eval_strategy: steps, eval_steps: 40, benchmarks: [human-eval]}
 """
+FRAMEWORK_COMPLETE = """
+model:
+  base_model: mistralai/Mistral-7B-v0.3
+  tokenizer: mistralai/Mistral-7B-v0.3
+  load_in_8bit: false
+  load_in_4bit: true
+  trust_remote_code: false
+  use_flash_attention: true
+  use_liger_kernels: false
+fine_tuning:
+  method: qlora
+  lora: {r: 32, alpha: 64, dropout: 0.1, target_modules: [q_proj, v_proj], bias: none, task_type: CAUSAL_LM}
+  spectrum: {snr_threshold: 0.6, layers_to_finetune: auto}
+  quantization:
+    bits: 4
+    bnb_4bit_compute_dtype: bfloat16
+    bnb_4bit_quant_type: nf4
+    bnb_4bit_use_double_quant: true
+training:
+  epochs: 2
+  micro_batch_size: 2
+  gradient_accumulation_steps: 8
+  learning_rate: 1.0e-4
+  lr_scheduler_type: cosine
+  warmup_ratio: 0.05
+  max_grad_norm: 1.0
+  optimizer: paged_adamw_8bit
+  weight_decay: 0.01
+  max_seq_length: 2048
+  gradient_checkpointing: true
+  mixed_precision: bf16
+dataset:
+  format: alpaca
+  train_path: sets/train.json
+  eval_path: sets/eval.json
+  preprocessing: {add_eos_token: true, add_bos_token: false, use_chat_template: true}
+distributed:
+  use_deepspeed: true
+  deepspeed_config: conf/zero.json
+  zero_stage: 2
+  gradient_accumulation_steps: 8
+output:
+  output_dir: runs/one
+  logging_steps: 5
+  eval_steps: 50
+  save_steps: 200
+  save_total_limit: 3
+  push_to_hub: false
+  hub_model_id: null
+evaluation:
+  do_eval: true
+  eval_batch_size: 4
+  eval_strategy: steps
+  eval_steps: 100
+  benchmarks: [lm-evaluation-harness]
+"""
+"""Every key that the program has, with the sections of methods that are not asked for."""
 LLAMAFARM = """
 components:
   fine_tuner:
@@ -101,6 +158,7 @@ SILENT = "not in the file"
 """What is said of a key that the file does not have."""
 DOCUMENTS = {
     "framework": FRAMEWORK,
+    "framework-complete": FRAMEWORK_COMPLETE,
     "llamafarm": LLAMAFARM,
     "llamafarm-factory": LLAMAFARM_FACTORY,
     "engine": ENGINE,
@@ -245,6 +303,23 @@ def test_a_second_data_set_is_not_mapped(imported: Any) -> None:
 def test_secrets_are_not_repeated(imported: Any) -> None:
     _, reading = imported(LLAMAFARM.replace("${TOKEN}", "hf_secret"))
     assert "hf_secret" not in "\n".join(map(str, reading.lines))
+
+
+def test_of_a_complete_framework_file_only_the_places_of_the_data_are_left_to_mend(imported: Any) -> None:
+    manifest, reading = imported(FRAMEWORK_COMPLETE)
+    _, findings = check_manifest(manifest)
+    assert [found.path for found in findings if found.severity != "suggestion"] == [
+        "dataset.train.path",
+        "dataset.eval.path",
+    ]
+    assert "spectrum" not in manifest["spec"]["method"]
+    (line,) = (line for line in reading.lines if line.key == "fine_tuning.spectrum.snr_threshold")
+    assert not line.mapped
+
+
+def test_the_section_of_spectrum_counts_where_it_is_the_method(imported: Any) -> None:
+    manifest, _ = imported(FRAMEWORK_COMPLETE, "--fine_tuning.method", "spectrum")
+    assert manifest["spec"]["method"]["spectrum"] == {"topFraction": 0.4}
 
 
 def test_dotted_options_override_keys_of_the_file(imported: Any) -> None:
