@@ -26,6 +26,12 @@ from finetune_cli.files import write_whole
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `finetune import`."""
+    _add_own(parser)
+    parser.add_argument("file", metavar="FILE", help="configuration, or the first word of a TRL command")
+    parser.add_argument("options", nargs=argparse.REMAINDER, metavar="--KEY VALUE", help="overrides of keys")
+
+
+def _add_own(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from",
         dest="kind",
@@ -40,8 +46,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--report", choices=("lines", "json"), default="lines", help="form of the account of the keys"
     )
-    parser.add_argument("file", metavar="FILE", help="configuration, or the first word of a TRL command")
-    parser.add_argument("options", nargs=argparse.REMAINDER, metavar="--KEY VALUE", help="overrides of keys")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -49,6 +53,11 @@ def run(arguments: argparse.Namespace) -> int:
     from finetune_cli.foreign.importing import import_job
     from finetune_cli.yaml_writer import dump
 
+    if arguments.kind != "trl":
+        # All that follows FILE is taken for overrides of its keys; a TRL command has options of its own.
+        own = argparse.ArgumentParser(prog="finetune import", add_help=False, allow_abbrev=False)
+        _add_own(own)
+        _, arguments.options = own.parse_known_args(arguments.options, arguments)
     target = Path(arguments.output) if arguments.output else None
     if target is not None and target.exists() and not arguments.force:
         raise CommandError(f"{target} is there already; --force overwrites it")

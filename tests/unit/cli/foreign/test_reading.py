@@ -13,6 +13,7 @@ from finetune_cli.foreign import axolotl, engine, framework, llamafactory, llama
 from finetune_cli.foreign.importing import import_job
 from finetune_cli.foreign.reading import Reading, flatten, read
 from finetune_cli.foreign.rules import Choice, Table, To
+from finetune_cli.main import main
 
 FRAMEWORK = """
 model: {base_model: org/base, load_in_4bit: true, use_flash_attention: true, trust_remote_code: false}
@@ -326,6 +327,15 @@ def test_dotted_options_override_keys_of_the_file(imported: Any) -> None:
     manifest, _ = imported(FRAMEWORK, "--model.base_model", "other/base", "--training.learning_rate=1e-4")
     assert manifest["spec"]["model"]["id"] == "other/base"
     assert manifest["spec"]["training"]["learningRate"] == 1e-4
+
+
+def test_options_of_the_command_may_stand_behind_the_file_too(tmp_path: Path) -> None:
+    config, manifest = tmp_path / "config.yaml", tmp_path / "job.yaml"
+    config.write_text(FRAMEWORK)
+    words = ["import", str(config), "--training.epochs", "7", "-o", str(manifest), "--name", "mine"]
+    assert main(words) == 0
+    job = yaml.safe_load(manifest.read_text())
+    assert (job["metadata"]["name"], job["spec"]["training"]["epochs"]) == ("mine", 7)
 
 
 @pytest.mark.parametrize(
