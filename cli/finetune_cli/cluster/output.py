@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from finetune_api.printable import printable
 from finetune_cli.yaml_writer import dump
 
 
@@ -21,7 +22,7 @@ def table_lines(table: Mapping[str, Any], *, wide: bool) -> list[str]:
     ]
     rows = [[name.upper() for _, name in columns]]
     for row in table["rows"]:
-        rows.append([_cell(row["cells"][index]) for index, _ in columns])
+        rows.append([printable(_cell(row["cells"][index])) for index, _ in columns])
     widths = [max(len(row[index]) for row in rows) for index in range(len(columns))]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows

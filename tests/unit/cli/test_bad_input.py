@@ -130,6 +130,30 @@ def test_every_other_verb_names_file_line_and_column_too(
     assert f"line {line}, column {column}" in said or f"{file}:{line}:{column}:" in said
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("validate", "FILE"),
+        ("validate", "NO\x1b[31mFILE"),
+        ("explain", "model.id", "FILE"),
+        ("explain", "model.\x1b[31m"),
+        ("compare", "FILE", "--set", "model.id=a/b"),
+        ("export", "--to", "llamafactory", "FILE"),
+        ("import", "--from", "framework", "FILE"),
+        ("estimate", "FILE"),
+        ("run", "FILE"),
+    ],
+)
+@pytest.mark.parametrize("line", ["epochs: 1", '"a\\e[31m": 1', 'optimizer: "\\x9b31m"'])
+def test_nothing_in_a_file_reaches_the_terminal_as_a_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], line: str
+) -> None:
+    file = written(tmp_path, job(line).replace("org/model", '"org/\\e[31mmodel"'))
+    main([str(file) if word == "FILE" else word for word in words])
+    said = capsys.readouterr()
+    assert [char for char in said.out + said.err if not char.isprintable() and char != "\n"] == []
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-8"])
 def test_text_with_a_mark_is_read(tmp_path: Path, encoding: str) -> None:
     file = tmp_path / "job.yaml"
