@@ -139,7 +139,7 @@ def unreadable(error: YamlError) -> PlacedFinding:
     message = str(error)
     finding = Finding(
         severity="error",
-        code=error.code,
+        code=str(error.code),
         path=error.path,
         message=message[0].lower() + message[1:],
         remedy=error.remedy.removesuffix("."),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from finetune_api.validation.codes import Code, FileCode
 from finetune_cli.errors import CommandError
 from finetune_cli.yaml_reader import YamlDocument, YamlError, parse, read_bytes, read_stream
 
@@ -86,7 +87,7 @@ def load(source: str) -> ManifestFile:
     if not jobs and not presets:
         kinds = ", ".join(sorted({str(document.value["kind"]) for document in documents}))
         raise YamlError(
-            "NoFineTuneJob",
+            FileCode.NO_FINE_TUNE_JOB,
             f"there is no FineTuneJob in it, only {kinds}",
             "Name a file that holds one.",
             documents[0].position,
@@ -119,7 +120,7 @@ def _items(document: YamlDocument) -> Iterator[YamlDocument]:
     if isinstance(value, Mapping) and value.get("kind") == "List" and isinstance(value.get("items"), list):
         if not value["items"]:
             raise YamlError(
-                "EmptyList",
+                FileCode.EMPTY_LIST,
                 "there is nothing in the list",
                 "Write at least one object.",
                 document.locate("items"),
@@ -140,7 +141,7 @@ def _checked_kind(document: YamlDocument) -> str:
     value = document.value
     if not isinstance(value, Mapping):
         raise YamlError(
-            "NotAnObject",
+            FileCode.NOT_AN_OBJECT,
             f"a Kubernetes object is a mapping; this is {_describe(value)}",
             "Start with apiVersion, kind, metadata and spec.",
             document.position,
@@ -150,18 +151,21 @@ def _checked_kind(document: YamlDocument) -> str:
     if group == OUR_GROUP and kind not in OUR_KINDS:
         meant = difflib.get_close_matches(kind, OUR_KINDS, n=1, cutoff=0.0)[0]
         raise YamlError(
-            "WrongKind", f"{version} has no kind {kind!r}", f"Write kind: {meant}.", document.locate("kind")
+            FileCode.WRONG_KIND,
+            f"{version} has no kind {kind!r}",
+            f"Write kind: {meant}.",
+            document.locate("kind"),
         )
     if kind in OUR_KINDS and version != "finetune.dev/v1alpha1":
         raise YamlError(
-            "WrongVersion",
+            FileCode.WRONG_VERSION,
             f"{kind} is not of apiVersion {version!r}",
             "Write apiVersion: finetune.dev/v1alpha1.",
             document.locate("apiVersion"),
         )
     if kind not in OUR_KINDS and (meant_ours := difflib.get_close_matches(kind, OUR_KINDS, n=1, cutoff=0.8)):
         raise YamlError(
-            "WrongKind",
+            FileCode.WRONG_KIND,
             f"{version} has no kind {kind!r}",
             f"Did you mean {meant_ours[0]}? Its apiVersion is finetune.dev/v1alpha1.",
             document.locate("kind"),
@@ -173,7 +177,7 @@ def _text(document: YamlDocument, field: str) -> str:
     text = document.value.get(field)
     if not isinstance(text, str) or not text:
         raise YamlError(
-            "NoKind",
+            FileCode.NO_KIND,
             f"{field} is missing" if text is None else f"{field} must be text; this is {_describe(text)}",
             "Write apiVersion: finetune.dev/v1alpha1 and kind: FineTuneJob.",
             document.locate(field),
@@ -193,7 +197,7 @@ def preset_in(document: YamlDocument) -> PresetDocument:
         first = invalid.errors(include_url=False)[0]
         path = ".".join(str(part) for part in first["loc"])
         raise YamlError(
-            "InvalidPreset",
+            Code.INVALID_PRESET,
             f"{path}: {first['msg'][0].lower()}{first['msg'][1:]}",
             "A FineTunePreset has metadata.name, spec.title and spec.values.",
             document.locate(path),
@@ -207,11 +211,14 @@ def _config_map(document: YamlDocument) -> tuple[str, Mapping[str, str]]:
     data = document.value.get("data") or {}
     if not isinstance(name, str):
         raise YamlError(
-            "NoName", "the ConfigMap has no metadata.name", "Give it a name.", document.locate("metadata")
+            FileCode.NO_NAME,
+            "the ConfigMap has no metadata.name",
+            "Give it a name.",
+            document.locate("metadata"),
         )
     if not isinstance(data, Mapping) or not all(isinstance(text, str) for text in data.values()):
         raise YamlError(
-            "InvalidConfigMap",
+            FileCode.INVALID_CONFIG_MAP,
             f"data of the ConfigMap {name} must map keys to text",
             "Quote the values, or write them as blocks with |.",
             document.locate("data"),

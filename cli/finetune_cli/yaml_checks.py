@@ -6,6 +6,7 @@ from typing import Final
 
 import yaml
 
+from finetune_api.validation.codes import FileCode
 from finetune_cli.yaml_errors import Position, YamlError, position_of
 from finetune_cli.yaml_scalars import BOOL, FLOAT, INT, MERGE, NULL, PREFIX, STR
 
@@ -38,7 +39,10 @@ def refuse_explosion(root: yaml.Node) -> None:
         key = id(node)
         if key in open_nodes:
             raise YamlError(
-                "RecursiveAlias", "an alias contains itself", "Write the values out.", position_of(node)
+                FileCode.RECURSIVE_ALIAS,
+                "an alias contains itself",
+                "Write the values out.",
+                position_of(node),
             )
         if key not in sizes:
             open_nodes.add(key)
@@ -48,14 +52,14 @@ def refuse_explosion(root: yaml.Node) -> None:
             open_nodes.discard(key)
         if depths[key] > MAX_DEPTH:
             raise YamlError(
-                "TooDeep",
+                FileCode.TOO_DEEP,
                 f"values are nested more than {MAX_DEPTH} deep once aliases are expanded",
                 "Flatten the document.",
                 position_of(node),
             )
         if sizes[key] > MAX_VALUES:
             raise YamlError(
-                "AliasExplosion",
+                FileCode.ALIAS_EXPLOSION,
                 f"aliases expand to over {MAX_VALUES} values",
                 "Write the values out, or use fewer aliases.",
                 position_of(node),
@@ -77,11 +81,14 @@ def refuse_bad_keys(root: yaml.Node) -> None:
             if key.tag != STR:
                 shown = key.value if isinstance(key, yaml.ScalarNode) else "a list or mapping"
                 raise YamlError(
-                    "KeyNotText", f"the key {shown} is not text", "Put the key in quotes.", position_of(key)
+                    FileCode.KEY_NOT_TEXT,
+                    f"the key {shown} is not text",
+                    "Put the key in quotes.",
+                    position_of(key),
                 )
             if key.value in first_seen:
                 raise YamlError(
-                    "DuplicateKey",
+                    FileCode.DUPLICATE_KEY,
                     f"the key {key.value!r} is there twice; it first stands at {first_seen[key.value]}",
                     "Keep one of the two.",
                     position_of(key),
@@ -94,7 +101,7 @@ def refuse_what_json_cannot_hold(root: yaml.Node) -> None:
     for node in _unique_nodes(root):
         if node.tag not in _TAGS[type(node)]:
             raise YamlError(
-                "Syntax",
+                FileCode.SYNTAX,
                 f"the tag {node.tag.replace(PREFIX, '!!')} has no value in JSON here",
                 "Remove the tag, and write a plain value.",
                 position_of(node),
@@ -102,7 +109,7 @@ def refuse_what_json_cannot_hold(root: yaml.Node) -> None:
         half = _HALF_CHARACTER.search(node.value) if isinstance(node, yaml.ScalarNode) else None
         if half:
             raise YamlError(
-                "ControlCharacter",
+                FileCode.CONTROL_CHARACTER,
                 f"U+{ord(half[0]):04X} is half of a character, and no text may hold it",
                 'Write the character itself, or as "\\U0001F600" with eight digits.',
                 position_of(node),

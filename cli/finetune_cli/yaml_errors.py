@@ -18,7 +18,8 @@ class Position:
 
 @dataclass(eq=False)
 class YamlError(Exception):
-    """Text that is no usable YAML. `code` is stable, `problem` says what is wrong, `remedy` the way out."""
+    """Text that is no usable YAML. `code` is a `FileCode`, or a `Code` of the
+    validator; `problem` says what is wrong, `remedy` the way out."""
 
     code: str
     problem: str

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Final
 
 import yaml
 
+from finetune_api.validation.codes import FileCode
 from finetune_cli.yaml_checks import (
     MAX_DEPTH,
     refuse_bad_keys,
@@ -49,14 +50,14 @@ def read_bytes(path: Path) -> bytes:
     """Return the file's content; raise `YamlError` where it cannot be read."""
     try:
         if path.is_dir():
-            raise YamlError("IsDirectory", f"{path} is a directory", "Name a file in it.")
+            raise YamlError(FileCode.IS_DIRECTORY, f"{path} is a directory", "Name a file in it.")
         with path.open("rb") as stream:
             return read_stream(stream, str(path))
     except FileNotFoundError:
-        raise YamlError("NotFound", f"{path} does not exist", "Check the path.") from None
+        raise YamlError(FileCode.NOT_FOUND, f"{path} does not exist", "Check the path.") from None
     except OSError as error:
         raise YamlError(
-            "Unreadable", f"{path} cannot be read: {error.strerror}", "Check its permissions."
+            FileCode.UNREADABLE, f"{path} cannot be read: {error.strerror}", "Check its permissions."
         ) from None
 
 
@@ -65,7 +66,7 @@ def read_stream(stream: BinaryIO, label: str) -> bytes:
     content = stream.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise YamlError(
-            "TooLarge",
+            FileCode.TOO_LARGE,
             f"{label} has over {MAX_BYTES} bytes, which is what a manifest may have",
             "Keep data in a volume or on the hub, and refer to it.",
         )
@@ -79,7 +80,9 @@ def parse(content: bytes) -> list[YamlDocument]:
     """
     nodes = [node for node in _nodes(_decode(content)) if not _is_null(node)]
     if not nodes:
-        raise YamlError("Empty", "there is nothing in it", "Write at least one object.", Position(1, 1))
+        raise YamlError(
+            FileCode.EMPTY, "there is nothing in it", "Write at least one object.", Position(1, 1)
+        )
     return [_document(node) for node in nodes]
 
 
@@ -94,7 +97,7 @@ def parse_scalar(text: str) -> Any:
         return ""
     if len(nodes) > 1:
         raise YamlError(
-            "Syntax", "there are several documents in it", "Write one value.", position_of(nodes[1])
+            FileCode.SYNTAX, "there are several documents in it", "Write one value.", position_of(nodes[1])
         )
     return _document(nodes[0]).value
 
@@ -111,7 +114,7 @@ def _nodes(text: str) -> list[yaml.Node]:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise YamlError(
-            "ControlCharacter",
+            FileCode.CONTROL_CHARACTER,
             f"the character U+{ord(str(error.character)):04X} may not stand in YAML",
             "Remove it, or write it as an escape in double quotes.",
             Position(line, error.position - text.rfind("\n", 0, error.position)),
@@ -120,7 +123,7 @@ def _nodes(text: str) -> list[yaml.Node]:
         # Python's chr() and int(), on an escape or a version number that is too large.
         position = Position(loader.line + 1, loader.column + 1) if loader else Position(1, 1)
         raise YamlError(
-            "Syntax",
+            FileCode.SYNTAX,
             "the number here is too large for a character or a version",
             "Write the character itself.",
             position,
@@ -131,7 +134,10 @@ def _nodes(text: str) -> list[yaml.Node]:
 def _decode(content: bytes) -> str:
     if b"\0" in content[:4] and content[:2] not in (b"\xff\xfe", b"\xfe\xff"):
         raise YamlError(
-            "NotUtf8", "this looks like UTF-16 without its mark", "Save the file as UTF-8.", Position(1, 1)
+            FileCode.NOT_UTF8,
+            "this looks like UTF-16 without its mark",
+            "Save the file as UTF-8.",
+            Position(1, 1),
         )
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
@@ -139,7 +145,7 @@ def _decode(content: bytes) -> str:
     except UnicodeDecodeError as error:
         before = content[: error.start]
         raise YamlError(
-            "NotUtf8",
+            FileCode.NOT_UTF8,
             f"byte 0x{content[error.start]:02x} is no {encoding.removesuffix('-sig').upper()} text",
             "Save the file as UTF-8.",
             Position(before.count(b"\n") + 1, error.start - before.rfind(b"\n")),
@@ -160,7 +166,7 @@ class _KubectlLoader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if parent is not None and self._depth == MAX_DEPTH:
             raise YamlError(
-                "TooDeep",
+                FileCode.TOO_DEEP,
                 f"values are nested more than {MAX_DEPTH} deep",
                 "Flatten the document.",
                 position_of(parent),
@@ -212,6 +218,10 @@ def _from_marked(error: yaml.MarkedYAMLError, text: str) -> YamlError:
     lines = text.splitlines()
     line = lines[mark.line] if mark and mark.line < len(lines) else ""
     if "\t" in line[: len(line) - len(line.lstrip())] or "'\\t'" in (error.problem or ""):
-        return YamlError("Tab", "a tab stands where YAML wants spaces", "Indent with spaces.", position)
+        return YamlError(
+            FileCode.TAB, "a tab stands where YAML wants spaces", "Indent with spaces.", position
+        )
     problem = ", ".join(part for part in (error.context, error.problem) if part)
-    return YamlError("Syntax", problem or "no YAML", "Check indentation, quotes and colons here.", position)
+    return YamlError(
+        FileCode.SYNTAX, problem or "no YAML", "Check indentation, quotes and colons here.", position
+    )

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import yaml
 
+from finetune_api.validation.codes import FileCode
 from finetune_cli.yaml_errors import YamlError, position_of
 
 PREFIX: Final = "tag:yaml.org,2002:"
@@ -79,14 +80,14 @@ def construct_plain(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Plain:
     tag = _TAGS[type(value)]
     if tag != node.tag and (tag, node.tag) != (INT, FLOAT):
         raise YamlError(
-            "InvalidValue",
+            FileCode.INVALID_VALUE,
             f"{text} is no {node.tag.removeprefix(PREFIX)}, which its tag says",
             f"Write {_WANTED[node.tag]}, or remove the tag.",
             position_of(node),
         )
     if isinstance(value, float) and not math.isfinite(value):
         raise YamlError(
-            "NotFinite",
+            FileCode.NOT_FINITE,
             f"{text if len(text) <= 100 else text[:100] + '…'} is no finite number, "
             "and JSON has no way to write it",
             "Write a finite number, or remove the field.",

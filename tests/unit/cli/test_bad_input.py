@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from finetune_api.validation.codes import Code, FileCode
 from finetune_cli.main import main
 
 GOOD = """\
@@ -83,6 +84,11 @@ def test_each_kind_of_bad_file_gives_one_finding_with_its_place(
     assert len(lines) == 1
     assert f": error {code}: " in lines[0]
     assert lines[0].startswith(f"{file}:{place[0]}:{place[1]}:")
+
+
+def test_every_code_of_a_bad_file_is_in_the_reference() -> None:
+    known = {*Code, *FileCode}
+    assert {code for _, code, _ in BAD} <= known
 
 
 def written(directory: Path, content: str | bytes) -> Path:
