@@ -78,10 +78,10 @@ def _llamafarm(document: dict[str, Any]) -> Reading:
 
 def _trl(source: str, options: list[str]) -> Reading:
     words = [source, *options]
-    if not options and Path(source).is_file():
-        text = read_bytes(Path(source)).decode(errors="replace")
-        words = shlex.split(text.replace("\\\n", " "), comments=True)
     try:
+        if not options and Path(source).is_file():
+            text = read_bytes(Path(source)).decode(errors="replace")
+            words = shlex.split(text.replace("\\\n", " "), comments=True)
         document = trl.parse(words)
     except (ValueError, YamlError) as error:
         raise CommandError(f"not a command line of TRL: {error}") from None

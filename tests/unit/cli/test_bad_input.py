@@ -1,12 +1,14 @@
 """Whatever a file holds, `finetune validate` answers with a finding and its place, never a traceback."""
 
 import json
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
 
 from finetune_api.validation.codes import Code, FileCode
 from finetune_cli.main import main
+from finetune_cli.yaml_reader import MAX_BYTES
 
 GOOD = """\
 apiVersion: finetune.dev/v1alpha1
@@ -173,6 +175,14 @@ def test_a_directory_and_a_missing_file_are_findings_too(
 ) -> None:
     assert main(["validate", "-o", "json", str(tmp_path / name)]) == 1
     assert [found["code"] for found in json.loads(capsys.readouterr().out)[0]["errors"]] == [code]
+
+
+def test_standard_input_may_be_as_long_as_a_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"#" * (MAX_BYTES + 1))))
+    assert main(["validate", "-"]) == 1
+    assert "<stdin>: error TooLarge: " in capsys.readouterr().out
 
 
 def test_2e_minus_4_is_a_number_as_for_kubectl(tmp_path: Path) -> None:

@@ -329,6 +329,13 @@ def test_dotted_options_override_keys_of_the_file(imported: Any) -> None:
     assert manifest["spec"]["training"]["learningRate"] == 1e-4
 
 
+def test_a_command_of_trl_whose_quotes_do_not_close_is_refused(tmp_path: Path) -> None:
+    script = tmp_path / "train.sh"
+    script.write_text("trl sft --model_name_or_path 'org/base")
+    with pytest.raises(CommandError, match="No closing quotation"):
+        import_job(str(script), [], "trl", "job")
+
+
 def test_options_of_the_command_may_stand_behind_the_file_too(tmp_path: Path) -> None:
     config, manifest = tmp_path / "config.yaml", tmp_path / "job.yaml"
     config.write_text(FRAMEWORK)
