@@ -189,7 +189,9 @@ def preset_in(document: YamlDocument) -> PresetDocument:
     """Return the FineTunePreset in a document. Raises `YamlError` if it is none."""
     from pydantic import ValidationError
 
+    from finetune_api.preset import FineTunePreset
     from finetune_api.presets import Preset
+    from finetune_api.validation.parsing import finding_of
 
     try:
         preset = Preset.from_manifest(document.value)
@@ -198,7 +200,7 @@ def preset_in(document: YamlDocument) -> PresetDocument:
         path = ".".join(str(part) for part in first["loc"])
         raise YamlError(
             Code.INVALID_PRESET,
-            f"{path}: {first['msg'][0].lower()}{first['msg'][1:]}",
+            f"{path} {finding_of(first, FineTunePreset).message}",
             "A FineTunePreset has metadata.name, spec.title and spec.values.",
             document.locate(path),
         ) from None

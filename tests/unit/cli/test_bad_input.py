@@ -191,6 +191,15 @@ def test_2e_minus_4_is_a_number_as_for_kubectl(tmp_path: Path) -> None:
     assert main(["validate", str(file)]) == 0
 
 
+def test_what_is_wrong_with_a_preset_is_said_in_our_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = "apiVersion: finetune.dev/v1alpha1\nkind: FineTunePreset\nmetadata: {name: p}\n"
+    file = written(tmp_path, head + "spec: 5\n")
+    assert main(["validate", str(file)]) == 1
+    assert "error InvalidPreset: line 4, column 1: spec must be a mapping" in capsys.readouterr().out
+
+
 def test_other_kinds_beside_a_job_are_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "job.yaml"
     file.write_text("apiVersion: v1\nkind: Service\nmetadata: {name: s}\n---\n" + job("epochs: 1"))
