@@ -30,8 +30,9 @@ def deepspeed_config(job: ResolvedJob, precision: Precision) -> JsonObject:
     """
     spec, training = job.spec.distributed, job.spec.training
     for found in contradictions(job.spec, job.world_size, precision):
+        shown = "" if found.found is None else f" {found.found}"
         raise InvalidConfigError(
-            f"distributed.deepspeedConfig.{found.key}: {found.found} {found.message}. {found.remedy}"
+            f"distributed.deepspeedConfig.{found.key}:{shown} {found.message}. {found.remedy}"
         )
     offloaded = offloads(spec, "offload_optimizer")
     if offloaded and training.optimizer not in OFFLOAD_OPTIMIZERS:

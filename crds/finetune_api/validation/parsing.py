@@ -220,6 +220,9 @@ def _typed_remedy(kind: str, name: str, value: JsonValue) -> str:
     match kind:
         case "bool_type":
             return f"Write {name}: true or {name}: false, without quotes"
+        case "string_type" if isinstance(value, bool):
+            words = "y, yes, on and true" if value else "n, no, off and false"
+            return f"Put the value in quotes: without them, {words} are all {plain}"
         case "string_type" if plain:
             return f'Put the value in quotes: {name}: "{plain}"'
         case "string_type":
