@@ -11,7 +11,9 @@ def add_set(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="PATH=VALUE",
         dest="overrides",
-        help="override a field of the spec, as in training.learningRate=1e-4; may be repeated",
+        help="override a field of the spec, as in training.learningRate=1e-4; null removes a field, "
+        "trackers[0].type=wandb also adds the first element, and a key with dots is quoted: "
+        'resources.nodeSelector."kubernetes.io/arch"=amd64; may be repeated',
     )
 
 

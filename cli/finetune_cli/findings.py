@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from finetune_api.printable import printable
 from finetune_api.validation import Finding, Severity, Target, check_manifest, validate_job
 from finetune_cli.manifests import JobDocument, ManifestFile, PresetDocument, label_of, load
 from finetune_cli.preparation import PreparedJob, prepare
@@ -20,7 +21,7 @@ class PlacedFinding:
     def line(self, file: str) -> str:
         """For people: `job.yaml:12:5: error NotAllowed: method.type: lorra must be one of …`."""
         where = f":{self.position.line}:{self.position.column}" if self.position else ""
-        return f"{file}{where}: {self.finding.severity} {self.finding.code}: {self.finding}"
+        return f"{printable(file)}{where}: {self.finding.severity} {self.finding.code}: {self.finding}"
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def unreadable(error: YamlError) -> PlacedFinding:
     message = str(error)
     finding = Finding(
         severity="error",
-        code=error.code,
+        code=str(error.code),
         path=error.path,
         message=message[0].lower() + message[1:],
         remedy=error.remedy.removesuffix("."),

@@ -70,7 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run(arguments)
     except CommandError as error:
-        print(f"finetune {verb}: {error}", file=sys.stderr)
+        from finetune_api.printable import printable_lines
+
+        print(printable_lines(f"finetune {verb}: {error}"), file=sys.stderr)
         return error.status
     except BrokenPipeError:
         # The reader (`| head`) has gone; leave quietly, as other tools do.

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from finetune_api.validation.codes import Code, FileCode
 from finetune_cli.errors import CommandError
-from finetune_cli.yaml_reader import YamlDocument, YamlError, parse, read_bytes
+from finetune_cli.yaml_reader import YamlDocument, YamlError, parse, read_bytes, read_stream
 
 STANDARD_INPUT: Final = "-"
 JOB_KIND: Final = "FineTuneJob"
@@ -67,7 +68,8 @@ def load(source: str) -> ManifestFile:
 
     Raises `YamlError` for a file that is no manifest with at least one FineTuneJob or FineTunePreset.
     """
-    content = sys.stdin.buffer.read() if source == STANDARD_INPUT else read_bytes(Path(source))
+    label = label_of(source)
+    content = read_stream(sys.stdin.buffer, label) if source == STANDARD_INPUT else read_bytes(Path(source))
     documents = [item for document in parse(content) for item in _items(document)]
     jobs: list[JobDocument] = []
     config_maps: dict[str, Mapping[str, str]] = {}
@@ -85,12 +87,12 @@ def load(source: str) -> ManifestFile:
     if not jobs and not presets:
         kinds = ", ".join(sorted({str(document.value["kind"]) for document in documents}))
         raise YamlError(
-            "NoFineTuneJob",
+            FileCode.NO_FINE_TUNE_JOB,
             f"there is no FineTuneJob in it, only {kinds}",
             "Name a file that holds one.",
             documents[0].position,
         )
-    return ManifestFile(label_of(source), tuple(jobs), config_maps, presets)
+    return ManifestFile(label, tuple(jobs), config_maps, presets)
 
 
 def chosen(label: str, jobs: Sequence[JobDocument], name: str | None) -> JobDocument:
@@ -113,9 +115,16 @@ def label_of(source: str) -> str:
 
 
 def _items(document: YamlDocument) -> Iterator[YamlDocument]:
-    """Yield the objects of a `kind: List`, else the document itself."""
+    """Yield the objects of a `kind: List`, else the document itself. Raises `YamlError` for an empty one."""
     value = document.value
     if isinstance(value, Mapping) and value.get("kind") == "List" and isinstance(value.get("items"), list):
+        if not value["items"]:
+            raise YamlError(
+                FileCode.EMPTY_LIST,
+                "there is nothing in the list",
+                "Write at least one object.",
+                document.locate("items"),
+            )
         for index, item in enumerate(value["items"]):
             prefix = f"items[{index}]"
             inner = {
@@ -132,7 +141,7 @@ def _checked_kind(document: YamlDocument) -> str:
     value = document.value
     if not isinstance(value, Mapping):
         raise YamlError(
-            "NotAnObject",
+            FileCode.NOT_AN_OBJECT,
             f"a Kubernetes object is a mapping; this is {_describe(value)}",
             "Start with apiVersion, kind, metadata and spec.",
             document.position,
@@ -142,18 +151,21 @@ def _checked_kind(document: YamlDocument) -> str:
     if group == OUR_GROUP and kind not in OUR_KINDS:
         meant = difflib.get_close_matches(kind, OUR_KINDS, n=1, cutoff=0.0)[0]
         raise YamlError(
-            "WrongKind", f"{version} has no kind {kind!r}", f"Write kind: {meant}.", document.locate("kind")
+            FileCode.WRONG_KIND,
+            f"{version} has no kind {kind!r}",
+            f"Write kind: {meant}.",
+            document.locate("kind"),
         )
     if kind in OUR_KINDS and version != "finetune.dev/v1alpha1":
         raise YamlError(
-            "WrongVersion",
+            FileCode.WRONG_VERSION,
             f"{kind} is not of apiVersion {version!r}",
             "Write apiVersion: finetune.dev/v1alpha1.",
             document.locate("apiVersion"),
         )
     if kind not in OUR_KINDS and (meant_ours := difflib.get_close_matches(kind, OUR_KINDS, n=1, cutoff=0.8)):
         raise YamlError(
-            "WrongKind",
+            FileCode.WRONG_KIND,
             f"{version} has no kind {kind!r}",
             f"Did you mean {meant_ours[0]}? Its apiVersion is finetune.dev/v1alpha1.",
             document.locate("kind"),
@@ -165,7 +177,7 @@ def _text(document: YamlDocument, field: str) -> str:
     text = document.value.get(field)
     if not isinstance(text, str) or not text:
         raise YamlError(
-            "NoKind",
+            FileCode.NO_KIND,
             f"{field} is missing" if text is None else f"{field} must be text; this is {_describe(text)}",
             "Write apiVersion: finetune.dev/v1alpha1 and kind: FineTuneJob.",
             document.locate(field),
@@ -177,7 +189,9 @@ def preset_in(document: YamlDocument) -> PresetDocument:
     """Return the FineTunePreset in a document. Raises `YamlError` if it is none."""
     from pydantic import ValidationError
 
+    from finetune_api.preset import FineTunePreset
     from finetune_api.presets import Preset
+    from finetune_api.validation.parsing import finding_of
 
     try:
         preset = Preset.from_manifest(document.value)
@@ -185,8 +199,8 @@ def preset_in(document: YamlDocument) -> PresetDocument:
         first = invalid.errors(include_url=False)[0]
         path = ".".join(str(part) for part in first["loc"])
         raise YamlError(
-            "InvalidPreset",
-            f"{path}: {first['msg'][0].lower()}{first['msg'][1:]}",
+            Code.INVALID_PRESET,
+            f"{path} {finding_of(first, FineTunePreset).message}",
             "A FineTunePreset has metadata.name, spec.title and spec.values.",
             document.locate(path),
         ) from None
@@ -199,11 +213,14 @@ def _config_map(document: YamlDocument) -> tuple[str, Mapping[str, str]]:
     data = document.value.get("data") or {}
     if not isinstance(name, str):
         raise YamlError(
-            "NoName", "the ConfigMap has no metadata.name", "Give it a name.", document.locate("metadata")
+            FileCode.NO_NAME,
+            "the ConfigMap has no metadata.name",
+            "Give it a name.",
+            document.locate("metadata"),
         )
     if not isinstance(data, Mapping) or not all(isinstance(text, str) for text in data.values()):
         raise YamlError(
-            "InvalidConfigMap",
+            FileCode.INVALID_CONFIG_MAP,
             f"data of the ConfigMap {name} must map keys to text",
             "Quote the values, or write them as blocks with |.",
             document.locate("data"),

@@ -1,7 +1,8 @@
 """`--set training.learningRate=1e-4`: one field of the spec, from the command line.
 
 The value is typed as it would be in the file, and the model checks it afterwards, so that a wrong one is
-refused with the same finding.
+refused with the same finding. A key with dots in it is quoted, or its dots are escaped by a backslash; null
+removes a field; the index after the last one appends to a list.
 """
 
 import copy
@@ -12,8 +13,10 @@ from typing import Any
 from finetune_cli.errors import CommandError
 from finetune_cli.yaml_reader import YamlError, parse_scalar
 
-_PATH = re.compile(r"[A-Za-z][A-Za-z0-9]*(\[\d+\])*(\.[A-Za-z][A-Za-z0-9]*(\[\d+\])*)*")
-_PART = re.compile(r"([A-Za-z][A-Za-z0-9]*)|\[(\d+)\]")
+_KEY = r'(?:"[^"]+"|(?:[A-Za-z0-9_/-]|\\.)+)'
+_STEP = rf"{_KEY}(?:\[\d+\])*"
+_ASSIGNMENT = re.compile(rf"\s*({_STEP}(?:\.{_STEP})*)\s*=(.*)", re.DOTALL)
+_PART = re.compile(rf"({_KEY})|\[(\d+)\]")
 
 
 class OverrideError(CommandError):
@@ -27,34 +30,52 @@ def apply_overrides(body: Mapping[str, Any], assignments: Iterable[str]) -> dict
     """
     changed = copy.deepcopy(dict(body))
     for assignment in assignments:
-        path, found, text = assignment.partition("=")
-        path = path.strip().removeprefix("spec.")
-        if not found or not _PATH.fullmatch(path):
+        found = _ASSIGNMENT.fullmatch(assignment)
+        if found is None:
             raise OverrideError(f"--set {assignment}: write PATH=VALUE, as in training.learningRate=1e-4")
+        path, text = found.groups()
         try:
             value = parse_scalar(text)
         except YamlError as error:
             raise OverrideError(f"--set {assignment}: {error}; {error.remedy}") from None
-        _assign(changed, ["spec", *_parts(path)], value, assignment)
+        parts = _parts(path)
+        _assign(changed, parts if parts[0] == "spec" else ["spec", *parts], value, assignment)
     return changed
 
 
 def _parts(path: str) -> list[str | int]:
-    return [int(index) if index else name for name, index in _PART.findall(path)]
+    return [int(index) if index else _unquoted(key) for key, index in _PART.findall(path)]
+
+
+def _unquoted(key: str) -> str:
+    return key[1:-1] if key.startswith('"') else re.sub(r"\\(.)", r"\1", key)
 
 
 def _assign(target: Any, parts: list[str | int], value: Any, assignment: str) -> None:
     for part, following in zip(parts, [*parts[1:], None], strict=True):
         if isinstance(part, int):
-            if not isinstance(target, list) or part >= len(target):
+            if not isinstance(target, list) or part > len(target):
                 raise OverrideError(f"--set {assignment}: there is no element [{part}]")
+            if part == len(target):
+                target.append(None)
         elif not isinstance(target, dict):
             raise OverrideError(f"--set {assignment}: {part!r} is within a value that has no fields")
         if following is None:
-            target[part] = value
-        elif isinstance(part, int):
-            target = target[part]
+            _put(target, part, value)
         else:
-            if target.get(part) is None:
-                target[part] = {}
-            target = target[part]
+            target = _entered(target, part, following)
+
+
+def _put(target: Any, part: str | int, value: Any) -> None:
+    if value is None and isinstance(target, dict):
+        target.pop(part, None)
+    else:
+        target[part] = value
+
+
+def _entered(target: Any, part: str | int, following: str | int) -> Any:
+    """Return what stands at `part`; where nothing does, a new list or mapping, as the path goes on."""
+    found = target.get(part) if isinstance(target, dict) else target[part]
+    if found is None:
+        found = target[part] = [] if isinstance(following, int) else {}
+    return found

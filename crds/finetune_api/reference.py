@@ -11,7 +11,7 @@ from finetune_api.immutability import FIXED_POLICIES, FIXED_SECTIONS
 from finetune_api.job import FineTuneJob
 from finetune_api.result import ExitCode
 from finetune_api.validation.capabilities import LIMITS
-from finetune_api.validation.codes import Code
+from finetune_api.validation.codes import Code, FileCode
 
 NOTICE: Final = "<!-- Generated from the models in finetune_api by `make generate`; do not edit. -->\n\n"
 _FIELD_HEADER: Final = "| field | type | default | meaning |\n|---|---|---|---|\n"
@@ -102,6 +102,9 @@ def findings_page() -> str:
             "value that was found, ",
             "the rule, and the remedy. An error refuses the job.\n\n",
             *_constants(Code),
+            "\n## Files that are no manifests\n\n",
+            "`finetune` says these of a file, with line and column, before it can say anything of a job.\n\n",
+            *_constants(FileCode),
         ]
     )
 

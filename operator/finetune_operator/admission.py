@@ -17,6 +17,7 @@ from pydantic.alias_generators import to_camel
 from finetune_api import GROUP, Finding, InvalidJobError, parse_job
 from finetune_api.presets.check import check_preset
 from finetune_api.presets.in_cluster import replaced_defaults, with_preset
+from finetune_api.printable import printable
 from finetune_api.validation import Code, errors_in
 from finetune_operator.hardware import Hardware
 from finetune_operator.hardware import findings as findings_about
@@ -122,9 +123,8 @@ def warning_lines(findings: Sequence[Finding]) -> list[str]:
 def _line(finding: Finding) -> str:
     """A finding as kubectl shows it after `Warning: `."""
     kind = "suggestion " if finding.severity == "suggestion" else ""
-    text = f"{kind}{finding.code}: {finding}"
     # A header with a control character in it would be dropped whole.
-    return "".join(character if character.isprintable() else " " for character in text)
+    return printable(f"{kind}{finding.code}: {finding}")
 
 
 def _shortened(line: str) -> str:

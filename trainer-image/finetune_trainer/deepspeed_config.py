@@ -4,26 +4,13 @@ from typing import Literal
 
 from pydantic import JsonValue
 
+from finetune_api.deepspeed import AUTO, OFFLOAD_OPTIMIZERS, contradictions, offloads
 from finetune_api.distributed import DistributedSpec
 from finetune_api.resolved import ResolvedJob
 from finetune_trainer.errors import InvalidConfigError
 
 Precision = Literal["fp32", "bf16", "fp16"]
 JsonObject = dict[str, JsonValue]
-
-OURS = frozenset(
-    {
-        "train_batch_size",
-        "train_micro_batch_size_per_gpu",
-        "gradient_accumulation_steps",
-        "gradient_clipping",
-        "optimizer",
-        "scheduler",
-        "bf16",
-        "fp16",
-    }
-)
-"""Keys that other fields of the spec decide; a raw configuration may not say something else."""
 
 
 def uses_deepspeed(spec: DistributedSpec, ranks: int) -> bool:
@@ -42,11 +29,16 @@ def deepspeed_config(job: ResolvedJob, precision: Precision) -> JsonObject:
     `InvalidConfigError`.
     """
     spec, training = job.spec.distributed, job.spec.training
-    offloaded = spec.offload.optimizer == "cpu"
-    if offloaded and training.optimizer != "adamw":
+    for found in contradictions(job.spec, job.world_size, precision):
+        shown = "" if found.found is None else f" {found.found}"
         raise InvalidConfigError(
-            f"distributed.offload.optimizer: cpu would replace training.optimizer: {training.optimizer} by "
-            "DeepSpeed's AdamW. Use training.optimizer: adamw, or offload.optimizer: none"
+            f"distributed.deepspeedConfig.{found.key}:{shown} {found.message}. {found.remedy}"
+        )
+    offloaded = offloads(spec, "offload_optimizer")
+    if offloaded and training.optimizer not in OFFLOAD_OPTIMIZERS:
+        raise InvalidConfigError(
+            f"offloading it would replace training.optimizer: {training.optimizer} by DeepSpeed's AdamW. "
+            "Use training.optimizer: adamw, or offload.optimizer: none (also in deepspeedConfig)"
         )
     config: JsonObject = {
         "train_micro_batch_size_per_gpu": training.micro_batch_size,
@@ -76,25 +68,13 @@ def _zero(spec: DistributedSpec) -> JsonObject:
     return zero
 
 
-def _merged(config: JsonObject, raw: JsonObject, path: str = "") -> JsonObject:
-    """Our configuration with the expert's over it. Raises `InvalidConfigError` where the two disagree on what
-    another field decides."""
+def _merged(config: JsonObject, raw: JsonObject) -> JsonObject:
+    """Our configuration with the expert's over it; `auto` leaves a key to us."""
     result = dict(config)
     for key, value in raw.items():
-        here = f"{path}{key}"
         ours = config.get(key)
-        if not path and key in OURS and value not in (ours, "auto"):
-            raise InvalidConfigError(
-                f"distributed.deepspeedConfig.{here}: {value} is decided elsewhere in the spec (as {ours}). "
-                "Remove it here and set it under training"
-            )
-        if here == "zero_optimization.stage" and value != ours:
-            raise InvalidConfigError(
-                f"distributed.deepspeedConfig.{here}: {value} differs from distributed.zeroStage ({ours}). "
-                "Remove it"
-            )
         if isinstance(value, dict) and isinstance(ours, dict):
-            result[key] = _merged(ours, value, f"{here}.")
-        elif value != "auto":
+            result[key] = _merged(ours, value)
+        elif value != AUTO:
             result[key] = value
     return result

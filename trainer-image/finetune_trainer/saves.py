@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from transformers import TrainerState
 
+from finetune_api.deepspeed import offloads
 from finetune_api.lineage import lineage_hash
 from finetune_api.resolved import ResolvedJob
 from finetune_trainer.checkpoints import CheckpointStore, Manifest, checkpoints_status, library_versions
@@ -106,7 +107,7 @@ class Saves:
             world_size=self.job.world_size,
             zero_stage=spec.distributed.zero_stage,
             deepspeed=uses_deepspeed(spec.distributed, self.job.world_size),
-            offload=spec.distributed.offload.optimizer != "none",
+            offload=offloads(spec.distributed, "offload_optimizer"),
             time=datetime.now(UTC),
             metric=None if score is None else spec.checkpoints.metric,
             value=score,

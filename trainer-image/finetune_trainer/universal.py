@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 
+from finetune_api.deepspeed import offloads
 from finetune_api.resolved import ResolvedJob
 from finetune_trainer.checkpoints import Checkpoint, Manifest
 from finetune_trainer.data.cache import exclusive, remove_left_overs, temporary_name
@@ -53,7 +54,7 @@ class Layout:
     def wanted(cls, job: ResolvedJob) -> "Layout":
         """The layout that an attempt writes."""
         spec = job.spec.distributed
-        offload = spec.offload.optimizer != "none"
+        offload = offloads(spec, "offload_optimizer")
         return cls(job.world_size, spec.zero_stage, uses_deepspeed(spec, job.world_size), offload)
 
     def __str__(self) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from finetune_api.printable import printable
 from finetune_cli.errors import INVALID, CommandError
 
 JOBS: Final = "/apis/finetune.dev/v1alpha1/namespaces/{namespace}/finetunejobs"
@@ -144,7 +145,7 @@ class Cluster:
     ) -> Object:
         answer = self._request(method, path, query or [], accept, body=body, content_type=content_type)
         for warning in answer.headers.getlist("Warning"):
-            print(f"warning: {_warning_text(warning)}", file=sys.stderr)
+            print(printable(f"warning: {_warning_text(warning)}"), file=sys.stderr)
         return dict(json.loads(answer.data))
 
     def _lines(self, path: str, query: list[tuple[str, str]]) -> Iterator[str]:

@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
+from finetune_api.printable import printable
+from finetune_cli.yaml_writer import dump
 
 
 def name_of(item: Mapping[str, Any]) -> str:
@@ -21,7 +22,7 @@ def table_lines(table: Mapping[str, Any], *, wide: bool) -> list[str]:
     ]
     rows = [[name.upper() for _, name in columns]]
     for row in table["rows"]:
-        rows.append([_cell(row["cells"][index]) for index, _ in columns])
+        rows.append([printable(_cell(row["cells"][index])) for index, _ in columns])
     widths = [max(len(row[index]) for row in rows) for index in range(len(columns))]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -33,7 +34,7 @@ def print_object(value: Mapping[str, Any], output: str) -> None:
     if output == "json":
         print(json.dumps(value, indent=2, ensure_ascii=False))
     else:
-        print(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), end="")
+        print(dump(value), end="")
 
 
 def as_list(jobs: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

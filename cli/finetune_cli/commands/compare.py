@@ -35,6 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the differences."""
+    from finetune_api.printable import printable
     from finetune_cli.consequences import consequence
     from finetune_cli.effective import read_job, values
     from finetune_cli.fields import all_fields, shown
@@ -61,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         print()
         return 0
     for difference in differences:
-        print(f"{difference['path']}: {shown(difference['a'])} → {shown(difference['b'])}")
+        print(printable(f"{difference['path']}: {shown(difference['a'])} → {shown(difference['b'])}"))
         for text in (difference["meaning"], difference["consequence"]):
             if text:
                 print(textwrap.fill(str(text), 100, initial_indent="  ", subsequent_indent="  "))

@@ -16,11 +16,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the description."""
+    from finetune_api.printable import printable
     from finetune_cli.cluster.description import describe
 
     with cluster_of(arguments) as cluster:
         for index, name in enumerate(arguments.names):
             job = cluster.get(name)
             print("\n" * bool(index), end="")
-            print("\n".join(describe(job, cluster.events(job["metadata"]["uid"]))))
+            print("\n".join(map(printable, describe(job, cluster.events(job["metadata"]["uid"])))))
     return 0

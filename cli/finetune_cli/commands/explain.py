@@ -48,11 +48,12 @@ Effective = dict[str, tuple[str, str]]
 
 
 def _effective(arguments: argparse.Namespace) -> Effective:
+    from finetune_api.printable import printable
     from finetune_cli.effective import read_job, values
     from finetune_cli.fields import shown
 
     prepared, job = read_job(arguments.file, arguments.job, arguments.overrides)
-    return {path: (shown(value), prepared.origin(path)) for path, value in values(job).items()}
+    return {path: (printable(shown(value)), prepared.origin(path)) for path, value in values(job).items()}
 
 
 def _print(field: "Field", effective: Effective | None) -> None:

@@ -50,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         _put(json.dumps(resolve(job, 1).to_json_object(), indent=2, ensure_ascii=False) + "\n", target)
         print("nothing is lost: the trainer's configuration holds the whole spec", file=sys.stderr)
         return 0
+    from finetune_api.printable import printable
     from finetune_cli.foreign.writing import write
 
     found = values(job)
@@ -58,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     writing = write(found, chosen, arguments.to, job.metadata.name or "job", directory or Path())
     _put_with_data_sets(writing, target, directory, force=arguments.force)
     for lost in writing.lost:
-        print(f"lost: {lost.path}: {lost.value} ({lost.reason})", file=sys.stderr)
+        print(printable(f"lost: {lost.path}: {lost.value} ({lost.reason})"), file=sys.stderr)
     return 0
 
 

@@ -9,8 +9,8 @@
 
 Options after FILE override keys of the file: finetune import config.yaml --model.base_model org/model. The
 manifest goes to standard output or -o; the account of the keys, and what the validator says of the result, to
-standard error. LLaMA-Factory, Axolotl and TRL take the GPUs of the machine that they are started on: the job
-asks for one a node.
+standard error. The framework, LLaMA-Factory, Axolotl and TRL take the GPUs of the machine that they are
+started on: the job asks for one a node.
 
 exit status: 0 imported, 1 the configuration can't be read, 2 wrong use
 """
@@ -26,6 +26,12 @@ from finetune_cli.files import write_whole
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `finetune import`."""
+    _add_own(parser)
+    parser.add_argument("file", metavar="FILE", help="configuration, or the first word of a TRL command")
+    parser.add_argument("options", nargs=argparse.REMAINDER, metavar="--KEY VALUE", help="overrides of keys")
+
+
+def _add_own(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from",
         dest="kind",
@@ -40,16 +46,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--report", choices=("lines", "json"), default="lines", help="form of the account of the keys"
     )
-    parser.add_argument("file", metavar="FILE", help="configuration, or the first word of a TRL command")
-    parser.add_argument("options", nargs=argparse.REMAINDER, metavar="--KEY VALUE", help="overrides of keys")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Import, write, and give the account."""
-    import yaml
-
     from finetune_cli.foreign.importing import import_job
+    from finetune_cli.yaml_writer import dump
 
+    if arguments.kind != "trl":
+        # All that follows FILE is taken for overrides of its keys; a TRL command has options of its own.
+        own = argparse.ArgumentParser(prog="finetune import", add_help=False, allow_abbrev=False)
+        _add_own(own)
+        _, arguments.options = own.parse_known_args(arguments.options, arguments)
     target = Path(arguments.output) if arguments.output else None
     if target is not None and target.exists() and not arguments.force:
         raise CommandError(f"{target} is there already; --force overwrites it")
@@ -70,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
         for line in reading.lines:
             print(line, file=sys.stderr)
         _print_findings(manifest)
-    text = yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True)
+    text = dump(manifest)
     if target is None:
         print(text, end="")
     else:

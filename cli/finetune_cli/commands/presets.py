@@ -43,10 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _show(arguments: argparse.Namespace) -> int:
     import difflib
 
-    import yaml
-
     from finetune_api.presets import builtin_preset
     from finetune_api.presets.builtin import builtin_names
+    from finetune_cli.yaml_writer import dump
 
     if arguments.name is None:
         raise CommandError("name the preset: finetune presets show NAME")
@@ -66,7 +65,7 @@ def _show(arguments: argparse.Namespace) -> int:
         print()
     elif arguments.output == "table":
         print(f"{preset.name}: {preset.title}\n{textwrap.fill(preset.description, 100)}")
-        print(yaml.safe_dump(preset.values, sort_keys=False, allow_unicode=True), end="")
+        print(dump(preset.values), end="")
     else:
-        print(yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=100), end="")
+        print(dump(manifest), end="")
     return 0

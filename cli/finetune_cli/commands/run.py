@@ -139,13 +139,13 @@ def _print_logs(logs: Sequence[Path]) -> None:
 def _print_status(outcome: "Outcome", output: str) -> None:
     import json
 
-    import yaml
+    from finetune_cli.yaml_writer import dump
 
     status = outcome.status.to_json_object()
     if output == "json":
         print(json.dumps(status, indent=2, ensure_ascii=False))
     else:
-        print(yaml.safe_dump(status, sort_keys=False, allow_unicode=True), end="")
+        print(dump(status), end="")
 
 
 def _fail(message: str, status: int) -> int:

@@ -50,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from finetune_api.printable import printable
     from finetune_cli.findings import check_files
 
     reports = check_files(arguments.files, arguments.target, arguments.overrides)
@@ -60,5 +61,5 @@ def _run(arguments: argparse.Namespace) -> int:
         for report in reports:
             for line in report.lines():
                 print(line)
-            print(f"{report.file}: {'valid' if report.valid else 'invalid'}")
+            print(f"{printable(report.file)}: {'valid' if report.valid else 'invalid'}")
     return 0 if all(report.valid for report in reports) else 1

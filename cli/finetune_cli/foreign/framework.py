@@ -1,8 +1,10 @@
 """The YAML framework: sections model, fine_tuning, training, dataset, distributed, output, evaluation."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 from finetune_cli.foreign import arguments, rules
+from finetune_cli.foreign.reading import Reading
 from finetune_cli.foreign.rules import Choice, Left, Mapped, NotMapped, Read, Result, Table, To, flag, switch
 
 NAME: Final = "framework"
@@ -11,6 +13,23 @@ NAME: Final = "framework"
 def recognises(document: dict[str, Any]) -> bool:
     """Whether a document is one of these."""
     return "fine_tuning" in document
+
+
+def of_the_method(reading: Reading) -> Reading:
+    """Return the reading without the settings of spectrum where another method trains: files of this program
+    keep the sections of all methods side by side, and it reads the one of `fine_tuning.method`."""
+    method = reading.spec.get("method", {})
+    if method.get("type") == "spectrum" or "spectrum" not in method:
+        return reading
+    rest = {section: settings for section, settings in method.items() if section != "spectrum"}
+    note = "no setting of the method that the file names"
+    lines = (
+        replace(line, paths=(), mapped=False, note=note)
+        if any(path.startswith("method.spectrum.") for path in line.paths)
+        else line
+        for line in reading.lines
+    )
+    return Reading(reading.spec | {"method": rest}, tuple(lines))
 
 
 def _tokenizer(value: Any) -> Result:

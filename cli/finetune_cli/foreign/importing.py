@@ -61,6 +61,8 @@ def _document(document: dict[str, Any], kind: str | None, beside: Path) -> Readi
     reading = read(document, module.TABLE)
     if module is llamafactory or module is axolotl:
         return _on_gpus(with_defaults(reading, document, module.TABLE, module.defaults(document)), document)
+    if module is framework:
+        return _on_gpus(framework.of_the_method(reading), document)
     if module is engine:
         return Reading(_under(reading.spec, engine.IMPLIED), reading.lines)
     return reading
@@ -76,10 +78,10 @@ def _llamafarm(document: dict[str, Any]) -> Reading:
 
 def _trl(source: str, options: list[str]) -> Reading:
     words = [source, *options]
-    if not options and Path(source).is_file():
-        text = read_bytes(Path(source)).decode(errors="replace")
-        words = shlex.split(text.replace("\\\n", " "), comments=True)
     try:
+        if not options and Path(source).is_file():
+            text = read_bytes(Path(source)).decode(errors="replace")
+            words = shlex.split(text.replace("\\\n", " "), comments=True)
         document = trl.parse(words)
     except (ValueError, YamlError) as error:
         raise CommandError(f"not a command line of TRL: {error}") from None

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from finetune_api.printable import printable
 from finetune_cli.foreign.rules import Left, Mapped, NotMapped, Table
 
 ADAPTERS_ON_4_BIT = ("nf4", "fp4", "int4")
@@ -24,7 +25,7 @@ class Line:
     def __str__(self) -> str:
         target = f" → {', '.join(self.paths)}" if self.paths else ""
         verdict = target or (" → nothing to set" if self.mapped else " → not mapped")
-        return f"{self.key}: {self.shown}{verdict}{f' ({self.note})' if self.note else ''}"
+        return printable(f"{self.key}: {self.shown}{verdict}{f' ({self.note})' if self.note else ''}")
 
     @property
     def shown(self) -> Any:

@@ -6,7 +6,7 @@ from math import inf
 from typing import Final, Literal
 
 from finetune_api.catalog import Architecture, architecture_of
-from finetune_api.distributed import DistributedSpec
+from finetune_api.deepspeed import offloads
 from finetune_api.estimate.program import TRAINER, Program
 from finetune_api.hardware import TYPICAL_MULTIPROCESSORS, Accelerator
 from finetune_api.job import FineTuneJob
@@ -149,8 +149,8 @@ def setup_for(job: FineTuneJob, accelerator: Accelerator, devices: int | None = 
         ranks=ranks,
         zero_stage=distributed.zero_stage if deepspeed else 0,
         deepspeed=deepspeed,
-        offload_optimizer=distributed.zero_stage >= 1 and _offloads(distributed, "offload_optimizer"),
-        offload_parameters=distributed.zero_stage == 3 and _offloads(distributed, "offload_param"),
+        offload_optimizer=distributed.zero_stage >= 1 and offloads(distributed, "offload_optimizer"),
+        offload_parameters=distributed.zero_stage == 3 and offloads(distributed, "offload_param"),
         sequences=training.micro_batch_size * (2 if training.stage in PAIRED_STAGES else 1),
         length=length,
         shortest_length=length if spec.dataset.packing else min(length, SHORT_RECORDS),
@@ -172,16 +172,6 @@ def setup_for(job: FineTuneJob, accelerator: Accelerator, devices: int | None = 
 SHORT_RECORDS: Final = 256
 """Tokens that the longest record of a data set has at least, where nobody has counted: for low bounds
 only."""
-
-
-def _offloads(distributed: DistributedSpec, key: Literal["offload_optimizer", "offload_param"]) -> bool:
-    """Whether this is kept in the host's memory or on its disks: what the raw configuration says is merged
-    over the spec."""
-    ours = distributed.offload.optimizer if key == "offload_optimizer" else distributed.offload.parameters
-    zero = (distributed.deepspeed_config or {}).get("zero_optimization")
-    raw = zero.get(key, "auto") if isinstance(zero, dict) else "auto"
-    device = raw.get("device", ours) if isinstance(raw, dict) else ours if raw == "auto" else "none"
-    return device in ("cpu", "nvme")
 
 
 def _precision(wanted: str, accelerator: Accelerator) -> Precision:

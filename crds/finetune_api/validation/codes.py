@@ -80,3 +80,33 @@ class Code(DocumentedStr):
     DOES_NOT_FIT = "DoesNotFit", "The job can't fit into the memory of the named accelerator."
     NO_NODE_FITS = "NoNodeFits", "The job can't fit into the memory of any accelerator that the nodes have."
     MAY_NOT_FIT = "MayNotFit", "The job may not fit into the memory of the named accelerator."
+
+
+class FileCode(DocumentedStr):
+    """Why a file is no manifest, so that nothing can be said of the jobs in it; only the command line reads
+    files."""
+
+    NOT_FOUND = "NotFound", "There is no such file."
+    IS_DIRECTORY = "IsDirectory", "A directory was named, not a file."
+    UNREADABLE = "Unreadable", "The file can't be read."
+    TOO_LARGE = "TooLarge", "The file is larger than manifests are."
+    NOT_UTF8 = "NotUtf8", "The bytes are no text in UTF-8, or in UTF-16 with its mark."
+    CONTROL_CHARACTER = "ControlCharacter", "A character that YAML or JSON does not allow."
+    TAB = "Tab", "A tab stands where YAML wants spaces."
+    SYNTAX = "Syntax", "The text is no YAML, or has a tag whose values JSON does not have."
+    EMPTY = "Empty", "There is nothing in the file."
+    EMPTY_LIST = "EmptyList", "There is nothing in the list of objects."
+    DUPLICATE_KEY = "DuplicateKey", "A mapping has the same key twice."
+    KEY_NOT_TEXT = "KeyNotText", "A key is a number, a boolean, null, a list or a mapping."
+    INVALID_VALUE = "InvalidValue", "A value is not of the type that its tag says."
+    NOT_FINITE = "NotFinite", "A number that JSON can't hold: infinite, or none."
+    TOO_DEEP = "TooDeep", "Lists and mappings are nested too deep, maybe by aliases."
+    ALIAS_EXPLOSION = "AliasExplosion", "Aliases expand to very many values."
+    RECURSIVE_ALIAS = "RecursiveAlias", "An alias contains itself."
+    NOT_AN_OBJECT = "NotAnObject", "A document is no mapping, so no Kubernetes object."
+    NO_KIND = "NoKind", "apiVersion or kind is missing, or no text."
+    WRONG_KIND = "WrongKind", "The API group has no such kind."
+    WRONG_VERSION = "WrongVersion", "Our kinds have another apiVersion."
+    NO_FINE_TUNE_JOB = "NoFineTuneJob", "The file holds neither a FineTuneJob nor a FineTunePreset."
+    NO_NAME = "NoName", "A ConfigMap has no metadata.name."
+    INVALID_CONFIG_MAP = "InvalidConfigMap", "The data of a ConfigMap are not all text."

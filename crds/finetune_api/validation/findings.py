@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from finetune_api.base import ApiModel
+from finetune_api.printable import printable
 from finetune_api.rule import Rule
 from finetune_api.validation.codes import Code
 
@@ -39,7 +40,8 @@ class Finding(ApiModel):
         value = str(self.value).lower() if isinstance(self.value, bool) else self.value
         shown = "" if value is None or isinstance(value, dict | list) else f" {value}"
         end = "" if self.remedy.endswith("?") else "."
-        return f"{self.path}:{shown} {self.message}. {self.remedy}{end}"
+        where = f"{self.path}:{shown} " if self.path else ""
+        return printable(f"{where}{self.message}. {self.remedy}{end}")
 
 
 class InvalidJobError(ValueError):

@@ -35,6 +35,29 @@ _CODES: Final = {
 }
 
 
+_WANTED: Final = {
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "string_type": "text",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping of fields",
+}
+"""What a value has to be, by the kind of Pydantic's error."""
+
+_LENGTHS: Final = {
+    "too_short": ("min_length", "entry", "entries"),
+    "too_long": ("max_length", "entry", "entries"),
+    "string_too_short": ("min_length", "character", "characters"),
+    "string_too_long": ("max_length", "character", "characters"),
+}
+"""Which bound is broken, and what is counted: one of it, and more."""
+
+
 _REQUIRED_SECTIONS: Final = {
     "model": MODEL_GIVEN,
     "dataset": DATASET_GIVEN,
@@ -146,6 +169,10 @@ def _rule(details: ErrorDetails) -> str:
             return f"must match {context['pattern']}"
         case "value_error":
             return str(context["error"])
+        case kind if kind in _LENGTHS:
+            return f"must have {_count(context, kind)}"
+        case kind if kind in _WANTED:
+            return f"must be {_WANTED[kind]}"
         case _:
             message = details["msg"]
             return message[0].lower() + message[1:].replace("Input should", "should")
@@ -157,7 +184,7 @@ def _choices(context: Mapping[str, Any]) -> str:
 
 def _remedy(details: ErrorDetails, root: type[BaseModel]) -> str:
     location, context = details["loc"], details.get("ctx", {})
-    name = str(location[-1]) if location else "the manifest"
+    name = field_path(location).rpartition(".")[2] or "the manifest"
     match details["type"]:
         case "missing":
             return f"Set {field_path(location)}"
@@ -179,10 +206,39 @@ def _remedy(details: ErrorDetails, root: type[BaseModel]) -> str:
             return "Remove or rename one of them"
         case "float_type" | "int_type" if _is_number_text(details["input"]):
             return _number_remedy(str(details["input"]))
-        case "string_type":
-            return f'Put the value in quotes: {name}: "{details["input"]}"'
+        case kind if kind in _LENGTHS:
+            return f"Give {name} {_count(context, kind)}"
+        case kind if kind in _WANTED:
+            return _typed_remedy(kind, name, _shown(details, location))
         case _:
             return f"Correct {name}; `kubectl explain` and the reference say what it holds"
+
+
+def _typed_remedy(kind: str, name: str, value: JsonValue) -> str:
+    """What to write in place of a value of another type; `value` is None where it is not to be shown."""
+    plain = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    match kind:
+        case "bool_type":
+            return f"Write {name}: true or {name}: false, without quotes"
+        case "string_type" if isinstance(value, bool):
+            words = "y, yes, on and true" if value else "n, no, off and false"
+            return f"Put the value in quotes: without them, {words} are all {plain}"
+        case "string_type" if plain:
+            return f'Put the value in quotes: {name}: "{plain}"'
+        case "string_type":
+            return f"Write {name} as one text in quotes"
+        case "list_type" | "tuple_type":
+            return f"Write {name} as a list: {name}: [{plain or '…'}]"
+        case "dict_type" | "model_type":
+            return f"Write {name} as a mapping: the names of its fields below it, each with a value"
+        case _:
+            return f"Give {name} {_WANTED[kind]}, without quotes"
+
+
+def _count(context: Mapping[str, Any], kind: str) -> str:
+    bound, one, several = _LENGTHS[kind]
+    number = context[bound]
+    return f"{number} {one if number == 1 else several} or {'fewer' if bound == 'max_length' else 'more'}"
 
 
 def _unknown_field_remedy(location: Sequence[str | int], root: type[BaseModel]) -> str:

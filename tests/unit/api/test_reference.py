@@ -1,7 +1,7 @@
 import pytest
 
 from finetune_api import ConditionType, ExitCode, Phase, Reason, reference
-from finetune_api.validation import Code
+from finetune_api.validation.codes import Code, FileCode
 
 
 @pytest.mark.parametrize("constants", [ConditionType, Phase, Reason])
@@ -19,7 +19,7 @@ def test_every_exit_code_is_on_the_page():
 
 def test_every_code_of_a_finding_is_on_the_page():
     page = reference.findings_page()
-    for code in Code:
+    for code in (*Code, *FileCode):
         assert f"| `{code.value}` | {code.meaning} |" in page
 
 

@@ -21,6 +21,24 @@ BODY = {"kind": "FineTuneJob", "spec": {"training": {"epochs": 3}, "resources": 
             ("method", "lora", "targetModules"),
             ["q_proj", "v_proj"],
         ),
+        (
+            "distributed.deepspeedConfig.zero_optimization.stage=2",
+            ("distributed", "deepspeedConfig", "zero_optimization", "stage"),
+            2,
+        ),
+        (
+            'resources.nodeSelector."kubernetes.io/arch"=amd64',
+            ("resources", "nodeSelector", "kubernetes.io/arch"),
+            "amd64",
+        ),
+        (
+            r"resources.nodeSelector.kubernetes\.io/arch=amd64",
+            ("resources", "nodeSelector", "kubernetes.io/arch"),
+            "amd64",
+        ),
+        ('resources.nodeSelector."a=b"=c', ("resources", "nodeSelector", "a=b"), "c"),
+        ("tracking.trackers[0].type=wandb", ("tracking", "trackers"), [{"type": "wandb"}]),
+        ("resources.env[1].name=B", ("resources", "env"), [{"name": "A"}, {"name": "B"}]),
         ("resources.env[0].value=a=b", ("resources", "env", 0, "value"), "a=b"),
     ],
 )
@@ -37,6 +55,12 @@ def test_the_manifest_itself_is_left_as_it_was() -> None:
     assert BODY["spec"]["training"] == {"epochs": 3}  # type: ignore[index]
 
 
+@pytest.mark.parametrize("value", ["null", "~"])
+def test_null_removes_a_field(value: str) -> None:
+    assert apply_overrides(BODY, [f"training.epochs={value}"])["spec"]["training"] == {}
+    assert "preset" not in apply_overrides(BODY, ["preset=big", f"preset={value}"])["spec"]
+
+
 @pytest.mark.parametrize(
     ("assignment", "words"),
     [
@@ -46,6 +70,11 @@ def test_the_manifest_itself_is_left_as_it_was() -> None:
         ("training.epochs.x=1", "has no fields"),
         ("resources.env[4].name=x", "no element [4]"),
         ("training.epochs=.nan", "no finite number"),
+        ("training.epochs=!!bool x", "x is no bool"),
+        ("training.epochs=1\n---\n2", "several documents"),
+        ("model.id=\udcff", "no UTF-8 text"),
+        ("tracking.trackers[1].type=wandb", "no element [1]"),
+        ('resources."kubernetes.io=1', "write PATH=VALUE"),
     ],
 )
 def test_a_bad_assignment_is_refused_with_the_way_out(assignment: str, words: str) -> None:

@@ -1,10 +1,19 @@
 """YAML means the same to us as to kubectl, and what is wrong is said with its line and column."""
 
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
-from finetune_cli.yaml_reader import Position, YamlError, parse, parse_scalar, read_bytes
+from finetune_cli.yaml_reader import (
+    MAX_BYTES,
+    Position,
+    YamlError,
+    parse,
+    parse_scalar,
+    read_bytes,
+    read_stream,
+)
 
 
 def refusal(text: str | bytes) -> YamlError:
@@ -29,6 +38,27 @@ def refusal(text: str | bytes) -> YamlError:
         ("'3'", "3"),
         ("[1, a]", [1, "a"]),
         ("", ""),
+        *((word, True) for word in ("y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "TRUE")),
+        *((word, False) for word in ("n", "N", "no", "No", "NO", "off", "Off", "OFF", "False")),
+        *((word, None) for word in ("~", "null", "Null", "NULL", "!!null ''")),
+        *((word, word) for word in ("yEs", "nULL", ".nAn", ".", "..5", "+", "_1", "<<", "=")),
+        *((word, word) for word in ("0o", "0x", "0x_", "0b", "0b12", "0x1p-2", "0x1ffffffffffffffff")),
+        ("0o17", 15),
+        ("-017", -15),
+        ("0b_1", 1),
+        ("0B1", 1),
+        ("0X1F", 31),
+        ("-0x1F", -31),
+        ("1_000", 1000),
+        ("1_0.5", 10.5),
+        ("08", 8.0),
+        ("5.", 5.0),
+        ("+.5", 0.5),
+        ("18446744073709551615", 18446744073709551615),
+        ("!!bool y", True),
+        ("!!float 1", 1),
+        ("!!int '5'", 5),
+        ("!!str y", "y"),
     ],
 )
 def test_scalars_are_typed_as_kubectl_types_them(text: str, value: object) -> None:
@@ -69,6 +99,13 @@ def test_aliases_that_explode_are_refused_before_they_are_expanded() -> None:
 
 def test_deep_nesting_is_refused_without_a_traceback() -> None:
     assert refusal("[" * 2_000).code == "TooDeep"
+
+
+def test_a_stream_is_read_as_far_as_a_file_may_be_long() -> None:
+    assert read_stream(BytesIO(b"a: 1"), "<stdin>") == b"a: 1"
+    with pytest.raises(YamlError, match="<stdin>") as caught:
+        read_stream(BytesIO(b" " * (MAX_BYTES + 1)), "<stdin>")
+    assert caught.value.code == "TooLarge"
 
 
 def test_documents_in_utf16_with_their_mark_are_read() -> None:

@@ -83,6 +83,30 @@ def test_an_optimizer_that_offload_would_replace_is_refused() -> None:
         deepspeed_config(changed, "fp32")
 
 
+def test_an_optimizer_that_raw_offload_would_replace_is_refused() -> None:
+    raw = {"zero_optimization": {"offload_optimizer": {"device": "cpu"}}}
+    asked = job({"zeroStage": 2, "deepspeedConfig": raw})
+    assert deepspeed_config(asked, "fp32")["zero_force_ds_cpu_optimizer"] is True
+    training = asked.spec.training.model_copy(update={"optimizer": "lion8bit"})
+    changed = asked.model_copy(update={"spec": asked.spec.model_copy(update={"training": training})})
+    with pytest.raises(InvalidConfigError, match=r"would replace training.optimizer: lion8bit"):
+        deepspeed_config(changed, "fp32")
+
+
+def test_a_raw_configuration_may_repeat_the_spec() -> None:
+    asked = job(
+        {
+            "zeroStage": 2,
+            "deepspeedConfig": {"zero_optimization": {"stage": "auto"}, "bf16": {"enabled": True}},
+        }
+    )
+    size = asked.effective_batch_size
+    raw = {**(asked.spec.distributed.deepspeed_config or {}), "train_batch_size": size}
+    config = deepspeed_config(job({"zeroStage": 2, "deepspeedConfig": raw}), "bf16")
+    assert config["train_batch_size"] == size
+    assert config["zero_optimization"]["stage"] == 2  # type: ignore[index,call-overload]
+
+
 def test_an_experts_configuration_is_laid_over_ours() -> None:
     raw = {
         "zero_optimization": {"reduce_bucket_size": 5, "stage": 2},
@@ -103,7 +127,9 @@ def test_an_experts_configuration_is_laid_over_ours() -> None:
         ({"gradient_clipping": 9.0}, "distributed.deepspeedConfig.gradient_clipping: 9.0"),
         ({"train_micro_batch_size_per_gpu": 7}, "train_micro_batch_size_per_gpu: 7"),
         ({"optimizer": {"type": "Lion"}}, "distributed.deepspeedConfig.optimizer"),
-        ({"zero_optimization": {"stage": 3}}, "zero_optimization.stage: 3 differs"),
+        ({"zero_optimization": {"stage": 3}}, "zero_optimization.stage: 3 contradicts distributed.zeroStage"),
+        ({"zero_optimization": 5}, "zero_optimization: 5 is a section"),
+        ({"fp16": {"enabled": True}}, "deepspeedConfig.fp16"),
     ],
 )
 def test_a_raw_configuration_may_not_contradict_the_spec(raw: dict[str, Any], field: str) -> None:

@@ -1,8 +1,9 @@
 """Rules about `spec.distributed`."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
+from finetune_api.deepspeed import OFFLOAD_OPTIMIZERS, contradictions, offloads
 from finetune_api.job import FineTuneJob
 from finetune_api.resolved import processes_per_node
 from finetune_api.rules_over_sections import OFFLOADED_OPTIMIZER, OFFLOADED_PARAMETERS
@@ -11,9 +12,6 @@ from finetune_api.validation.fields import plain
 from finetune_api.validation.findings import Finding, broken, error, suggestion, warning
 
 SHORT_TIMEOUT_SECONDS: Final = 300
-
-OFFLOAD_OPTIMIZERS: Final = ("adamw",)
-"""Optimizers that DeepSpeed runs on the CPU as they are; any other is quietly replaced by Adam."""
 
 
 def distributed(job: FineTuneJob, _target: str) -> Iterator[Finding]:
@@ -54,8 +52,7 @@ def distributed(job: FineTuneJob, _target: str) -> Iterator[Finding]:
             f"Use {SHORT_TIMEOUT_SECONDS} or more",
             spec.timeout_seconds,
         )
-    if spec.deepspeed_config is not None:
-        yield from _raw(job, spec.deepspeed_config)
+    yield from _raw(job)
     yield from _volume(job)
 
 
@@ -65,56 +62,34 @@ def _offload(job: FineTuneJob) -> Iterator[Finding]:
         yield broken(Code.REQUIRES, OFFLOADED_OPTIMIZER, "cpu")
     if spec.offload.parameters == "cpu" and spec.zero_stage != 3:
         yield broken(Code.REQUIRES, OFFLOADED_PARAMETERS, "cpu")
+    raw = "distributed.deepspeedConfig.zero_optimization.offload_optimizer"
+    offloaded = offloads(spec, "offload_optimizer")
+    if offloaded and spec.offload.optimizer == "none" and spec.zero_stage == 0:
+        yield error(Code.REQUIRES, raw, "needs ZeRO", "Set distributed.zeroStage to 2, or remove it")
     optimizer = job.spec.training.optimizer
-    if spec.offload.optimizer == "cpu" and optimizer not in OFFLOAD_OPTIMIZERS:
+    if offloaded and optimizer not in OFFLOAD_OPTIMIZERS:
+        cause, way_out = (
+            ("distributed.offload.optimizer: cpu", "offload.optimizer none")
+            if spec.offload.optimizer == "cpu"
+            else (raw, "remove that")
+        )
         yield error(
             Code.OFFLOAD_OPTIMIZER,
             "training.optimizer",
-            "DeepSpeed would quietly replace it by Adam under distributed.offload.optimizer: cpu",
-            "Use training.optimizer adamw, or offload.optimizer none",
+            f"DeepSpeed would quietly replace it by Adam under {cause}",
+            f"Use training.optimizer adamw, or {way_out}",
             optimizer,
         )
 
 
-def _raw(job: FineTuneJob, config: Mapping[str, Any]) -> Iterator[Finding]:
+def _raw(job: FineTuneJob) -> Iterator[Finding]:
     spec = job.spec
+    asked = spec.training.precision
+    precision = None if asked == "auto" else "fp32" if asked == "tf32" else asked
     ranks = spec.distributed.nodes * processes_per_node(spec)
-    micro, steps = spec.training.micro_batch_size, spec.training.gradient_accumulation_steps
-    wanted = {
-        "train_micro_batch_size_per_gpu": ("training.microBatchSize", micro),
-        "gradient_accumulation_steps": ("training.gradientAccumulationSteps", steps),
-        "train_batch_size": (
-            "training.microBatchSize × gradientAccumulationSteps × ranks",
-            micro * steps * ranks,
-        ),
-        "gradient_clipping": ("training.maxGradNorm", spec.training.max_grad_norm),
-        "zero_optimization.stage": ("distributed.zeroStage", spec.distributed.zero_stage),
-    }
-    for key, (field, value) in wanted.items():
-        found = _at(config, key)
-        if found is not None and found not in ("auto", value):
-            yield error(
-                Code.DEEPSPEED_CONFLICT,
-                f"distributed.deepspeedConfig.{key}",
-                f"contradicts {field} = {value}",
-                f"Remove it, write auto, or change {field}",
-                plain(found),
-            )
-    for key in ("optimizer", "scheduler"):
-        if key in config:
-            yield error(
-                Code.DEEPSPEED_CONFLICT,
-                f"distributed.deepspeedConfig.{key}",
-                "the optimizer and the schedule come from the spec",
-                "Remove it and use training.optimizer and training.schedule",
-            )
-
-
-def _at(config: Mapping[str, Any], path: str) -> Any:
-    value: Any = config
-    for part in path.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
+    for found in contradictions(spec, ranks, precision):
+        path = f"distributed.deepspeedConfig.{found.key}"
+        yield error(Code.DEEPSPEED_CONFLICT, path, found.message, found.remedy, plain(found.found))
 
 
 def _volume(job: FineTuneJob) -> Iterator[Finding]:

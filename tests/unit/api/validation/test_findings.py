@@ -35,3 +35,7 @@ def test_programs_get_the_same_five_keys_from_the_validator_and_the_command_line
 
 def test_a_truth_value_reads_as_in_yaml():
     assert str(error(Code.CONFLICT, "a", "is odd", "Remove it", True)) == "a: true is odd. Remove it."
+
+
+def test_what_is_about_no_field_starts_with_its_message():
+    assert str(error(Code.WRONG_TYPE, "", "is no job", "Write one")) == "is no job. Write one."

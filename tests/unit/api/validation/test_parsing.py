@@ -77,6 +77,61 @@ def test_a_mistake_of_form_gives_one_finding_with_path_and_remedy(make_manifest,
     assert finding.message
 
 
+@pytest.mark.parametrize(
+    ("changes", "message", "remedy"),
+    [
+        (
+            {"suspend": "yes"},
+            "must be true or false",
+            "Write suspend: true or suspend: false, without quotes",
+        ),
+        ({"training.epochs": "abc"}, "must be a number", "Give epochs a number, without quotes"),
+        ({"training.epochs": True}, "must be a number", "Give epochs a number, without quotes"),
+        (
+            {"training.microBatchSize": 1.5},
+            "must be a whole number",
+            "Give microBatchSize a whole number, without quotes",
+        ),
+        (
+            {"model.id": True},
+            "must be text",
+            "Put the value in quotes: without them, y, yes, on and true are all true",
+        ),
+        ({"model.id": ["a"]}, "must be text", "Write id as one text in quotes"),
+        ({"model.id": ""}, "must have 1 character or more", "Give id 1 character or more"),
+        ({"model.id": "x" * 5000}, "must have 128 characters or fewer", "Give id 128 characters or fewer"),
+        (
+            {"method.lora.targetModules": "q_proj"},
+            "must be a list",
+            "Write targetModules as a list: targetModules: [q_proj]",
+        ),
+        (
+            {"method.lora.targetModules": []},
+            "must have 1 entry or more",
+            "Give targetModules 1 entry or more",
+        ),
+        (
+            {"resources.env": ["A=1"]},
+            "must be a mapping of fields",
+            "Write env[0] as a mapping: the names of its fields below it, each with a value",
+        ),
+        (
+            {"resources.nodeSelector": ["a"]},
+            "must be a mapping",
+            "Write nodeSelector as a mapping: the names of its fields below it, each with a value",
+        ),
+        (
+            {"resources.env": [{"name": "A", "value": 12345}]},
+            "must be text",
+            "Write value as one text in quotes",
+        ),
+    ],
+)
+def test_a_wrong_type_or_length_says_what_to_write(make_manifest, changes, message, remedy):
+    finding = only_finding(make_manifest(changes))
+    assert (finding.message, finding.remedy) == (message, remedy)
+
+
 def test_every_mistake_is_told_at_once(make_manifest):
     manifest = make_manifest({"training.epochs": 0, "training.seed": -1, "method.type": "x"})
     with pytest.raises(InvalidJobError) as refused:

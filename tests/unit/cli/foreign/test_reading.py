@@ -13,6 +13,7 @@ from finetune_cli.foreign import axolotl, engine, framework, llamafactory, llama
 from finetune_cli.foreign.importing import import_job
 from finetune_cli.foreign.reading import Reading, flatten, read
 from finetune_cli.foreign.rules import Choice, Table, To
+from finetune_cli.main import main
 
 FRAMEWORK = """
 model: {base_model: org/base, load_in_4bit: true, use_flash_attention: true, trust_remote_code: false}
@@ -26,6 +27,63 @@ distributed: {use_deepspeed: true, deepspeed_config: ds.json, zero_stage: 2}
 output: {output_dir: runs, save_steps: 50, hub_model_id: null}
 evaluation: {do_eval: true, eval_strategy: steps, eval_steps: 40, benchmarks: [human-eval]}
 """
+FRAMEWORK_COMPLETE = """
+model:
+  base_model: mistralai/Mistral-7B-v0.3
+  tokenizer: mistralai/Mistral-7B-v0.3
+  load_in_8bit: false
+  load_in_4bit: true
+  trust_remote_code: false
+  use_flash_attention: true
+  use_liger_kernels: false
+fine_tuning:
+  method: qlora
+  lora: {r: 32, alpha: 64, dropout: 0.1, target_modules: [q_proj, v_proj], bias: none, task_type: CAUSAL_LM}
+  spectrum: {snr_threshold: 0.6, layers_to_finetune: auto}
+  quantization:
+    bits: 4
+    bnb_4bit_compute_dtype: bfloat16
+    bnb_4bit_quant_type: nf4
+    bnb_4bit_use_double_quant: true
+training:
+  epochs: 2
+  micro_batch_size: 2
+  gradient_accumulation_steps: 8
+  learning_rate: 1.0e-4
+  lr_scheduler_type: cosine
+  warmup_ratio: 0.05
+  max_grad_norm: 1.0
+  optimizer: paged_adamw_8bit
+  weight_decay: 0.01
+  max_seq_length: 2048
+  gradient_checkpointing: true
+  mixed_precision: bf16
+dataset:
+  format: alpaca
+  train_path: sets/train.json
+  eval_path: sets/eval.json
+  preprocessing: {add_eos_token: true, add_bos_token: false, use_chat_template: true}
+distributed:
+  use_deepspeed: true
+  deepspeed_config: conf/zero.json
+  zero_stage: 2
+  gradient_accumulation_steps: 8
+output:
+  output_dir: runs/one
+  logging_steps: 5
+  eval_steps: 50
+  save_steps: 200
+  save_total_limit: 3
+  push_to_hub: false
+  hub_model_id: null
+evaluation:
+  do_eval: true
+  eval_batch_size: 4
+  eval_strategy: steps
+  eval_steps: 100
+  benchmarks: [lm-evaluation-harness]
+"""
+"""Every key that the program has, with the sections of methods that are not asked for."""
 LLAMAFARM = """
 components:
   fine_tuner:
@@ -101,6 +159,7 @@ SILENT = "not in the file"
 """What is said of a key that the file does not have."""
 DOCUMENTS = {
     "framework": FRAMEWORK,
+    "framework-complete": FRAMEWORK_COMPLETE,
     "llamafarm": LLAMAFARM,
     "llamafarm-factory": LLAMAFARM_FACTORY,
     "engine": ENGINE,
@@ -247,10 +306,43 @@ def test_secrets_are_not_repeated(imported: Any) -> None:
     assert "hf_secret" not in "\n".join(map(str, reading.lines))
 
 
+def test_of_a_complete_framework_file_only_the_places_of_the_data_are_left_to_mend(imported: Any) -> None:
+    manifest, reading = imported(FRAMEWORK_COMPLETE)
+    _, findings = check_manifest(manifest)
+    assert [found.path for found in findings if found.severity != "suggestion"] == [
+        "dataset.train.path",
+        "dataset.eval.path",
+    ]
+    assert "spectrum" not in manifest["spec"]["method"]
+    (line,) = (line for line in reading.lines if line.key == "fine_tuning.spectrum.snr_threshold")
+    assert not line.mapped
+
+
+def test_the_section_of_spectrum_counts_where_it_is_the_method(imported: Any) -> None:
+    manifest, _ = imported(FRAMEWORK_COMPLETE, "--fine_tuning.method", "spectrum")
+    assert manifest["spec"]["method"]["spectrum"] == {"topFraction": 0.4}
+
+
 def test_dotted_options_override_keys_of_the_file(imported: Any) -> None:
     manifest, _ = imported(FRAMEWORK, "--model.base_model", "other/base", "--training.learning_rate=1e-4")
     assert manifest["spec"]["model"]["id"] == "other/base"
     assert manifest["spec"]["training"]["learningRate"] == 1e-4
+
+
+def test_a_command_of_trl_whose_quotes_do_not_close_is_refused(tmp_path: Path) -> None:
+    script = tmp_path / "train.sh"
+    script.write_text("trl sft --model_name_or_path 'org/base")
+    with pytest.raises(CommandError, match="No closing quotation"):
+        import_job(str(script), [], "trl", "job")
+
+
+def test_options_of_the_command_may_stand_behind_the_file_too(tmp_path: Path) -> None:
+    config, manifest = tmp_path / "config.yaml", tmp_path / "job.yaml"
+    config.write_text(FRAMEWORK)
+    words = ["import", str(config), "--training.epochs", "7", "-o", str(manifest), "--name", "mine"]
+    assert main(words) == 0
+    job = yaml.safe_load(manifest.read_text())
+    assert (job["metadata"]["name"], job["spec"]["training"]["epochs"]) == ("mine", 7)
 
 
 @pytest.mark.parametrize(

@@ -269,4 +269,4 @@ def test_what_is_set_has_its_type_checked(job: str, capsys: pytest.CaptureFixtur
     assert main(["export", job, "--to", target, "--set", "training.learningRate=fast"]) == 1
     said = capsys.readouterr()
     assert said.out == ""
-    assert "WrongType: training.learningRate: fast input should be a valid number" in said.err
+    assert "WrongType: training.learningRate: fast must be a number" in said.err

@@ -23,6 +23,28 @@ def test_an_optimizer_that_deepspeed_would_replace_under_offload_is_refused(brie
     assert brief(changes) == [("error", "OffloadOptimizer", "training.optimizer")]
 
 
+@pytest.mark.parametrize(
+    ("ours", "raw", "replaced"),
+    [
+        ("none", {"offload_optimizer": {"device": "cpu"}}, True),
+        ("none", {"offload_optimizer": {"device": "nvme"}}, True),
+        ("none", {"offload_optimizer": {"device": "none"}}, False),
+        ("cpu", {"offload_optimizer": "auto"}, True),
+        ("cpu", {"offload_optimizer": {"device": "none"}}, False),
+    ],
+)
+def test_what_is_offloaded_is_read_from_the_merged_configuration(brief, ours, raw, replaced):
+    settings = {"zeroStage": 2, "offload": {"optimizer": ours}, "deepspeedConfig": {"zero_optimization": raw}}
+    found = brief({"distributed": settings, "training.optimizer": "lion8bit"})
+    assert found == ([("error", "OffloadOptimizer", "training.optimizer")] if replaced else [])
+
+
+def test_a_raw_offload_needs_zero_too(brief):
+    raw = {"zero_optimization": {"offload_optimizer": {"device": "cpu"}}}
+    path = "distributed.deepspeedConfig.zero_optimization.offload_optimizer"
+    assert brief({"distributed": {"deepspeedConfig": raw}}) == [("error", "Requires", path)]
+
+
 @pytest.mark.parametrize("settings", [{"zeroStage": 1}, {"deepspeedConfig": {}}])
 def test_plain_torch_has_no_zero(brief, settings):
     changes = {"distributed": {"engine": "torch", **settings}}
@@ -50,6 +72,13 @@ def test_nccl_needs_gpus(brief):
         ({"zero_optimization": {"stage": 1}}, "zero_optimization.stage"),
         ({"optimizer": {"type": "Lamb"}}, "optimizer"),
         ({"scheduler": {"type": "WarmupLR"}}, "scheduler"),
+        ({"fp16": {"enabled": False}}, "fp16"),
+        ({"bf16": {"enabled": True}}, "bf16"),
+        ({"gradient_clipping": None}, "gradient_clipping"),
+        ({"gradient_accumulation_steps": True}, "gradient_accumulation_steps"),
+        ({"zero_optimization": 5}, "zero_optimization"),
+        ({"zero_optimization": None}, "zero_optimization"),
+        ({"activation_checkpointing": []}, "activation_checkpointing"),
     ],
 )
 def test_a_raw_configuration_may_not_contradict_the_spec(brief, config, key):
@@ -62,8 +91,14 @@ def test_a_raw_configuration_may_repeat_the_spec_or_leave_it_open(brief):
         "train_batch_size": 32,
         "gradient_accumulation_steps": "auto",
         "zero_optimization": {"stage": 2, "overlap_comm": True},
+        "bf16": {"enabled": True},
+        "fp16": "auto",
+        "optimizer": "auto",
     }
-    changes = {"distributed": {"processesPerNode": 2, "zeroStage": 2, "deepspeedConfig": config}}
+    changes = {
+        "distributed": {"processesPerNode": 2, "zeroStage": 2, "deepspeedConfig": config},
+        "training.precision": "bf16",
+    }
     assert brief(changes) == []
 
 
