@@ -1,6 +1,5 @@
 """The base model of a job: one that is there, or one that is made from scratch with its tokenizer."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from finetune_api.resolved import ResolvedJob
 from finetune_trainer.data.cache import exclusive
 from finetune_trainer.data.examples import Example, texts
 from finetune_trainer.errors import InvalidConfigError
-from finetune_trainer.files import sync_tree
+from finetune_trainer.files import staged_as, sync_tree
 from finetune_trainer.models import create_base
 from finetune_trainer.tokenizers import Tokenizer, complete_tokenizer, load_tokenizer, train_tokenizer
 
@@ -25,9 +24,11 @@ def prepare_base(job: ResolvedJob, examples: Callable[[], list[Example]]) -> tup
         return complete_tokenizer(tokenizer, model, use_chat_template=use_template), base
     base_directory = Path(job.paths.run_directory) / f"base-{lineage_hash(job.spec)[:12]}"
     # a file lock, no collective: training a tokenizer may take longer than ranks wait for one another
-    with exclusive(base_directory.with_name(f"{base_directory.name}.lock")):
+    with exclusive(base_directory.with_name(f"{base_directory.name}.lock")) as alone:
         if not base_directory.exists():
-            make_base(job, examples, base_directory)
+            with staged_as(base_directory, alone=alone) as staged:
+                _make_base(job, examples, staged)
+                sync_tree(staged)
     bare = model.model_copy(
         update={"tokenizer": model.tokenizer.model_copy(update={"path": None, "id": None})}
     )
@@ -35,7 +36,7 @@ def prepare_base(job: ResolvedJob, examples: Callable[[], list[Example]]) -> tup
     return complete_tokenizer(tokenizer, model, use_chat_template=use_template), str(base_directory)
 
 
-def make_base(job: ResolvedJob, examples: Callable[[], list[Example]], directory: Path) -> None:
+def _make_base(job: ResolvedJob, examples: Callable[[], list[Example]], directory: Path) -> None:
     """Writes an untrained model and its tokenizer. Raises `InvalidConfigError`."""
     model, training = job.spec.model, job.spec.training
     if model.config is None:
@@ -49,8 +50,4 @@ def make_base(job: ResolvedJob, examples: Callable[[], list[Example]], directory
             "model.tokenizer: a model from scratch has none of its own. Set model.tokenizer.train, path or id"
         )
     complete_tokenizer(tokenizer, model, use_chat_template=job.spec.dataset.preprocessing.use_chat_template)
-    staged = directory.with_name(f".{directory.name}.tmp")
-    shutil.rmtree(staged, ignore_errors=True)
-    create_base(model.config, tokenizer, staged, training.seed)
-    sync_tree(staged)
-    staged.rename(directory)
+    create_base(model.config, tokenizer, directory, training.seed)

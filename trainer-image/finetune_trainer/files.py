@@ -5,7 +5,9 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict
 
@@ -43,6 +45,28 @@ def write_atomically(path: Path, text: str) -> None:
         os.fsync(file.fileno())
     temporary.replace(path)
     sync_directory(path.parent)
+
+
+@contextmanager
+def staged_as(place: Path, *, alone: bool) -> Iterator[Path]:
+    """A directory to write in, under a name that no other process has; it becomes `place` once the block has
+    ended without an error, unless another process was faster.
+
+    Only who is `alone` (holds the lock) removes what processes that were killed have left. Raises `OSError`.
+    """
+    if alone:
+        for left_over in place.parent.glob(f".{place.name}.*.tmp"):
+            shutil.rmtree(left_over, ignore_errors=True)
+    staged = place.with_name(f".{place.name}.{uuid4().hex}.tmp")
+    try:
+        yield staged
+        try:
+            staged.rename(place)
+        except OSError:
+            if not place.exists():
+                raise
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
 
 
 def hash_file(path: Path) -> tuple[int, str]:

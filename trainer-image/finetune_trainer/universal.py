@@ -18,11 +18,12 @@ from torch.optim.lr_scheduler import LambdaLR
 from finetune_api.deepspeed import offloads
 from finetune_api.resolved import ResolvedJob
 from finetune_trainer.checkpoints import Checkpoint, Manifest
-from finetune_trainer.data.cache import exclusive, remove_left_overs, temporary_name
+from finetune_trainer.data.cache import exclusive
 from finetune_trainer.data.fingerprint import Fingerprint
 from finetune_trainer.deepspeed_config import uses_deepspeed
 from finetune_trainer.distributed import barrier, rank
 from finetune_trainer.errors import OUT_OF_SPACE, InvalidConfigError
+from finetune_trainer.files import staged_as
 from finetune_trainer.learning_rates import renew_rates
 from finetune_trainer.space import check_room
 from finetune_trainer.universal_files import MOMENTS, NAMES_FILE, read, take_apart
@@ -95,24 +96,16 @@ def carry_over(checkpoint: Checkpoint, job: ResolvedJob, staging: Path) -> Path 
     with exclusive(staging.parent / ".universal.lock") as alone:
         if not target.is_dir():
             log.info("%s was written by %s: it is carried over to %s", checkpoint.path.name, written, wanted)
-            if alone:
-                remove_left_overs(target)
-            staged = temporary_name(target)
             # the parts, and then the whole
-            check_room(
-                staging, 2 * checkpoint.manifest.bytes, "a checkpoint is taken apart for another layout"
-            )
+            room = 2 * checkpoint.manifest.bytes
             try:
-                take_apart(checkpoint.path, staged)
+                with staged_as(target, alone=alone) as staged:
+                    check_room(staging, room, "a checkpoint is taken apart for another layout")
+                    take_apart(checkpoint.path, staged)
             except CONVERSION_ERRORS as error:
                 if isinstance(error, OSError) and error.errno in OUT_OF_SPACE:
                     raise
                 raise _cannot(checkpoint, written, wanted, f"{type(error).__name__}: {error}") from error
-            else:
-                if not target.is_dir():
-                    staged.rename(target)
-            finally:
-                shutil.rmtree(staged, ignore_errors=True)
     return target
 
 

@@ -10,6 +10,7 @@ from finetune_trainer.files import (
     describe_files,
     hash_file,
     link_tree,
+    staged_as,
     sync_tree,
     what_is_wrong,
     write_atomically,
@@ -109,3 +110,40 @@ def test_a_tree_under_another_name_outlives_the_first(
 
 def refuse(*_arguments: object, **_options: object) -> None:
     raise OSError("Operation not supported")
+
+
+def test_a_directory_has_its_name_once_it_is_finished_and_not_at_all_after_an_error(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+
+    def fail() -> None:
+        with staged_as(place, alone=True) as staged:
+            staged.mkdir()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+    with staged_as(place, alone=True) as staged:
+        staged.mkdir()
+        assert not place.exists()
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_of_two_that_write_the_same_directory_the_faster_wins(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    with staged_as(place, alone=False) as slower:
+        slower.mkdir()
+        with staged_as(place, alone=False) as faster:
+            faster.mkdir()
+            (faster / "mine").touch()
+    assert list(tmp_path.iterdir()) == [place]
+    assert (place / "mine").exists()
+
+
+def test_only_who_is_alone_removes_what_others_have_left(tmp_path: Path) -> None:
+    place, left = tmp_path / "place", tmp_path / ".place.dead.tmp"
+    left.mkdir()
+    for alone in (False, True):
+        with staged_as(place, alone=alone) as staged:
+            staged.mkdir()
+        assert left.exists() is not alone

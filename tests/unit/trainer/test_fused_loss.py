@@ -82,7 +82,7 @@ def test_a_model_that_caps_or_scales_its_logits_keeps_its_own_loss(
     family: str, settings: dict[str, float]
 ) -> None:
     """A new model's logits are so small that its first losses would hardly tell."""
-    network = model(family, "eager", **settings)
+    network = model(family, "eager", **(settings | {"initializer_range": 0.02}))
     assert not fuse_loss(network)
     assert "forward" not in vars(network)
 

@@ -17,7 +17,6 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from finetune_api.dataset import DatasetSpec
 from finetune_trainer.data import stored
@@ -26,7 +25,7 @@ from finetune_trainer.data.formats import FORMATS
 from finetune_trainer.data.reading import find_files
 from finetune_trainer.data.rendering import Renderer, Tokens
 from finetune_trainer.errors import StorageError
-from finetune_trainer.files import hash_file, sync_tree
+from finetune_trainer.files import hash_file, staged_as, sync_tree
 
 log = logging.getLogger(__name__)
 
@@ -131,32 +130,15 @@ def exclusive(file: Path) -> Iterator[bool]:
         os.close(handle)
 
 
-def temporary_name(place: Path) -> Path:
-    """Where what is to be `place` is written first: another name for each process and attempt."""
-    return place.with_name(f".{place.name}.{uuid4().hex}.tmp")
-
-
-def remove_left_overs(place: Path) -> None:
-    """Removes what processes that were killed have left under temporary names of `place`; only for one that
-    is alone."""
-    for left_over in place.parent.glob(f".{place.name}.*.tmp"):
-        shutil.rmtree(left_over, ignore_errors=True)
-
-
 def _keep(place: Path, sequences: Iterable[Tokens], facts: Callable[[], DataFacts], *, alone: bool) -> None:
-    if alone:
-        remove_left_overs(place)
-    staged = temporary_name(place)
-    staged.mkdir(parents=True)
-    try:
+    with staged_as(place, alone=alone) as staged:
+        staged.mkdir(parents=True)
         stored.write(staged, sequences)
         (staged / META).write_text(json.dumps({"facts": asdict(facts())}), encoding="utf-8")
         sync_tree(staged)
         if _load(place) is None:
+            # there is nothing, or it is not whole
             shutil.rmtree(place, ignore_errors=True)
-            staged.rename(place)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
 
 
 def _load(place: Path) -> TokenizedDataset | None:

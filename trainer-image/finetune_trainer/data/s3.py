@@ -4,18 +4,16 @@ directory. pyarrow speaks the protocol."""
 import hashlib
 import logging
 import re
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 from pyarrow.fs import AwsStandardS3RetryStrategy, FileInfo, FileSelector, FileType, S3FileSystem
 
 from finetune_api.dataset import S3Source
 from finetune_trainer.data.cache import exclusive
 from finetune_trainer.errors import OUT_OF_SPACE, DataError, StorageError, TrainerError
-from finetune_trainer.files import sync_directory, sync_tree
+from finetune_trainer.files import staged_as, sync_directory, sync_tree
 
 log = logging.getLogger(__name__)
 
@@ -48,16 +46,12 @@ def fetch_objects(source: S3Source, directory: Path, keys: Keys | None) -> Path:
     identity = f"{source.endpoint or ''} {source.uri}"
     name = hashlib.sha256(identity.encode("utf-8")).hexdigest()[:16]
     place = directory / name
-    with exclusive(directory / f"{name}.lock"):
+    with exclusive(directory / f"{name}.lock") as alone:
         if not place.exists():
-            staged = directory / f".{uuid4().hex}.tmp"
-            try:
+            with staged_as(place, alone=alone) as staged:
                 _fetch(source, staged, keys)
                 sync_tree(staged)
-                staged.rename(place)
-                sync_directory(directory)
-            finally:
-                shutil.rmtree(staged, ignore_errors=True)
+            sync_directory(directory)
     (found,) = place.iterdir()
     return found
 

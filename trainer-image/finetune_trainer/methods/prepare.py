@@ -3,7 +3,6 @@ directory."""
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from finetune_api.resolved import ResolvedJob
 from finetune_trainer.data.cache import exclusive
 from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.deepspeed_config import Precision
-from finetune_trainer.files import describe_files, sync_tree, write_atomically
+from finetune_trainer.files import describe_files, staged_as, sync_tree, write_atomically
 from finetune_trainer.heads import LANGUAGE, Head
 from finetune_trainer.methods.adapters import DECOMPOSED, initialization, with_adapter
 from finetune_trainer.methods.decomposition import decompose
@@ -97,13 +96,11 @@ def _drawn(job: ResolvedJob, base: str, precision: Precision, head: Head) -> Sta
 def _made_once(job: ResolvedJob, kind: str, make: Callable[[Path], None]) -> Path:
     """A directory of this run, made by whoever comes first, whole or not at all."""
     directory = Path(job.paths.run_directory) / f"{kind}-{lineage_hash(job.spec)[:12]}"
-    with exclusive(directory.with_name(f"{directory.name}.lock")):
+    with exclusive(directory.with_name(f"{directory.name}.lock")) as alone:
         if not directory.exists():
-            staged = directory.with_name(f".{directory.name}.tmp")
-            shutil.rmtree(staged, ignore_errors=True)
-            make(staged)
-            sync_tree(staged)
-            staged.rename(directory)
+            with staged_as(directory, alone=alone) as staged:
+                make(staged)
+                sync_tree(staged)
     return directory
 
 

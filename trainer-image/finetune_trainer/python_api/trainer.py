@@ -25,6 +25,7 @@ from finetune_trainer.data.cache import exclusive
 from finetune_trainer.data.dataset import TokenizedDataset
 from finetune_trainer.distributed import end_process_group, from_first_rank, rank, start_process_group
 from finetune_trainer.errors import classify
+from finetune_trainer.files import staged_as
 from finetune_trainer.guards import is_a_norm
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.metrics import MetricsTracker, compute_perplexity
@@ -154,12 +155,11 @@ class Trainer:
         if architecture is None:
             raise AssertionError("the model of a TrainingConfig is one from scratch")
         base = Path(job.paths.run_directory) / f"base-{lineage_hash(job.spec)[:12]}"
-        with exclusive(base.with_name(f"{base.name}.lock")):
+        with exclusive(base.with_name(f"{base.name}.lock")) as alone:
             if not base.exists():
                 tokenizer = cast(Tokenizer, NoTokenizer(self.config.model_config.vocab_size))
-                staged = base.with_name(f".{base.name}.tmp")
-                create_base(architecture, tokenizer, staged, job.spec.training.seed)
-                staged.rename(base)
+                with staged_as(base, alone=alone) as staged:
+                    create_base(architecture, tokenizer, staged, job.spec.training.seed)
         return cast(torch.nn.Module, load_base(job.spec.model, str(base), torch.float32))
 
     def _tokens(self, dataset: Any, name: str) -> TokenDataset:
