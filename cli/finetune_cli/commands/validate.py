@@ -1,7 +1,9 @@
 """Say what is wrong with FineTuneJobs, what is risky, and what would be better.
 
-The findings are those of the API server's webhook and of the operator, word for word. A job's preset, built
-in or in one of the files, is filled in first. Other kinds of object in the files are left alone.
+The findings are those of the API server's webhook and of the operator, word for word; what the schema
+refuses before these are asked (types, choices, unknown fields) has the API server's own words there. A
+job's preset, built in or in one of the files, is filled in first. Other kinds of object in the files are
+left alone.
 
 -o json prints a list of {file, valid, errors, warnings, suggestions}; each finding in them is
 {code, path, value, message, remedy}. This form is stable.

@@ -55,6 +55,10 @@ ADVICE: Final[dict[str, tuple[Advice, ...]]] = {
         Advice("losses that are not numbers: lower the rate", Code.HIGH_LEARNING_RATE),
         Advice("losses that are not numbers: clip gradients", Code.NO_GRADIENT_CLIPPING),
         Advice("a DeepSpeed configuration that fits the rest", Code.DEEPSPEED_CONFLICT),
+        Advice(
+            "recommended ranges of rank, alpha, dropout, epochs, batch, rate, warm-up, clipping and decay",
+            "the defaults lie in them; a value outside of them is no mistake, and nothing is said of it",
+        ),
     ),
     "LoRA service": (
         Advice(

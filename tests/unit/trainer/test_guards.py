@@ -165,6 +165,13 @@ def test_weights_that_are_not_finite_are_refused_and_frozen_ones_are_nobodys_fau
     refuse_bad_weights(model, 7, "the model")
 
 
+def test_weights_whose_sum_is_too_large_for_their_type_are_numbers_nevertheless() -> None:
+    model = torch.nn.Linear(2, 1, bias=False, dtype=torch.float16)
+    torch.nn.init.constant_(model.weight, 60_000)
+    assert not torch.isfinite(model.weight.sum())
+    assert are_finite(model)
+
+
 @pytest.mark.usefixtures("group")
 @pytest.mark.parametrize(("place", "finite"), [(2, False), (3, True)])
 def test_of_a_weight_that_ranks_share_each_looks_at_its_share_but_not_at_its_padding(
