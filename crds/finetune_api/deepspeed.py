@@ -1,5 +1,5 @@
-"""The raw DeepSpeed configuration: what the spec decides in its stead, and what it asks for once it is merged
-over ours. The validator, the estimator and the trainer all read it here."""
+"""When DeepSpeed runs a job, and its raw configuration: what the spec decides in its stead, and what it asks
+for once it is merged over ours. The validator, the estimator and the trainer all read it here."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -38,6 +38,15 @@ SECTIONS: Final = (
 """Keys whose value DeepSpeed reads as a mapping: anything else would replace all that we set there."""
 
 _ABSENT: Final = object()
+
+
+def uses_deepspeed(distributed: DistributedSpec, ranks: int) -> bool:
+    """Whether DeepSpeed holds the weights and the optimizer: not for a single rank that shares, offloads and
+    configures nothing, unless `distributed.engine` says so."""
+    if distributed.engine != "auto":
+        return distributed.engine == "deepspeed"
+    plain = distributed.zero_stage == 0 and distributed.offload.optimizer == "none"
+    return ranks > 1 or not plain or distributed.deepspeed_config is not None
 
 
 @dataclass(frozen=True)

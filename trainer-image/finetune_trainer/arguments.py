@@ -5,8 +5,9 @@ from pathlib import Path
 
 from transformers import TrainingArguments
 
+from finetune_api.deepspeed import uses_deepspeed
 from finetune_api.resolved import ResolvedJob
-from finetune_trainer.deepspeed_config import Precision, deepspeed_config, uses_deepspeed
+from finetune_trainer.deepspeed_config import Precision, deepspeed_config
 from finetune_trainer.kernels import compile_mode, liger_is_on
 from finetune_trainer.optimizers import optimizer_name
 from finetune_trainer.schedules import schedule, total_steps

@@ -4,9 +4,10 @@ from typing import Final
 
 import torch
 
+from finetune_api.deepspeed import uses_deepspeed
 from finetune_api.resolved import ResolvedJob
 from finetune_trainer.data.preparation import supervised
-from finetune_trainer.deepspeed_config import Precision, uses_deepspeed
+from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.distributed import communication
 from finetune_trainer.export import written_precision
 from finetune_trainer.merge import Base, merged_precision

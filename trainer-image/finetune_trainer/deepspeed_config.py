@@ -1,4 +1,4 @@
-"""The DeepSpeed configuration of a job, and when DeepSpeed is used at all. Pure."""
+"""The DeepSpeed configuration of a job. Pure."""
 
 from typing import Literal
 
@@ -11,14 +11,6 @@ from finetune_trainer.errors import InvalidConfigError
 
 Precision = Literal["fp32", "bf16", "fp16"]
 JsonObject = dict[str, JsonValue]
-
-
-def uses_deepspeed(spec: DistributedSpec, ranks: int) -> bool:
-    """Whether DeepSpeed runs the job: not for a single rank that shares, offloads and configures nothing."""
-    if spec.engine != "auto":
-        return spec.engine == "deepspeed"
-    plain = spec.zero_stage == 0 and spec.offload.optimizer == "none" and spec.deepspeed_config is None
-    return ranks > 1 or not plain
 
 
 def deepspeed_config(job: ResolvedJob, precision: Precision) -> JsonObject:

@@ -2,11 +2,12 @@
 
 import torch
 
+from finetune_api.deepspeed import uses_deepspeed
 from finetune_api.resolved import ResolvedJob
 from finetune_trainer.coverage import reach
 from finetune_trainer.data.packed import PackedDataset
 from finetune_trainer.data.training_data import TrainingData
-from finetune_trainer.deepspeed_config import Precision, uses_deepspeed
+from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.kernels import attention_word, compile_word, kernels_word
 from finetune_trainer.models import trained_parameters
 

@@ -10,13 +10,12 @@ from typing import Any, Self
 
 from transformers import TrainerState
 
-from finetune_api.deepspeed import offloads
+from finetune_api.deepspeed import offloads, uses_deepspeed
 from finetune_api.lineage import lineage_hash
 from finetune_api.resolved import ResolvedJob
 from finetune_trainer.checkpoints import CheckpointStore, Manifest, checkpoints_status, library_versions
 from finetune_trainer.commits import Commits
 from finetune_trainer.data.fingerprint import Fingerprint
-from finetune_trainer.deepspeed_config import uses_deepspeed
 from finetune_trainer.distributed import any_rank, barrier, rank
 from finetune_trainer.errors import StorageError
 from finetune_trainer.hub_saves import HubSaves

@@ -5,12 +5,13 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from finetune_api.deepspeed import uses_deepspeed
 from finetune_api.estimate.optimizers import state_bytes
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.resolved import ResolvedJob
 from finetune_api.storage import OutputSpec
 from finetune_api.training import Optimizer
-from finetune_trainer.deepspeed_config import Precision, uses_deepspeed
+from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.errors import StorageError
 from finetune_trainer.precision import DTYPES
 

@@ -15,12 +15,11 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 
-from finetune_api.deepspeed import offloads
+from finetune_api.deepspeed import offloads, uses_deepspeed
 from finetune_api.resolved import ResolvedJob
 from finetune_trainer.checkpoints import Checkpoint, Manifest
 from finetune_trainer.data.cache import exclusive
 from finetune_trainer.data.fingerprint import Fingerprint
-from finetune_trainer.deepspeed_config import uses_deepspeed
 from finetune_trainer.distributed import barrier, rank
 from finetune_trainer.errors import OUT_OF_SPACE, InvalidConfigError
 from finetune_trainer.files import staged_as

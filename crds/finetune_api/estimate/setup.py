@@ -6,7 +6,7 @@ from math import inf
 from typing import Final, Literal
 
 from finetune_api.catalog import Architecture, architecture_of
-from finetune_api.deepspeed import offloads
+from finetune_api.deepspeed import offloads, uses_deepspeed
 from finetune_api.estimate.program import TRAINER, Program
 from finetune_api.hardware import TYPICAL_MULTIPROCESSORS, Accelerator
 from finetune_api.job import FineTuneJob
@@ -126,14 +126,7 @@ def setup_for(job: FineTuneJob, accelerator: Accelerator, devices: int | None = 
         )
     training, distributed = spec.training, spec.distributed
     ranks = devices or distributed.nodes * processes_per_node(spec)
-    plain = (
-        distributed.zero_stage == 0
-        and distributed.offload.optimizer == "none"
-        and distributed.deepspeed_config is None
-    )
-    deepspeed = distributed.engine == "deepspeed" or (
-        distributed.engine == "auto" and (ranks > 1 or not plain)
-    )
+    deepspeed = uses_deepspeed(distributed, ranks)
     precision = _precision(training.precision, accelerator)
     liger = spec.model.kernels in ("liger", "auto") and architecture.structure.fused_kernels
     # PEFT's prepare_model_for_kbit_training casts what is not quantized of a quantized base to fp32.

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from finetune_api import ResolvedJob, parse_job, resolve
+from finetune_api.deepspeed import uses_deepspeed
 from finetune_api.distributed import DistributedSpec
-from finetune_trainer.deepspeed_config import deepspeed_config, uses_deepspeed
+from finetune_trainer.deepspeed_config import deepspeed_config
 from finetune_trainer.errors import InvalidConfigError
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from pydantic import BaseModel
 
+from finetune_api import deepspeed
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.resolved import processes_per_node
 from finetune_api.rule import exactly_one as one_of
@@ -108,10 +109,5 @@ def patterns(texts: Sequence[str], field: str) -> Iterator[Finding]:
 
 
 def uses_deepspeed(spec: FineTuneJobSpec) -> bool:
-    """Whether DeepSpeed holds the weights and the optimizer, as distributed.engine says or auto decides."""
-    distributed = spec.distributed
-    if distributed.engine != "auto":
-        return distributed.engine == "deepspeed"
-    alone = distributed.nodes * processes_per_node(spec) == 1
-    shares = distributed.zero_stage > 0 or distributed.offload.optimizer != "none"
-    return not alone or shares or distributed.deepspeed_config is not None
+    """Whether DeepSpeed runs the job on all the ranks that it asks for."""
+    return deepspeed.uses_deepspeed(spec.distributed, spec.distributed.nodes * processes_per_node(spec))
