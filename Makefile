@@ -48,7 +48,7 @@ test-cluster: binaries ## the cluster comes up, goes down, and leaves nothing be
 	$(PYTHON) -m pytest tests/e2e/test_cluster_lifecycle.py $(PYTEST_ARGS)
 
 test-e2e: test-cluster ## real images in real pods on the node
-	scripts/with-cluster $(PYTHON) -m pytest tests/e2e --ignore tests/e2e/test_cluster_lifecycle.py $(PYTEST_ARGS)
+	scripts/with-cluster scripts/test-e2e $(PYTEST_ARGS)
 
 .PHONY: bench-cli bench-trainer
 bench-cli: ## how fast the command line starts, as a multiple of `python -c pass`

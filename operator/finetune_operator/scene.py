@@ -37,9 +37,18 @@ class Scene:
 
     @property
     def newest_attempt(self) -> int:
-        """The number of the latest attempt that the status or a child tells of; 0 before the first."""
+        """The number of the latest attempt that the status, a child or a pod tells of; 0 before the first.
+
+        A pod alone does, where its Job was deleted before the status that named it could be written.
+        """
         recorded = [record.number for record in self.job.status.attempts]
-        return max([self.job.status.attempt or 0, *recorded, *(child.attempt for child in self.children)])
+        seen = [each.attempt for each in (*self.children, *self.own_pods)]
+        return max([self.job.status.attempt or 0, *recorded, *seen])
+
+    @property
+    def own_pods(self) -> Sequence[ObservedPod]:
+        """The pods of this very FineTuneJob, of any attempt."""
+        return [pod for pod in self.observed.pods if pod.owner_uid == self.job.metadata.uid]
 
     @property
     def live_pods(self) -> Sequence[ObservedPod]:
@@ -57,11 +66,7 @@ class Scene:
 
     def pods(self, attempt: int) -> Sequence[ObservedPod]:
         """The pods of an attempt of this very FineTuneJob."""
-        return [
-            pod
-            for pod in self.observed.pods
-            if pod.attempt == attempt and pod.owner_uid == self.job.metadata.uid
-        ]
+        return [pod for pod in self.own_pods if pod.attempt == attempt]
 
     def report(self, attempt: int) -> ProgressReport | None:
         """The newest report of an attempt."""

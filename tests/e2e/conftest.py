@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from live import (
     BASE_MODEL,
     CHART,
     FROM_SCRATCH,
     NAMESPACE,
+    REPOSITORY,
     SYSTEM_NAMESPACE,
     Cluster,
     Job,
@@ -92,3 +94,17 @@ def base_model(cluster: Cluster, namespace: str) -> str:
     cluster.apply(job_manifest("base", {"training": {"maxSteps": 150}}, FROM_SCRATCH))
     Job(cluster, "base").await_condition("Complete")
     return BASE_MODEL
+
+
+@pytest.fixture
+def example(request: pytest.FixtureRequest, cluster: Cluster, namespace: str) -> Iterator[Job]:
+    """The FineTuneJob of an example, applied with all that its file brings; deleted when the test ends."""
+    path = REPOSITORY / f"examples/{request.param}.yaml"
+    documents = yaml.safe_load_all(path.read_text(encoding="utf-8"))
+    name = next(each["metadata"]["name"] for each in documents if each["kind"] == "FineTuneJob")
+    cluster.kubectl("apply", "-n", namespace, "-f", str(path))
+    yield Job(cluster, name)
+    cluster.kubectl("delete", "-n", namespace, "-f", str(path), "--wait=false")
+    claims = cluster.items("persistentvolumeclaims", "-n", NAMESPACE)
+    if any(claim["metadata"]["name"] == f"{name}-storage" for claim in claims):
+        cluster.kubectl("delete", "-n", namespace, "pvc", f"{name}-storage", "--wait=false")

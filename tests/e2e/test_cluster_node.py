@@ -14,7 +14,7 @@ from onenode import scratch_images
 from onenode.certificates import Authority
 
 NAMESPACE = "node-behaviour"
-GPU = "nvidia.com/gpu"
+ACCELERATOR = "example.org/npu"
 SECURE: Manifest = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 AS_USER: Manifest = {
     "runAsNonRoot": True,
@@ -152,22 +152,22 @@ def test_the_api_server_asks_a_webhook_that_runs_in_a_pod(
 
 def test_advertised_accelerators_are_given_to_the_pod_that_asks(cluster: Cluster, namespace: str) -> None:
     pod = _pod(["/busybox", "true"])
-    pod["metadata"] |= {"name": "wants-gpu", "namespace": namespace}
-    pod["spec"]["containers"][0]["resources"] = {"limits": {GPU: "2"}}
+    pod["metadata"] |= {"name": "wants-npu", "namespace": namespace}
+    pod["spec"]["containers"][0]["resources"] = {"limits": {ACCELERATOR: "2"}}
     cluster.apply({"apiVersion": "v1", "kind": "Pod", **pod})
 
     def refusal() -> str:
-        conditions = cluster.get("-n", namespace, "pod", "wants-gpu")["status"].get("conditions", [])
+        conditions = cluster.get("-n", namespace, "pod", "wants-npu")["status"].get("conditions", [])
         return " ".join(condition.get("message", "") for condition in conditions)
 
-    assert f"Insufficient {GPU}" in wait_until("the scheduler's refusal", refusal, 30)
+    assert f"Insufficient {ACCELERATOR}" in wait_until("the scheduler's refusal", refusal, 30)
     try:
         _patch_capacity(cluster, {"op": "add", "value": "2"})
         cluster.kubectl(
             "wait",
             "-n",
             namespace,
-            "pod/wants-gpu",
+            "pod/wants-npu",
             "--for=jsonpath={.status.phase}=Succeeded",
             "--timeout=90s",
         )
@@ -248,5 +248,5 @@ def _webhook_configuration(namespace: str, authority: Authority) -> Manifest:
 
 
 def _patch_capacity(cluster: Cluster, operation: Manifest) -> None:
-    patch = json.dumps([{"path": "/status/capacity/nvidia.com~1gpu", **operation}])
+    patch = json.dumps([{"path": f"/status/capacity/{ACCELERATOR.replace('/', '~1')}", **operation}])
     cluster.kubectl("patch", "node", "onenode", "--subresource=status", "--type=json", "-p", patch)

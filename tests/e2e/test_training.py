@@ -6,10 +6,8 @@ import json
 from collections.abc import Callable
 
 import pytest
-import yaml
 
 from live import (
-    FROM_SCRATCH,
     NAMESPACE,
     STORAGE,
     Cluster,
@@ -17,58 +15,12 @@ from live import (
     affirmations,
     as_jsonl,
     config_map,
+    curve,
     lora_on_base,
-    merged,
+    run_in_pod,
 )
 
 SubmitJob = Callable[..., Job]
-
-
-def curve(cluster: Cluster, trainer_image: str, job: str) -> list[float]:
-    """The losses in the job's metrics.jsonl, read from the volume by a pod."""
-    lines = run_in_pod(cluster, trainer_image, f"print(open('/models/{job}/metrics.jsonl').read())")
-    records = [json.loads(line) for line in lines.splitlines() if line.startswith("{")]
-    return [record["loss"] for record in records if "loss" in record]
-
-
-def run_in_pod(cluster: Cluster, image: str, script: str, name: str = "reader") -> str:
-    """Run a line of Python in our image with the claim mounted, as any user's pod could."""
-    restricted = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-    container = {
-        "name": "python",
-        "image": image,
-        "command": ["python", "-c", script],
-        "env": [{"name": "HOME", "value": "/tmp"}],
-        "volumeMounts": [{"name": "models", "mountPath": "/models"}],
-        "securityContext": restricted,
-    }
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": NAMESPACE},
-        "spec": {
-            "restartPolicy": "Never",
-            "automountServiceAccountToken": False,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": 1000,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [container],
-            "volumes": [{"name": "models", "persistentVolumeClaim": STORAGE}],
-        },
-    }
-    cluster.kubectl("create", "-f", "-", stdin=yaml.safe_dump(pod))
-    try:
-        phase = "jsonpath={.status.phase}"
-        done = cluster.run(
-            "kubectl", "wait", "-n", NAMESPACE, f"pod/{name}", f"--for={phase}=Succeeded", "--timeout=60s"
-        )
-        logs = cluster.kubectl("logs", "-n", NAMESPACE, name)
-        assert done.returncode == 0, logs
-        return logs
-    finally:
-        cluster.kubectl("delete", "pod", "-n", NAMESPACE, name, "--wait=true", "--grace-period=0", "--force")
 
 
 @pytest.fixture(scope="session")
@@ -112,40 +64,40 @@ def test_lora_in_one_pod_learns_and_its_adapter_loads(
     assert "default" in run_in_pod(cluster, trainer_image, load)
 
 
-@pytest.fixture
-def one_process(submit: SubmitJob, base_model: str) -> dict[str, Job]:
-    """The runs that the distributed ones must equal: one process with the same effective batch of 8."""
-    batch = {"training": {"microBatchSize": 8, "maxSteps": 20}}
-    return {
-        "full": submit("full-single", batch),
-        "lora": submit("lora-single", batch, lora_on_base()),
-    }
-
-
-def test_distributed_training_gives_the_loss_of_one_process(
-    cluster: Cluster, submit: SubmitJob, one_process: dict[str, Job], trainer_image: str
+@pytest.mark.parametrize("example", ["full-zero2-multinode"], indirect=True)
+def test_two_nodes_of_two_ranks_have_the_losses_of_one_process(
+    cluster: Cluster, example: Job, submit: SubmitJob, trainer_image: str
 ) -> None:
-    steps = {"maxSteps": 20}
-    two_by_two = merged(
-        FROM_SCRATCH,
-        {
-            "training": steps | {"microBatchSize": 2},
-            "distributed": {"nodes": 2, "processesPerNode": 2, "zeroStage": 2},
-        },
+    spec = example.read()["spec"]
+    batch = {"microBatchSize": 8, "gradientAccumulationSteps": 1}
+    training, checkpoints = spec["training"] | batch, spec["checkpoints"] | {"storage": STORAGE}
+    single = submit(
+        "full-single", spec | {"training": training, "checkpoints": checkpoints, "distributed": {}}, {}
     )
-    zero3 = merged(
-        lora_on_base(),
-        {"training": steps | {"microBatchSize": 4}, "distributed": {"processesPerNode": 2, "zeroStage": 3}},
-    )
-    for job in one_process.values():
-        job.await_condition("Complete", 240)
-    full = submit("full-zero2", {}, two_by_two)
-    full.await_condition("Complete", 300)
-    lora = submit("lora-zero3", {}, zero3)
-    lora.await_condition("Complete", 300)
+    status = example.await_condition("Complete", 300)
+    single.await_condition("Complete", 240)
 
-    for job, single in ((full, one_process["full"]), (lora, one_process["lora"])):
-        ours, theirs = (curve(cluster, trainer_image, each.name) for each in (job, single))
-        assert ours == pytest.approx(theirs, rel=1e-3), job.name
-    assert full.status["attempts"][0]["pods"] == 2
-    assert full.status["output"]["verified"] is True
+    ours = curve(cluster, trainer_image, example.name, f"{example.name}-storage")
+    theirs = curve(cluster, trainer_image, single.name)
+    assert len(ours) == 8
+    assert ours == pytest.approx(theirs, rel=1e-3)
+    assert status["attempts"][0]["pods"] == 2
+    assert status["output"]["verified"] is True
+
+
+def test_lora_under_zero3_on_two_ranks_has_the_losses_of_one_process(
+    cluster: Cluster, submit: SubmitJob, base_model: str, trainer_image: str
+) -> None:
+    two_ranks = {
+        "training": {"maxSteps": 20, "microBatchSize": 4},
+        "distributed": {"processesPerNode": 2, "zeroStage": 3},
+    }
+    lora = submit("lora-zero3", two_ranks, lora_on_base())
+    single = submit("lora-single", {"training": {"maxSteps": 20, "microBatchSize": 8}}, lora_on_base())
+    status = lora.await_condition("Complete", 300)
+    single.await_condition("Complete", 240)
+
+    ours, theirs = (curve(cluster, trainer_image, job.name) for job in (lora, single))
+    assert len(ours) == 4
+    assert ours == pytest.approx(theirs, rel=1e-3)
+    assert status["output"]["verified"] is True

@@ -8,10 +8,13 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import yaml
+from kubernetes import client, config
 
 from onenode import paths
 from onenode.debian import CONTAINERD
@@ -75,6 +78,11 @@ class Cluster:
         stdin = json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
         self.kubectl("apply", "--server-side", "-f", "-", stdin=stdin)
 
+    @cached_property
+    def custom_objects(self) -> client.CustomObjectsApi:
+        """For what is read several times a second: a process of kubectl would take that from the training."""
+        return client.CustomObjectsApi(config.new_client_from_config(str(self.kubeconfig)))
+
 
 @dataclass(frozen=True)
 class Job:
@@ -88,7 +96,10 @@ class Job:
         return ("-n", NAMESPACE, "finetunejob", self.name)
 
     def read(self) -> Manifest:
-        return self.cluster.get(*self._reference)
+        found: Manifest = self.cluster.custom_objects.get_namespaced_custom_object(
+            "finetune.dev", "v1alpha1", NAMESPACE, "finetunejobs", self.name
+        )
+        return found
 
     @property
     def status(self) -> Manifest:
@@ -145,6 +156,54 @@ class Job:
 
     def delete(self, *options: str) -> None:
         self.cluster.kubectl("delete", *self._reference, *options)
+
+
+def run_in_pod(cluster: Cluster, image: str, script: str, claim: str = "models") -> str:
+    """Run Python in our image with a claim mounted, as any user's pod could; returns what it printed."""
+    restricted = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    container = {
+        "name": "python",
+        "image": image,
+        "command": ["python", "-c", script],
+        "env": [{"name": "HOME", "value": "/tmp"}],
+        "volumeMounts": [{"name": "models", "mountPath": "/models"}],
+        "securityContext": restricted,
+    }
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "reader", "namespace": NAMESPACE},
+        "spec": {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 1000,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [container],
+            "volumes": [{"name": "models", "persistentVolumeClaim": {"claimName": claim}}],
+        },
+    }
+    cluster.kubectl("create", "-f", "-", stdin=yaml.safe_dump(pod))
+    reader = ("-n", NAMESPACE, "pod/reader")
+    try:
+        succeeded = "--for=jsonpath={.status.phase}=Succeeded"
+        done = cluster.run("kubectl", "wait", *reader, succeeded, "--timeout=60s")
+        logs = cluster.kubectl("logs", *reader)
+        assert done.returncode == 0, logs
+        return logs
+    finally:
+        cluster.kubectl(
+            "delete", "pod", "-n", NAMESPACE, "reader", "--wait=true", "--grace-period=0", "--force"
+        )
+
+
+def curve(cluster: Cluster, image: str, job: str, claim: str = "models") -> list[float]:
+    """The losses in the job's metrics.jsonl, read from its volume by a pod."""
+    lines = run_in_pod(cluster, image, f"print(open('/models/{job}/metrics.jsonl').read())", claim)
+    records = [json.loads(line) for line in lines.splitlines() if line.startswith("{")]
+    return [record["loss"] for record in records if "loss" in record]
 
 
 def instructions(count: int, seed: int = 0) -> list[Manifest]:

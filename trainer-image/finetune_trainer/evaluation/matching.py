@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import regex
-from rouge_score.rouge_scorer import RougeScorer
 
 from finetune_trainer.errors import DataError
 from finetune_trainer.numbers_in_text import last_number, same_number
@@ -49,6 +48,8 @@ def numeric(answer: str, expected: Sequence[str]) -> dict[str, float]:
 
 def rouge(answer: str, expected: Sequence[str]) -> dict[str, float]:
     """F-measures of ROUGE-1, ROUGE-2 and ROUGE-L (Lin 2004) with stemming; of the text that fits best."""
+    from rouge_score.rouge_scorer import RougeScorer  # a second of nltk and scipy, in every rank's start
+
     kinds = ("rouge1", "rouge2", "rougeL")
     found = RougeScorer(kinds, use_stemmer=True).score_multi(list(expected), answer)
     return {kind: float(found[kind].fmeasure) for kind in kinds}
