@@ -42,8 +42,8 @@ class Scene:
         A pod alone does, where its Job was deleted before the status that named it could be written.
         """
         recorded = [record.number for record in self.job.status.attempts]
-        seen = [each.attempt for each in (*self.children, *self.own_pods)]
-        return max([self.job.status.attempt or 0, *recorded, *seen])
+        jobs, pods = ([each.attempt for each in seen] for seen in (self.children, self.own_pods))
+        return max([self.job.status.attempt or 0, *recorded, *jobs, *pods])
 
     @property
     def own_pods(self) -> Sequence[ObservedPod]:
