@@ -220,7 +220,7 @@ class Refusal:
     """An object that the API server did not accept; found when we tried to create it.
 
     `permanent` is true when trying again can't help (422: the object is invalid), false for what may pass
-    (403: a quota is used up, a webhook said no). `message` is the API server's.
+    (a quota is used up, an admission webhook said no or does not answer). `message` is the API server's.
     """
 
     kind: str

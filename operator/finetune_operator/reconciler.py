@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
 
-from finetune_api import FineTuneJob, FineTuneJobStatus, InvalidJobError, ObjectMeta, parse_job
+from finetune_api import (
+    FineTuneJob,
+    FineTuneJobStatus,
+    InvalidJobError,
+    ObjectMeta,
+    ProgressReport,
+    parse_job,
+)
 from finetune_api.resolved import AppliedPreset
 from finetune_operator.cache import Manifest
 from finetune_operator.cluster import FINETUNE_JOBS, JOBS, Cluster, resource_of
 from finetune_operator.decide import decide
 from finetune_operator.errors import (
+    AdmissionError,
     AlreadyExistsError,
     ConflictError,
     ForbiddenError,
@@ -68,13 +77,16 @@ class Reconciler:
         raw = entry.value
         if raw["metadata"].get("deletionTimestamp"):
             return None  # its children follow it by themselves
-        plan = await self._carry_out(key, raw)
+        uid = raw["metadata"]["uid"]
+        # Taken whatever becomes of the spec: a report that nobody took would be due again and again, at once.
+        reports = self._state.reports.released(key, uid)
+        plan = await self._carry_out(key, raw, reports)
         if await self._write_status(raw, plan.status):
             await self._events.write(raw, plan.events)
-        waits = (plan.requeue_after, self._state.reports.next_release(key))
+        waits = (plan.requeue_after, self._state.reports.next_release(key, uid))
         return min((seconds for seconds in waits if seconds is not None), default=None)
 
-    async def _carry_out(self, key: JobKey, raw: Manifest) -> Plan:
+    async def _carry_out(self, key: JobKey, raw: Manifest, reports: Mapping[int, ProgressReport]) -> Plan:
         """Decide, delete, create; decide again if a name was taken or an object refused."""
         status = stored_status(raw)
         try:
@@ -84,7 +96,8 @@ class Reconciler:
             return rejected(_metadata(raw), status, error.findings, datetime.now(UTC))
         except PresetLostError as error:
             return blocked(_metadata(raw), status, str(error), datetime.now(UTC))
-        plan = self._decide(job, key, preset)
+        observed = self._observed(key, reports, preset)
+        plan = self._decide(job, observed)
         for ref in plan.delete:
             await self._delete(key.namespace, ref)
         conflicts, refusals = [], []
@@ -97,29 +110,26 @@ class Reconciler:
             if conflicts or refusals:
                 break  # the later ones need the earlier ones
         if conflicts or refusals:
-            return self._decide(job, key, preset, tuple(conflicts), tuple(refusals))
+            observed = self._observed(key, reports, preset)
+            met = replace(observed, conflicts=tuple(conflicts), refusals=tuple(refusals))
+            return self._decide(job, met)
         return plan
 
-    def _decide(
-        self,
-        job: FineTuneJob,
-        key: JobKey,
-        preset: AppliedPreset | None,
-        conflicts: tuple[Conflict, ...] = (),
-        refusals: tuple[Refusal, ...] = (),
-    ) -> Plan:
+    def _decide(self, job: FineTuneJob, observed: Observed) -> Plan:
+        return decide(job, observed, datetime.now(UTC), self._config())
+
+    def _observed(
+        self, key: JobKey, reports: Mapping[int, ProgressReport], preset: AppliedPreset | None
+    ) -> Observed:
         state = self._state
-        observed = Observed(
+        return Observed(
             jobs=tuple(sorted((e.value for e in state.jobs.of_job(key)), key=lambda j: (j.attempt, j.name))),
             pods=tuple(
                 sorted((e.value for e in state.pods.of_job(key)), key=lambda p: (p.attempt, p.index, p.name))
             ),
-            reports=state.reports.released(key),
-            conflicts=conflicts,
-            refusals=refusals,
+            reports=reports,
             preset=preset,
         )
-        return decide(job, observed, datetime.now(UTC), self._config())
 
     async def _delete(self, namespace: str, ref: ObjectRef) -> None:
         resource = resource_of(ref.api_version, ref.kind)
@@ -155,7 +165,7 @@ class Reconciler:
             if resource == JOBS:
                 self._state.jobs.put(existing)
             return conflict_with(owner, child, existing)
-        except (InvalidError, ForbiddenError) as error:
+        except (InvalidError, ForbiddenError, AdmissionError) as error:
             logger.warning("%s %s was refused: %s", kind, name, error)
             return Refusal(kind, name, error.detail, permanent=isinstance(error, InvalidError))
         self._metrics.writes.labels(resource.plural).inc()

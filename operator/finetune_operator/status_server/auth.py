@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from finetune_api import GROUP
-from finetune_operator.cache import Cache
+from finetune_operator.cache import Cache, Manifest
 from finetune_operator.cluster import PODS, Resource
 from finetune_operator.errors import ApiError, NotFoundError
 from finetune_operator.keys import JobKey
@@ -58,6 +58,14 @@ class BoundPod:
 
 
 @dataclass(frozen=True, slots=True)
+class Reporter:
+    """Who reports: a pod, for the FineTuneJob with this UID."""
+
+    pod: BoundPod
+    job_uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Answer:
     pod: BoundPod | None
     refusal: str
@@ -70,6 +78,7 @@ class Authenticator:
     def __init__(
         self,
         reviewer: TokenReviewer,
+        finetune_jobs: Cache[Manifest],
         jobs: Cache[ObservedJob],
         pods: Cache[ObservedPod],
         *,
@@ -78,6 +87,7 @@ class Authenticator:
     ) -> None:
         """`clock` is monotonic, `wall_clock` is seconds since the epoch; both in seconds."""
         self._reviewer = reviewer
+        self._finetune_jobs = finetune_jobs
         self._jobs = jobs
         self._pods = pods
         self._clock = clock
@@ -85,8 +95,8 @@ class Authenticator:
         self._answers: OrderedDict[bytes, _Answer] = OrderedDict()
         self._reviews = asyncio.Semaphore(REVIEWS_AT_ONCE)
 
-    async def admit(self, token: str, key: JobKey, attempt: int) -> BoundPod:
-        """Return the pod that holds `token`, if it may report for this attempt.
+    async def admit(self, token: str, key: JobKey, attempt: int) -> Reporter:
+        """Return the pod that holds `token`, if it may report for this attempt, and the job that it is of.
 
         Raises:
             RefusedError: 401 if the token is no good for this job, 403 if its pod is not of this attempt, 503
@@ -96,13 +106,14 @@ class Authenticator:
         pod = await self._bound_pod(token, key)
         if pod.namespace != key.namespace:
             raise RefusedError(403, "ForeignNamespace", f"this token is of namespace {pod.namespace!r}")
-        if not await self._is_of(pod, key, attempt):
+        owner = await self._owner(pod, key, attempt)
+        if owner is None:
             raise RefusedError(
                 403,
                 "ForeignPod",
                 f"pod {pod.name!r} (uid {pod.uid}) is not a pod of attempt {attempt} of {key}",
             )
-        return pod
+        return Reporter(pod, owner)
 
     async def _bound_pod(self, token: str, key: JobKey) -> BoundPod:
         wanted = audience(key)
@@ -136,24 +147,32 @@ class Authenticator:
         left = _expiry(token) - self._wall_clock()
         return _Answer(pod, "", now + min(REMEMBER_SECONDS, max(0.0, left)))
 
-    async def _is_of(self, pod: BoundPod, key: JobKey, attempt: int) -> bool:
+    async def _owner(self, pod: BoundPod, key: JobKey, attempt: int) -> str | None:
+        """The UID of the FineTuneJob that is there now, if the pod is of this attempt of it.
+
+        A pod of an earlier job of that name may live on for as long as it takes to save a checkpoint.
+        """
         known = self._pods.get(pod.namespace, pod.name)
         if known is None or known.uid != pod.uid:
             try:  # the pod may be faster than the watch that tells of it
                 self._pods.put(await self._reviewer.get(PODS, pod.namespace, pod.name))
             except NotFoundError:
-                return False
+                return None
             except ApiError as error:
                 raise RefusedError(
                     503, "PodUnknown", "the API server could not be asked about the pod", retry_after=5
                 ) from error
             known = self._pods.get(pod.namespace, pod.name)
         if known is None or known.uid != pod.uid or known.job != key or known.value.attempt != attempt:
-            return False
-        return any(
-            child.uid == known.value.job_uid and child.value.attempt == attempt
+            return None
+        job = self._finetune_jobs.get(*key)
+        mine = job is not None and any(
+            child.uid == known.value.job_uid
+            and child.value.attempt == attempt
+            and child.value.owner_uid == job.uid
             for child in self._jobs.of_job(key)
         )
+        return job.uid if job is not None and mine else None
 
 
 def _judge(status: dict[str, Any], wanted: str) -> tuple[BoundPod | None, str]:

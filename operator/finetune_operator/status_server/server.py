@@ -23,7 +23,8 @@ logger = logging.getLogger(__name__)
 PATH = "/v1alpha1/namespaces/{namespace}/finetunejobs/{job}/attempts/{attempt:[0-9]{1,6}}/status"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Receiver = Callable[[JobKey, int, ProgressReport], None]
+Receiver = Callable[[JobKey, str, int, ProgressReport], None]
+"""Takes a report for an attempt (by its number) of the FineTuneJob with that key and that UID."""
 
 
 class StatusServer:
@@ -58,12 +59,12 @@ class StatusServer:
     async def _take(self, request: web.Request) -> web.StreamResponse:
         key = JobKey(request.match_info["namespace"], request.match_info["job"])
         attempt = int(request.match_info["attempt"])
-        pod = await self._authenticator.admit(_bearer(request), key, attempt)
+        reporter = await self._authenticator.admit(_bearer(request), key, attempt)
         if wait := self._allowance.take(key):
             raise RefusedError(429, "TooManyReports", f"{key} reports too often", retry_after=wait)
         report = _parse(await request.read())
-        logger.debug("report for attempt %d of %s from pod %s", attempt, key, pod.name)
-        self._receive(key, attempt, report)
+        logger.debug("report for attempt %d of %s from pod %s", attempt, key, reporter.pod.name)
+        self._receive(key, reporter.job_uid, attempt, report)
         self._metrics.reports.labels("accepted").inc()
         return web.json_response({"accepted": True})
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from finetune_operator.cache import Cache
+from finetune_operator.cache import Cache, Manifest
 from finetune_operator.cluster import PODS, Resource
 from finetune_operator.errors import ApiError, NotFoundError
 from finetune_operator.keys import JobKey
@@ -17,6 +17,8 @@ from finetune_operator.status_server.auth import (
     REMEMBER_REFUSED_SECONDS,
     REMEMBER_SECONDS,
     Authenticator,
+    BoundPod,
+    Reporter,
     audience,
 )
 from finetune_operator.status_server.refusal import RefusedError
@@ -37,6 +39,11 @@ def child(kind: str, name: str, uid: str, *, owner: str, version: int = 5) -> di
             "ownerReferences": [{"uid": owner, "controller": True, "kind": "x", "name": "x"}],
         },
     }
+
+
+def finetune_job(uid: str, version: int = 1) -> dict[str, Any]:
+    metadata = {"namespace": "team", "name": "tune", "uid": uid, "resourceVersion": str(version)}
+    return {"kind": "FineTuneJob", "metadata": metadata}
 
 
 POD = child("Pod", "tune-1-0", "pod-uid", owner="job-uid")
@@ -94,10 +101,19 @@ def pods() -> Cache[ObservedPod]:
 
 
 @pytest.fixture
-def authenticator(reviewer: Reviewer, pods: Cache[ObservedPod], clock: Any) -> Authenticator:
+def finetune_jobs() -> Cache[Manifest]:
+    cache: Cache[Manifest] = Cache(dict, lambda _: KEY)
+    cache.put(finetune_job("ftj-uid"))
+    return cache
+
+
+@pytest.fixture
+def authenticator(
+    reviewer: Reviewer, finetune_jobs: Cache[Manifest], pods: Cache[ObservedPod], clock: Any
+) -> Authenticator:
     jobs = child_cache(ObservedJob.from_kubernetes)
     jobs.put(child("Job", "tune-1", "job-uid", owner="ftj-uid"))
-    return Authenticator(reviewer, jobs, pods, clock=clock, wall_clock=lambda: WALL)
+    return Authenticator(reviewer, finetune_jobs, jobs, pods, clock=clock, wall_clock=lambda: WALL)
 
 
 async def refused(authenticator: Authenticator, key: JobKey = KEY, attempt: int = 1) -> tuple[int, str]:
@@ -107,7 +123,9 @@ async def refused(authenticator: Authenticator, key: JobKey = KEY, attempt: int 
 
 
 async def test_admits_a_pod_of_the_attempt(authenticator: Authenticator) -> None:
-    assert (await authenticator.admit(token(), KEY, 1)).name == "tune-1-0"
+    assert (await authenticator.admit(token(), KEY, 1)) == Reporter(
+        BoundPod("team", "tune-1-0", "pod-uid"), "ftj-uid"
+    )
 
 
 async def test_refuses_a_token_that_is_not_good(authenticator: Authenticator, reviewer: Reviewer) -> None:
@@ -158,12 +176,21 @@ async def test_refuses_an_earlier_pod_of_that_name(authenticator: Authenticator,
     assert await refused(authenticator) == (403, "ForeignPod")
 
 
+async def test_refuses_a_pod_that_saves_for_a_job_which_was_deleted_and_created_again(
+    authenticator: Authenticator, finetune_jobs: Cache[Manifest]
+) -> None:
+    finetune_jobs.put(finetune_job("of-today", version=9))
+    assert await refused(authenticator) == (403, "ForeignPod")
+    finetune_jobs.forget("team", "tune", "of-today")
+    assert await refused(authenticator) == (403, "ForeignPod")
+
+
 async def test_asks_for_a_pod_that_the_watch_has_not_told_of_yet(
     authenticator: Authenticator, reviewer: Reviewer, pods: Cache[ObservedPod]
 ) -> None:
     pods.forget("team", "tune-1-0", "pod-uid")
     reviewer.pods["tune-1-0"] = child("Pod", "tune-1-0", "pod-uid", owner="job-uid", version=6)
-    assert (await authenticator.admit(token(), KEY, 1)).uid == "pod-uid"
+    assert (await authenticator.admit(token(), KEY, 1)).pod.uid == "pod-uid"
 
 
 async def test_says_try_later_when_the_api_server_is_down(

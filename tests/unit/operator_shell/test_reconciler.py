@@ -1,0 +1,130 @@
+"""Carrying out what was decided, against an API server that answers as the test says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from finetune_api import ProgressReport
+from finetune_operator.cluster import Resource
+from finetune_operator.errors import NotFoundError, from_response
+from finetune_operator.event_writer import EventWriter
+from finetune_operator.health import WatchMonitor
+from finetune_operator.keys import JobKey
+from finetune_operator.metrics import Metrics
+from finetune_operator.queue import Backoff, KeyedQueue
+from finetune_operator.reconciler import Reconciler
+from finetune_operator.reports import ReportStore
+from finetune_operator.state import State
+from operator_scenes import CONFIG, UID, make_job
+
+KEY = JobKey("team", "tune")
+Manifest = dict[str, Any]
+
+DENIED = (
+    'admission webhook "validate.kyverno.svc-fail" denied the request: a Job needs the label "cost-centre"'
+)
+
+
+class ApiServer:
+    """Stores what is created; refuses the kinds that it is told to refuse, in the API server's way."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, Manifest] = {}
+        self.refuses: dict[str, tuple[int, str]] = {}
+        self.statuses: list[Manifest] = []
+        self.version = 100
+
+    async def create(self, resource: Resource, namespace: str, manifest: Manifest) -> Manifest:
+        if manifest["kind"] in self.refuses:
+            code, message = self.refuses[manifest["kind"]]
+            raise from_response("POST", resource.path(namespace), code, "", message)
+        return self._stamped(manifest)
+
+    async def replace(self, _: Resource, __: str, ___: str, manifest: Manifest, _sub: str = "") -> Manifest:
+        self.statuses.append(manifest["status"])
+        return self._stamped(manifest)
+
+    async def get(self, _: Resource, __: str | None, name: str) -> Manifest:
+        raise NotFoundError(name)
+
+    async def delete(self, *_: Any, **__: Any) -> None:
+        return None
+
+    def _stamped(self, manifest: Manifest) -> Manifest:
+        self.version += 1
+        metadata = {"uid": "u", **manifest["metadata"], "resourceVersion": str(self.version)}
+        return {**manifest, "metadata": metadata}
+
+
+class Rig:
+    """A reconciler that knows one job."""
+
+    def __init__(self, clock: Any) -> None:
+        self.api = ApiServer()
+        queue: KeyedQueue[JobKey] = KeyedQueue(Backoff(1, 1))
+        self.state = State(queue, ReportStore(2.0, clock), WatchMonitor(clock))
+        self.reconciler = Reconciler(
+            self.api,  # type: ignore[arg-type]
+            self.state,
+            Metrics(),
+            lambda: CONFIG,
+            EventWriter(self.api, "test"),  # type: ignore[arg-type]
+        )
+
+    def know(self, **changes: Any) -> None:
+        raw: Manifest = make_job().to_json_object()
+        raw["metadata"] |= {"resourceVersion": "1", "creationTimestamp": "2026-01-01T12:00:00Z"}
+        self.state.finetune_jobs.put({**raw, **changes})
+
+    def condition(self, type_: str) -> Manifest:
+        conditions = self.api.statuses[-1]["conditions"]
+        return next(found for found in conditions if found["type"] == type_)
+
+
+@pytest.fixture
+def rig(clock: Any) -> Rig:
+    return Rig(clock)
+
+
+async def test_creates_the_attempt_and_then_says_so(rig: Rig) -> None:
+    rig.know()
+    await rig.reconciler.reconcile(KEY)
+    assert [found.name for found in rig.state.jobs.of_job(KEY)] == ["tune-1"]
+    assert rig.condition("Reconciling")["message"] == "Attempt 1 has been created."
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (400, DENIED),
+        (403, 'jobs.batch "tune-1" is forbidden: exceeded quota: jobs'),
+        (500, 'Internal error occurred: failed calling webhook "mjob.kueue.x-k8s.io": connection refused'),
+    ],
+)
+async def test_the_status_says_what_the_api_server_has_against_a_child(
+    rig: Rig, code: int, message: str
+) -> None:
+    rig.know()
+    rig.api.refuses["Job"] = (code, message)
+    assert await rig.reconciler.reconcile(KEY) == 60
+    said = rig.condition("Reconciling")
+    assert (said["status"], message in said["message"]) == ("True", True)
+
+
+async def test_reports_for_a_job_that_has_become_invalid_do_not_keep_the_operator_busy(rig: Rig) -> None:
+    """As after a rollback to a version that does not know a field of a job that runs."""
+    invalid = {**make_job().to_json_object()["spec"], "novelty": True}  # type: ignore[dict-item]
+    rig.know(spec=invalid, status={"startTime": "2026-01-01T12:00:00Z", "observedGeneration": 1})
+    report = ProgressReport.from_json_object({"trainerStatus": {}, "finetune": {"step": 5}})
+    rig.state.reports.submit(KEY, UID, 1, report)
+    assert await rig.reconciler.reconcile(KEY) is None
+
+
+async def test_a_job_that_is_gone_is_forgotten(rig: Rig) -> None:
+    report = ProgressReport.from_json_object({"trainerStatus": {}})
+    rig.state.reports.submit(KEY, UID, 1, report)
+    assert await rig.reconciler.reconcile(KEY) is None
+    assert len(rig.state.reports) == 0
+    assert rig.api.statuses == []
