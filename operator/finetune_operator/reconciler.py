@@ -21,6 +21,7 @@ from finetune_api import (
 from finetune_api.resolved import AppliedPreset
 from finetune_operator.cache import Manifest
 from finetune_operator.cluster import FINETUNE_JOBS, JOBS, Cluster, resource_of
+from finetune_operator.complaint_reader import ComplaintReader
 from finetune_operator.decide import decide
 from finetune_operator.errors import (
     AdmissionError,
@@ -36,8 +37,9 @@ from finetune_operator.metrics import Metrics
 from finetune_operator.observation import Conflict, Observed, Refusal
 from finetune_operator.plan import ObjectRef, Plan
 from finetune_operator.presets import PresetLostError, Presets
-from finetune_operator.refusal import blocked, rejected
+from finetune_operator.refusal import blocked, has_ended, rejected
 from finetune_operator.rendering import RenderConfig
+from finetune_operator.scene import Scene
 from finetune_operator.state import State
 
 logger = logging.getLogger(__name__)
@@ -61,6 +63,7 @@ class Reconciler:
         self._config = config
         self._events = events
         self._presets = Presets(cluster, state)
+        self._complaints = ComplaintReader(cluster)
 
     async def reconcile(self, key: JobKey) -> float | None:
         """Bring the job up to date. Returns in how many seconds to look again; None: when something happens.
@@ -73,6 +76,7 @@ class Reconciler:
         if entry is None:
             self._state.forget(key)
             self._presets.forget(key)
+            self._complaints.forget(key)
             return None
         raw = entry.value
         if raw["metadata"].get("deletionTimestamp"):
@@ -96,7 +100,7 @@ class Reconciler:
             return rejected(_metadata(raw), status, error.findings, datetime.now(UTC))
         except PresetLostError as error:
             return blocked(_metadata(raw), status, str(error), datetime.now(UTC))
-        observed = self._observed(key, reports, preset)
+        observed = await self._with_complaints(key, job, self._observed(key, reports, preset))
         plan = self._decide(job, observed)
         for ref in plan.delete:
             await self._delete(key.namespace, ref)
@@ -130,6 +134,17 @@ class Reconciler:
             reports=reports,
             preset=preset,
         )
+
+    async def _with_complaints(self, key: JobKey, job: FineTuneJob, observed: Observed) -> Observed:
+        """What events say of the newest attempt, if it waits and nothing else tells for what."""
+        scene = Scene(job, observed, datetime.now(UTC), self._config())
+        child = scene.child(scene.newest_attempt)
+        if child is None or has_ended(job.status):
+            return observed
+        pods = scene.pods(child.attempt)
+        nodes = job.spec.distributed.nodes
+        complaints = await self._complaints.about(key, child, pods, nodes, scene.now)
+        return replace(observed, complaints=complaints)
 
     async def _delete(self, namespace: str, ref: ObjectRef) -> None:
         resource = resource_of(ref.api_version, ref.kind)
