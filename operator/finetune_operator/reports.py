@@ -56,7 +56,7 @@ class ReportStore:
         if job is None or job.uid != uid:
             job = self._jobs[key] = _JobReports(uid)
         before = job.newest.get(attempt)
-        if before is not None and _sent_at(report) < _sent_at(before):
+        if before is not None and _is_overtaken(report, before):
             return self._wait(job)  # overtaken by a newer one
         if before is not None and before is not job.released.get(attempt):
             self._coalesced()
@@ -88,6 +88,18 @@ class ReportStore:
 
     def _wait(self, job: _JobReports) -> float:
         return 0.0 if job.urgent else max(0.0, job.released_at + self._interval - self._clock())
+
+
+def _is_overtaken(report: ProgressReport, newest: ProgressReport) -> bool:
+    """Whether it was sent before the newest one. More steps say no, whatever a clock says."""
+    return _sent_at(report) < _sent_at(newest) and _done(report) <= _done(newest)
+
+
+def _done(report: ProgressReport) -> int:
+    """How far the run was: steps where the report counts them, else percent."""
+    if report.finetune is not None:
+        return report.finetune.step
+    return report.trainer_status.progress_percentage or 0
 
 
 def _sent_at(report: ProgressReport) -> datetime:

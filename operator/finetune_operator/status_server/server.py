@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from finetune_api import ProgressReport
 from finetune_api.protocol import MAX_REPORT_BYTES
 from finetune_operator.keys import JobKey
+from finetune_operator.listening import site
 from finetune_operator.metrics import Metrics
 from finetune_operator.status_server.allowance import Allowance
 from finetune_operator.status_server.auth import Authenticator
@@ -48,8 +49,7 @@ class StatusServer:
     async def start(self, host: str, port: int, context: ssl.SSLContext) -> int:
         """Listen; returns the port, which is news when `port` is 0."""
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, ssl_context=context)
-        await site.start()
+        await site(self._runner, host, port, context).start()
         return int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:

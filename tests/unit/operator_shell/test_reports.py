@@ -126,6 +126,12 @@ def test_an_overtaken_report_does_not_replace_a_newer_one(store: ReportStore) ->
     assert step_of(store) == 2
 
 
+def test_a_report_with_more_steps_is_the_newer_one_also_when_a_clock_was_set_back(store: ReportStore) -> None:
+    store.submit(KEY, UID, 1, report(2, sentAt="2026-01-01T01:00:00Z"))
+    store.submit(KEY, UID, 1, report(3, sentAt="2026-01-01T00:00:00Z"))
+    assert step_of(store) == 3
+
+
 def test_only_the_two_newest_attempts_are_kept(store: ReportStore) -> None:
     for attempt in (1, 2, 3):
         store.submit(KEY, UID, attempt, report(attempt))
