@@ -3,6 +3,9 @@
 A pod holds a projected ServiceAccount token whose audience names the job. The API server says whether the
 token is good and to which pod it is bound (TokenReview); the operator knows which pods an attempt has. Good
 answers are remembered by the token's hash, for five minutes at most and never beyond the token's own life.
+
+Anybody in the cluster can reach the server. What does not even claim to be a token for an attempt that is
+there costs the API server nothing, and no number of bad tokens makes a good one forgotten.
 """
 
 from __future__ import annotations
@@ -92,7 +95,8 @@ class Authenticator:
         self._pods = pods
         self._clock = clock
         self._wall_clock = wall_clock
-        self._answers: OrderedDict[bytes, _Answer] = OrderedDict()
+        self._good: OrderedDict[bytes, _Answer] = OrderedDict()
+        self._bad: OrderedDict[bytes, _Answer] = OrderedDict()
         self._reviews = asyncio.Semaphore(REVIEWS_AT_ONCE)
 
     async def admit(self, token: str, key: JobKey, attempt: int) -> Reporter:
@@ -103,6 +107,8 @@ class Authenticator:
             if the
                 API server could not be asked.
         """
+        if not any(child.value.attempt == attempt for child in self._jobs.of_job(key)):
+            raise RefusedError(403, "ForeignPod", f"there is no attempt {attempt} of {key}")
         pod = await self._bound_pod(token, key)
         if pod.namespace != key.namespace:
             raise RefusedError(403, "ForeignNamespace", f"this token is of namespace {pod.namespace!r}")
@@ -117,17 +123,24 @@ class Authenticator:
 
     async def _bound_pod(self, token: str, key: JobKey) -> BoundPod:
         wanted = audience(key)
+        if not _claims_to_be_for(token, wanted):
+            raise RefusedError(401, "Unauthorized", f"the token is not for the audience {wanted!r}")
         digest = hashlib.sha256(f"{wanted}\0{token}".encode()).digest()
-        answer = self._answers.get(digest)
+        answer = self._good.get(digest) or self._bad.get(digest)
         if answer is None or answer.until <= self._clock():
             answer = await self._ask(token, wanted)
-            self._answers[digest] = answer
-            self._answers.move_to_end(digest)
-            while len(self._answers) > REMEMBER_TOKENS:
-                self._answers.popitem(last=False)
+            self._remember(digest, answer)
         if answer.pod is None:
             raise RefusedError(401, "Unauthorized", answer.refusal)
         return answer.pod
+
+    def _remember(self, digest: bytes, answer: _Answer) -> None:
+        self._good.pop(digest, None)
+        self._bad.pop(digest, None)
+        answers = self._bad if answer.pod is None else self._good
+        answers[digest] = answer
+        while len(answers) > REMEMBER_TOKENS:
+            answers.popitem(last=False)
 
     async def _ask(self, token: str, wanted: str) -> _Answer:
         async with self._reviews:
@@ -194,8 +207,22 @@ def _judge(status: dict[str, Any], wanted: str) -> tuple[BoundPod | None, str]:
 def _expiry(token: str) -> float:
     """When a token that was found good expires, in seconds since the epoch; 0 if it does not say."""
     try:
+        return float(_claims(token)["exp"])
+    except (KeyError, TypeError, ValueError):
+        return 0.0
+
+
+def _claims_to_be_for(token: str, wanted: str) -> bool:
+    """Whether the token says of itself that it is for this audience. Whether that is true, others decide."""
+    audiences = _claims(token).get("aud")
+    return wanted in audiences if isinstance(audiences, list) else wanted == audiences
+
+
+def _claims(token: str) -> dict[str, Any]:
+    """What a JSON Web Token says of itself, unproven; nothing where it is none."""
+    try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return float(claims["exp"])
-    except (IndexError, KeyError, TypeError, ValueError):
-        return 0.0
+    except (IndexError, ValueError, RecursionError):
+        return {}
+    return claims if isinstance(claims, dict) else {}

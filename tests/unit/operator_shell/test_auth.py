@@ -49,8 +49,10 @@ def finetune_job(uid: str, version: int = 1) -> dict[str, Any]:
 POD = child("Pod", "tune-1-0", "pod-uid", owner="job-uid")
 
 
-def token(expires: float = WALL + 3600) -> str:
-    payload = base64.urlsafe_b64encode(json.dumps({"exp": expires}).encode()).decode().rstrip("=")
+def token(expires: float = WALL + 3600, key: JobKey = KEY) -> str:
+    """What a pod of a job holds."""
+    claims = {"exp": expires, "aud": [audience(key)]}
+    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
     return f"head.{payload}.signature"
 
 
@@ -108,17 +110,26 @@ def finetune_jobs() -> Cache[Manifest]:
 
 
 @pytest.fixture
+def jobs() -> Cache[ObservedJob]:
+    cache = child_cache(ObservedJob.from_kubernetes)
+    cache.put(child("Job", "tune-1", "job-uid", owner="ftj-uid"))
+    return cache
+
+
+@pytest.fixture
 def authenticator(
-    reviewer: Reviewer, finetune_jobs: Cache[Manifest], pods: Cache[ObservedPod], clock: Any
+    reviewer: Reviewer,
+    finetune_jobs: Cache[Manifest],
+    jobs: Cache[ObservedJob],
+    pods: Cache[ObservedPod],
+    clock: Any,
 ) -> Authenticator:
-    jobs = child_cache(ObservedJob.from_kubernetes)
-    jobs.put(child("Job", "tune-1", "job-uid", owner="ftj-uid"))
     return Authenticator(reviewer, finetune_jobs, jobs, pods, clock=clock, wall_clock=lambda: WALL)
 
 
 async def refused(authenticator: Authenticator, key: JobKey = KEY, attempt: int = 1) -> tuple[int, str]:
     with pytest.raises(RefusedError) as refusal:
-        await authenticator.admit(token(), key, attempt)
+        await authenticator.admit(token(key=key), key, attempt)
     return refusal.value.status, refusal.value.code
 
 
@@ -158,9 +169,12 @@ async def test_refuses_the_pod_of_another_attempt(authenticator: Authenticator) 
 
 
 async def test_refuses_the_pod_of_another_job(
-    authenticator: Authenticator, reviewer: Reviewer, pods: Cache[ObservedPod]
+    authenticator: Authenticator, reviewer: Reviewer, jobs: Cache[ObservedJob]
 ) -> None:
     reviewer.status["audiences"] = [audience(JobKey("team", "other"))]
+    others = child("Job", "other-1", "other-uid", owner="other-ftj")
+    others["metadata"]["labels"]["finetune.dev/job"] = "other"
+    jobs.put(others)
     assert await refused(authenticator, JobKey("team", "other")) == (403, "ForeignPod")
 
 
@@ -241,4 +255,37 @@ async def test_many_tokens_do_not_pile_up(
 ) -> None:
     monkeypatch.setattr("finetune_operator.status_server.auth.REMEMBER_TOKENS", 10)
     await asyncio.gather(*(authenticator.admit(token(WALL + n), KEY, 1) for n in range(100, 200)))
-    assert len(authenticator._answers) == 10
+    assert len(authenticator._good) == 10
+
+
+async def test_bad_tokens_do_not_make_a_good_one_forgotten(
+    authenticator: Authenticator, reviewer: Reviewer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finetune_operator.status_server.auth.REMEMBER_TOKENS", 10)
+    await authenticator.admit(token(), KEY, 1)
+    reviewer.status = {"authenticated": False}
+    for n in range(100, 200):
+        with pytest.raises(RefusedError):
+            await authenticator.admit(token(WALL + n), KEY, 1)
+    assert len(authenticator._bad) == 10
+    await authenticator.admit(token(), KEY, 1)
+
+
+@pytest.mark.parametrize(
+    "rubbish", ["", "x", "a.b.c", "a.!.c", "a." + "W" * 6000 + ".c", token(key=JobKey("team", "other"))]
+)
+async def test_what_does_not_claim_to_be_for_the_job_costs_the_api_server_nothing(
+    authenticator: Authenticator, reviewer: Reviewer, rubbish: str
+) -> None:
+    with pytest.raises(RefusedError) as refusal:
+        await authenticator.admit(rubbish, KEY, 1)
+    assert refusal.value.status == 401
+    assert reviewer.asked == []
+
+
+async def test_attempts_that_are_not_there_cost_the_api_server_nothing(
+    authenticator: Authenticator, reviewer: Reviewer
+) -> None:
+    assert await refused(authenticator, attempt=7) == (403, "ForeignPod")
+    assert await refused(authenticator, JobKey("team", "nobody")) == (403, "ForeignPod")
+    assert reviewer.asked == []
