@@ -116,7 +116,9 @@ class Reconciler:
         if conflicts or refusals:
             observed = self._observed(key, reports, preset)
             met = replace(observed, conflicts=tuple(conflicts), refusals=tuple(refusals))
-            return self._decide(job, met)
+            plan = self._decide(job, met)
+            for ref in plan.delete:
+                await self._delete(key.namespace, ref)
         return plan
 
     def _decide(self, job: FineTuneJob, observed: Observed) -> Plan:
@@ -179,7 +181,12 @@ class Reconciler:
             existing = await self._cluster.get(resource, namespace, name)
             if resource == JOBS:
                 self._state.jobs.put(existing)
-            return conflict_with(owner, child, existing)
+            conflict = conflict_with(owner, child, existing)
+            if conflict is None and await self._is_of_another_spec(child, existing):
+                ref = ObjectRef(child["apiVersion"], kind, name, existing["metadata"]["uid"])
+                await self._delete(namespace, ref)
+                return Conflict(kind, name, "this job, with an earlier spec", leftover=True)
+            return conflict
         except (InvalidError, ForbiddenError, AdmissionError) as error:
             logger.warning("%s %s was refused: %s", kind, name, error)
             return Refusal(kind, name, error.detail, permanent=isinstance(error, InvalidError))
@@ -189,6 +196,19 @@ class Reconciler:
             self._state.jobs.put(created)
             self._state.monitor.expect(JOBS, int(created["metadata"]["resourceVersion"]))
         return None
+
+    async def _is_of_another_spec(self, child: Manifest, existing: Manifest) -> bool:
+        """Whether a ConfigMap of ours is what was left of an attempt that never got its Job, and says other
+        things than the job says by now. With a Job it is what the attempt runs with, and stays.
+        """
+        if child["kind"] != "ConfigMap" or child["data"] == existing.get("data"):
+            return False
+        metadata = child["metadata"]
+        try:
+            await self._cluster.get(JOBS, metadata["namespace"], metadata["name"])
+        except NotFoundError:
+            return True
+        return False
 
     async def _write_status(self, raw: Manifest, status: FineTuneJobStatus) -> bool:
         """Write the status if it differs from what is stored. Returns whether it did."""

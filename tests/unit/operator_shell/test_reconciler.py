@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -37,20 +38,29 @@ class ApiServer:
         self.version = 100
 
     async def create(self, resource: Resource, namespace: str, manifest: Manifest) -> Manifest:
+        path = resource.path(namespace)
         if manifest["kind"] in self.refuses:
             code, message = self.refuses[manifest["kind"]]
-            raise from_response("POST", resource.path(namespace), code, "", message)
-        return self._stamped(manifest)
+            raise from_response("POST", path, code, "", message)
+        place = f"{path}/{manifest['metadata'].get('name')}"
+        if place in self.stored:
+            raise from_response("POST", path, 409, "AlreadyExists", "")
+        self.stored[place] = self._stamped(manifest)
+        return self.stored[place]
 
     async def replace(self, _: Resource, __: str, ___: str, manifest: Manifest, _sub: str = "") -> Manifest:
         self.statuses.append(manifest["status"])
         return self._stamped(manifest)
 
-    async def get(self, _: Resource, __: str | None, name: str) -> Manifest:
-        raise NotFoundError(name)
+    async def get(self, resource: Resource, namespace: str, name: str) -> Manifest:
+        if (place := resource.path(namespace, name)) not in self.stored:
+            raise NotFoundError(name)
+        return self.stored[place]
 
-    async def delete(self, *_: Any, **__: Any) -> None:
-        return None
+    async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str | None) -> None:
+        assert uid in (None, "u")
+        if self.stored.pop(resource.path(namespace, name), None) is None:
+            raise NotFoundError(name)
 
     def _stamped(self, manifest: Manifest) -> Manifest:
         self.version += 1
@@ -63,6 +73,7 @@ class Rig:
 
     def __init__(self, clock: Any) -> None:
         self.api = ApiServer()
+        self.generation = 0
         queue: KeyedQueue[JobKey] = KeyedQueue(Backoff(1, 1))
         self.state = State(queue, ReportStore(2.0, clock), WatchMonitor(clock))
         self.reconciler = Reconciler(
@@ -73,10 +84,19 @@ class Rig:
             EventWriter(self.api, "test"),  # type: ignore[arg-type]
         )
 
-    def know(self, **changes: Any) -> None:
-        raw: Manifest = make_job().to_json_object()
-        raw["metadata"] |= {"resourceVersion": "1", "creationTimestamp": "2026-01-01T12:00:00Z"}
+    def know(self, sections: Manifest | None = None, **changes: Any) -> None:
+        """The watch tells of the job; of a new spec, as its next generation."""
+        self.generation += 1
+        raw: Manifest = make_job(sections, generation=self.generation).to_json_object()
+        self.api.version += 1
+        raw["metadata"]["resourceVersion"] = str(self.api.version)
         self.state.finetune_jobs.put({**raw, **changes})
+
+    def epochs(self) -> float:
+        """What the attempt will train."""
+        [config_map] = [found for found in self.api.stored.values() if found["kind"] == "ConfigMap"]
+        epochs: float = json.loads(config_map["data"]["job.json"])["spec"]["training"]["epochs"]
+        return epochs
 
     def condition(self, type_: str) -> Manifest:
         conditions = self.api.statuses[-1]["conditions"]
@@ -115,11 +135,42 @@ async def test_the_status_says_what_the_api_server_has_against_a_child(
 
 async def test_reports_for_a_job_that_has_become_invalid_do_not_keep_the_operator_busy(rig: Rig) -> None:
     """As after a rollback to a version that does not know a field of a job that runs."""
-    invalid = {**make_job().to_json_object()["spec"], "novelty": True}  # type: ignore[dict-item]
-    rig.know(spec=invalid, status={"startTime": "2026-01-01T12:00:00Z", "observedGeneration": 1})
+    started = {"startTime": "2026-01-01T12:00:00Z", "observedGeneration": 1}
+    rig.know(spec={"novelty": True}, status=started)
     report = ProgressReport.from_json_object({"trainerStatus": {}, "finetune": {"step": 5}})
     rig.state.reports.submit(KEY, UID, 1, report)
     assert await rig.reconciler.reconcile(KEY) is None
+
+
+async def test_a_spec_that_was_mended_before_the_start_is_what_is_trained(rig: Rig) -> None:
+    """The first try has made its ConfigMap, and got no Job."""
+    rig.api.refuses["Job"] = (403, 'jobs.batch "tune-1" is forbidden: exceeded quota: jobs')
+    rig.know({"training": {"epochs": 3}})
+    await rig.reconciler.reconcile(KEY)
+    rig.api.refuses.clear()
+    rig.know({"training": {"epochs": 5}})
+    while not rig.state.jobs.of_job(KEY):
+        assert await rig.reconciler.reconcile(KEY) is not None
+    assert rig.epochs() == 5
+
+
+async def test_what_a_rejected_attempt_left_is_removed(rig: Rig) -> None:
+    rig.api.refuses["Job"] = (422, "spec.template.spec.priorityClassName: Invalid value")
+    rig.know()
+    await rig.reconciler.reconcile(KEY)
+    assert rig.condition("Stalled")["status"] == "True"
+    assert [found["kind"] for found in rig.api.stored.values() if found["kind"] == "ConfigMap"] == []
+
+
+async def test_the_configmap_of_an_attempt_that_has_its_job_never_changes(rig: Rig) -> None:
+    """As when an operator dies before it has written that the attempt has begun, and the job is edited."""
+    rig.know({"training": {"epochs": 3}})
+    await rig.reconciler.reconcile(KEY)
+    [job] = rig.state.jobs.of_job(KEY)
+    rig.state.jobs.forget("team", "tune-1", job.uid)
+    rig.know({"training": {"epochs": 5}})
+    await rig.reconciler.reconcile(KEY)
+    assert rig.epochs() == 3
 
 
 async def test_a_job_that_is_gone_is_forgotten(rig: Rig) -> None:
