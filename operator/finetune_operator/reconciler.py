@@ -8,8 +8,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import ValidationError
-
 from finetune_api import (
     FineTuneJob,
     FineTuneJobStatus,
@@ -19,6 +17,7 @@ from finetune_api import (
     parse_job,
 )
 from finetune_api.resolved import AppliedPreset
+from finetune_operator import stored
 from finetune_operator.cache import Manifest
 from finetune_operator.cluster import FINETUNE_JOBS, JOBS, Cluster, resource_of
 from finetune_operator.complaint_reader import ComplaintReader
@@ -78,21 +77,22 @@ class Reconciler:
             self._presets.forget(key)
             self._complaints.forget(key)
             return None
-        raw = entry.value
+        raw, status = stored.read(entry.value)
         if raw["metadata"].get("deletionTimestamp"):
             return None  # its children follow it by themselves
         uid = raw["metadata"]["uid"]
         # Taken whatever becomes of the spec: a report that nobody took would be due again and again, at once.
         reports = self._state.reports.released(key, uid)
-        plan = await self._carry_out(key, raw, reports)
-        if await self._write_status(raw, plan.status):
+        plan = await self._carry_out(key, raw, status, reports)
+        if await self._write_status(raw, status, plan.status):
             await self._events.write(raw, plan.events)
         waits = (plan.requeue_after, self._state.reports.next_release(key, uid))
         return min((seconds for seconds in waits if seconds is not None), default=None)
 
-    async def _carry_out(self, key: JobKey, raw: Manifest, reports: Mapping[int, ProgressReport]) -> Plan:
+    async def _carry_out(
+        self, key: JobKey, raw: Manifest, status: FineTuneJobStatus, reports: Mapping[int, ProgressReport]
+    ) -> Plan:
         """Decide, delete, create; decide again if a name was taken or an object refused."""
-        status = stored_status(raw)
         try:
             manifest, preset = await self._presets.applied(key, raw, status)
             job = parse_job(manifest)
@@ -210,10 +210,12 @@ class Reconciler:
             return True
         return False
 
-    async def _write_status(self, raw: Manifest, status: FineTuneJobStatus) -> bool:
+    async def _write_status(
+        self, raw: Manifest, before: FineTuneJobStatus, status: FineTuneJobStatus
+    ) -> bool:
         """Write the status if it differs from what is stored. Returns whether it did."""
         metadata = raw["metadata"]
-        if status == stored_status(raw):
+        if status == before:
             return False
         body = {
             "apiVersion": raw["apiVersion"],
@@ -242,14 +244,6 @@ class Reconciler:
 
 def _metadata(raw: Manifest) -> ObjectMeta:
     return ObjectMeta.from_json_object(raw["metadata"])
-
-
-def stored_status(raw: Manifest) -> FineTuneJobStatus:
-    """The status as stored; an empty one if what is stored was written by somebody who does not know it."""
-    try:
-        return FineTuneJobStatus.from_json_object(raw.get("status") or {})
-    except ValidationError:
-        return FineTuneJobStatus()
 
 
 def conflict_with(owner: Manifest, child: Manifest, existing: Manifest) -> Conflict | None:

@@ -179,3 +179,18 @@ async def test_a_job_that_is_gone_is_forgotten(rig: Rig) -> None:
     assert await rig.reconciler.reconcile(KEY) is None
     assert len(rig.state.reports) == 0
     assert rig.api.statuses == []
+
+
+async def test_a_finished_job_with_words_of_a_newer_version_is_left_alone(rig: Rig) -> None:
+    """As after a rollback of the operator: it must neither forget what was trained nor train again."""
+    ended = {"type": "Complete", "status": "True", "reason": "Succeeded", "message": ""}
+    status = {
+        "startTime": "2026-01-01T12:00:00Z",
+        "observedGeneration": 1,
+        "phase": "Celebrating",
+        "conditions": [{**ended, "observedGeneration": 1, "lastTransitionTime": "2026-01-01T12:00:00Z"}],
+        "attempts": [{"number": 1, "outcome": "Succeeded", "reason": "FromTheFuture"}],
+    }
+    rig.know(status=status)
+    assert await rig.reconciler.reconcile(KEY) is None
+    assert (rig.api.statuses, rig.api.stored) == ([], {})
