@@ -192,8 +192,7 @@ class Reconciler:
             return Refusal(kind, name, error.detail, permanent=isinstance(error, InvalidError))
         self._metrics.writes.labels(resource.plural).inc()
         logger.info("created %s %s", kind, name)
-        if resource == JOBS:
-            self._state.jobs.put(created)
+        if resource == JOBS and self._state.jobs.put(created) is not None:  # else the watch was faster
             self._state.monitor.expect(JOBS, int(created["metadata"]["resourceVersion"]))
         return None
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from finetune_api import ProgressReport
-from finetune_operator.cluster import Resource
+from finetune_operator.cluster import JOBS, Resource
 from finetune_operator.errors import NotFoundError, from_response
 from finetune_operator.event_writer import EventWriter
-from finetune_operator.health import WatchMonitor
+from finetune_operator.health import OVERDUE_SECONDS, WatchMonitor
 from finetune_operator.keys import JobKey
 from finetune_operator.metrics import Metrics
 from finetune_operator.queue import Backoff, KeyedQueue
@@ -36,6 +37,8 @@ class ApiServer:
         self.refuses: dict[str, tuple[int, str]] = {}
         self.statuses: list[Manifest] = []
         self.version = 100
+        self.told: Callable[[Manifest], object] = lambda _: None
+        """What a watch does with a new object before the answer to its creation is read."""
 
     async def create(self, resource: Resource, namespace: str, manifest: Manifest) -> Manifest:
         path = resource.path(namespace)
@@ -46,6 +49,7 @@ class ApiServer:
         if place in self.stored:
             raise from_response("POST", path, 409, "AlreadyExists", "")
         self.stored[place] = self._stamped(manifest)
+        self.told(self.stored[place])
         return self.stored[place]
 
     async def replace(self, _: Resource, __: str, ___: str, manifest: Manifest, _sub: str = "") -> Manifest:
@@ -113,6 +117,14 @@ async def test_creates_the_attempt_and_then_says_so(rig: Rig) -> None:
     await rig.reconciler.reconcile(KEY)
     assert [found.name for found in rig.state.jobs.of_job(KEY)] == ["tune-1"]
     assert rig.condition("Reconciling")["message"] == "Attempt 1 has been created."
+
+
+async def test_a_watch_that_is_faster_than_the_answer_is_not_taken_for_deaf(rig: Rig, clock: Any) -> None:
+    rig.api.told = lambda made: made["kind"] == "Job" and rig.state.tell(JOBS, "ADDED", made)
+    rig.know()
+    await rig.reconciler.reconcile(KEY)
+    clock.advance(OVERDUE_SECONDS + 1)
+    assert JOBS.plural not in rig.state.monitor.deaf()
 
 
 @pytest.mark.parametrize(
