@@ -76,7 +76,7 @@ def test_every_target_of_make_is_there() -> None:
 
 
 @pytest.mark.parametrize(("document", "words"), [*commands("finetune")], ids=lambda value: str(value)[:80])
-def test_every_command_can_be_typed_as_it_is_written(document: str, words: list[str]) -> None:  # noqa: ARG001
+def test_every_command_can_be_typed_as_it_is_written(document: str, words: list[str]) -> None:
     parser_for(*words[1:2]).parse_args(words[1:])
     for word in words:
         assert not word.startswith("examples/") or (ROOT / word).exists(), word
