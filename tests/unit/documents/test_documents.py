@@ -4,10 +4,14 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from finetune_cli.main import parser_for
+from finetune_operator.app import Operator
+from finetune_operator.cluster import Cluster
+from finetune_operator.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 DOCUMENTS = sorted(
@@ -80,3 +84,14 @@ def test_every_command_can_be_typed_as_it_is_written(document: str, words: list[
     parser_for(*words[1:2]).parse_args(words[1:])
     for word in words:
         assert not word.startswith("examples/") or (ROOT / word).exists(), word
+
+
+def test_every_metric_of_the_operator_is_documented() -> None:
+    settings = Settings.model_validate({"namespace": "x", "trainer": {"image": "y"}})
+    operator = Operator(settings, cast("Cluster", None))
+    text = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"^\| `(finetune_[a-z_]+)", text, re.MULTILINE))
+    families = list(operator.metrics.registry.collect())
+    assert told == {
+        f"{family.name}_total" if family.type == "counter" else family.name for family in families
+    }
