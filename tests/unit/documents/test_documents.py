@@ -86,7 +86,7 @@ def test_every_command_can_be_typed_as_it_is_written(document: str, words: list[
         assert not word.startswith("examples/") or (ROOT / word).exists(), word
 
 
-def test_every_metric_of_the_operator_is_documented() -> None:
+async def test_every_metric_of_the_operator_is_documented() -> None:
     settings = Settings.model_validate({"namespace": "x", "trainer": {"image": "y"}})
     operator = Operator(settings, cast("Cluster", None))
     text = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
