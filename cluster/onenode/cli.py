@@ -36,6 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever read the output has seen enough.
         return 0
+    except OSError as failure:
+        # No space left, say: nothing that a traceback would explain better.
+        say(f"onenode: {failure}")
+        return 1
     except KeyboardInterrupt:
         say("onenode: interrupted. `up` continues from here, `down` removes what there is.")
         return 1

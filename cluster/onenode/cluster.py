@@ -60,8 +60,13 @@ def containerd() -> None:
 
 
 def down() -> None:
-    """Ends the cluster and leaves nothing of it on the host but caches."""
+    """Ends the cluster and leaves nothing of it on the host but caches.
+
+    Raises:
+        ClusterError: we are not root, or the cluster is somebody else's.
+    """
     require_root()
+    require_no_rival()
     with _locked(), step("ending the cluster"):
         cleanup.clean_up()
 
@@ -114,8 +119,21 @@ def require_root() -> None:
         raise ClusterError("the one-node cluster creates namespaces and network devices: run it as root.")
 
 
+def require_no_rival() -> None:
+    """Raises ClusterError if a node of another cache folder (another user's, say) has our names: to clean up
+    for ours would tear it down."""
+    rival = enclosure.rival()
+    if rival is not None:
+        raise ClusterError(
+            f"another node with our names and addresses runs; its state is in {rival}. End it with "
+            f"XDG_CACHE_HOME={rival.parent.parent} python -m onenode down, or choose another node with "
+            "ONENODE_INSTANCE=1 (to 9)."
+        )
+
+
 def _prepare() -> None:
     require_root()
+    require_no_rival()
     debian.install_tools()
     for package in debian.UNPACKED:
         package.unpack()

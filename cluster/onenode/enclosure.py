@@ -77,6 +77,13 @@ def first_process() -> int | None:
     return next((process.pid for process in inside), None)
 
 
+def rival() -> Path | None:
+    """The state folder of a node that somebody else runs under our number, and so with our control group,
+    network device, addresses and sockets; None when these are ours to make and to remove."""
+    others = (process.cluster for process in processes() if process.cluster != paths.CLUSTER)
+    return next((cluster for cluster in others if cluster.name == paths.CLUSTER.name), None)
+
+
 def is_complete() -> bool:
     """Whether an enclosure runs that was set up to the end."""
     pid = first_process()

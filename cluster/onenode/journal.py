@@ -49,7 +49,10 @@ class Journal:
     def undo(self) -> None:
         """Puts every setting back, removes the folders that are empty, and then the journal."""
         for setting, value in self.settings.items():
-            (Path("/proc/sys") / setting).write_text(value)
+            file = Path("/proc/sys") / setting
+            # One that the kernel did not let us change can't be written back, and need not be.
+            if file.read_text().strip() != value:
+                file.write_text(value)
         for folder in sorted(self.folders, key=len, reverse=True):
             _remove_if_empty(Path(folder))
         self.path.unlink(missing_ok=True)

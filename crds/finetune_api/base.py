@@ -102,12 +102,19 @@ def _quantity_text(value: object) -> object:
     return str(number)
 
 
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("is before the year 1 or after the year 9999 in UTC") from error
+
+
 def _whole_seconds(value: datetime) -> datetime:
-    return value.astimezone(UTC).replace(microsecond=0)
+    return _in_utc(value).replace(microsecond=0)
 
 
 def _rfc3339(value: datetime) -> str:
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _each_once(key: Callable[[Any], object], what: str) -> AfterValidator:
@@ -130,6 +137,12 @@ def keyed_by(key: str) -> tuple[AfterValidator, Any]:
 
 Integer = Annotated[int, BeforeValidator(_integral)]
 """An integer; `3.0` is one too, as in JSON."""
+
+Count = Annotated[Integer, Field(ge=0, le=2**53 - 1)]
+"""How many: steps, tokens, seconds, bytes. As large as every reader of JSON knows exactly."""
+
+Instant = Annotated[AwareDatetime, Field(strict=False), AfterValidator(_in_utc)]
+"""A moment in UTC, as exact as it was given."""
 
 Timestamp = Annotated[
     AwareDatetime,

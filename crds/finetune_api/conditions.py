@@ -59,11 +59,16 @@ class Reason(DocumentedStr):
     )
     AWAITING_PODS = "AwaitingPods", "The child Job is there, its pods are not yet."
     QUEUED = "Queued", "Kueue has not admitted the child Job yet."
+    PODS_REFUSED = (
+        "PodsRefused",
+        "The API server refuses the child Job's pods: a quota, a policy, or a name that nothing bears.",
+    )
     UNSCHEDULABLE = "Unschedulable", "No node can take a pod; the message is the scheduler's."
     IMAGE_PULL_FAILED = "ImagePullFailed", "A node can't pull the image."
     POD_CONFIG_ERROR = (
         "PodConfigError",
-        "A container can't be made: a Secret, ConfigMap, key or volume that the spec names is missing.",
+        "A container can't be made: a Secret, ConfigMap, key or volume that the spec names is missing, or "
+        "the node can't prepare it.",
     )
     STARTING = "Starting", "Pods start, or load model and data."
     TRAINING = "Training", "Training steps are being done."

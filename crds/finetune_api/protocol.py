@@ -6,9 +6,9 @@ theirs, `finetune` is ours and optional.
 
 from typing import Annotated, Final
 
-from pydantic import AwareDatetime, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
-from finetune_api.base import Integer, StatusModel
+from finetune_api.base import Count, Instant, Integer, StatusModel
 from finetune_api.result import TrainingResult
 from finetune_api.status import (
     Activity,
@@ -55,29 +55,27 @@ class TrainerStatus(StatusModel):
     progress_percentage: Annotated[Integer, Field(ge=0, le=100)] | None = Field(
         default=None, description="Share done, in percent."
     )
-    estimated_remaining_seconds: Annotated[Integer, Field(ge=0)] | None = Field(
+    estimated_remaining_seconds: Count | None = Field(
         default=None, description="Expected time left, in seconds."
     )
     metrics: Annotated[list[Metric], Field(max_length=256)] = Field(
         default_factory=list, description="Latest metrics."
     )
-    last_updated_time: Annotated[AwareDatetime, Field(strict=False)] | None = Field(
-        default=None, description="When the trainer wrote this."
-    )
+    last_updated_time: Instant | None = Field(default=None, description="When the trainer wrote this.")
 
 
 class FineTuneReport(StatusModel):
     """Our part of a report: what Kubeflow's has no words for."""
 
-    step: Annotated[Integer, Field(ge=0)] = Field(default=0, description="Optimizer steps done.")
-    total_steps: Annotated[Integer, Field(ge=0)] | None = Field(
+    step: Count = Field(default=0, description="Optimizer steps done.")
+    total_steps: Count | None = Field(
         default=None, description="Optimizer steps of the whole run, once known."
     )
-    epoch: Annotated[float, Field(ge=0)] | None = Field(
+    epoch: Annotated[float, Field(ge=0, le=1e9)] | None = Field(
         default=None, description="Passes over the data done."
     )
-    tokens: Annotated[Integer, Field(ge=0)] | None = Field(default=None, description="Tokens seen.")
-    resumed_step: Annotated[Integer, Field(ge=0)] | None = Field(
+    tokens: Count | None = Field(default=None, description="Tokens seen.")
+    resumed_step: Count | None = Field(
         default=None, description="Step of the checkpoint that the attempt started from."
     )
     activity: Activity | None = Field(default=None, description="What the ranks are doing.")
@@ -92,7 +90,7 @@ class FineTuneReport(StatusModel):
         default_factory=list, description="What is wrong without stopping the run, such as a tracker."
     )
     result: TrainingResult | None = Field(default=None, description="How the attempt ended, once it has.")
-    sent_at: Annotated[AwareDatetime, Field(strict=False)] | None = Field(
+    sent_at: Instant | None = Field(
         default=None, description="When this was sent; an older report never replaces a newer one."
     )
 

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, ValidationError
 
-from finetune_api.base import Integer, StatusModel
+from finetune_api.base import Count, Integer, StatusModel
 from finetune_api.conditions import Reason
 from finetune_api.status import (
     CheckpointRef,
@@ -67,11 +67,11 @@ class TrainingResult(StatusModel):
         default="", description="For people: what happened, where, and what to change."
     )
     exit_code: Annotated[Integer, Field(ge=0, le=255)] = Field(description="Exit status of the process.")
-    step: Annotated[Integer, Field(ge=0)] = Field(default=0, description="Last optimizer step that was done.")
-    total_steps: Annotated[Integer, Field(ge=0)] | None = Field(
+    step: Count = Field(default=0, description="Last optimizer step that was done.")
+    total_steps: Count | None = Field(
         default=None, description="Optimizer steps of the whole run, once known."
     )
-    resumed_step: Annotated[Integer, Field(ge=0)] | None = Field(
+    resumed_step: Count | None = Field(
         default=None,
         description="Step of the checkpoint that the attempt started from; none: from the start.",
     )

@@ -4,13 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from finetune_api.base import Integer, StatusModel, Timestamp, keyed_by
+from finetune_api.base import Count, Integer, StatusModel, Timestamp, keyed_by
 from finetune_api.conditions import Condition, Phase, Reason
 
 MAX_ATTEMPTS_KEPT = 10
 MAX_GENERATIONS_SHOWN = 2
 
-Count = Annotated[Integer, Field(ge=0)]
 MetricName = Annotated[str, Field(min_length=1, max_length=64)]
 MetricValue = Annotated[str, Field(max_length=64)]
 MetricMap = Annotated[dict[MetricName, MetricValue], Field(max_length=32)]

@@ -18,6 +18,7 @@ from finetune_operator.admission import (
     judge,
 )
 from finetune_operator.hardware import Hardware
+from finetune_operator.listening import site
 from finetune_operator.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class AdmissionServer:
     async def start(self, host: str, port: int, context: ssl.SSLContext) -> int:
         """Listen; returns the port, which is news when `port` is 0."""
         await self._runner.setup()
-        await web.TCPSite(self._runner, host, port, ssl_context=context).start()
+        await site(self._runner, host, port, context).start()
         return int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:

@@ -77,7 +77,12 @@ class Operator:
         self.registration = Registration(cluster, webhook.configuration if webhook else None, time.monotonic)
         self.allowance = Allowance(server.reports_per_second, server.report_burst, time.monotonic)
         self.authenticator = Authenticator(
-            cluster, self.state.jobs, self.state.pods, clock=time.monotonic, wall_clock=time.time
+            cluster,
+            self.state.finetune_jobs,
+            self.state.jobs,
+            self.state.pods,
+            clock=time.monotonic,
+            wall_clock=time.time,
         )
         self.status_server = StatusServer(self.authenticator, self.allowance, self.receive, self.metrics)
         self.admission_server = AdmissionServer(
@@ -125,9 +130,9 @@ class Operator:
             await asyncio.gather(*background, return_exceptions=True)
             await self.http_server.stop()
 
-    def receive(self, key: JobKey, attempt: int, report: ProgressReport) -> None:
+    def receive(self, key: JobKey, uid: str, attempt: int, report: ProgressReport) -> None:
         """A report was admitted: keep it, and have its job looked at when it may be written."""
-        self.state.queue.add(key, self.state.reports.submit(key, attempt, report))
+        self.state.queue.add(key, self.state.reports.submit(key, uid, attempt, report))
 
     def render_config(self) -> RenderConfig:
         """What attempts are rendered with now."""

@@ -109,14 +109,18 @@ class Cluster:
         finally:
             await cluster._client.close()
 
-    async def list_all(self, resource: Resource, namespace: str | None = None, selector: str = "") -> Listing:
-        """All objects of a kind, in pages, of one namespace or of all."""
+    async def list_all(
+        self, resource: Resource, namespace: str | None = None, selector: str = "", fields: str = ""
+    ) -> Listing:
+        """All objects of a kind, in pages, of one namespace or of all, by label and field selectors."""
         items: list[dict[str, Any]] = []
         token = ""
         while True:
             query = {"limit": str(PAGE)}
             if selector:
                 query["labelSelector"] = selector
+            if fields:
+                query["fieldSelector"] = fields
             if token:
                 query["continue"] = token
             page = await self._request("GET", resource.path(namespace), query=query)

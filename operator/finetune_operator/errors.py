@@ -32,6 +32,14 @@ class ForbiddenError(ApiError):
     """The operator's role does not allow this, or a quota or Pod Security level is in the way."""
 
 
+class AdmissionError(ApiError):
+    """An admission webhook of somebody else's says no without a status of its own, or can't be asked."""
+
+
+_FAILED_WEBHOOK = "failed calling webhook"
+"""Words of the API server where a webhook with failurePolicy Fail does not answer."""
+
+
 def from_response(method: str, path: str, status: int, reason: str, message: str) -> ApiError:
     """The error for a response of the API server, with what was asked in its message."""
     text = f"{method} {path}: {status} {reason}: {message}"
@@ -46,4 +54,6 @@ def from_response(method: str, path: str, status: int, reason: str, message: str
         kind = InvalidError
     elif status == 403:
         kind = ForbiddenError
+    elif status == 400 or (status == 500 and _FAILED_WEBHOOK in message):
+        kind = AdmissionError
     return kind(text, detail=message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from finetune_operator.health import Health
+from finetune_operator.listening import site
 from finetune_operator.metrics import Metrics
 
 
@@ -23,7 +24,7 @@ class HttpServer:
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port, which is news when `port` is 0."""
         await self._runner.setup()
-        await web.TCPSite(self._runner, host, port).start()
+        await site(self._runner, host, port).start()
         return int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:

@@ -16,6 +16,7 @@ from finetune_operator import labels
 if TYPE_CHECKING:
     from finetune_api import ProgressReport
     from finetune_api.resolved import AppliedPreset
+    from finetune_operator.complaints import Complaint
 
 KubernetesObject = Mapping[str, Any]
 
@@ -220,7 +221,7 @@ class Refusal:
     """An object that the API server did not accept; found when we tried to create it.
 
     `permanent` is true when trying again can't help (422: the object is invalid), false for what may pass
-    (403: a quota is used up, a webhook said no). `message` is the API server's.
+    (a quota is used up, an admission webhook said no or does not answer). `message` is the API server's.
     """
 
     kind: str
@@ -236,7 +237,7 @@ class Observed:
     `reports` holds the newest progress report of each attempt; it may be empty after a restart of the
     operator. `conflicts` and `refusals` come from carrying out an earlier plan of the same reconciliation:
     the shell decides again with them before it writes the status. `preset` is what the job's spec was
-    completed from, where it names one.
+    completed from, where it names one. `complaints` are what events say of an attempt that does not begin.
     """
 
     jobs: tuple[ObservedJob, ...] = ()
@@ -245,6 +246,7 @@ class Observed:
     conflicts: tuple[Conflict, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     preset: AppliedPreset | None = None
+    complaints: tuple[Complaint, ...] = ()
 
     @classmethod
     def from_kubernetes(

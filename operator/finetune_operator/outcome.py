@@ -218,8 +218,11 @@ def _pod_evidence(pod: ObservedPod, own_command: bool, default_time: datetime) -
     if pod.phase == "Succeeded" or pod.exit_code == 0:
         return None
     at = pod.finished_at or default_time
+    if pod.exit_code is None and pod.phase != "Failed":
+        return _going(pod, at) if pod.disruption and pod.deleting else None
+    own_fault = _over_its_own_limit(pod, at) if pod.reason == "Evicted" and not pod.disruption else None
     if pod.exit_code is None:
-        return _disruption(pod, at) if pod.phase == "Failed" else None
+        return own_fault or _disruption(pod, at)
     if pod.oom_killed:
         return Evidence(
             Reason.OUT_OF_MEMORY,
@@ -232,7 +235,7 @@ def _pod_evidence(pod: ObservedPod, own_command: bool, default_time: datetime) -
     if result is not None and result.outcome != "succeeded":
         evidence = _from_result(result, at)
     else:
-        evidence = _from_exit_code(pod, pod.exit_code, own_command, at)
+        evidence = own_fault or _from_exit_code(pod, pod.exit_code, own_command, at)
     if pod.disruption and evidence.weight is not Weight.VERDICT:
         return _disruption(pod, at)
     return evidence
@@ -259,6 +262,25 @@ def _reason_of_exit(code: int, *, own_command: bool, deleting: bool) -> Reason:
         return Reason.INTERRUPTED
     known = next((exit_code for exit_code in ExitCode if exit_code == code), ExitCode.CRASHED)
     return Reason.TRAINER_CRASHED if own_command else known.reason
+
+
+def _over_its_own_limit(pod: ObservedPod, at: datetime) -> Evidence:
+    """kubelet marks a pod as disrupted that it evicts for the node's sake, and not one that had more files
+    than it may have (eviction_manager.go, localStorageEviction)."""
+    message = (
+        f"Pod {pod.name} was evicted: {pod.message.rstrip('. ')}. Set model.cache, so that downloads do not "
+        "fill the pod's own disk, or have the limit raised."
+    )
+    return Evidence(Reason.STORAGE_ERROR, message, pod.exit_code, at)
+
+
+def _going(pod: ObservedPod, at: datetime) -> Evidence:
+    """A pod that is taken away and has not ended; on a node that does not answer, it never will by itself."""
+    disruption = _disruption(pod, at)
+    if disruption.reason is not Reason.NODE_LOST:
+        return disruption
+    remedy = "It ends when the node is back, or its Node object is deleted."
+    return replace(disruption, message=f"{disruption.message}. {remedy}")
 
 
 def _disruption(pod: ObservedPod, at: datetime) -> Evidence:

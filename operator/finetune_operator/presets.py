@@ -75,13 +75,19 @@ class Presets:
         if known is not None and known.uid == uid:
             return known.record
         # The first one may be there though the status does not tell: whoever made it had no time to say so.
-        # And the newest may have been announced, and not been made.
+        # (A ConfigMap without its Job is what is left of a try; the spec may have changed since.) And the
+        # newest may have been announced, and not been made.
+        if not status.attempt and not self._has_job(key, uid):
+            return None
         newest = status.attempt or 1
         for attempt in range(newest, max(newest - 2, 0), -1):
             if (record := await self._recorded(key, attempt, uid)) is not None:
                 self._started[key] = Started(uid, record)
                 return record
         return None
+
+    def _has_job(self, key: JobKey, uid: str) -> bool:
+        return any(child.value.owner_uid == uid for child in self._state.jobs.of_job(key))
 
     async def _recorded(self, key: JobKey, attempt: int, uid: str) -> ResolvedJob | None:
         name = attempt_name(key.name, attempt)

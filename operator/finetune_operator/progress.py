@@ -1,7 +1,7 @@
 """Policy: what a report of the trainer changes in the status.
 
-Only the newest attempt counts. Within it nothing goes back: a report that was sent earlier than the one that
-the status shows, or that knows fewer steps, is left out. A result (also the one in a termination message) is
+Only the newest attempt counts. Within it nothing goes back: a report that knows fewer steps than the status
+shows, or as many and was sent earlier, is left out. A result (also the one in a termination message) is
 the last word. Reports come from our trainer, or from any program built on transformers, which sends Kubeflow
 Trainer's part only.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
 from finetune_api import AttemptStatus, FineTuneJobStatus, FineTuneReport, ProgressReport, TrainingResult
 from finetune_api.protocol import TrainerStatus
@@ -124,13 +124,11 @@ def duration(seconds: int) -> str:
 def _outdated(status: FineTuneJobStatus, record: AttemptStatus, step: int, sent_at: datetime | None) -> bool:
     if record.last_step is None:
         return False  # the attempt's first report; the clock of an earlier attempt's node may be ahead
-    if step < record.last_step:
-        return True
+    if step != record.last_step:
+        return step < record.last_step  # whatever its clock says, which may have been set back meanwhile
     shown = status.progress.updated_time if status.progress else None
     # The status holds whole seconds: a report from within the same second is not an older one.
-    return (
-        shown is not None and sent_at is not None and sent_at.astimezone(UTC).replace(microsecond=0) < shown
-    )
+    return shown is not None and sent_at is not None and sent_at.replace(microsecond=0) < shown
 
 
 def _progress(before: ProgressStatus, ours: FineTuneReport, theirs: TrainerStatus) -> ProgressStatus:

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import ValidationError
-
-from finetune_api import FineTuneJob, FineTuneJobStatus, InvalidJobError, ObjectMeta, parse_job
+from finetune_api import (
+    FineTuneJob,
+    FineTuneJobStatus,
+    InvalidJobError,
+    ObjectMeta,
+    ProgressReport,
+    parse_job,
+)
 from finetune_api.resolved import AppliedPreset
+from finetune_operator import stored
 from finetune_operator.cache import Manifest
 from finetune_operator.cluster import FINETUNE_JOBS, JOBS, Cluster, resource_of
+from finetune_operator.complaint_reader import ComplaintReader
 from finetune_operator.decide import decide
 from finetune_operator.errors import (
+    AdmissionError,
     AlreadyExistsError,
     ConflictError,
     ForbiddenError,
@@ -27,8 +36,9 @@ from finetune_operator.metrics import Metrics
 from finetune_operator.observation import Conflict, Observed, Refusal
 from finetune_operator.plan import ObjectRef, Plan
 from finetune_operator.presets import PresetLostError, Presets
-from finetune_operator.refusal import blocked, rejected
+from finetune_operator.refusal import blocked, has_ended, rejected
 from finetune_operator.rendering import RenderConfig
+from finetune_operator.scene import Scene
 from finetune_operator.state import State
 
 logger = logging.getLogger(__name__)
@@ -52,6 +62,7 @@ class Reconciler:
         self._config = config
         self._events = events
         self._presets = Presets(cluster, state)
+        self._complaints = ComplaintReader(cluster)
 
     async def reconcile(self, key: JobKey) -> float | None:
         """Bring the job up to date. Returns in how many seconds to look again; None: when something happens.
@@ -64,19 +75,24 @@ class Reconciler:
         if entry is None:
             self._state.forget(key)
             self._presets.forget(key)
+            self._complaints.forget(key)
             return None
-        raw = entry.value
+        raw, status = stored.read(entry.value)
         if raw["metadata"].get("deletionTimestamp"):
             return None  # its children follow it by themselves
-        plan = await self._carry_out(key, raw)
-        if await self._write_status(raw, plan.status):
+        uid = raw["metadata"]["uid"]
+        # Taken whatever becomes of the spec: a report that nobody took would be due again and again, at once.
+        reports = self._state.reports.released(key, uid)
+        plan = await self._carry_out(key, raw, status, reports)
+        if await self._write_status(raw, status, plan.status):
             await self._events.write(raw, plan.events)
-        waits = (plan.requeue_after, self._state.reports.next_release(key))
+        waits = (plan.requeue_after, self._state.reports.next_release(key, uid))
         return min((seconds for seconds in waits if seconds is not None), default=None)
 
-    async def _carry_out(self, key: JobKey, raw: Manifest) -> Plan:
+    async def _carry_out(
+        self, key: JobKey, raw: Manifest, status: FineTuneJobStatus, reports: Mapping[int, ProgressReport]
+    ) -> Plan:
         """Decide, delete, create; decide again if a name was taken or an object refused."""
-        status = stored_status(raw)
         try:
             manifest, preset = await self._presets.applied(key, raw, status)
             job = parse_job(manifest)
@@ -84,7 +100,8 @@ class Reconciler:
             return rejected(_metadata(raw), status, error.findings, datetime.now(UTC))
         except PresetLostError as error:
             return blocked(_metadata(raw), status, str(error), datetime.now(UTC))
-        plan = self._decide(job, key, preset)
+        observed = await self._with_complaints(key, job, self._observed(key, reports, preset))
+        plan = self._decide(job, observed)
         for ref in plan.delete:
             await self._delete(key.namespace, ref)
         conflicts, refusals = [], []
@@ -97,29 +114,39 @@ class Reconciler:
             if conflicts or refusals:
                 break  # the later ones need the earlier ones
         if conflicts or refusals:
-            return self._decide(job, key, preset, tuple(conflicts), tuple(refusals))
+            observed = self._observed(key, reports, preset)
+            met = replace(observed, conflicts=tuple(conflicts), refusals=tuple(refusals))
+            plan = self._decide(job, met)
+            for ref in plan.delete:
+                await self._delete(key.namespace, ref)
         return plan
 
-    def _decide(
-        self,
-        job: FineTuneJob,
-        key: JobKey,
-        preset: AppliedPreset | None,
-        conflicts: tuple[Conflict, ...] = (),
-        refusals: tuple[Refusal, ...] = (),
-    ) -> Plan:
+    def _decide(self, job: FineTuneJob, observed: Observed) -> Plan:
+        return decide(job, observed, datetime.now(UTC), self._config())
+
+    def _observed(
+        self, key: JobKey, reports: Mapping[int, ProgressReport], preset: AppliedPreset | None
+    ) -> Observed:
         state = self._state
-        observed = Observed(
+        return Observed(
             jobs=tuple(sorted((e.value for e in state.jobs.of_job(key)), key=lambda j: (j.attempt, j.name))),
             pods=tuple(
                 sorted((e.value for e in state.pods.of_job(key)), key=lambda p: (p.attempt, p.index, p.name))
             ),
-            reports=state.reports.released(key),
-            conflicts=conflicts,
-            refusals=refusals,
+            reports=reports,
             preset=preset,
         )
-        return decide(job, observed, datetime.now(UTC), self._config())
+
+    async def _with_complaints(self, key: JobKey, job: FineTuneJob, observed: Observed) -> Observed:
+        """What events say of the newest attempt, if it waits and nothing else tells for what."""
+        scene = Scene(job, observed, datetime.now(UTC), self._config())
+        child = scene.child(scene.newest_attempt)
+        if child is None or has_ended(job.status):
+            return observed
+        pods = scene.pods(child.attempt)
+        nodes = job.spec.distributed.nodes
+        complaints = await self._complaints.about(key, child, pods, nodes, scene.now)
+        return replace(observed, complaints=complaints)
 
     async def _delete(self, namespace: str, ref: ObjectRef) -> None:
         resource = resource_of(ref.api_version, ref.kind)
@@ -154,21 +181,40 @@ class Reconciler:
             existing = await self._cluster.get(resource, namespace, name)
             if resource == JOBS:
                 self._state.jobs.put(existing)
-            return conflict_with(owner, child, existing)
-        except (InvalidError, ForbiddenError) as error:
+            conflict = conflict_with(owner, child, existing)
+            if conflict is None and await self._is_of_another_spec(child, existing):
+                ref = ObjectRef(child["apiVersion"], kind, name, existing["metadata"]["uid"])
+                await self._delete(namespace, ref)
+                return Conflict(kind, name, "this job, with an earlier spec", leftover=True)
+            return conflict
+        except (InvalidError, ForbiddenError, AdmissionError) as error:
             logger.warning("%s %s was refused: %s", kind, name, error)
             return Refusal(kind, name, error.detail, permanent=isinstance(error, InvalidError))
         self._metrics.writes.labels(resource.plural).inc()
         logger.info("created %s %s", kind, name)
-        if resource == JOBS:
-            self._state.jobs.put(created)
+        if resource == JOBS and self._state.jobs.put(created) is not None:  # else the watch was faster
             self._state.monitor.expect(JOBS, int(created["metadata"]["resourceVersion"]))
         return None
 
-    async def _write_status(self, raw: Manifest, status: FineTuneJobStatus) -> bool:
+    async def _is_of_another_spec(self, child: Manifest, existing: Manifest) -> bool:
+        """Whether a ConfigMap of ours is what was left of an attempt that never got its Job, and says other
+        things than the job says by now. With a Job it is what the attempt runs with, and stays.
+        """
+        if child["kind"] != "ConfigMap" or child["data"] == existing.get("data"):
+            return False
+        metadata = child["metadata"]
+        try:
+            await self._cluster.get(JOBS, metadata["namespace"], metadata["name"])
+        except NotFoundError:
+            return True
+        return False
+
+    async def _write_status(
+        self, raw: Manifest, before: FineTuneJobStatus, status: FineTuneJobStatus
+    ) -> bool:
         """Write the status if it differs from what is stored. Returns whether it did."""
         metadata = raw["metadata"]
-        if status == stored_status(raw):
+        if status == before:
             return False
         body = {
             "apiVersion": raw["apiVersion"],
@@ -197,14 +243,6 @@ class Reconciler:
 
 def _metadata(raw: Manifest) -> ObjectMeta:
     return ObjectMeta.from_json_object(raw["metadata"])
-
-
-def stored_status(raw: Manifest) -> FineTuneJobStatus:
-    """The status as stored; an empty one if what is stored was written by somebody who does not know it."""
-    try:
-        return FineTuneJobStatus.from_json_object(raw.get("status") or {})
-    except ValidationError:
-        return FineTuneJobStatus()
 
 
 def conflict_with(owner: Manifest, child: Manifest, existing: Manifest) -> Conflict | None:

@@ -1,5 +1,8 @@
 """The newest report of each attempt, and when it may reach the status.
 
+They are filed under the UID of the FineTuneJob that owns the attempt: where a job is deleted and created
+again under its name, what the pods of the first one still say is not taken for the second one's.
+
 Reports live in memory only: one that comes while the operator is down is lost, and the next one, or the
 termination message, catches up. What is news (a checkpoint, an output, a result, another activity) is
 released at once; mere progress waits until the job's last release is `interval` seconds old, so that a job's
@@ -21,6 +24,7 @@ METRICS_KEPT = 64
 
 @dataclass(slots=True)
 class _JobReports:
+    uid: str
     newest: dict[int, ProgressReport] = field(default_factory=dict)
     released: dict[int, ProgressReport] = field(default_factory=dict)
     released_at: float = float("-inf")
@@ -46,11 +50,13 @@ class ReportStore:
     def __len__(self) -> int:
         return len(self._jobs)
 
-    def submit(self, key: JobKey, attempt: int, report: ProgressReport) -> float:
+    def submit(self, key: JobKey, uid: str, attempt: int, report: ProgressReport) -> float:
         """Take a report. Returns in how many seconds `released` will show it (0: now)."""
-        job = self._jobs.setdefault(key, _JobReports())
+        job = self._jobs.get(key)
+        if job is None or job.uid != uid:
+            job = self._jobs[key] = _JobReports(uid)
         before = job.newest.get(attempt)
-        if before is not None and _sent_at(report) < _sent_at(before):
+        if before is not None and _is_overtaken(report, before):
             return self._wait(job)  # overtaken by a newer one
         if before is not None and before is not job.released.get(attempt):
             self._coalesced()
@@ -60,10 +66,10 @@ class ReportStore:
         job.urgent = job.urgent or before is None or is_news(before, job.newest[attempt])
         return self._wait(job)
 
-    def released(self, key: JobKey) -> dict[int, ProgressReport]:
-        """What may reach the status now, by attempt."""
+    def released(self, key: JobKey, uid: str) -> dict[int, ProgressReport]:
+        """What may reach the status of this very job now, by attempt."""
         job = self._jobs.get(key)
-        if job is None:
+        if job is None or job.uid != uid:
             return {}
         if job.waiting and self._wait(job) == 0:
             job.released = dict(job.newest)
@@ -71,10 +77,10 @@ class ReportStore:
             job.urgent = False
         return dict(job.released)
 
-    def next_release(self, key: JobKey) -> float | None:
+    def next_release(self, key: JobKey, uid: str) -> float | None:
         """In how many seconds `released` will show something newer; None if nothing waits."""
         job = self._jobs.get(key)
-        return self._wait(job) if job is not None and job.waiting else None
+        return self._wait(job) if job is not None and job.uid == uid and job.waiting else None
 
     def forget(self, key: JobKey) -> None:
         """The job is gone."""
@@ -82,6 +88,18 @@ class ReportStore:
 
     def _wait(self, job: _JobReports) -> float:
         return 0.0 if job.urgent else max(0.0, job.released_at + self._interval - self._clock())
+
+
+def _is_overtaken(report: ProgressReport, newest: ProgressReport) -> bool:
+    """Whether it was sent before the newest one. More steps say no, whatever a clock says."""
+    return _sent_at(report) < _sent_at(newest) and _done(report) <= _done(newest)
+
+
+def _done(report: ProgressReport) -> int:
+    """How far the run was: steps where the report counts them, else percent."""
+    if report.finetune is not None:
+        return report.finetune.step
+    return report.trainer_status.progress_percentage or 0
 
 
 def _sent_at(report: ProgressReport) -> datetime:

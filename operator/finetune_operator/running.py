@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from finetune_api import AttemptStatus, FineTuneJobStatus, Phase, Reason
 from finetune_api.resolved import attempt_name
-from finetune_operator import attempts, cleanup, outcome, progress, suspension, usage
+from finetune_operator import attempts, cleanup, complaints, outcome, progress, suspension, usage
 from finetune_operator.conditions import progressing
 from finetune_operator.estimation import corrected
 from finetune_operator.observation import ObservedJob
@@ -93,7 +93,7 @@ def _under_way(
     scene: Scene, status: FineTuneJobStatus, record: AttemptStatus, child: ObservedJob
 ) -> Decision:
     number = record.number
-    wait = waiting(scene.job, child, scene.pods(number))
+    wait = waiting(scene.job, child, scene.pods(number), scene.observed.complaints)
     if child.deleting:
         message = (
             f"Job {child.name} is being deleted, not by us; the next attempt follows when its pods are gone."
@@ -117,7 +117,10 @@ def _look_again(scene: Scene, status: FineTuneJobStatus, child: ObservedJob) -> 
     if child.finished:
         return outcome.EVIDENCE_DELAY.total_seconds()
     remaining = suspension.remaining_seconds(scene.job, status)
-    return float(max(1, remaining)) if remaining is not None else None
+    waits = [float(max(1, remaining))] if remaining is not None else []
+    if complaints.unexplained(child, scene.pods(child.attempt), scene.job.spec.distributed.nodes):
+        waits.append(complaints.patience(child, scene.now))
+    return min(waits, default=None)
 
 
 def _stopping(scene: Scene, status: FineTuneJobStatus, record: AttemptStatus, why: Reason) -> Decision:

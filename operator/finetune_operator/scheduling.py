@@ -1,6 +1,7 @@
 """Policy: what a running attempt is waiting for, as its Job and pods tell.
 
-The most fundamental obstacle is named: the queue, then the scheduler, then the image, then the container.
+The most fundamental obstacle is named: the queue, then the scheduler, then the image, then the container,
+then what only an event tells.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from finetune_api import FineTuneJob, Phase, Reason
+from finetune_operator.complaints import Complaint
 from finetune_operator.observation import ObservedJob, ObservedPod
 
 _IMAGE_REASONS = frozenset(
@@ -34,7 +36,12 @@ class Wait:
     message: str
 
 
-def waiting(job: FineTuneJob, child: ObservedJob | None, pods: Sequence[ObservedPod]) -> Wait | None:
+def waiting(
+    job: FineTuneJob,
+    child: ObservedJob | None,
+    pods: Sequence[ObservedPod],
+    complaints: Sequence[Complaint] = (),
+) -> Wait | None:
     """What the attempt waits for, or None when all of its pods run."""
     live = [pod for pod in pods if not pod.ended]
     if child is not None and child.suspended:
@@ -56,6 +63,8 @@ def waiting(job: FineTuneJob, child: ObservedJob | None, pods: Sequence[Observed
         if pod.waiting_reason in _CONTAINER_REASONS:
             message = f"Pod {pod.name}: {pod.waiting_reason}: {pod.waiting_message}"
             return Wait(Phase.PENDING, Reason.POD_CONFIG_ERROR, message)
+    for complaint in complaints:
+        return _complained(complaint)
     wanted = job.spec.distributed.nodes
     running = sum(pod.running or pod.exit_code is not None for pod in pods)
     if running >= wanted:
@@ -65,9 +74,25 @@ def waiting(job: FineTuneJob, child: ObservedJob | None, pods: Sequence[Observed
     return Wait(Phase.STARTING, Reason.STARTING, f"{running} of {_pods(wanted)} started.")
 
 
+def _complained(complaint: Complaint) -> Wait:
+    if complaint.kind == "Job":
+        message = (
+            f"Job {complaint.name} does not get all of its pods: {complaint.message.rstrip('. ')}. "
+            "Kubernetes tries again by itself."
+        )
+        return Wait(Phase.PENDING, Reason.PODS_REFUSED, message)
+    message = f"Pod {complaint.name} does not start: {complaint.reason}: {complaint.message}"
+    return Wait(Phase.PENDING, Reason.POD_CONFIG_ERROR, message)
+
+
 def _unschedulable(job: FineTuneJob, scheduler_says: str) -> str:
     accelerators = job.spec.resources.accelerators
     says = scheduler_says.rstrip(". ")
+    if "persistentvolumeclaim" in says.lower():
+        return (
+            f"No node can take a pod: {says}. Check the claims that the spec names (checkpoints.storage, "
+            "output.storage, model.cache, dataset, resources.volumes) with `kubectl get pvc`."
+        )
     if accelerators.per_node > 0:
         return (
             f"No node can take a pod: {says}. Each pod asks for {accelerators.per_node} "

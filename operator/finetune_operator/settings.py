@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic.alias_generators import to_camel
 
 from finetune_api.hardware import HardwareCatalog, parse_overrides
+from finetune_operator.listening import EVERYWHERE
 
 
 class SettingsError(Exception):
@@ -35,7 +36,7 @@ class TrainerSettings(_Section):
 class StatusServerSettings(_Section):
     """Where trainers report to, and how much of it reaches the API server."""
 
-    host: str = "0.0.0.0"  # noqa: S104 - a pod's server is reached through its Service
+    host: str = EVERYWHERE
     port: int = Field(8443, ge=0, le=65535)
     service_name: str = "finetune-operator"
     """The Service in the operator's namespace that leads to `port`."""
@@ -55,7 +56,7 @@ class StatusServerSettings(_Section):
 class WebhookSettings(_Section):
     """Where the API server asks about jobs and presets; it sees the status server's certificate."""
 
-    host: str = "0.0.0.0"  # noqa: S104 - a pod's server is reached through its Service
+    host: str = EVERYWHERE
     port: int = Field(9443, ge=0, le=65535)
     configuration: str | None = None
     """ValidatingWebhookConfiguration whose `caBundle` the operator keeps; None: somebody else does."""
@@ -74,7 +75,7 @@ class Settings(_Section):
     status_server: StatusServerSettings = StatusServerSettings()
     webhook: WebhookSettings | None = None
     """None: jobs are not checked when they are applied."""
-    http_host: str = "0.0.0.0"  # noqa: S104 - probes and Prometheus come from outside the pod
+    http_host: str = EVERYWHERE
     http_port: int = Field(8080, ge=0, le=65535)
     """`/metrics`, `/healthz` and `/readyz`, plain HTTP."""
     workers: int = Field(8, ge=1, le=256)

@@ -14,6 +14,7 @@ from finetune_operator.plan import Event, EventType
 
 _OBSTACLES = {
     Reason.UNSCHEDULABLE: EventType.WARNING,
+    Reason.PODS_REFUSED: EventType.WARNING,
     Reason.IMAGE_PULL_FAILED: EventType.WARNING,
     Reason.POD_CONFIG_ERROR: EventType.WARNING,
     Reason.QUEUED: EventType.NORMAL,

@@ -51,7 +51,10 @@ class ServerSink:
     ca_file: Path | None
 
     def send(self, report: ProgressReport, timeout: float) -> None:
-        """POSTs the report; an answer of 4xx or 5xx is an `OSError` too."""
+        """POSTs the report; an answer of 4xx or 5xx is an `OSError` too.
+
+        The way is direct: a proxy that the job names for its downloads does not know the cluster's names.
+        """
         headers = {"Content-Type": "application/json"}
         if self.token_file is not None:
             headers["Authorization"] = f"Bearer {self.token_file.read_text(encoding='utf-8').strip()}"
@@ -60,7 +63,10 @@ class ServerSink:
         context = None
         if self.url.startswith("https:"):
             context = ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
-        with urllib.request.urlopen(request, timeout=timeout, context=context):  # noqa: S310
+        direct = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+        )
+        with direct.open(request, timeout=timeout):
             pass
 
 

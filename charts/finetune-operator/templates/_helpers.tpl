@@ -16,6 +16,15 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 
+{{- /* One pod serves all of them; a second server on a port would not start. */ -}}
+{{- define "finetune-operator.checkPorts" -}}
+{{- $ports := list (int .Values.statusServer.port) (int .Values.metrics.port) -}}
+{{- if .Values.webhook.enabled }}{{ $ports = append $ports (int .Values.webhook.port) }}{{ end -}}
+{{- if ne (len $ports) (len (uniq $ports)) -}}
+{{- fail "statusServer.port, webhook.port and metrics.port: two of them are the same. Give each server a port of its own." -}}
+{{- end -}}
+{{- end }}
+
 {{- define "finetune-operator.tlsSecret" -}}
 {{- .Values.tls.secretName | default (printf "%s-tls" (include "finetune-operator.name" .)) -}}
 {{- end }}

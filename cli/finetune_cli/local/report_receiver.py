@@ -18,6 +18,9 @@ from finetune_api.protocol import MAX_REPORT_BYTES, status_path
 from finetune_operator.keys import JobKey
 from finetune_operator.reports import ReportStore
 
+_UID = ""
+"""Outside a cluster a job has no identity beyond its name."""
+
 
 class ReportReceiver:
     """Listens while it is entered. `notify` is called from another thread whenever a report has come."""
@@ -49,7 +52,7 @@ class ReportReceiver:
     def reports(self) -> dict[int, ProgressReport]:
         """Return the newest report of each attempt."""
         with self._lock:
-            return self._store.released(self._key)
+            return self._store.released(self._key, _UID)
 
     def take(self, path: str, authorization: str, body: bytes) -> HTTPStatus:
         """Accept or refuse one request."""
@@ -65,7 +68,7 @@ class ReportReceiver:
         except (ValueError, RecursionError):
             return HTTPStatus.BAD_REQUEST
         with self._lock:
-            self._store.submit(self._key, int(attempt), report)
+            self._store.submit(self._key, _UID, int(attempt), report)
         self._notify()
         return HTTPStatus.OK
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
 from finetune_api import FineTuneJob
 from finetune_api.data_secrets import secret_variables
 from finetune_api.kubernetes import EnvVar, SecretKeyRef
@@ -52,6 +55,7 @@ def environment(job: FineTuneJob, attempt: int, config: RenderConfig) -> list[Ma
             variables[key] = _from_secret(key, tracker.api_key_secret)
     for variable in job.spec.resources.env:
         variables[variable.name] = _user_variable(variable)
+    variables |= _past_proxies(variables, config)
     for name, value in ours.items():
         variables[name] = {"name": name, "value": value}
     return list(variables.values())
@@ -61,6 +65,16 @@ def status_url(job: FineTuneJob, attempt: int, config: RenderConfig) -> str:
     """Where the pods of one attempt POST their progress reports to."""
     path = status_path(job.metadata.namespace, job.metadata.name, attempt)
     return config.status_url.rstrip("/") + path
+
+
+def _past_proxies(given: Mapping[str, Manifest], config: RenderConfig) -> dict[str, Manifest]:
+    """A proxy that a job names for its downloads does not know the cluster's names: without this, a program
+    built on transformers would send its reports there. Who names exceptions of their own is left alone."""
+    names = {name.upper() for name in given}
+    if names.isdisjoint({"HTTPS_PROXY", "ALL_PROXY"}) or "NO_PROXY" in names:
+        return {}
+    host = urlsplit(config.status_url).hostname or ""
+    return {"NO_PROXY": {"name": "NO_PROXY", "value": host}}
 
 
 def _user_variable(variable: EnvVar) -> Manifest:

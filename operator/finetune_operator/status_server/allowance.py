@@ -22,10 +22,16 @@ class Allowance:
         self._burst = burst
         self._clock = clock
         self._buckets: dict[JobKey, _Bucket] = {}
+        self._fills_in = burst / rate
+        self._dropped_at = clock()
+
+    def __len__(self) -> int:
+        return len(self._buckets)
 
     def take(self, key: JobKey) -> float:
         """Use one up. Returns 0 if there was one, else the seconds until there will be."""
         now = self._clock()
+        self._drop_full(now)
         bucket = self._buckets.setdefault(key, _Bucket(self._burst, now))
         bucket.tokens = min(self._burst, bucket.tokens + (now - bucket.filled_at) * self._rate)
         bucket.filled_at = now
@@ -34,6 +40,10 @@ class Allowance:
         bucket.tokens -= 1
         return 0.0
 
-    def forget(self, key: JobKey) -> None:
-        """The job is gone."""
-        self._buckets.pop(key, None)
+    def _drop_full(self, now: float) -> None:
+        """Forget the buckets that have filled up since: a new one is as full. Jobs that are gone go so."""
+        if now - self._dropped_at < self._fills_in:
+            return
+        self._dropped_at = now
+        full = now - self._fills_in
+        self._buckets = {key: bucket for key, bucket in self._buckets.items() if bucket.filled_at > full}

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from finetune_api import ProgressReport
 from finetune_api.protocol import MAX_REPORT_BYTES
 from finetune_operator.keys import JobKey
+from finetune_operator.listening import site
 from finetune_operator.metrics import Metrics
 from finetune_operator.status_server.allowance import Allowance
 from finetune_operator.status_server.auth import Authenticator
@@ -23,7 +24,8 @@ logger = logging.getLogger(__name__)
 PATH = "/v1alpha1/namespaces/{namespace}/finetunejobs/{job}/attempts/{attempt:[0-9]{1,6}}/status"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Receiver = Callable[[JobKey, int, ProgressReport], None]
+Receiver = Callable[[JobKey, str, int, ProgressReport], None]
+"""Takes a report for an attempt (by its number) of the FineTuneJob with that key and that UID."""
 
 
 class StatusServer:
@@ -47,8 +49,7 @@ class StatusServer:
     async def start(self, host: str, port: int, context: ssl.SSLContext) -> int:
         """Listen; returns the port, which is news when `port` is 0."""
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, ssl_context=context)
-        await site.start()
+        await site(self._runner, host, port, context).start()
         return int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:
@@ -58,12 +59,12 @@ class StatusServer:
     async def _take(self, request: web.Request) -> web.StreamResponse:
         key = JobKey(request.match_info["namespace"], request.match_info["job"])
         attempt = int(request.match_info["attempt"])
-        pod = await self._authenticator.admit(_bearer(request), key, attempt)
+        reporter = await self._authenticator.admit(_bearer(request), key, attempt)
         if wait := self._allowance.take(key):
             raise RefusedError(429, "TooManyReports", f"{key} reports too often", retry_after=wait)
         report = _parse(await request.read())
-        logger.debug("report for attempt %d of %s from pod %s", attempt, key, pod.name)
-        self._receive(key, attempt, report)
+        logger.debug("report for attempt %d of %s from pod %s", attempt, key, reporter.pod.name)
+        self._receive(key, reporter.job_uid, attempt, report)
         self._metrics.reports.labels("accepted").inc()
         return web.json_response({"accepted": True})
 

@@ -273,6 +273,19 @@ def test_the_operator_reads_the_settings_that_the_chart_writes(tmp_path: Path) -
     assert settings.status_url == f"https://finetune-operator.{SYSTEM}.svc:8443"
 
 
+def test_names_that_yaml_would_take_for_something_else_stay_names(tmp_path: Path) -> None:
+    options = ("--set=watchNamespaces={yes,0123}", "--set-string=imagePullSecrets[0].name=123")
+    done = helm("template", "finetune", str(CHART), "-n", "42", *options)
+    manifests = [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]
+    served = {binding["metadata"]["namespace"] for binding in of_kind(manifests, "RoleBinding")}
+    assert served == {"42", "yes", "0123"}
+    [config] = of_kind(manifests, "ConfigMap")
+    (tmp_path / "settings.yaml").write_text(config["data"]["settings.yaml"])
+    settings = load_settings(tmp_path / "settings.yaml", {"POD_NAMESPACE": "42"})
+    assert settings.watch_namespaces == ("yes", "0123")
+    assert settings.trainer.image_pull_secrets == ("123",)
+
+
 def test_changed_settings_restart_the_operator() -> None:
     def checksum(*options: str) -> str:
         [deployment] = of_kind(rendered(*options), "Deployment")
@@ -295,6 +308,9 @@ def test_changed_settings_restart_the_operator() -> None:
         ("--set=webhook.timeoutSeconds=60", "timeoutSeconds"),
         ("--set=webhook.caBundle=-----BEGIN", "caBundle"),
         ("--set=tls.certManager.issuerRef.kind=Issuer", "name"),
+        ("--set=watchNamespaces={Team_A}", "watchNamespaces"),
+        ("--set=nameOverride=1st", "nameOverride"),
+        ("--set=statusServer.port=8080", "a port of its own"),
     ],
 )
 def test_wrong_values_are_refused(option: str, complaint: str) -> None:

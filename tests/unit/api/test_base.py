@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from finetune_api.base import ApiModel
+from finetune_api.status import CheckpointRef
 from finetune_api.storage import StorageSpec
 from finetune_api.training import TrainingSpec
 
@@ -75,3 +76,9 @@ def test_a_field_that_may_be_absent_is_absent_by_default(model):
         and field.get_default() is not None
     ]
     assert wrong == []
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "2026-01-02T03:04:05Z", "9999-12-31T23:59:59Z"])
+def test_a_time_is_written_as_the_api_server_reads_it(text):
+    checkpoint = CheckpointRef.from_json_object({"step": 1, "path": "x", "time": text})
+    assert checkpoint.to_json_object()["time"] == text

@@ -14,6 +14,11 @@ STOCK = {
 }
 """What transformers' own callback sends."""
 
+BEYOND_TIME = "9999-12-31T23:59:59-12:00"
+"""A time that no calendar of UTC holds."""
+
+CHECKPOINT_BEYOND_TIME = {"step": 1, "path": "checkpoints/step-1", "time": BEYOND_TIME}
+
 
 def test_the_report_of_a_stock_script_is_understood():
     report = ProgressReport.from_json_object(STOCK)
@@ -59,6 +64,12 @@ def test_our_part_survives_json():
         {"trainerStatus": {"progressPercentage": 101}},
         {"trainerStatus": {"metrics": [{"name": "a", "value": "1"}] * 257}},
         {"trainerStatus": {}, "finetune": {"step": -1}},
+        {"trainerStatus": {}, "finetune": {"step": 2**53}},
+        {"trainerStatus": {"estimatedRemainingSeconds": 1e300}},
+        {"trainerStatus": {}, "finetune": {"epoch": 1e30}},
+        {"trainerStatus": {"lastUpdatedTime": BEYOND_TIME}},
+        {"trainerStatus": {}, "finetune": {"sentAt": BEYOND_TIME}},
+        {"trainerStatus": {}, "finetune": {"checkpoints": {"latest": CHECKPOINT_BEYOND_TIME}}},
     ],
 )
 def test_a_report_out_of_bounds_is_refused(report):

@@ -57,7 +57,17 @@ def test_sample_answers_go_first_then_benchmarks():
     assert (bare.message, bare.evaluation, bare.metrics) == ("x" * 2500, None, {"loss": "2.5"})
 
 
-@pytest.mark.parametrize("text", [None, "", "Killed", "{}", "[1]", '{"outcome": "odd"}'])
+BEYOND_TIME = json.dumps(
+    {
+        "outcome": "failed",
+        "reason": "DataError",
+        "exitCode": 11,
+        "checkpoints": {"latest": {"step": 1, "path": "x", "time": "9999-12-31T23:59:59-12:00"}},
+    }
+)
+
+
+@pytest.mark.parametrize("text", [None, "", "Killed", "{}", "[1]", '{"outcome": "odd"}', BEYOND_TIME])
 def test_a_message_of_another_program_is_no_result(text):
     assert TrainingResult.from_termination_message(text) is None
 

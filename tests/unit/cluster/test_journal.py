@@ -1,6 +1,9 @@
 """Changes to the host are written down first, and put back afterwards."""
 
+import errno
 from pathlib import Path
+
+import pytest
 
 from onenode.journal import Journal
 
@@ -38,6 +41,27 @@ def test_a_setting_that_has_its_value_is_not_recorded(tmp_path: Path) -> None:
     setting.write_text("1\n")
     assert Journal.open(tmp_path / "journal.json").set_kernel(str(setting), "1")
     assert not (tmp_path / "journal.json").exists()
+
+
+def test_what_the_kernel_does_not_let_us_change_does_not_stop_the_way_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixed, changed = tmp_path / "fixed", tmp_path / "changed"
+    fixed.write_text("0\n")
+    changed.write_text("0\n")
+    write = Path.write_text
+
+    def as_the_kernel_does(path: Path, text: str) -> int:
+        if path == fixed:
+            raise OSError(errno.EROFS, "Read-only file system")
+        return write(path, text)
+
+    monkeypatch.setattr(Path, "write_text", as_the_kernel_does)
+    journal = Journal.open(tmp_path / "journal.json")
+    assert not journal.set_kernel(str(fixed), "1")
+    assert journal.set_kernel(str(changed), "1")
+    journal.undo()
+    assert changed.read_text() == "0"
 
 
 def test_undoing_removes_the_journal(tmp_path: Path) -> None:

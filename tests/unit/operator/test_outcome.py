@@ -9,7 +9,7 @@ import pytest
 from finetune_api import ExitCode
 from finetune_api.conditions import Reason
 from finetune_operator.observation import ObservedPod
-from finetune_operator.outcome import EVIDENCE_DELAY, Ending, Evidence, ending, without_job
+from finetune_operator.outcome import EVIDENCE_DELAY, Ending, Evidence, ending, failures, without_job
 from operator_scenes import at, child, complete, ended_pod, failed, pod, result
 
 NOW = at(101)
@@ -110,6 +110,30 @@ def test_a_container_over_its_memory_limit_is_out_of_memory() -> None:
 def test_a_pod_that_went_with_its_node_is_lost(reason: str) -> None:
     gone = pod(phase="Failed", disruption=reason)
     assert verdict(gone) == ("Lost", "NodeLost")
+
+
+@pytest.mark.parametrize("exit_code", [None, 137, 143])
+def test_a_pod_evicted_for_files_of_its_own_uses_up_a_retry_and_says_what_was_too_much(
+    exit_code: int | None,
+) -> None:
+    says = "Pod ephemeral local storage usage exceeds the total limit of containers 5Gi. "
+    found = judge(pod(phase="Failed", reason="Evicted", message=says, exit_code=exit_code))
+    assert found is not None
+    assert (found.outcome, found.reason) == ("Failed", "StorageError")
+    assert "exceeds the total limit of containers 5Gi. Set model.cache" in found.message
+
+
+def test_a_pod_evicted_for_its_nodes_sake_was_preempted() -> None:
+    low = {"reason": "Evicted", "message": "The node was low on resource: memory."}
+    assert verdict(ended_pod(137, disruption="TerminationByKubelet", **low)) == ("Preempted", "Preempted")
+
+
+def test_a_pod_on_a_node_that_does_not_answer_is_told_of_before_it_ends() -> None:
+    [told] = failures(
+        [pod(disruption="DeletionByTaintManager", deleting=True)], None, own_command=False, at=at(60)
+    )
+    assert told.reason is Reason.NODE_LOST
+    assert "or its Node object is deleted" in told.message
 
 
 def test_a_node_that_shuts_down_is_lost() -> None:

@@ -45,8 +45,15 @@ def test_a_report_becomes_progress_metrics_and_checkpoints() -> None:
 
 
 def test_an_older_report_changes_nothing() -> None:
-    newer = report(50, 50)
-    assert after(newer, report(60, 40)) == after(newer)
+    newer = report(50, 50, metrics={"loss": "1.0"})
+    assert after(newer, report(50, 40, metrics={"loss": "2.0"})) == after(newer)
+
+
+def test_a_clock_that_was_set_back_does_not_hold_progress_up() -> None:
+    status = after(report(50, 3600), report(60, 70))
+    assert step(status) == 60
+    assert status.progress is not None
+    assert status.progress.updated_time == at(70)
 
 
 def test_a_step_never_goes_back_within_an_attempt() -> None:

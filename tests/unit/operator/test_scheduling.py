@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from finetune_api import Phase, Reason
+from finetune_operator.complaints import Complaint
 from finetune_operator.observation import ObservedPod
 from finetune_operator.scheduling import Wait, waiting
 from operator_scenes import child, ended_pod, make_job, pod
@@ -46,6 +48,39 @@ def test_without_accelerators_the_way_out_is_another() -> None:
     found = wait(pod(**PENDING, unschedulable_message="0/1 nodes are available: 1 Insufficient memory."))
     assert "memory 8Gi" in found.message
     assert "nvidia" not in found.message
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        '0/1 nodes are available: persistentvolumeclaim "models" not found.',
+        "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.",
+    ],
+)
+def test_a_claim_that_is_not_there_is_not_mended_by_asking_for_less(says: str) -> None:
+    message = wait(pod(**PENDING, unschedulable_message=says)).message
+    assert "checkpoints.storage" in message
+    assert "resources.memory" not in message
+
+
+def test_a_job_whose_pods_are_refused_says_by_whom() -> None:
+    quota = Complaint("Job", "tune-1", "FailedCreate", "Error creating: exceeded quota: team, used: pods=3")
+    found = waiting(make_job(), child(), [], [quota])
+    assert found == Wait(
+        Phase.PENDING,
+        Reason.PODS_REFUSED,
+        "Job tune-1 does not get all of its pods: Error creating: exceeded quota: team, used: pods=3. "
+        "Kubernetes tries again by itself.",
+    )
+
+
+def test_a_volume_that_cannot_be_mounted_is_named() -> None:
+    message = 'MountVolume.SetUp failed for volume "data-train" : configmap "rows" not found'
+    stuck = pod(phase="Pending", started_at=None, waiting_reason="ContainerCreating")
+    found = waiting(make_job(), child(), [stuck], [Complaint("Pod", stuck.name, "FailedMount", message)])
+    assert found is not None
+    assert (found.phase, found.reason) == ("Pending", "PodConfigError")
+    assert f"FailedMount: {message}" in found.message
 
 
 @pytest.mark.parametrize(

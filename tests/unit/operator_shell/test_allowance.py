@@ -30,3 +30,12 @@ def test_jobs_do_not_share(clock: Any) -> None:
     assert allowance.take(A) == 0
     assert allowance.take(A) > 0
     assert allowance.take(B) == 0
+
+
+def test_jobs_that_have_gone_quiet_are_forgotten(clock: Any) -> None:
+    allowance = Allowance(rate=1.0, burst=10, clock=clock)
+    for number in range(100):
+        allowance.take(JobKey("team", str(number)))
+    clock.advance(11)
+    allowance.take(A)
+    assert len(allowance) == 1

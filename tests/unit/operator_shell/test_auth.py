@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from finetune_operator.cache import Cache
+from finetune_operator.cache import Cache, Manifest
 from finetune_operator.cluster import PODS, Resource
 from finetune_operator.errors import ApiError, NotFoundError
 from finetune_operator.keys import JobKey
@@ -17,6 +17,8 @@ from finetune_operator.status_server.auth import (
     REMEMBER_REFUSED_SECONDS,
     REMEMBER_SECONDS,
     Authenticator,
+    BoundPod,
+    Reporter,
     audience,
 )
 from finetune_operator.status_server.refusal import RefusedError
@@ -39,11 +41,18 @@ def child(kind: str, name: str, uid: str, *, owner: str, version: int = 5) -> di
     }
 
 
+def finetune_job(uid: str, version: int = 1) -> dict[str, Any]:
+    metadata = {"namespace": "team", "name": "tune", "uid": uid, "resourceVersion": str(version)}
+    return {"kind": "FineTuneJob", "metadata": metadata}
+
+
 POD = child("Pod", "tune-1-0", "pod-uid", owner="job-uid")
 
 
-def token(expires: float = WALL + 3600) -> str:
-    payload = base64.urlsafe_b64encode(json.dumps({"exp": expires}).encode()).decode().rstrip("=")
+def token(expires: float = WALL + 3600, key: JobKey = KEY) -> str:
+    """What a pod of a job holds."""
+    claims = {"exp": expires, "aud": [audience(key)]}
+    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
     return f"head.{payload}.signature"
 
 
@@ -94,20 +103,40 @@ def pods() -> Cache[ObservedPod]:
 
 
 @pytest.fixture
-def authenticator(reviewer: Reviewer, pods: Cache[ObservedPod], clock: Any) -> Authenticator:
-    jobs = child_cache(ObservedJob.from_kubernetes)
-    jobs.put(child("Job", "tune-1", "job-uid", owner="ftj-uid"))
-    return Authenticator(reviewer, jobs, pods, clock=clock, wall_clock=lambda: WALL)
+def finetune_jobs() -> Cache[Manifest]:
+    cache: Cache[Manifest] = Cache(dict, lambda _: KEY)
+    cache.put(finetune_job("ftj-uid"))
+    return cache
+
+
+@pytest.fixture
+def jobs() -> Cache[ObservedJob]:
+    cache = child_cache(ObservedJob.from_kubernetes)
+    cache.put(child("Job", "tune-1", "job-uid", owner="ftj-uid"))
+    return cache
+
+
+@pytest.fixture
+def authenticator(
+    reviewer: Reviewer,
+    finetune_jobs: Cache[Manifest],
+    jobs: Cache[ObservedJob],
+    pods: Cache[ObservedPod],
+    clock: Any,
+) -> Authenticator:
+    return Authenticator(reviewer, finetune_jobs, jobs, pods, clock=clock, wall_clock=lambda: WALL)
 
 
 async def refused(authenticator: Authenticator, key: JobKey = KEY, attempt: int = 1) -> tuple[int, str]:
     with pytest.raises(RefusedError) as refusal:
-        await authenticator.admit(token(), key, attempt)
+        await authenticator.admit(token(key=key), key, attempt)
     return refusal.value.status, refusal.value.code
 
 
 async def test_admits_a_pod_of_the_attempt(authenticator: Authenticator) -> None:
-    assert (await authenticator.admit(token(), KEY, 1)).name == "tune-1-0"
+    assert (await authenticator.admit(token(), KEY, 1)) == Reporter(
+        BoundPod("team", "tune-1-0", "pod-uid"), "ftj-uid"
+    )
 
 
 async def test_refuses_a_token_that_is_not_good(authenticator: Authenticator, reviewer: Reviewer) -> None:
@@ -140,9 +169,12 @@ async def test_refuses_the_pod_of_another_attempt(authenticator: Authenticator) 
 
 
 async def test_refuses_the_pod_of_another_job(
-    authenticator: Authenticator, reviewer: Reviewer, pods: Cache[ObservedPod]
+    authenticator: Authenticator, reviewer: Reviewer, jobs: Cache[ObservedJob]
 ) -> None:
     reviewer.status["audiences"] = [audience(JobKey("team", "other"))]
+    others = child("Job", "other-1", "other-uid", owner="other-ftj")
+    others["metadata"]["labels"]["finetune.dev/job"] = "other"
+    jobs.put(others)
     assert await refused(authenticator, JobKey("team", "other")) == (403, "ForeignPod")
 
 
@@ -158,12 +190,21 @@ async def test_refuses_an_earlier_pod_of_that_name(authenticator: Authenticator,
     assert await refused(authenticator) == (403, "ForeignPod")
 
 
+async def test_refuses_a_pod_that_saves_for_a_job_which_was_deleted_and_created_again(
+    authenticator: Authenticator, finetune_jobs: Cache[Manifest]
+) -> None:
+    finetune_jobs.put(finetune_job("of-today", version=9))
+    assert await refused(authenticator) == (403, "ForeignPod")
+    finetune_jobs.forget("team", "tune", "of-today")
+    assert await refused(authenticator) == (403, "ForeignPod")
+
+
 async def test_asks_for_a_pod_that_the_watch_has_not_told_of_yet(
     authenticator: Authenticator, reviewer: Reviewer, pods: Cache[ObservedPod]
 ) -> None:
     pods.forget("team", "tune-1-0", "pod-uid")
     reviewer.pods["tune-1-0"] = child("Pod", "tune-1-0", "pod-uid", owner="job-uid", version=6)
-    assert (await authenticator.admit(token(), KEY, 1)).uid == "pod-uid"
+    assert (await authenticator.admit(token(), KEY, 1)).pod.uid == "pod-uid"
 
 
 async def test_says_try_later_when_the_api_server_is_down(
@@ -214,4 +255,37 @@ async def test_many_tokens_do_not_pile_up(
 ) -> None:
     monkeypatch.setattr("finetune_operator.status_server.auth.REMEMBER_TOKENS", 10)
     await asyncio.gather(*(authenticator.admit(token(WALL + n), KEY, 1) for n in range(100, 200)))
-    assert len(authenticator._answers) == 10
+    assert len(authenticator._good) == 10
+
+
+async def test_bad_tokens_do_not_make_a_good_one_forgotten(
+    authenticator: Authenticator, reviewer: Reviewer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finetune_operator.status_server.auth.REMEMBER_TOKENS", 10)
+    await authenticator.admit(token(), KEY, 1)
+    reviewer.status = {"authenticated": False}
+    for n in range(100, 200):
+        with pytest.raises(RefusedError):
+            await authenticator.admit(token(WALL + n), KEY, 1)
+    assert len(authenticator._bad) == 10
+    await authenticator.admit(token(), KEY, 1)
+
+
+@pytest.mark.parametrize(
+    "rubbish", ["", "x", "a.b.c", "a.!.c", "a." + "W" * 6000 + ".c", token(key=JobKey("team", "other"))]
+)
+async def test_what_does_not_claim_to_be_for_the_job_costs_the_api_server_nothing(
+    authenticator: Authenticator, reviewer: Reviewer, rubbish: str
+) -> None:
+    with pytest.raises(RefusedError) as refusal:
+        await authenticator.admit(rubbish, KEY, 1)
+    assert refusal.value.status == 401
+    assert reviewer.asked == []
+
+
+async def test_attempts_that_are_not_there_cost_the_api_server_nothing(
+    authenticator: Authenticator, reviewer: Reviewer
+) -> None:
+    assert await refused(authenticator, attempt=7) == (403, "ForeignPod")
+    assert await refused(authenticator, JobKey("team", "nobody")) == (403, "ForeignPod")
+    assert reviewer.asked == []

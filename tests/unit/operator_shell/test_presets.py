@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from finetune_api import FineTuneJobStatus, InvalidJobError, parse_job
-from finetune_operator.cluster import FINETUNE_JOBS, FINETUNE_PRESETS
+from finetune_operator.cluster import FINETUNE_JOBS, FINETUNE_PRESETS, JOBS
 from finetune_operator.errors import NotFoundError
 from finetune_operator.health import WatchMonitor
 from finetune_operator.keys import JobKey
@@ -66,6 +66,18 @@ class Rig:
         self.given = preset
         return parsed.spec.training.epochs
 
+    def made(self) -> None:
+        """The Job of the first attempt is there."""
+        metadata = {
+            "name": "tune-1",
+            "namespace": "team",
+            "uid": "job-1",
+            "resourceVersion": "5",
+            "labels": {"finetune.dev/job": "tune", "finetune.dev/attempt": "1"},
+            "ownerReferences": [{"uid": "3f0c", "controller": True}],
+        }
+        self.state.tell(JOBS, "ADDED", {"metadata": metadata})
+
     def started(self) -> FineTuneJobStatus:
         return FineTuneJobStatus(attempt=1, preset=self.given.status if self.given else None)
 
@@ -113,6 +125,7 @@ async def test_nor_after_a_restart_of_the_operator(rig: Rig) -> None:
 
 async def test_nor_where_an_attempt_was_made_and_nobody_had_time_to_say_so(rig: Rig) -> None:
     assert await rig.epochs() == 5
+    rig.made()
     rig.preset(training={"epochs": 6})
     rig.restart()
     assert await rig.epochs(FineTuneJobStatus()) == 5
@@ -130,7 +143,13 @@ async def test_the_api_server_is_asked_once_for_what_never_changes(rig: Rig) -> 
     await rig.epochs()
     for _ in range(3):
         await rig.epochs(rig.started())
-    assert rig.store.asked == 2
+    assert rig.store.asked == 1
+
+
+async def test_what_was_left_of_an_attempt_that_got_no_job_does_not_count(rig: Rig) -> None:
+    assert await rig.epochs() == 5
+    rig.preset(training={"epochs": 6})
+    assert await rig.epochs() == 6
 
 
 async def test_the_record_of_an_earlier_job_of_that_name_is_not_ours(rig: Rig) -> None:

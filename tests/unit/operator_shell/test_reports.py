@@ -9,6 +9,7 @@ from finetune_operator.keys import JobKey
 from finetune_operator.reports import METRICS_KEPT, ReportStore, is_news, merge
 
 KEY = JobKey("team", "tune")
+UID = "ftj-uid"
 CHECKPOINT = {"latest": {"step": 5, "path": "checkpoints/step-5"}}
 
 
@@ -36,37 +37,37 @@ def store(clock: Any) -> ReportStore:
 
 
 def step_of(store: ReportStore, attempt: int = 1) -> int:
-    finetune = store.released(KEY)[attempt].finetune
+    finetune = store.released(KEY, UID)[attempt].finetune
     assert finetune is not None
     return finetune.step
 
 
 def test_an_unknown_job_has_no_reports(store: ReportStore) -> None:
-    assert store.released(KEY) == {}
-    assert store.next_release(KEY) is None
+    assert store.released(KEY, UID) == {}
+    assert store.next_release(KEY, UID) is None
 
 
 def test_the_first_report_is_released_at_once(store: ReportStore) -> None:
-    assert store.submit(KEY, 1, report(1)) == 0
+    assert store.submit(KEY, UID, 1, report(1)) == 0
     assert step_of(store) == 1
 
 
 def test_mere_progress_waits_for_the_interval(store: ReportStore, clock: Any) -> None:
-    store.submit(KEY, 1, report(1))
-    store.released(KEY)
+    store.submit(KEY, UID, 1, report(1))
+    store.released(KEY, UID)
     clock.advance(0.5)
-    assert store.submit(KEY, 1, report(2)) == 1.5
+    assert store.submit(KEY, UID, 1, report(2)) == 1.5
     assert step_of(store) == 1
-    assert store.next_release(KEY) == 1.5
+    assert store.next_release(KEY, UID) == 1.5
     clock.advance(1.5)
     assert step_of(store) == 2
-    assert store.next_release(KEY) is None
+    assert store.next_release(KEY, UID) is None
 
 
 def test_looking_often_does_not_release_more_often(store: ReportStore, clock: Any) -> None:
     released = set()
     for step in range(1, 101):
-        store.submit(KEY, 1, report(step))
+        store.submit(KEY, UID, 1, report(step))
         released.add(step_of(store))
         clock.advance(0.1)
     assert len(released) == 5  # ten seconds, one release in two
@@ -91,19 +92,19 @@ def test_looking_often_does_not_release_more_often(store: ReportStore, clock: An
     ids=lambda news: next(iter(news)),
 )
 def test_news_is_released_at_once(store: ReportStore, clock: Any, news: dict[str, Any]) -> None:
-    store.submit(KEY, 1, report(1))
-    store.released(KEY)
+    store.submit(KEY, UID, 1, report(1))
+    store.released(KEY, UID)
     clock.advance(0.1)
-    assert store.submit(KEY, 1, report(2, **news)) == 0
+    assert store.submit(KEY, UID, 1, report(2, **news)) == 0
     assert step_of(store) == 2
 
 
 def test_news_is_not_lost_under_the_progress_that_follows_it(store: ReportStore, clock: Any) -> None:
-    store.submit(KEY, 1, report(1))
-    store.released(KEY)
-    store.submit(KEY, 1, report(2, checkpoints=CHECKPOINT))
-    assert store.submit(KEY, 1, report(3)) == 0
-    finetune = store.released(KEY)[1].finetune
+    store.submit(KEY, UID, 1, report(1))
+    store.released(KEY, UID)
+    store.submit(KEY, UID, 1, report(2, checkpoints=CHECKPOINT))
+    assert store.submit(KEY, UID, 1, report(3)) == 0
+    finetune = store.released(KEY, UID)[1].finetune
     assert finetune is not None
     assert finetune.step == 3
     assert finetune.checkpoints is not None
@@ -113,29 +114,35 @@ def test_coalesced_reports_are_counted(clock: Any) -> None:
     coalesced = []
     store = ReportStore(2.0, clock, lambda: coalesced.append(1))
     for step in range(1, 4):
-        store.submit(KEY, 1, report(step))
-    store.released(KEY)
-    store.submit(KEY, 1, report(4))
+        store.submit(KEY, UID, 1, report(step))
+    store.released(KEY, UID)
+    store.submit(KEY, UID, 1, report(4))
     assert len(coalesced) == 2
 
 
 def test_an_overtaken_report_does_not_replace_a_newer_one(store: ReportStore) -> None:
-    store.submit(KEY, 1, report(2, sentAt="2026-01-01T00:00:02Z"))
-    store.submit(KEY, 1, report(1, sentAt="2026-01-01T00:00:01Z"))
+    store.submit(KEY, UID, 1, report(2, sentAt="2026-01-01T00:00:02Z"))
+    store.submit(KEY, UID, 1, report(1, sentAt="2026-01-01T00:00:01Z"))
     assert step_of(store) == 2
+
+
+def test_a_report_with_more_steps_is_the_newer_one_also_when_a_clock_was_set_back(store: ReportStore) -> None:
+    store.submit(KEY, UID, 1, report(2, sentAt="2026-01-01T01:00:00Z"))
+    store.submit(KEY, UID, 1, report(3, sentAt="2026-01-01T00:00:00Z"))
+    assert step_of(store) == 3
 
 
 def test_only_the_two_newest_attempts_are_kept(store: ReportStore) -> None:
     for attempt in (1, 2, 3):
-        store.submit(KEY, attempt, report(attempt))
-    assert sorted(store.released(KEY)) == [2, 3]
+        store.submit(KEY, UID, attempt, report(attempt))
+    assert sorted(store.released(KEY, UID)) == [2, 3]
 
 
 def test_a_job_that_is_gone_is_forgotten(store: ReportStore) -> None:
-    store.submit(KEY, 1, report(1))
+    store.submit(KEY, UID, 1, report(1))
     store.forget(KEY)
     assert len(store) == 0
-    assert store.released(KEY) == {}
+    assert store.released(KEY, UID) == {}
 
 
 def test_what_a_report_leaves_out_stays_as_it_was() -> None:
@@ -164,3 +171,15 @@ def test_metrics_that_never_repeat_do_not_pile_up() -> None:
 def test_numbers_are_no_news() -> None:
     assert not is_news(report(1, tokens=1), report(2, tokens=2))
     assert not is_news(stock(1), stock(2))
+
+
+def test_what_pods_of_an_earlier_job_said_is_not_taken_for_the_job_that_took_its_name(
+    store: ReportStore,
+) -> None:
+    store.submit(KEY, "earlier", 1, report(50, activity="saving"))
+    assert store.released(KEY, UID) == {}
+    assert store.next_release(KEY, UID) is None
+    store.submit(KEY, UID, 1, report(1))
+    finetune = store.released(KEY, UID)[1].finetune
+    assert finetune is not None
+    assert (finetune.step, finetune.activity) == (1, "training")

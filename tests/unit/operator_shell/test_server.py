@@ -16,7 +16,7 @@ from finetune_operator.certificates import new_authority, new_leaf
 from finetune_operator.keys import JobKey
 from finetune_operator.metrics import Metrics
 from finetune_operator.status_server import Allowance, StatusServer
-from finetune_operator.status_server.auth import BoundPod
+from finetune_operator.status_server.auth import BoundPod, Reporter
 from finetune_operator.status_server.refusal import RefusedError
 
 KEY = JobKey("team", "tune")
@@ -30,11 +30,11 @@ class Doorkeeper:
     def __init__(self) -> None:
         self.asked: list[tuple[str, JobKey, int]] = []
 
-    async def admit(self, token: str, key: JobKey, attempt: int) -> BoundPod:
+    async def admit(self, token: str, key: JobKey, attempt: int) -> Reporter:
         self.asked.append((token, key, attempt))
         if token != "good":
             raise RefusedError(401, "Unauthorized", "no")
-        return BoundPod(key.namespace, "pod", "uid")
+        return Reporter(BoundPod(key.namespace, "pod", "uid"), "ftj-uid")
 
 
 class Endpoint:
@@ -42,7 +42,7 @@ class Endpoint:
 
     def __init__(self, clock: Any) -> None:
         self.doorkeeper = Doorkeeper()
-        self.received: list[tuple[JobKey, int, ProgressReport]] = []
+        self.received: list[tuple[JobKey, str, int, ProgressReport]] = []
         self.metrics = Metrics()
         self.port = 0
         self.client: aiohttp.ClientSession
@@ -88,8 +88,8 @@ async def endpoint(clock: Any, tmp_path: Path) -> AsyncIterator[Endpoint]:
 
 async def test_takes_a_report_and_hands_it_over(endpoint: Endpoint) -> None:
     assert await endpoint.send() == (200, {"accepted": True})
-    [(key, attempt, report)] = endpoint.received
-    assert (key, attempt, report.trainer_status.progress_percentage) == (KEY, 3, 42)
+    [(key, uid, attempt, report)] = endpoint.received
+    assert (key, uid, attempt, report.trainer_status.progress_percentage) == (KEY, "ftj-uid", 3, 42)
     assert endpoint.doorkeeper.asked == [("good", KEY, 3)]
 
 

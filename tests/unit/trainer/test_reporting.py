@@ -123,6 +123,17 @@ def test_the_token_is_read_anew_for_each_report(server: StatusServer, tmp_path: 
     assert server.tokens == ["Bearer first", "Bearer second"]
 
 
+def test_reports_go_past_a_proxy_that_the_job_names_for_downloads(
+    server: StatusServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    report = ProgressReport.from_json_object({"trainerStatus": {}})
+    ServerSink(f"http://127.0.0.1:{server.server_port}", None, None).send(report, 5.0)
+    assert len(server.received) == 1
+
+
 def test_the_servers_certificate_must_be_the_given_authoritys(server: StatusServer, tmp_path: Path) -> None:
     certificate, other = self_signed(tmp_path / "a.pem"), self_signed(tmp_path / "b.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -1,4 +1,4 @@
-"""The keys of data sources reach the pod from Secrets, and are never written into it."""
+"""Keys reach the pod from Secrets and are never written into it; reports go past proxies."""
 
 from typing import Any
 
@@ -68,3 +68,20 @@ def test_each_benchmark_has_keys_of_its_own() -> None:
         "FINETUNE_BENCHMARK_0_HTTP_TOKEN": "sums/token",
         "FINETUNE_BENCHMARK_1_HTTP_TOKEN": "dates/token",
     }
+
+
+def given(*env: dict[str, str]) -> dict[str, str | None]:
+    """The variables of a job that names these, by name."""
+    job = parse_job(changed({"resources": {"env": list(env)}}))
+    return {item["name"]: item.get("value") for item in environment(job, 1, CONFIG)}
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
+def test_reports_go_past_a_proxy_for_downloads(name: str) -> None:
+    assert given({"name": name, "value": "http://proxy:3128"})["NO_PROXY"] == "status"
+
+
+def test_exceptions_of_the_users_own_stay_theirs() -> None:
+    own = given({"name": "HTTPS_PROXY", "value": "http://proxy:3128"}, {"name": "no_proxy", "value": ".svc"})
+    assert (own["no_proxy"], "NO_PROXY" in own) == (".svc", False)
+    assert "NO_PROXY" not in given()

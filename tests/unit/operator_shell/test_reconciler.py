@@ -1,0 +1,208 @@
+"""Carrying out what was decided, against an API server that answers as the test says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from finetune_api import ProgressReport
+from finetune_operator.cluster import JOBS, Resource
+from finetune_operator.errors import NotFoundError, from_response
+from finetune_operator.event_writer import EventWriter
+from finetune_operator.health import OVERDUE_SECONDS, WatchMonitor
+from finetune_operator.keys import JobKey
+from finetune_operator.metrics import Metrics
+from finetune_operator.queue import Backoff, KeyedQueue
+from finetune_operator.reconciler import Reconciler
+from finetune_operator.reports import ReportStore
+from finetune_operator.state import State
+from operator_scenes import CONFIG, UID, make_job
+
+KEY = JobKey("team", "tune")
+Manifest = dict[str, Any]
+
+DENIED = (
+    'admission webhook "validate.kyverno.svc-fail" denied the request: a Job needs the label "cost-centre"'
+)
+
+
+class ApiServer:
+    """Stores what is created; refuses the kinds that it is told to refuse, in the API server's way."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, Manifest] = {}
+        self.refuses: dict[str, tuple[int, str]] = {}
+        self.statuses: list[Manifest] = []
+        self.version = 100
+        self.told: Callable[[Manifest], object] = lambda _: None
+        """What a watch does with a new object before the answer to its creation is read."""
+
+    async def create(self, resource: Resource, namespace: str, manifest: Manifest) -> Manifest:
+        path = resource.path(namespace)
+        if manifest["kind"] in self.refuses:
+            code, message = self.refuses[manifest["kind"]]
+            raise from_response("POST", path, code, "", message)
+        place = f"{path}/{manifest['metadata'].get('name')}"
+        if place in self.stored:
+            raise from_response("POST", path, 409, "AlreadyExists", "")
+        self.stored[place] = self._stamped(manifest)
+        self.told(self.stored[place])
+        return self.stored[place]
+
+    async def replace(self, _: Resource, __: str, ___: str, manifest: Manifest, _sub: str = "") -> Manifest:
+        self.statuses.append(manifest["status"])
+        return self._stamped(manifest)
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Manifest:
+        if (place := resource.path(namespace, name)) not in self.stored:
+            raise NotFoundError(name)
+        return self.stored[place]
+
+    async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str | None) -> None:
+        assert uid in (None, "u")
+        if self.stored.pop(resource.path(namespace, name), None) is None:
+            raise NotFoundError(name)
+
+    def _stamped(self, manifest: Manifest) -> Manifest:
+        self.version += 1
+        metadata = {"uid": "u", **manifest["metadata"], "resourceVersion": str(self.version)}
+        return {**manifest, "metadata": metadata}
+
+
+class Rig:
+    """A reconciler that knows one job."""
+
+    def __init__(self, clock: Any) -> None:
+        self.api = ApiServer()
+        self.generation = 0
+        queue: KeyedQueue[JobKey] = KeyedQueue(Backoff(1, 1))
+        self.state = State(queue, ReportStore(2.0, clock), WatchMonitor(clock))
+        self.reconciler = Reconciler(
+            self.api,  # type: ignore[arg-type]
+            self.state,
+            Metrics(),
+            lambda: CONFIG,
+            EventWriter(self.api, "test"),  # type: ignore[arg-type]
+        )
+
+    def know(self, sections: Manifest | None = None, **changes: Any) -> None:
+        """The watch tells of the job; of a new spec, as its next generation."""
+        self.generation += 1
+        raw: Manifest = make_job(sections, generation=self.generation).to_json_object()
+        self.api.version += 1
+        raw["metadata"]["resourceVersion"] = str(self.api.version)
+        self.state.finetune_jobs.put({**raw, **changes})
+
+    def epochs(self) -> float:
+        """What the attempt will train."""
+        [config_map] = [found for found in self.api.stored.values() if found["kind"] == "ConfigMap"]
+        epochs: float = json.loads(config_map["data"]["job.json"])["spec"]["training"]["epochs"]
+        return epochs
+
+    def condition(self, type_: str) -> Manifest:
+        conditions = self.api.statuses[-1]["conditions"]
+        return next(found for found in conditions if found["type"] == type_)
+
+
+@pytest.fixture
+def rig(clock: Any) -> Rig:
+    return Rig(clock)
+
+
+async def test_creates_the_attempt_and_then_says_so(rig: Rig) -> None:
+    rig.know()
+    await rig.reconciler.reconcile(KEY)
+    assert [found.name for found in rig.state.jobs.of_job(KEY)] == ["tune-1"]
+    assert rig.condition("Reconciling")["message"] == "Attempt 1 has been created."
+
+
+async def test_a_watch_that_is_faster_than_the_answer_is_not_taken_for_deaf(rig: Rig, clock: Any) -> None:
+    rig.api.told = lambda made: made["kind"] == "Job" and rig.state.tell(JOBS, "ADDED", made)
+    rig.know()
+    await rig.reconciler.reconcile(KEY)
+    clock.advance(OVERDUE_SECONDS + 1)
+    assert JOBS.plural not in rig.state.monitor.deaf()
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (400, DENIED),
+        (403, 'jobs.batch "tune-1" is forbidden: exceeded quota: jobs'),
+        (500, 'Internal error occurred: failed calling webhook "mjob.kueue.x-k8s.io": connection refused'),
+    ],
+)
+async def test_the_status_says_what_the_api_server_has_against_a_child(
+    rig: Rig, code: int, message: str
+) -> None:
+    rig.know()
+    rig.api.refuses["Job"] = (code, message)
+    assert await rig.reconciler.reconcile(KEY) == 60
+    said = rig.condition("Reconciling")
+    assert (said["status"], message in said["message"]) == ("True", True)
+
+
+async def test_reports_for_a_job_that_has_become_invalid_do_not_keep_the_operator_busy(rig: Rig) -> None:
+    """As after a rollback to a version that does not know a field of a job that runs."""
+    started = {"startTime": "2026-01-01T12:00:00Z", "observedGeneration": 1}
+    rig.know(spec={"novelty": True}, status=started)
+    report = ProgressReport.from_json_object({"trainerStatus": {}, "finetune": {"step": 5}})
+    rig.state.reports.submit(KEY, UID, 1, report)
+    assert await rig.reconciler.reconcile(KEY) is None
+
+
+async def test_a_spec_that_was_mended_before_the_start_is_what_is_trained(rig: Rig) -> None:
+    """The first try has made its ConfigMap, and got no Job."""
+    rig.api.refuses["Job"] = (403, 'jobs.batch "tune-1" is forbidden: exceeded quota: jobs')
+    rig.know({"training": {"epochs": 3}})
+    await rig.reconciler.reconcile(KEY)
+    rig.api.refuses.clear()
+    rig.know({"training": {"epochs": 5}})
+    while not rig.state.jobs.of_job(KEY):
+        assert await rig.reconciler.reconcile(KEY) is not None
+    assert rig.epochs() == 5
+
+
+async def test_what_a_rejected_attempt_left_is_removed(rig: Rig) -> None:
+    rig.api.refuses["Job"] = (422, "spec.template.spec.priorityClassName: Invalid value")
+    rig.know()
+    await rig.reconciler.reconcile(KEY)
+    assert rig.condition("Stalled")["status"] == "True"
+    assert [found["kind"] for found in rig.api.stored.values() if found["kind"] == "ConfigMap"] == []
+
+
+async def test_the_configmap_of_an_attempt_that_has_its_job_never_changes(rig: Rig) -> None:
+    """As when an operator dies before it has written that the attempt has begun, and the job is edited."""
+    rig.know({"training": {"epochs": 3}})
+    await rig.reconciler.reconcile(KEY)
+    [job] = rig.state.jobs.of_job(KEY)
+    rig.state.jobs.forget("team", "tune-1", job.uid)
+    rig.know({"training": {"epochs": 5}})
+    await rig.reconciler.reconcile(KEY)
+    assert rig.epochs() == 3
+
+
+async def test_a_job_that_is_gone_is_forgotten(rig: Rig) -> None:
+    report = ProgressReport.from_json_object({"trainerStatus": {}})
+    rig.state.reports.submit(KEY, UID, 1, report)
+    assert await rig.reconciler.reconcile(KEY) is None
+    assert len(rig.state.reports) == 0
+    assert rig.api.statuses == []
+
+
+async def test_a_finished_job_with_words_of_a_newer_version_is_left_alone(rig: Rig) -> None:
+    """As after a rollback of the operator: it must neither forget what was trained nor train again."""
+    ended = {"type": "Complete", "status": "True", "reason": "Succeeded", "message": ""}
+    status = {
+        "startTime": "2026-01-01T12:00:00Z",
+        "observedGeneration": 1,
+        "phase": "Celebrating",
+        "conditions": [{**ended, "observedGeneration": 1, "lastTransitionTime": "2026-01-01T12:00:00Z"}],
+        "attempts": [{"number": 1, "outcome": "Succeeded", "reason": "FromTheFuture"}],
+    }
+    rig.know(status=status)
+    assert await rig.reconciler.reconcile(KEY) is None
+    assert (rig.api.statuses, rig.api.stored) == ([], {})
