@@ -31,11 +31,13 @@ def model(family: str = "llama", attention: str = "sdpa", **settings: Any) -> Pr
 NAMES: Final = {"gemma3": "gemma3_text"}
 """Families of the catalog whose text model has another name in transformers."""
 
-EXPERTS: Final = {"num_local_experts": 4, "num_experts": 4, "moe_intermediate_size": 16}
+EXPERTS: Final = {"num_local_experts": 4, "num_experts": 4, "num_experts_per_tok": 2}
 
 OF_FAMILY: Final[dict[str, dict[str, Any]]] = {
+    # it knows no groups of keys, and has a name of its own for the width of the middle
+    "gpt2": {"num_key_value_heads": 4, "n_inner": 64},
     "mixtral": EXPERTS,
-    "qwen3_moe": EXPERTS,
+    "qwen3_moe": EXPERTS | {"moe_intermediate_size": 16},
     # one layer that sees all, one that sees a window
     "gemma2": {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 32},
     "gemma3": {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 32},
