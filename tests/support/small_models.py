@@ -53,7 +53,8 @@ def saved(family: str, tokenizer: Path, directory: Path) -> Path:
     ids = {f"{name}_token_id": getattr(words, f"{name}_token_id") for name in ("bos", "eos", "pad")}
     sizes = {"vocab_size": len(words), "hidden_size": 32, "intermediate_size": 64, "head_dim": 8}
     usual = {"max_position_embeddings": 128, "initializer_range": 0.02}
-    made = model(NAMES.get(family, family), **sizes, **usual, **ids, **OF_FAMILY.get(family, {}))
+    # which every family has
+    made = model(NAMES.get(family, family), "eager", **sizes, **usual, **ids, **OF_FAMILY.get(family, {}))
     made.save_pretrained(directory)
     words.save_pretrained(directory)
     return directory

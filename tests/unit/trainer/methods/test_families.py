@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 
-import small_models
-from breadth import EVERYTHING
+from breadth import EVERYTHING, FAMILY_NAMES
 from finetune_api import ResolvedJob, validate_job
-from finetune_api.catalog import FAMILIES, MODELS
+from finetune_api.catalog import MODELS
 from finetune_api.job import FineTuneJob, ObjectMeta
 from finetune_api.model import ModelSpec
 from finetune_trainer.errors import InvalidConfigError
@@ -58,11 +57,6 @@ ALL_OF_THEM = [*((method, "none") for method in WHOLE), *product(ADAPTED, BASES)
 PECULIAR = ("gpt2", "mixtral")
 """Families whose layers are not all linear ones."""
 
-OTHER_CODE = ("qwen",)
-"""Families of the catalog that transformers does not know."""
-
-FAMILY_NAMES = [*(name for name in FAMILIES if name not in OTHER_CODE), "smollm3"]
-
 
 def cases() -> Iterator[Case]:
     """Family, method, quantization."""
@@ -90,20 +84,6 @@ def spec(place: Path, method: str, base: str) -> dict[str, Any]:
         "training": {"microBatchSize": 10, "learningRate": 1e-2, "schedule": {"warmupRatio": 0.0}},
         "output": {"mergeAdapter": adapted, "precision": "fp32"},
     }
-
-
-@pytest.fixture(scope="session")
-def family_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The directory of a family's model, each made once."""
-    made: dict[str, Path] = {}
-
-    def make(family: str) -> Path:
-        if family not in made:
-            directory = tmp_path_factory.mktemp("families") / family
-            made[family] = small_models.saved(family, tiny_model, directory)
-        return made[family]
-
-    return make
 
 
 def refusals(job: ResolvedJob, family: str) -> list[str]:
@@ -144,3 +124,33 @@ def output_weights_of(job: ResolvedJob) -> list[bytes]:
     """All files with weights of a run's output."""
     files = Path(job.paths.output_directory).glob("*/*model*.safetensors")
     return [file.read_bytes() for file in sorted(files)]
+
+
+def around(place: Path, evaluation: Path, questions: Path) -> dict[str, Any]:
+    """All that happens beside the steps of a run."""
+    return spec(place, "lora", "none") | {
+        "dataset": {"packing": True, "eval": {"path": str(evaluation)}},
+        "evaluation": {
+            "everySteps": 2,
+            "metrics": ["perplexity", "tokenAccuracy"],
+            "generations": {"prompts": ["add 1 and 2"], "sampling": {"maxNewTokens": 4}},
+            "benchmarks": [
+                {"name": "sums", "type": "prompts", "prompts": {"path": str(questions)}, "maxNewTokens": 4}
+            ],
+        },
+    }
+
+
+@pytest.mark.parametrize("family", FAMILY_NAMES if EVERYTHING else [])
+def test_a_family_is_packed_evaluated_and_asked(
+    make_job: MakeJob, family_model: Callable[[str], Path], write_jsonl: Callable[..., Path], family: str
+) -> None:
+    records = [{"instruction": f"add {number} and 1", "output": str(number + 1)} for number in range(6)]
+    questions = write_jsonl(records, "questions.jsonl")
+    job = make_job(around(family_model(family), write_jsonl(records, "eval.jsonl"), questions))
+    result = train(job)
+    assert losses(job)[-1][1] < losses(job)[0][1]
+    assert result.output is not None
+    assert result.output.verified
+    assert (Path(job.paths.output_directory) / "benchmarks" / "sums.json").is_file()
+    assert len((Path(job.paths.run_directory) / "generations.jsonl").read_text().splitlines()) == 2
