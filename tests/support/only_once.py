@@ -1,4 +1,4 @@
-"""A plugin of pytest for runs that last: with `--passed FILE`, tests whose names are in the file are left out,
+"""A plugin of pytest for long runs: with `--passed FILE`, tests whose names are in the file are left out,
 and those that pass are added to it at once.
 
 What was ended in its middle goes on where it was: `pytest -p only_once --passed FILE …`.
