@@ -34,8 +34,8 @@ test-unit: ## pure logic, and the parts of the trainer; no cluster
 test-trainer: ## whole runs of the trainer on tiny models: killed, resumed, on several ranks, as real processes
 	@scripts/test-trainer $(PYTEST_ARGS)
 
-test-combinations: ## every combination that validation allows, trained; no part of `make test`, which runs a few of each kind
-	FINETUNE_ALL_COMBINATIONS=1 scripts/test-trainer $(PYTEST_ARGS)
+test-combinations: ## every combination that validation allows, trained; goes on where it was ended; no part of `make test`
+	@scripts/test-combinations $(PYTEST_ARGS)
 
 test-integration: binaries ## the operator against a real control plane
 	$(PYTHON) -m pytest tests/integration $(PYTEST_ARGS)

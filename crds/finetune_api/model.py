@@ -153,7 +153,9 @@ class TokenizerSpec(ApiModel):
         "tokenizer's own end token. plain: the text of the turns and nothing else.",
     )
     padding_side: Literal["auto", "left", "right"] = Field(
-        default="auto", description="Side on which batches are padded; auto: right for training."
+        default="auto",
+        description="Side on which the tokenizer of the result pads batches; auto: right. Training pads on the "
+        "right and drawing answers on the left, whatever it is: no token sees padding.",
     )
 
 

@@ -31,6 +31,11 @@ variables)."""
 TASKS: Final = {"CAUSAL_LM": "text-generation", "SEQ_CLS": "text-classification"}
 """The hub's names, by PEFT's."""
 ADDRESSES: Final = {"url", "uri", "endpoint"}
+PADDING: Final = (
+    "# the score is that of the last token that is no padding\n"
+    'base.config.pad_token_id = AutoTokenizer.from_pretrained("THIS_DIRECTORY").pad_token_id\n'
+)
+"""What an adapter can't bring to the configuration of its base."""
 
 
 @dataclass(frozen=True)
@@ -190,9 +195,11 @@ def _code(facts: Facts, *, merged: bool) -> str:
     trusted = {"trust_remote_code": True} if model.trust_remote_code else {}
     if facts.output.kind == "adapter" and not merged:
         revision = {"revision": model.revision} if model.id and model.revision else {}
+        imported = loader if head.generates else f"{loader}, AutoTokenizer"
         return (
-            f"from peft import PeftModel\nfrom transformers import {loader}\n\n"
+            f"from peft import PeftModel\nfrom transformers import {imported}\n\n"
             f"base = {_loaded(loader, model.id or 'BASE', revision | dict(head.settings) | trusted)}\n"
+            f"{'' if head.generates else PADDING}"
             'model = PeftModel.from_pretrained(base, "THIS_DIRECTORY")'
         )
     return f"from transformers import {loader}\n\nmodel = {_loaded(loader, 'THIS_DIRECTORY', trusted)}"

@@ -52,6 +52,17 @@ def adapted_share(model: torch.nn.Module) -> float:
     return _share(model, {id(_adapted(layer)) for layer in layers})
 
 
+def ranked_share(model: torch.nn.Module) -> float:
+    """The share of the weights in the base's matrices that spectrum chooses from: those of two dimensions."""
+    ranked = {id(weight) for _, weight in _matrices(model) if _dimensions(weight) == 2}
+    return _share(model, ranked)
+
+
+def _dimensions(weight: torch.Tensor) -> int:
+    """Also where ZeRO-3 has taken the weight apart."""
+    return len(getattr(weight, "ds_shape", weight.shape))
+
+
 def _adapted(layer: Any) -> torch.Tensor:
     from peft.tuners.lora import ParamWrapper
 
@@ -69,6 +80,8 @@ def reach(model: torch.nn.Module, spec: FineTuneJobSpec) -> dict[str, str]:
         said["quantization"] = f"{spec.quantization.type} ({share:.1%} of the layers' weights)"
     if _adapts_all(spec.method) and (share := adapted_share(model)) < WHOLE:
         said["targetModules"] = f"{ALL_LINEAR} ({share:.1%} of the layers' weights)"
+    if spec.method.type == "spectrum" and (share := ranked_share(model)) < WHOLE:
+        said["method"] = f"spectrum (chooses among {share:.1%} of the layers' weights)"
     return said
 
 
@@ -85,7 +98,7 @@ def _matrices(model: Any) -> Iterator[tuple[torch.nn.Module, torch.nn.Parameter]
         if added or module is head or isinstance(module, torch.nn.Embedding):
             continue
         for weight in module.parameters(recurse=False):
-            if len(getattr(weight, "ds_shape", weight.shape)) >= 2:
+            if _dimensions(weight) >= 2:
                 yield module, weight
 
 

@@ -177,6 +177,9 @@ def verify(
         tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=trust)
         model = reload()
         model.to(device).eval()
+        if not generates:
+            # the score is that of the token before it, and an adapter can't bring it to its base
+            model.config.pad_token_id = tokenizer.pad_token_id
         ids = probe.ids.to(device)
         with torch.no_grad():
             logits = model(input_ids=ids).logits.float().cpu()

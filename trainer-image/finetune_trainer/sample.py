@@ -67,17 +67,24 @@ def answer(
     """The model's answer to each prompt, without special tokens; a streamer of transformers gets a single
     prompt's answer while it is drawn.
 
-    Text that is continued keeps its white space, an answer of a conversation loses what surrounds it.
+    Text that is continued keeps its white space, an answer of a conversation loses what surrounds it. An
+    answer ends where the model has no more positions, and of a prompt that fills them all the end is read:
+    GPT-2 has learned each of its positions, and fails behind the last one.
     """
     answers: list[str] = []
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     with _ready_to_generate(tokenizer):
         settings = _generation_config(model, tokenizer, sampling)
         for start in range(0, len(prompts), batch_size):
             batch = prompts[start : start + batch_size]
-            inputs = _inputs(tokenizer, batch).to(model.device)
+            inputs = _inputs(tokenizer, batch, None if positions is None else positions - 1)
+            asked = inputs["input_ids"].shape[1]
+            if positions is not None:
+                settings.max_new_tokens = min(sampling.max_new_tokens, positions - asked)
+            there = {name: ids.to(model.device) for name, ids in inputs.items()}
             with torch.no_grad():
-                outputs = model.generate(**inputs, generation_config=settings, streamer=streamer)
-            new = outputs[:, inputs["input_ids"].shape[1] :]
+                outputs = model.generate(**there, generation_config=settings, streamer=streamer)
+            new = outputs[:, asked:]
             texts = tokenizer.batch_decode(new, skip_special_tokens=True)
             answers += [
                 text if isinstance(prompt, str) else text.strip()
@@ -118,7 +125,10 @@ def _ready_to_generate(tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
         tokenizer.padding_side, tokenizer.pad_token, tokenizer.chat_template = before
 
 
-def _inputs(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]) -> Any:
+def _inputs(
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt], longest: int | None
+) -> dict[str, torch.Tensor]:
+    """Padded on the left, of at most so many tokens."""
     texts = [
         prompt
         if isinstance(prompt, str)
@@ -127,13 +137,14 @@ def _inputs(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]) -> An
     ]
     # a template writes its own start token; text to be continued gets the tokenizer's
     special = all(isinstance(prompt, str) for prompt in prompts)
-    return tokenizer(
+    inputs = tokenizer(
         texts,
         padding=True,
         add_special_tokens=special,
         return_tensors="pt",
         return_token_type_ids=False,
     )
+    return {name: ids if longest is None else ids[:, -longest:] for name, ids in inputs.items()}
 
 
 def _generation_config(

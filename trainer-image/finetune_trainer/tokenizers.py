@@ -106,7 +106,8 @@ def complete_tokenizer(tokenizer: Tokenizer, model: ModelSpec, *, use_chat_templ
 
 
 def padding_side(spec: TokenizerSpec) -> Literal["left", "right"]:
-    """The side on which batches are padded: as asked for, else the right one."""
+    """The side on which the result's tokenizer pads: as asked for, else the right one. Training's own batches
+    are padded on the right (`data/dataset.py`), where positions count from the first token of each text."""
     return "left" if spec.padding_side == "left" else "right"
 
 

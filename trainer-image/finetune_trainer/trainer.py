@@ -9,18 +9,20 @@ from typing import Any, cast
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
-from transformers import PrinterCallback, ProgressCallback, Trainer
+from transformers import PreTrainedModel, PrinterCallback, ProgressCallback, Trainer
 
 from finetune_api.evaluation import EvaluationSpec
 from finetune_trainer.data.flat import flat
 from finetune_trainer.data.sampling import GlobalOrder, RankBatches
 from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.distributed import sum_over_ranks
+from finetune_trainer.errors import StorageError
 from finetune_trainer.evaluation.loop import EvaluationSums, scores
 from finetune_trainer.learning_rates import renew_rates
 from finetune_trainer.plateau import Plateau
 from finetune_trainer.stages.base import Objective
 from finetune_trainer.stages.measurements import Measurements
+from finetune_trainer.tokenizers import Tokenizer
 from finetune_trainer.universal import restore
 
 
@@ -58,6 +60,7 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         self.measurements = Measurements(())
         self.finish_save: Callable[[], None] = lambda: None
         """Waits until the checkpoint before is committed; called on all ranks before another is written."""
+        self._under_own_names = False
         self.universal: Path | None = None
         """The checkpoint to resume from, where it was written in another layout (`universal.py`)."""
 
@@ -154,6 +157,31 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         """The tokens of the first sequence of the training data."""
         data = cast(TrainingData, self.train_dataset)
         return cast(torch.Tensor, data.collate([data[0]], self.pad_id)["input_ids"][0])
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """As transformers does, to which a checkpoint is an internal call: under the model's own names."""
+        self._under_own_names = _internal_call
+        super().save_model(output_dir, _internal_call)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        """transformers writes experts that are one parameter as the many that they once were, and takes up
+        a checkpoint without making one of them again: they would stay as the base has them, silently."""
+        model = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+        if output_dir is None or not self._under_own_names or not isinstance(model, PreTrainedModel):
+            super()._save(output_dir, state_dict)
+        elif self.args.should_save:
+            model.save_pretrained(output_dir, state_dict=state_dict, save_original_format=False)
+            cast(Tokenizer, self.processing_class).save_pretrained(output_dir)
+
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        """What transformers only warns of."""
+        # a weight that has two names, which is written once, comes here under its first one
+        lost = {name for name, _ in self.model.named_parameters()}.intersection(load_result.missing_keys)
+        if lost:
+            raise StorageError(
+                f"checkpoints: this one lacks {len(lost)} weights of the model ({sorted(lost)[0]}, …), which "
+                "would be those of the base again. Remove it, to go on from the one before"
+            )
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         self.finish_save()

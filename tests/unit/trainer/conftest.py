@@ -10,11 +10,13 @@ import huggingface_hub.constants
 import pytest
 import torch.distributed as dist
 
+import small_models
 from fake_hub import FakeHub, fake_hub
 from finetune_api import ResolvedJob, parse_job, resolve
 from finetune_api.model import ArchitectureSpec, TokenizerTrainSpec
 
 MakeJob = Callable[..., ResolvedJob]
+FamilyModel = Callable[[str], Path]
 
 RECORDS = [{"instruction": f"add {a} and {b}", "output": str(a + b)} for a in range(5) for b in range(4)]
 
@@ -116,6 +118,20 @@ def tiny_gpt2(tiny_model: Path) -> Path:
 def tiny_mixtral(tiny_model: Path) -> Path:
     """A Mixtral of 8 experts, which are parameters of three dimensions."""
     return _architecture(tiny_model, ArchitectureSpec(architecture="mixtral", **SHAPE))
+
+
+@pytest.fixture(scope="session")
+def family_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> FamilyModel:
+    """The directory of a family's model, each made once."""
+    made: dict[str, Path] = {}
+
+    def make(family: str) -> Path:
+        if family not in made:
+            directory = tmp_path_factory.mktemp("families") / family
+            made[family] = small_models.saved(family, tiny_model, directory)
+        return made[family]
+
+    return make
 
 
 @pytest.fixture

@@ -74,9 +74,14 @@ def test_the_card_of_a_reward_model_is_that_of_a_classifier(make_job: MakeJob, t
     write_card(facts(make_job(spec), base=Base(str(tmp_path))), tmp_path, merged=False)
     data = ModelCard.load(tmp_path / "README.md").data
     assert data.pipeline_tag == "text-classification"
-    assert code_in(tmp_path / "README.md").splitlines()[-2] == (
-        'base = AutoModelForSequenceClassification.from_pretrained("me/base", num_labels=1)'
-    )
+    lines = code_in(tmp_path / "README.md").splitlines()
+    assert lines[1] == "from transformers import AutoModelForSequenceClassification, AutoTokenizer"
+    assert lines[3:] == [
+        'base = AutoModelForSequenceClassification.from_pretrained("me/base", num_labels=1)',
+        "# the score is that of the last token that is no padding",
+        'base.config.pad_token_id = AutoTokenizer.from_pretrained("THIS_DIRECTORY").pad_token_id',
+        'model = PeftModel.from_pretrained(base, "THIS_DIRECTORY")',
+    ]
 
 
 def test_people_read_data_metrics_manifest_and_versions(make_job: MakeJob, tmp_path: Path) -> None:

@@ -112,6 +112,17 @@ def test_experts_in_one_parameter_stay_whole_and_get_adapters(
     assert torch.allclose(again(input_ids=ids).logits, model(input_ids=ids).logits, atol=1e-5)
 
 
+def test_spectrum_says_that_it_passes_over_experts(
+    make_job: MakeJob, tiny_model: Path, tiny_mixtral: Path
+) -> None:
+    # per layer: attention of 4 × 32 × 32 and a router of 8 × 32, beside experts of 8 × 3 × 32 × 128
+    share = f"{4352 / (4352 + 98304):.1%}"
+    said = {"method": f"spectrum (chooses among {share} of the layers' weights)"}
+    for place, expected in ((tiny_mixtral, said), (tiny_model, {})):
+        job = make_job({"model": {"path": str(place)}, "method": {"type": "spectrum"}})
+        assert reach(loaded(job), job.spec) == expected
+
+
 @pytest.mark.parametrize(
     ("kind", "lora", "message"),
     [

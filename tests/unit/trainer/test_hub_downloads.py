@@ -27,11 +27,26 @@ SPEC: dict[str, Any] = {
     "dataset": {"train": {"path": None, "hub": {"id": "me/sums"}}},
     "training": {"maxSteps": 2},
 }
-NAMED_TASK: dict[str, Any] = {
-    "benchmarks": [{"name": "physics", "type": "lmEvaluationHarness", "tasks": ["piqa"], "maxSamples": 3}]
+BENCHMARKS: dict[str, Any] = {
+    "benchmarks": [
+        {"name": "physics", "type": "lmEvaluationHarness", "tasks": ["piqa"], "maxSamples": 3},
+        {"name": "programs", "type": "humanEval", "allowCodeExecution": True, "maxNewTokens": 1},
+    ]
 }
-"""A task that comes with lm-evaluation-harness, and whose questions come from the hub."""
+"""A task that comes with lm-evaluation-harness, and HumanEval: the questions of both come from the hub."""
 QUESTIONS = [{"goal": f"add {n} and 1", "sol1": str(n + 1), "sol2": str(n), "label": 0} for n in range(4)]
+PROBLEMS = [
+    {
+        "task_id": f"HumanEval/{number}",
+        # the word that the model goes on with is a remark that nobody reads
+        "prompt": f"def one():\n    return {number}  # ",
+        "canonical_solution": "",
+        "test": "def check(candidate):\n    assert candidate() == 1\n",
+        "entry_point": "one",
+    }
+    for number in range(4)
+]
+"""Of which one is solved."""
 
 
 @pytest.fixture
@@ -42,6 +57,7 @@ def hub(tiny_model: Path) -> Iterator[ServingHub]:
         "train.jsonl": lines(QUESTIONS[:1]),
         "validation.jsonl": lines(QUESTIONS),
     }
+    held["datasets/openai/openai_humaneval"] = {"test.jsonl": lines(PROBLEMS)}
     with serving_hub(held) as server:
         yield server
 
@@ -75,7 +91,7 @@ def launch(job: ResolvedJob, hub: ServingHub, directory: Path) -> tuple[int, Tra
 def test_a_model_its_data_and_a_benchmark_s_questions_come_from_the_hub(
     make_job: MakeJob, hub: ServingHub, tmp_path: Path
 ) -> None:
-    job = make_job(SPEC | {"evaluation": NAMED_TASK, "output": {"modelCard": True}})
+    job = make_job(SPEC | {"evaluation": BENCHMARKS, "output": {"modelCard": True}})
     status, result, log = launch(job, hub, tmp_path / "a")
     assert status == ExitCode.SUCCEEDED, log[-4000:]
     assert result is not None
@@ -88,10 +104,12 @@ def test_a_model_its_data_and_a_benchmark_s_questions_come_from_the_hub(
     card = Path(job.paths.output_directory, "adapter", "README.md").read_text()
     assert f"| training data | me/sums on the hub, split train, revision {COMMIT} |" in card
 
-    (benchmark,) = reported_in(tmp_path / "a")["evaluation"]["benchmarks"]
-    assert benchmark["samples"] == 3, benchmark
-    assert set(benchmark["scores"]) == set(benchmark["base"]) == {"piqa.acc", "piqa.acc_norm"}
+    physics, programs = reported_in(tmp_path / "a")["evaluation"]["benchmarks"]
+    assert physics["samples"] == 3, physics
+    assert set(physics["scores"]) == set(physics["base"]) == {"piqa.acc", "piqa.acc_norm"}
     assert any(request.startswith("GET /datasets/baber/piqa/resolve/") for request in hub.requests)
+    assert programs["samples"] == 4, programs
+    assert programs["scores"] == programs["base"] == {"passAt1": "0.25"}
 
 
 def without_the_data(hub: ServingHub) -> None:

@@ -12,6 +12,7 @@ Three ways, the first that holds is taken, and none of them guesses:
 
 import re
 from collections.abc import Sequence
+from typing import Final
 
 from jinja2 import TemplateError
 
@@ -22,6 +23,9 @@ from finetune_trainer.tokenizers import Tokenizer
 Span = tuple[int, int]
 
 GENERATION_BLOCK = re.compile(r"\{%-?\s*generation\b")
+REFUSALS: Final = (TemplateError, TypeError, ValueError)
+"""What a chat template raises for a conversation that it was not written for."""
+
 MARK = "\u27eaanswer\u27eb"
 """Stands for an answer; made longer until the conversation does not hold it."""
 
@@ -45,11 +49,8 @@ def render_with_answers(
         if GENERATION_BLOCK.search(str(tokenizer.chat_template)):
             return _in_blocks(template, messages, first, origin)
         text = template.render(messages)
-    except (TemplateError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{origin}: the chat template refuses this conversation: {error}. Mend the record, or set "
-            "model.tokenizer.chatTemplate"
-        ) from error
+    except REFUSALS as error:
+        raise refused(origin, error) from error
     turns = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
     spans: list[Span] = []
     for turn in (turn for turn in turns if turn >= first):
@@ -64,6 +65,14 @@ def render_with_answers(
             )
         spans.append(span)
     return text, spans
+
+
+def refused(origin: Origin, error: Exception) -> DataError:
+    """What is said of a conversation that makes the chat template raise one of `REFUSALS`."""
+    return DataError(
+        f"{origin}: the chat template refuses this conversation: {error}. Mend the record, remove "
+        "dataset.preprocessing.systemPrompt where it knows no such role, or set model.tokenizer.chatTemplate"
+    )
 
 
 class _Template:
@@ -95,14 +104,14 @@ class _Template:
         """None where the template cannot render a part of a conversation by itself."""
         try:
             return self.marked(messages)
-        except (TemplateError, TypeError, ValueError):
+        except REFUSALS:
             return None
 
     def try_render(self, messages: Sequence[Json], *, prompt: bool = False) -> str | None:
         """None where the template cannot render a part of a conversation by itself."""
         try:
             return self.render(messages, prompt=prompt)
-        except (TemplateError, TypeError, ValueError):
+        except REFUSALS:
             return None
 
 

@@ -11,8 +11,9 @@ import torch
 
 from finetune_api.resolved import ResolvedJob
 from finetune_api.training import TrainingSpec
+from finetune_trainer.data.answers import REFUSALS, refused
 from finetune_trainer.data.dataset import DataFacts
-from finetune_trainer.data.examples import Conversation, Example, Message, Origin, last_answer
+from finetune_trainer.data.examples import Conversation, Example, Json, Message, Origin, last_answer
 from finetune_trainer.data.preferences import train_and_evaluation
 from finetune_trainer.data.preparation import renderer_for
 from finetune_trainer.data.rendering import Ids, Renderer
@@ -158,7 +159,12 @@ def read_prompts(
                 "dataset.format: this stage answers prompts. Use a format with prompts and answers"
             )
         place = last_answer(example)
-        ids = prompt_ids(renderer, tokenizer, example.messages[:place])
+        if place == 0:
+            raise DataError(f"{example.origin}: the record asks nothing: it begins with its answer")
+        try:
+            ids = prompt_ids(renderer, tokenizer, example.messages[:place], example.tools)
+        except REFUSALS as error:
+            raise refused(example.origin, error) from error
         if len(ids) <= longest:
             given, expected = example.messages[:place], example.messages[place].content
             prompts.append(Prompt(input_ids=ids, messages=given, expected=expected, real=True))
@@ -177,9 +183,13 @@ def read_prompts(
     )
 
 
-def prompt_ids(renderer: Renderer, tokenizer: Tokenizer, messages: tuple[Message, ...]) -> Ids:
-    """The tokens before an answer, as the chat template opens it."""
-    text = tokenizer.apply_chat_template(renderer.turns(messages), tokenize=False, add_generation_prompt=True)
+def prompt_ids(
+    renderer: Renderer, tokenizer: Tokenizer, messages: tuple[Message, ...], tools: Sequence[Json] = ()
+) -> Ids:
+    """The tokens before an answer, as the chat template opens it. Raises one of `REFUSALS`."""
+    text = tokenizer.apply_chat_template(
+        renderer.turns(messages), tools=list(tools) or None, tokenize=False, add_generation_prompt=True
+    )
     return np.asarray(tokenizer(str(text), add_special_tokens=False)["input_ids"], dtype=np.int32)
 
 

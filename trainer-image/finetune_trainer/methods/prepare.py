@@ -13,6 +13,7 @@ from finetune_api.job import FineTuneJobSpec
 from finetune_api.lineage import lineage_hash
 from finetune_api.model import ModelSpec
 from finetune_api.resolved import ResolvedJob
+from finetune_trainer.architecture import refuse_unreached
 from finetune_trainer.data.cache import exclusive
 from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.deepspeed_config import Precision
@@ -43,6 +44,7 @@ def prepare_method(
     Must be called before DeepSpeed is configured: from then on ZeRO-3 would share out the model that is
     loaded here. Raises `ModelLoadError`, `InvalidConfigError`, `StorageError`.
     """
+    refuse_unreached(job.spec, base)
     method = job.spec.method
     start = initialization(method) if method.uses_adapters else None
     if start in DECOMPOSED:

@@ -15,11 +15,15 @@ TRANSPOSED: Final = "gpt2"
 
 
 def reach(job: FineTuneJob, _target: str) -> Iterator[Finding]:
-    """Methods, quantizations and optimizers that know the model's kinds of layers."""
-    spec = job.spec
-    architecture = architecture_of(spec.model)
-    if architecture is None:
-        return
+    """Methods, quantizations and optimizers that know the model's kinds of layers, for a model that the
+    catalog knows. The trainer asks again when it has read the model's configuration."""
+    architecture = architecture_of(job.spec.model)
+    if architecture is not None:
+        yield from reach_of(job.spec, architecture)
+
+
+def reach_of(spec: FineTuneJobSpec, architecture: Architecture) -> Iterator[Finding]:
+    """What a job asks for that does not reach the layers of an architecture."""
     if architecture.family == TRANSPOSED and spec.quantization.type == "int4":
         yield error(
             Code.QUANTIZATION_CONFLICT,

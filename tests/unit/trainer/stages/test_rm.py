@@ -1,12 +1,14 @@
 """rm: a model that scores the preferred answer higher, and can be loaded as such."""
 
+import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from finetune_api.stages import RewardModelSpec
 from finetune_trainer.stages.rm import BradleyTerry
@@ -85,3 +87,23 @@ def test_the_new_head_starts_alike_in_every_run(stage_job: MakeJob, tmp_path: Pa
         torch.rand(7)
         found.append((curve(job), curve(job, "rewardChosen")))
     assert found[0] == found[1]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+def test_adapters_of_a_base_without_a_padding_token_are_proved(
+    stage_job: MakeJob, tiny_model: Path, tmp_path: Path
+) -> None:
+    """Training takes the end token for padding, so that the score is that of the token before the end."""
+    place = tmp_path / "base"
+    shutil.copytree(tiny_model, place)
+    tokenizer = AutoTokenizer.from_pretrained(place)
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(place)
+    config = json.loads((place / "config.json").read_text())
+    (place / "config.json").write_text(json.dumps(config | {"pad_token_id": None}))
+    short = {"maxSteps": 1, "gradientAccumulationSteps": 1}
+    spec = {"model": {"path": str(place)}, "method": {"type": "lora"}, "training": short}
+    result = train(stage_job("rm", ONCE | spec))
+    assert result.output is not None
+    assert result.output.verified

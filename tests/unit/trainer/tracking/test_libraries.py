@@ -4,6 +4,8 @@ the run."""
 import json
 import os
 import struct
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,16 +30,18 @@ def settings(resume: str, **changes: Any) -> dict[str, Any]:
     return SETTINGS | {"effective.resume": resume} | changes
 
 
-def two_attempts(tracker: str, directory: Path, **changes: Any) -> None:
-    """The second has other settings than the first."""
+def two_attempts(tracker: str, directory: Path, *, uploads: tuple[Path, ...] = (), **changes: Any) -> None:
+    """The second has other settings than the first, which uploads checkpoints."""
     told = tracked(directory, parameters=settings("from the start"), **changes)
-    first = deliver(tracker, told, ROWS, ending=Ending(outcome="interrupted", message="told to"))
+    interrupted = Ending(outcome="interrupted", message="told to")
+    first = deliver(tracker, told, ROWS, ending=interrupted, uploads=uploads)
     told = tracked(
         directory, attempt=2, resumed_step=1, parameters=settings("from step 1", nodes=2, new=True), **changes
     )
     second = deliver(tracker, told, MORE)
     assert [tally.error for tally in (first, second)] == ["", ""]
     assert (first.kept, second.kept) == (2, 2)
+    assert first.uploaded == len(uploads)
     assert first.finished
     assert second.finished
 
@@ -61,8 +65,8 @@ def test_tensorboard(tmp_path: Path) -> None:
     assert events.Scalars("evalLoss") == []
 
 
-def test_wandb_offline(tmp_path: Path) -> None:
-    two_attempts("wandb", tmp_path, offline=True)
+def test_wandb_offline(tmp_path: Path, checkpoint: Path) -> None:
+    two_attempts("wandb", tmp_path, uploads=(checkpoint,), offline=True)
     files = sorted(tmp_path.glob("wandb/offline-run-*/run-*.wandb"))
     assert len(files) == 2
     records = [record for file in files for record in wandb_records(file)]
@@ -74,6 +78,15 @@ def test_wandb_offline(tmp_path: Path) -> None:
         if record.HasField("history")
     ]
     assert [(row["step"], row["loss"]) for row in rows] == [(1, 3.0), (2, 2.0), (2, 2.0), (3, 1.5)]
+
+    [artifact] = [record.artifact for record in records if record.HasField("artifact")]
+    assert (artifact.type, artifact.name) == ("model", f"checkpoint-{RUN_ID}")
+    assert sorted(artifact.aliases) == ["latest", "step-00000002"]
+    [file] = artifact.manifest.contents
+    assert file.path == "model.safetensors"
+    # a copy that is there until `wandb sync`: the outbox is empty
+    assert Path(file.local_path).read_bytes() == b"weights"
+    assert not checkpoint.exists()
 
 
 def wandb_records(file: Path) -> Iterator[Any]:
@@ -96,8 +109,8 @@ def wandb_records(file: Path) -> Iterator[Any]:
             record = b""
 
 
-def test_comet_offline(tmp_path: Path) -> None:
-    two_attempts("comet", tmp_path, offline=True)
+def test_comet_offline(tmp_path: Path, checkpoint: Path) -> None:
+    two_attempts("comet", tmp_path, uploads=(checkpoint,), offline=True)
     archives = sorted(tmp_path.glob("*.zip"), key=lambda path: path.stat().st_mtime_ns)
     metrics = [
         (message["metric"]["metricName"], message["metric"]["step"], message["metric"]["metricValue"])
@@ -111,6 +124,14 @@ def test_comet_offline(tmp_path: Path) -> None:
         with zipfile.ZipFile(archive) as file:
             facts = json.loads(file.read("experiment.json"))
         assert (facts["offline_id"], facts["project_name"]) == (RUN_ID, "numbers")
+    [model] = [message for message in comet_messages(archives[0]) if "upload_type" in message]
+    facts = model["additional_params"]
+    assert (facts["groupingName"], facts["fileName"]) == (
+        "step-00000002",
+        "step-00000002/model.safetensors",
+    )
+    with zipfile.ZipFile(archives[0]) as file:
+        assert file.read(model["file_path"]) == b"weights"
 
 
 def comet_messages(archive: Path) -> list[dict[str, Any]]:
@@ -119,9 +140,27 @@ def comet_messages(archive: Path) -> list[dict[str, Any]]:
     return [json.loads(line)["payload"] for line in lines]
 
 
-def test_trackio_local(tmp_path: Path) -> None:
-    two_attempts("trackio", tmp_path)
-    assert trackio_rows(tmp_path / "numbers.db") == [*ROWS.items(), *MORE.items()]
+TRACKIO_READER = """
+import sys, trackio
+run = trackio.init(project="numbers", name="reader", embed=False, auto_log_gpu=False, auto_log_cpu=False)
+run.use_artifact(sys.argv[1], type="model").download(sys.argv[2])
+run.finish()
+"""
+
+
+def test_trackio_local(tmp_path: Path, checkpoint: Path) -> None:
+    directory = tmp_path / "trackio"
+    two_attempts("trackio", directory, uploads=(checkpoint,))
+    assert trackio_rows(directory / "numbers.db") == [*ROWS.items(), *MORE.items()]
+
+    # the library reads its directory from the environment when it is imported
+    artifact, place = f"checkpoint-dates-{RUN_ID[:8]}:step-00000002", tmp_path / "downloaded"
+    subprocess.run(
+        [sys.executable, "-c", TRACKIO_READER, artifact, str(place)],
+        env=os.environ | {"TRACKIO_DIR": str(directory)},
+        check=True,
+    )
+    assert (place / "model.safetensors").read_bytes() == b"weights"
 
 
 def test_mlflow_files(tmp_path: Path, checkpoint: Path) -> None:
