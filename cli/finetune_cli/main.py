@@ -90,7 +90,7 @@ def parser_for(*known: str) -> argparse.ArgumentParser:
         epilog=EXIT_STATUSES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verbs = parser.add_subparsers(title="commands", metavar="COMMAND")
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", prog=parser.prog)
     for name, summary in VERBS.items():
         verb_parser = verbs.add_parser(
             name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter

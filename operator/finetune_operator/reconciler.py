@@ -84,7 +84,7 @@ class Reconciler:
             return rejected(_metadata(raw), status, error.findings, datetime.now(UTC))
         except PresetLostError as error:
             return blocked(_metadata(raw), status, str(error), datetime.now(UTC))
-        plan = self._decide(job, key, preset)
+        plan = self._decide(job, status, key, preset)
         for ref in plan.delete:
             await self._delete(key.namespace, ref)
         conflicts, refusals = [], []
@@ -97,12 +97,13 @@ class Reconciler:
             if conflicts or refusals:
                 break  # the later ones need the earlier ones
         if conflicts or refusals:
-            return self._decide(job, key, preset, tuple(conflicts), tuple(refusals))
+            return self._decide(job, status, key, preset, tuple(conflicts), tuple(refusals))
         return plan
 
     def _decide(
         self,
         job: FineTuneJob,
+        status: FineTuneJobStatus,
         key: JobKey,
         preset: AppliedPreset | None,
         conflicts: tuple[Conflict, ...] = (),
@@ -119,7 +120,7 @@ class Reconciler:
             refusals=refusals,
             preset=preset,
         )
-        return decide(job, observed, datetime.now(UTC), self._config())
+        return decide(job, status, observed, datetime.now(UTC), self._config())
 
     async def _delete(self, namespace: str, ref: ObjectRef) -> None:
         resource = resource_of(ref.api_version, ref.kind)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from finetune_api import FineTuneJob, ProgressReport, TrainingResult
+from finetune_api import FineTuneJob, FineTuneJobStatus, ProgressReport, TrainingResult
 from finetune_operator.observation import Observed, ObservedJob, ObservedPod
 from finetune_operator.rendering.config import RenderConfig
 
@@ -16,6 +16,7 @@ class Scene:
     """The arguments of a decision, and what follows from them without any policy."""
 
     job: FineTuneJob
+    status: FineTuneJobStatus
     observed: Observed
     now: datetime
     config: RenderConfig
@@ -38,8 +39,8 @@ class Scene:
     @property
     def newest_attempt(self) -> int:
         """The number of the latest attempt that the status or a child tells of; 0 before the first."""
-        recorded = [record.number for record in self.job.status.attempts]
-        return max([self.job.status.attempt or 0, *recorded, *(child.attempt for child in self.children)])
+        recorded = [record.number for record in self.status.attempts]
+        return max([self.status.attempt or 0, *recorded, *(child.attempt for child in self.children)])
 
     @property
     def live_pods(self) -> Sequence[ObservedPod]:
