@@ -59,6 +59,9 @@ class Verb(Protocol):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit status: 0 done, 2 usage, others as `finetune VERB --help` says."""
+    from finetune_cli.terminal import write_utf8
+
+    write_utf8()
     words = list(sys.argv[1:] if argv is None else argv)
     verb = next((word for word in words if not word.startswith("-")), "")
     parser = parser_for(verb)
