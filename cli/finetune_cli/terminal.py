@@ -1,6 +1,7 @@
 """What a terminal gets to see: UTF-8, and of a stranger's text no more than its characters and colours."""
 
 import io
+import os
 import re
 import sys
 from typing import Final
@@ -17,6 +18,16 @@ def write_utf8() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def stop_writing() -> None:
+    """Let what is still to be written to standard output go nowhere.
+
+    Nobody takes it, and the interpreter would try once more, and complain, when it ends.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def log_line(line: str, *, colours: bool) -> str:

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,6 +40,26 @@ def test_a_pipe_gets_the_bytes_of_a_log_as_they_are(capfdbinary: pytest.CaptureF
     assert capfdbinary.readouterr().out == written + b"\n"
 
 
+def finetune(*words: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "finetune_cli", *words]
+    return subprocess.run(command, stderr=subprocess.PIPE, check=False, **options)
+
+
+def test_a_reader_that_has_gone_is_no_failure() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = finetune("presets", "list", stdout=writer)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_a_full_disk_is_said_in_one_line_and_is_a_failure() -> None:
+    with Path("/dev/full").open("wb") as full:
+        ended = finetune("presets", "list", stdout=full)
+    said = b"finetune presets: the output can't be written: No space left on device\n"
+    assert (ended.returncode, ended.stderr) == (1, said)
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -47,9 +69,6 @@ def test_a_pipe_gets_the_bytes_of_a_log_as_they_are(capfdbinary: pytest.CaptureF
     ids=lambda words: words[0],
 )
 def test_a_locale_without_the_characters_stops_nothing(words: list[str]) -> None:
-    command = [sys.executable, "-m", "finetune_cli", *words]
-    ended = subprocess.run(
-        command, env=os.environ | {"PYTHONIOENCODING": "ascii"}, capture_output=True, check=False
-    )
+    ended = finetune(*words, stdout=subprocess.PIPE, env=os.environ | {"PYTHONIOENCODING": "ascii"})
     assert b"Traceback" not in ended.stderr
     assert ended.stdout.decode("utf-8").isascii() is False
