@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol, cast
 
-from finetune_cli.errors import USAGE, CommandError
+from finetune_cli.errors import INVALID, USAGE, CommandError
 
 VERBS: Final = {
     "init": "write a commented manifest to start from",
@@ -59,6 +59,9 @@ class Verb(Protocol):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit status: 0 done, 2 usage, others as `finetune VERB --help` says."""
+    from finetune_cli.terminal import stop_writing, write_utf8
+
+    write_utf8()
     words = list(sys.argv[1:] if argv is None else argv)
     verb = next((word for word in words if not word.startswith("-")), "")
     parser = parser_for(verb)
@@ -68,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help(sys.stderr)
         return USAGE
     try:
-        return run(arguments)
+        status = run(arguments)
+        sys.stdout.flush()
     except CommandError as error:
         from finetune_api.printable import printable_lines
 
@@ -76,10 +80,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.status
     except BrokenPipeError:
         # The reader (`| head`) has gone; leave quietly, as other tools do.
-        sys.stderr.close()
+        stop_writing()
         return 0
+    except OSError as error:
+        where = error.filename or "the output can't be written"
+        print(f"finetune {verb}: {where}: {error.strerror}", file=sys.stderr)
+        stop_writing()
+        return INVALID
     except KeyboardInterrupt:
         return 130
+    return status
 
 
 def parser_for(*known: str) -> argparse.ArgumentParser:
@@ -90,7 +100,7 @@ def parser_for(*known: str) -> argparse.ArgumentParser:
         epilog=EXIT_STATUSES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verbs = parser.add_subparsers(title="commands", metavar="COMMAND")
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", prog=parser.prog)
     for name, summary in VERBS.items():
         verb_parser = verbs.add_parser(
             name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter

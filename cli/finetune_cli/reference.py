@@ -17,6 +17,11 @@ _HEAD = """\
 
 Installed as `kubectl-finetune` too, so that `kubectl finetune VERB` is the same. The verbs for a cluster need
 the Kubernetes client: `pip install 'finetune-operator[operator]'`.
+
+Output is UTF-8, whatever the locale says. Manifests, statuses and logs may come from strangers, so
+characters that are not to be seen (a terminal's escapes, marks that turn the direction of writing) are
+blanks in lines for people and escapes in JSON and YAML, where nothing is lost. `finetune logs` gives a pipe
+the bytes as they are, and a terminal text and colours alone.
 """
 
 

@@ -8,16 +8,15 @@ rules come from the models.
 import json
 import sys
 from collections.abc import Callable, Mapping, Set
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import yaml
 from pydantic import BaseModel
-from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import core_schema
 
 from finetune_api.base import GROUP, VERSION
 from finetune_api.job import FineTuneJob, FineTuneJobSpec
 from finetune_api.preset import FineTunePreset
+from finetune_api.status import FineTuneJobStatus
 
 Schema = dict[str, Any]
 
@@ -53,22 +52,12 @@ _BOUNDS: Final[Mapping[str, Callable[[float], Schema]]] = {
 """Bounds as pydantic writes them; a validator in front of the type keeps its own names for them."""
 
 
-class _WithFactories(GenerateJsonSchema):
-    """JSON schema in which a section has the default `{}`: the API server fills in the rest."""
-
-    def get_default_value(self, schema: core_schema.WithDefaultSchema) -> Any:
-        if "default_factory" not in schema:
-            return super().get_default_value(schema)
-        value = cast("Any", schema["default_factory"])()
-        return {} if isinstance(value, BaseModel) else value
-
-
 def structural_schema(model: type[BaseModel]) -> Schema:
     """The structural OpenAPI v3 schema of a model.
 
     Raises `ValueError` for something in the model that no structural schema can say.
     """
-    json_schema = model.model_json_schema(by_alias=True, schema_generator=_WithFactories)
+    json_schema = model.model_json_schema(by_alias=True)
     return _structural(json_schema, json_schema.get("$defs", {}), model.__name__)
 
 
@@ -235,7 +224,7 @@ def fine_tune_job_crd() -> Schema:
     schema = _telling_defaults(structural_schema(FineTuneJob))
     schema["properties"]["metadata"] = _METADATA
     schema["properties"]["spec"] = _completed_by_presets(schema["properties"]["spec"])
-    status = _without(schema["properties"]["status"], {"default"})
+    status = _without(_telling_defaults(structural_schema(FineTuneJobStatus)), {"default"})
     schema["properties"]["status"] = status | {"default": {"observedGeneration": -1}}
     for header in ("apiVersion", "kind"):
         del schema["properties"][header]["default"]

@@ -197,10 +197,12 @@ class DatasetSpec(ApiModel):
         default=0.0, description="Share of the training data that is held out for evaluation, 0 for none."
     )
     columns: ColumnsSpec = Field(
-        default_factory=ColumnsSpec, description="Column names, where they differ from the format's own."
+        default={},
+        validate_default=True,
+        description="Column names, where they differ from the format's own.",
     )
     preprocessing: PreprocessingSpec = Field(
-        default_factory=PreprocessingSpec, description="How a record becomes tokens."
+        default={}, validate_default=True, description="How a record becomes tokens."
     )
     packing: bool = Field(
         default=False, description="Whether several records share one sequence, without seeing one another."

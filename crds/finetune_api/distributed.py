@@ -40,7 +40,9 @@ class DistributedSpec(ApiModel):
         description="What the ranks share out among them. 0: nothing. 1: optimizer states. "
         "2: gradients too. 3: parameters too.",
     )
-    offload: OffloadSpec = Field(default_factory=OffloadSpec, description="What is kept in host memory.")
+    offload: OffloadSpec = Field(
+        default={}, validate_default=True, description="What is kept in host memory."
+    )
     deepspeed_config: RawObject | None = Field(
         default=None,
         description="DeepSpeed configuration for experts, merged over ours. What this spec sets elsewhere "

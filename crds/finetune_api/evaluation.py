@@ -18,7 +18,7 @@ class BenchmarkSpec(ApiModel):
         "prompts: prompts of your own with expected answers."
     )
     tasks: Annotated[list[ShortText], Field(max_length=64)] = Field(
-        default_factory=list,
+        default=[],
         description="Tasks of lm-evaluation-harness: names, or absolute paths of task files (.yaml) inside "
         "a volume of resources.volumes.",
     )
@@ -50,12 +50,12 @@ class GenerationsSpec(ApiModel):
     """Sample answers, before and after training and in between."""
 
     prompts: Annotated[list[Annotated[str, Field(min_length=1, max_length=4096)]], Field(max_length=16)] = (
-        Field(default_factory=list, description="Prompts that the model answers.")
+        Field(default=[], description="Prompts that the model answers.")
     )
     every_steps: Annotated[Integer, Field(ge=0, le=100_000_000)] = Field(
         default=0, description="Optimizer steps between two rounds; 0: only before and after training."
     )
-    sampling: SamplingSpec = Field(default_factory=SamplingSpec, description="How answers are drawn.")
+    sampling: SamplingSpec = Field(default={}, validate_default=True, description="How answers are drawn.")
 
 
 class EvaluationSpec(ApiModel):
@@ -79,11 +79,11 @@ class EvaluationSpec(ApiModel):
         default=None, description="Evaluation records that are used; all when absent."
     )
     metrics: Annotated[list[Literal["perplexity", "tokenAccuracy"]], Field(max_length=8)] = Field(
-        default_factory=list, description="Metrics beside the loss."
+        default=[], description="Metrics beside the loss."
     )
     generations: GenerationsSpec | None = Field(
         default=None, description="Sample answers to prompts; none when absent."
     )
     benchmarks: Annotated[list[BenchmarkSpec], *keyed_by("name"), Field(max_length=16)] = Field(
-        default_factory=list, description="Benchmarks that run on the result."
+        default=[], description="Benchmarks that run on the result."
     )

@@ -17,7 +17,6 @@ from finetune_api.naming import JOB_NAME
 from finetune_api.quantization import QuantizationSpec
 from finetune_api.resources import ResourcesSpec
 from finetune_api.rules_over_sections import WITHOUT_PRESET
-from finetune_api.status import FineTuneJobStatus
 from finetune_api.storage import CheckpointsSpec, OutputSpec
 from finetune_api.tracking import TrackingSpec
 from finetune_api.training import TrainingSpec
@@ -34,8 +33,8 @@ class ObjectMeta(StatusModel):
         default=0, description="Grows with each change of the spec."
     )
     resource_version: str = Field(default="", description="Version of the object as stored.")
-    labels: dict[str, str] = Field(default_factory=dict, description="Labels.")
-    annotations: dict[str, str] = Field(default_factory=dict, description="Annotations.")
+    labels: dict[str, str] = Field(default={}, description="Labels.")
+    annotations: dict[str, str] = Field(default={}, description="Annotations.")
     creation_timestamp: Timestamp | None = Field(default=None, description="When it was created.")
     deletion_timestamp: Timestamp | None = Field(default=None, description="When its deletion was asked for.")
 
@@ -62,53 +61,60 @@ class FineTuneJobSpec(ApiModel):
         "from. What the job sets itself comes first.",
     )
     model: ModelSpec = Field(description="What is trained.")
-    method: MethodSpec = Field(default_factory=MethodSpec, description="Which weights are trained.")
+    method: MethodSpec = Field(default={}, validate_default=True, description="Which weights are trained.")
     quantization: QuantizationSpec = Field(
-        default_factory=QuantizationSpec, description="How the frozen base is stored."
+        default={}, validate_default=True, description="How the frozen base is stored."
     )
     dataset: DatasetSpec = Field(description="What is learned from.")
     training: TrainingSpec = Field(
-        default_factory=TrainingSpec, description="Stage, duration, batch, optimizer, schedule, precision."
+        default={},
+        validate_default=True,
+        description="Stage, duration, batch, optimizer, schedule, precision.",
     )
     distributed: DistributedSpec = Field(
-        default_factory=DistributedSpec, description="Nodes, processes per node, and ZeRO."
+        default={}, validate_default=True, description="Nodes, processes per node, and ZeRO."
     )
     resources: ResourcesSpec = Field(
-        default_factory=ResourcesSpec, description="What each pod gets, and where it may run."
+        default={}, validate_default=True, description="What each pod gets, and where it may run."
     )
     checkpoints: CheckpointsSpec = Field(
-        default_factory=CheckpointsSpec, description="When checkpoints are written, where, and how many stay."
+        default={},
+        validate_default=True,
+        description="When checkpoints are written, where, and how many stay.",
     )
-    output: OutputSpec = Field(default_factory=OutputSpec, description="What the job leaves behind.")
+    output: OutputSpec = Field(default={}, validate_default=True, description="What the job leaves behind.")
     evaluation: EvaluationSpec = Field(
-        default_factory=EvaluationSpec, description="What is measured while training and after it."
+        default={}, validate_default=True, description="What is measured while training and after it."
     )
     tracking: TrackingSpec = Field(
-        default_factory=TrackingSpec, description="Experiment trackers; none by default."
+        default={}, validate_default=True, description="Experiment trackers; none by default."
     )
     failure_policy: FailurePolicySpec = Field(
-        default_factory=FailurePolicySpec, description="Retries, limits and deadlines."
+        default={}, validate_default=True, description="Retries, limits and deadlines."
     )
     budget: BudgetSpec = Field(
-        default_factory=BudgetSpec, description="Limits in money, time and energy; none by default."
+        default={}, validate_default=True, description="Limits in money, time and energy; none by default."
     )
+
+
+def processes_per_node(spec: FineTuneJobSpec) -> int:
+    """Ranks on each node: as asked for, else one per accelerator, else one."""
+    return spec.distributed.processes_per_node or spec.resources.accelerators.per_node or 1
 
 
 class FineTuneJob(ApiModel):
     """FineTuneJob fine-tunes a language model: it checks the spec, runs the trainer, survives failures and
     leaves an adapter or a model that loads."""
 
+    # The part that people write: `FineTuneJobStatus`, which only the operator writes, is read apart from it.
     model_config = ConfigDict(json_schema_extra=cel_rules(JOB_NAME.in_cel(), *IMMUTABILITY_RULES))
 
     api_version: Literal["finetune.dev/v1alpha1"] = Field(
         default="finetune.dev/v1alpha1", description="Version of the API."
     )
     kind: Literal["FineTuneJob"] = Field(default="FineTuneJob", description="Kind of the object.")
-    metadata: ObjectMeta = Field(default_factory=ObjectMeta, description="Kubernetes object metadata.")
+    metadata: ObjectMeta = Field(default={}, validate_default=True, description="Kubernetes object metadata.")
     spec: FineTuneJobSpec = Field(
         description="What to train, on what, how and where. Fixed once the job has started, but for suspend, "
         "cancel, budget, and limits in failurePolicy."
-    )
-    status: FineTuneJobStatus = Field(
-        default_factory=FineTuneJobStatus, description="State, as last observed. Only the operator writes it."
     )

@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from pydantic.main import IncEx
 
-from finetune_api.job import FineTuneJobSpec
-from finetune_api.resolved import processes_per_node
+from finetune_api.job import FineTuneJobSpec, processes_per_node
 
 _IDENTITY: Final = {"model", "method", "quantization", "dataset", "training"}
 

@@ -28,7 +28,7 @@ class LoraSpec(ApiModel):
         default=0.05, description="Dropout on the adapter's input."
     )
     target_modules: Annotated[list[ModuleName], Field(min_length=1, max_length=64)] = Field(
-        default_factory=lambda: [ALL_LINEAR],
+        default=[ALL_LINEAR],
         description="Names of the modules that get an adapter (q_proj, v_proj, …); "
         "[all-linear] means every linear layer but the output embedding.",
     )
@@ -39,11 +39,11 @@ class LoraSpec(ApiModel):
         default="none", description="Which biases are trained: none, all, or those of adapted modules."
     )
     modules_to_save: Annotated[list[ModuleName], Field(max_length=16)] = Field(
-        default_factory=list,
+        default=[],
         description="Modules trained in full and saved with the adapter, such as lm_head or embed_tokens.",
     )
     layers_to_transform: Annotated[list[LayerIndex], Field(max_length=512)] = Field(
-        default_factory=list, description="Indices of the layers that get adapters; all when empty."
+        default=[], description="Indices of the layers that get adapters; all when empty."
     )
     layers_pattern: ModuleName | None = Field(
         default=None,
@@ -81,15 +81,15 @@ class FreezeSpec(ApiModel):
         default="last", description="Which end of the model trainableLayers counts from."
     )
     layers: Annotated[list[LayerIndex], Field(max_length=512)] = Field(
-        default_factory=list, description="Indices of the trained layers; replaces trainableLayers."
+        default=[], description="Indices of the trained layers; replaces trainableLayers."
     )
     module_patterns: Annotated[list[Pattern], Field(max_length=64)] = Field(
-        default_factory=list,
+        default=[],
         description="Regular expressions over parameter names within those layers; all "
         "parameters when empty.",
     )
     extra_modules: Annotated[list[ModuleName], Field(max_length=16)] = Field(
-        default_factory=list, description="Modules outside the layers that are trained too (embed_tokens, …)."
+        default=[], description="Modules outside the layers that are trained too (embed_tokens, …)."
     )
 
 
@@ -100,10 +100,10 @@ class SpectrumSpec(ApiModel):
         default=0.5, description="Share of the layers that is trained, for each type of module."
     )
     layers: Annotated[list[LayerIndex], Field(max_length=512)] = Field(
-        default_factory=list, description="Indices of the trained layers; measured on the weights when empty."
+        default=[], description="Indices of the trained layers; measured on the weights when empty."
     )
     module_patterns: Annotated[list[Pattern], Field(max_length=64)] = Field(
-        default_factory=list, description="Types of modules that are ranked; every linear one when empty."
+        default=[], description="Types of modules that are ranked; every linear one when empty."
     )
 
 
@@ -118,7 +118,7 @@ class MethodSpec(ApiModel):
         "rslora: adapters scaled by the root of the rank. spectrum: the layers with the most signal.",
     )
     lora: LoraSpec = Field(
-        default_factory=LoraSpec, description="Settings for lora, qlora, dora, pissa and rslora."
+        default={}, validate_default=True, description="Settings for lora, qlora, dora, pissa and rslora."
     )
     freeze: FreezeSpec | None = Field(default=None, description="Settings for freeze.")
     spectrum: SpectrumSpec | None = Field(default=None, description="Settings for spectrum.")

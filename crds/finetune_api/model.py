@@ -184,7 +184,7 @@ class ModelSpec(ApiModel):
         default=None, description="Architecture of a new model, whose weights start at random."
     )
     tokenizer: TokenizerSpec = Field(
-        default_factory=TokenizerSpec, description="Tokenizer; the model's own when nothing is set."
+        default={}, validate_default=True, description="Tokenizer; the model's own when nothing is set."
     )
     trust_remote_code: bool = Field(
         default=False,

@@ -29,5 +29,5 @@ class FineTunePreset(ApiModel):
         default="finetune.dev/v1alpha1", description="Version of the API."
     )
     kind: Literal["FineTunePreset"] = Field(default="FineTunePreset", description="Kind of the object.")
-    metadata: ObjectMeta = Field(default_factory=ObjectMeta, description="Kubernetes object metadata.")
+    metadata: ObjectMeta = Field(default={}, validate_default=True, description="Kubernetes object metadata.")
     spec: FineTunePresetSpec = Field(description="What the preset is for, and the values that it gives.")

@@ -10,3 +10,12 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """The same for a text whose line ends stay."""
     return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def unseen(text: str) -> set[str]:
+    """The characters of a text that are not to be seen, without line ends and spaces of other widths."""
+    if text.replace("\n", "").isprintable():
+        return set()
+    from unicodedata import category
+
+    return {char for char in set(text) - {"\n"} if not char.isprintable() and category(char) != "Zs"}

@@ -58,9 +58,7 @@ class TrainerStatus(StatusModel):
     estimated_remaining_seconds: Count | None = Field(
         default=None, description="Expected time left, in seconds."
     )
-    metrics: Annotated[list[Metric], Field(max_length=256)] = Field(
-        default_factory=list, description="Latest metrics."
-    )
+    metrics: Annotated[list[Metric], Field(max_length=256)] = Field(default=[], description="Latest metrics.")
     last_updated_time: Instant | None = Field(default=None, description="When the trainer wrote this.")
 
 
@@ -84,10 +82,10 @@ class FineTuneReport(StatusModel):
     hub: HubStatus | None = Field(default=None, description="What is on the Hugging Face hub.")
     evaluation: EvaluationStatus | None = Field(default=None, description="Benchmarks and sample answers.")
     effective: Annotated[dict[MetricName, Annotated[str, Field(max_length=256)]], Field(max_length=32)] = (
-        Field(default_factory=dict, description="What really runs, after automatic decisions.")
+        Field(default={}, description="What really runs, after automatic decisions.")
     )
     warnings: Warnings = Field(
-        default_factory=list, description="What is wrong without stopping the run, such as a tracker."
+        default=[], description="What is wrong without stopping the run, such as a tracker."
     )
     result: TrainingResult | None = Field(default=None, description="How the attempt ended, once it has.")
     sent_at: Instant | None = Field(

@@ -27,7 +27,7 @@ class QuantizationSpec(ApiModel):
         default=True, description="Whether the constants of nf4 and fp4 are quantized too."
     )
     skip_modules: Annotated[list[ModuleName], Field(max_length=64)] = Field(
-        default_factory=list, description="Modules that are not quantized; the output embedding never is."
+        default=[], description="Modules that are not quantized; the output embedding never is."
     )
     allow_dora: bool = Field(
         default=False,

@@ -10,6 +10,7 @@ from finetune_api.documented import DocumentedStr
 from finetune_api.immutability import FIXED_POLICIES, FIXED_SECTIONS
 from finetune_api.job import FineTuneJob
 from finetune_api.result import ExitCode
+from finetune_api.status import FineTuneJobStatus
 from finetune_api.validation.capabilities import LIMITS
 from finetune_api.validation.codes import Code, FileCode
 
@@ -49,7 +50,7 @@ def fine_tune_job_page() -> str:
 
 def status_page() -> str:
     """Every field of a FineTuneJob's status."""
-    status = structural_schema(FineTuneJob)["properties"]["status"]
+    status = structural_schema(FineTuneJobStatus)
     rows = (_row(path, schema, required=False, with_default=False) for path, schema, _ in _fields("", status))
     return "".join(
         [

@@ -7,7 +7,7 @@ from pydantic import Field
 from finetune_api.base import ApiModel, Integer
 from finetune_api.dataset import DataSource
 from finetune_api.distributed import RawObject
-from finetune_api.job import FineTuneJob, FineTuneJobSpec
+from finetune_api.job import FineTuneJob, FineTuneJobSpec, processes_per_node
 from finetune_api.status import PresetStatus
 
 CONFIG_MOUNT: Final = "/etc/finetune"
@@ -49,7 +49,7 @@ class RunPaths(ApiModel):
     train: str | None = Field(default=None, description="Training data, where it is a file or directory.")
     eval: str | None = Field(default=None, description="Evaluation data, where it is a file or directory.")
     benchmarks: dict[str, str] = Field(
-        default_factory=dict,
+        default={},
         description="Questions of benchmarks, by name, where they are a file or directory.",
     )
 
@@ -98,11 +98,6 @@ class ResolvedJob(ApiModel):
 def attempt_name(job: str, attempt: int) -> str:
     """Name of the objects of one attempt: `<job>-<attempt>`."""
     return f"{job}-{attempt}"
-
-
-def processes_per_node(spec: FineTuneJobSpec) -> int:
-    """Ranks on each node: as asked for, else one per accelerator, else one."""
-    return spec.distributed.processes_per_node or spec.resources.accelerators.per_node or 1
 
 
 def benchmark_part(number: int) -> str:

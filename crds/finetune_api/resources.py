@@ -37,7 +37,7 @@ class ResourcesSpec(ApiModel):
         description="Where the job runs: this cluster, this machine, or a cloud provider's machine.",
     )
     accelerators: AcceleratorSpec = Field(
-        default_factory=AcceleratorSpec, description="Accelerators of each pod."
+        default={}, validate_default=True, description="Accelerators of each pod."
     )
     cpu: Quantity = Field(default="2", description="CPU cores that each pod requests.")
     memory: Quantity = Field(default="8Gi", description="Memory of each pod: both its request and its limit.")
@@ -51,7 +51,7 @@ class ResourcesSpec(ApiModel):
         default="IfNotPresent", description="When the node pulls the image."
     )
     image_pull_secrets: Annotated[list[LocalObjectRef], *keyed_by("name"), Field(max_length=16)] = Field(
-        default_factory=list, description="Secrets with credentials for the image's registry."
+        default=[], description="Secrets with credentials for the image's registry."
     )
     command: (
         Annotated[list[Annotated[str, Field(max_length=4096)]], Field(min_length=1, max_length=64)] | None
@@ -61,14 +61,14 @@ class ResourcesSpec(ApiModel):
         "built on transformers, which reports its progress by itself. No shell reads them.",
     )
     env: Annotated[list[EnvVar], *keyed_by("name"), Field(max_length=64)] = Field(
-        default_factory=list, description="Environment variables of the trainer."
+        default=[], description="Environment variables of the trainer."
     )
     volumes: Annotated[list[Volume], *keyed_by("name"), Field(max_length=32)] = Field(
-        default_factory=list, description="Volumes mounted into every pod."
+        default=[], description="Volumes mounted into every pod."
     )
-    node_selector: LabelMap = Field(default_factory=dict, description="Labels that a node must have.")
+    node_selector: LabelMap = Field(default={}, description="Labels that a node must have.")
     tolerations: Annotated[list[Toleration], Field(max_length=32)] = Field(
-        default_factory=list, description="Taints that the pods accept."
+        default=[], description="Taints that the pods accept."
     )
     affinity: Affinity | None = Field(
         default=None, description="Nodes and pods that the pods need, prefer or avoid."

@@ -75,7 +75,7 @@ class TrainingResult(StatusModel):
         default=None,
         description="Step of the checkpoint that the attempt started from; none: from the start.",
     )
-    metrics: MetricMap = Field(default_factory=dict, description="Last values, as decimal strings.")
+    metrics: MetricMap = Field(default={}, description="Last values, as decimal strings.")
     checkpoints: CheckpointsStatus | None = Field(default=None, description="Latest and best checkpoint.")
     output: OutputStatus | None = Field(default=None, description="What was written, where.")
     hub: HubStatus | None = Field(default=None, description="What is on the Hugging Face hub.")

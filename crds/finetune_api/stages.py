@@ -88,7 +88,7 @@ class PpoSpec(ApiModel):
     updates_per_batch: Annotated[Integer, Field(ge=1, le=100)] = Field(
         default=4, description="Passes over each batch of answers."
     )
-    sampling: SamplingSpec = Field(default_factory=SamplingSpec, description="How answers are drawn.")
+    sampling: SamplingSpec = Field(default={}, validate_default=True, description="How answers are drawn.")
 
 
 RewardFunction = Literal[
@@ -100,12 +100,12 @@ class GrpoSpec(ApiModel):
     """Group relative policy optimization with named reward functions."""
 
     reward_functions: Annotated[list[RewardFunction], Field(max_length=16)] = Field(
-        default_factory=list,
+        default=[],
         description="What answers are rewarded for. exactMatch, contains, numericMatch: the record's own "
         "answer. validJson, thinkFormat: a form. ended: ending before the limit. brevity: few tokens.",
     )
     reward_weights: Annotated[list[Annotated[float, Field(ge=-1000, le=1000)]], Field(max_length=16)] = Field(
-        default_factory=list, description="Weight of each reward function; 1 each when empty."
+        default=[], description="Weight of each reward function; 1 each when empty."
     )
     group_size: Annotated[Integer, Field(ge=2, le=1024)] = Field(
         default=8, description="Answers drawn per prompt."
@@ -119,4 +119,4 @@ class GrpoSpec(ApiModel):
     updates_per_batch: Annotated[Integer, Field(ge=1, le=100)] = Field(
         default=1, description="Passes over each batch of answers."
     )
-    sampling: SamplingSpec = Field(default_factory=SamplingSpec, description="How answers are drawn.")
+    sampling: SamplingSpec = Field(default={}, validate_default=True, description="How answers are drawn.")

@@ -107,10 +107,10 @@ class BenchmarkStatus(StatusModel):
 
     name: MetricName = Field(description="Name of the benchmark in the spec.")
     scores: Annotated[dict[MetricName, MetricValue], Field(max_length=16)] = Field(
-        default_factory=dict, description="Scores of the result, as decimal strings."
+        default={}, description="Scores of the result, as decimal strings."
     )
     base: Annotated[dict[MetricName, MetricValue], Field(max_length=16)] = Field(
-        default_factory=dict, description="The same scores of the base model, where they were taken."
+        default={}, description="The same scores of the base model, where they were taken."
     )
     samples: Count | None = Field(default=None, description="Questions that were asked.")
     message: Annotated[str, Field(max_length=512)] | None = Field(
@@ -134,10 +134,10 @@ class EvaluationStatus(StatusModel):
         description="Directory of the benchmarks' files, relative to the volume's root in the cluster.",
     )
     benchmarks: Annotated[list[BenchmarkStatus], *keyed_by("name"), Field(max_length=16)] = Field(
-        default_factory=list, description="Benchmarks that ran on the result."
+        default=[], description="Benchmarks that ran on the result."
     )
     generations: Annotated[list[GenerationStatus], Field(max_length=MAX_GENERATIONS_SHOWN)] = Field(
-        default_factory=list, description="The first sample prompts; all are in generations.jsonl."
+        default=[], description="The first sample prompts; all are in generations.jsonl."
     )
 
 
@@ -163,10 +163,10 @@ class AttemptStatus(StatusModel):
     rank_seconds: Count | None = Field(default=None, description="Seconds × ranks that it has used.")
     gpu_seconds: Count | None = Field(default=None, description="Seconds × accelerators that it has used.")
     warnings: Warnings = Field(
-        default_factory=list, description="What is wrong without stopping the run, such as a tracker."
+        default=[], description="What is wrong without stopping the run, such as a tracker."
     )
     changes: Annotated[dict[str, MetricValue], Field(max_length=16)] = Field(
-        default_factory=dict, description="What differs from the attempt before, by field path."
+        default={}, description="What differs from the attempt before, by field path."
     )
 
 
@@ -238,7 +238,7 @@ class PresetStatus(StatusModel):
 
 
 class FineTuneJobStatus(StatusModel):
-    """State of a FineTuneJob, as last observed by the operator."""
+    """State, as last observed. Only the operator writes it."""
 
     observed_generation: Annotated[Integer, Field(ge=-1)] = Field(
         default=-1, description="metadata.generation that this status is for; -1: not seen yet."
@@ -247,7 +247,7 @@ class FineTuneJobStatus(StatusModel):
         default=None, description="One word for people; programs read conditions."
     )
     conditions: Annotated[list[Condition], *keyed_by("type"), Field(max_length=16)] = Field(
-        default_factory=list, description="Aspects of the state, after kstatus."
+        default=[], description="Aspects of the state, after kstatus."
     )
     start_time: Timestamp | None = Field(
         default=None, description="When the first attempt was created; from then on the spec is fixed."
@@ -257,7 +257,7 @@ class FineTuneJobStatus(StatusModel):
     )
     progress: ProgressStatus | None = Field(default=None, description="How far the run is.")
     metrics: MetricMap = Field(
-        default_factory=dict,
+        default={},
         description="Latest values, as decimal strings: loss, evalLoss, learningRate, gradNorm, "
         "tokensPerSecond, …",
     )
@@ -271,12 +271,12 @@ class FineTuneJobStatus(StatusModel):
     )
     attempt: Count | None = Field(default=None, description="Number of the newest attempt.")
     attempts: Annotated[list[AttemptStatus], *keyed_by("number"), Field(max_length=MAX_ATTEMPTS_KEPT)] = (
-        Field(default_factory=list, description="Runs of the pods: the newest ten.")
+        Field(default=[], description="Runs of the pods: the newest ten.")
     )
     retries: Count = Field(default=0, description="Retries of failurePolicy.maxRetries that are used up.")
     usage: UsageStatus | None = Field(default=None, description="What all attempts have used together.")
     effective: Annotated[dict[MetricName, Annotated[str, Field(max_length=256)]], Field(max_length=32)] = (
-        Field(default_factory=dict, description="What really runs, after automatic decisions.")
+        Field(default={}, description="What really runs, after automatic decisions.")
     )
     preset: PresetStatus | None = Field(default=None, description="The preset that the job started from.")
     estimate: EstimateStatus | None = Field(default=None, description="What the estimator expects.")

@@ -42,7 +42,7 @@ class CheckpointsSpec(ApiModel):
     """When checkpoints are written, how many are kept, and which one a new attempt starts from."""
 
     storage: StorageSpec = Field(
-        default_factory=StorageSpec, description="Volume that holds the job's run directory."
+        default={}, validate_default=True, description="Volume that holds the job's run directory."
     )
     every_steps: Annotated[Integer, Field(ge=0, le=100_000_000)] = Field(
         default=500, description="Optimizer steps between checkpoints; 0 for none by steps."

@@ -43,12 +43,12 @@ class TrackingSpec(ApiModel):
     """Experiment trackers; none by default. A tracker that is down never stops training."""
 
     trackers: Annotated[list[TrackerSpec], *keyed_by("type"), Field(max_length=6)] = Field(
-        default_factory=list, description="Trackers that receive metrics; none when empty."
+        default=[], description="Trackers that receive metrics; none when empty."
     )
     project: ShortText | None = Field(default=None, description="Project that the run belongs to.")
     run_name: ShortText | None = Field(
         default=None, description="Name of the run; the job's name when absent."
     )
     tags: Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(max_length=32)] = Field(
-        default_factory=list, description="Tags of the run."
+        default=[], description="Tags of the run."
     )

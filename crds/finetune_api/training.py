@@ -144,7 +144,7 @@ class TrainingSpec(ApiModel):
         default=2e-4, description="Peak learning rate, after the warm-up."
     )
     parameter_groups: Annotated[list[ParameterGroupSpec], Field(max_length=32)] = Field(
-        default_factory=list, description="Weights with a learning rate or weight decay of their own."
+        default=[], description="Weights with a learning rate or weight decay of their own."
     )
     optimizer: Optimizer = Field(
         default="adamw",
@@ -165,7 +165,7 @@ class TrainingSpec(ApiModel):
     max_grad_norm: Annotated[float, Field(ge=0, le=1e6)] = Field(
         default=1.0, description="Gradients are scaled down to this norm; 0 leaves them as they are."
     )
-    schedule: ScheduleSpec = Field(default_factory=ScheduleSpec, description="Learning-rate schedule.")
+    schedule: ScheduleSpec = Field(default={}, validate_default=True, description="Learning-rate schedule.")
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = Field(
         default="auto",
         description="Arithmetic of the forward and backward pass. auto: bf16 where the accelerator has it, "
@@ -193,7 +193,7 @@ class TrainingSpec(ApiModel):
         default="random", description="Order of the records; groupByLength puts similar lengths together."
     )
     data_loader: DataLoaderSpec = Field(
-        default_factory=DataLoaderSpec, description="How batches reach the device."
+        default={}, validate_default=True, description="How batches reach the device."
     )
     seed: Annotated[Integer, Field(ge=0, le=4_294_967_295)] = Field(
         default=42, description="Seed of weights, dropout and order."

@@ -33,24 +33,26 @@ from finetune_operator.starting import begin
 from finetune_operator.story import story
 
 
-def decide(job: FineTuneJob, observed: Observed, now: datetime, config: RenderConfig) -> Plan:
-    """What to do for `job` now. Pure: the same arguments give the same plan."""
+def decide(
+    job: FineTuneJob, status: FineTuneJobStatus, observed: Observed, now: datetime, config: RenderConfig
+) -> Plan:
+    """What to do now for `job`, of which `status` is stored. Pure: the same arguments give the same plan."""
     if job.metadata.deletion_timestamp is not None:
-        return Plan(status=job.status)  # ownerReferences see to the children
-    scene = Scene(job, observed, now.astimezone(UTC).replace(microsecond=0), config)
+        return Plan(status=status)  # ownerReferences see to the children
+    scene = Scene(job, status, observed, now.astimezone(UTC).replace(microsecond=0), config)
     decision = _decision(scene)
-    status = final_status(job.status, decision, job.metadata.generation, scene.now)
+    after = final_status(status, decision, job.metadata.generation, scene.now)
     return Plan(
-        status=status,
+        status=after,
         apply=decision.apply,
         delete=decision.delete,
-        events=story(job, job.status, status),
+        events=story(job, status, after),
         requeue_after=decision.requeue_after,
     )
 
 
 def _decision(scene: Scene) -> Decision:
-    status = scene.job.status
+    status = scene.status
     if refusal.has_ended(status):
         return _after_the_end(scene, status)
     status = _with_preset(scene, status)

@@ -100,8 +100,9 @@ class Reconciler:
             return rejected(_metadata(raw), status, error.findings, datetime.now(UTC))
         except PresetLostError as error:
             return blocked(_metadata(raw), status, str(error), datetime.now(UTC))
-        observed = await self._with_complaints(key, job, self._observed(key, reports, preset))
-        plan = self._decide(job, observed)
+        seen = self._observed(key, reports, preset)
+        observed = await self._with_complaints(key, job, status, seen)
+        plan = self._decide(job, status, observed)
         for ref in plan.delete:
             await self._delete(key.namespace, ref)
         conflicts, refusals = [], []
@@ -116,13 +117,13 @@ class Reconciler:
         if conflicts or refusals:
             observed = self._observed(key, reports, preset)
             met = replace(observed, conflicts=tuple(conflicts), refusals=tuple(refusals))
-            plan = self._decide(job, met)
+            plan = self._decide(job, status, met)
             for ref in plan.delete:
                 await self._delete(key.namespace, ref)
         return plan
 
-    def _decide(self, job: FineTuneJob, observed: Observed) -> Plan:
-        return decide(job, observed, datetime.now(UTC), self._config())
+    def _decide(self, job: FineTuneJob, status: FineTuneJobStatus, observed: Observed) -> Plan:
+        return decide(job, status, observed, datetime.now(UTC), self._config())
 
     def _observed(
         self, key: JobKey, reports: Mapping[int, ProgressReport], preset: AppliedPreset | None
@@ -137,11 +138,13 @@ class Reconciler:
             preset=preset,
         )
 
-    async def _with_complaints(self, key: JobKey, job: FineTuneJob, observed: Observed) -> Observed:
+    async def _with_complaints(
+        self, key: JobKey, job: FineTuneJob, status: FineTuneJobStatus, observed: Observed
+    ) -> Observed:
         """What events say of the newest attempt, if it waits and nothing else tells for what."""
-        scene = Scene(job, observed, datetime.now(UTC), self._config())
+        scene = Scene(job, status, observed, datetime.now(UTC), self._config())
         child = scene.child(scene.newest_attempt)
-        if child is None or has_ended(job.status):
+        if child is None or has_ended(status):
             return observed
         pods = scene.pods(child.attempt)
         nodes = job.spec.distributed.nodes

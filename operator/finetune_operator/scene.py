@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from finetune_api import FineTuneJob, ProgressReport, TrainingResult
+from finetune_api import FineTuneJob, FineTuneJobStatus, ProgressReport, TrainingResult
 from finetune_operator.observation import Observed, ObservedJob, ObservedPod
 from finetune_operator.rendering.config import RenderConfig
 
@@ -16,6 +16,7 @@ class Scene:
     """The arguments of a decision, and what follows from them without any policy."""
 
     job: FineTuneJob
+    status: FineTuneJobStatus
     observed: Observed
     now: datetime
     config: RenderConfig
@@ -41,9 +42,9 @@ class Scene:
 
         A pod alone does, where its Job was deleted before the status that named it could be written.
         """
-        recorded = [record.number for record in self.job.status.attempts]
+        recorded = [record.number for record in self.status.attempts]
         jobs, pods = ([each.attempt for each in seen] for seen in (self.children, self.own_pods))
-        return max([self.job.status.attempt or 0, *recorded, *jobs, *pods])
+        return max([self.status.attempt or 0, *recorded, *jobs, *pods])
 
     @property
     def own_pods(self) -> Sequence[ObservedPod]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from finetune_api import AttemptStatus, ConditionType, FineTuneJob, FineTuneJobStatus, Phase, Reason
-from finetune_api.resolved import processes_per_node
+from finetune_api.job import processes_per_node
 from finetune_api.status import CheckpointRef
 from finetune_operator.plan import Event, EventType
 

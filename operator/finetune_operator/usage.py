@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from finetune_api import AttemptStatus, FineTuneJob, FineTuneJobStatus
-from finetune_api.resolved import processes_per_node
+from finetune_api.job import processes_per_node
 from finetune_api.status import UsageStatus
 from finetune_operator.observation import ObservedPod
 from finetune_operator.revision import revised

@@ -155,13 +155,10 @@ class Operator:
     """Decides again and again for one job; each plan's status becomes the job's."""
 
     job: FineTuneJob = field(default_factory=make_job)
+    status: FineTuneJobStatus = field(default_factory=FineTuneJobStatus)
+    """What stands in the job's status now."""
     plans: list[Plan] = field(default_factory=list)
     config: RenderConfig = CONFIG
-
-    @property
-    def status(self) -> FineTuneJobStatus:
-        """What stands in the job's status now."""
-        return self.job.status
 
     def see(
         self,
@@ -174,9 +171,9 @@ class Operator:
     ) -> Plan:
         """Decide on this observation, and store the status."""
         observed = Observed(tuple(jobs), tuple(pods), dict(reports or {}), tuple(conflicts), tuple(refusals))
-        plan = decide(self.job, observed, at(seconds), self.config)
+        plan = decide(self.job, self.status, observed, at(seconds), self.config)
         self.plans.append(plan)
-        self.job = self.job.model_copy(update={"status": plan.status})
+        self.status = plan.status
         return plan
 
     def edit(self, **spec: Any) -> None:
@@ -188,6 +185,7 @@ class Operator:
     def restart(self) -> None:
         """Read the job back from JSON, as after a restart."""
         self.job = FineTuneJob.from_json_object(self.job.to_json_object())
+        self.status = FineTuneJobStatus.from_json_object(self.status.to_json_object())
 
     @property
     def story(self) -> list[str]:

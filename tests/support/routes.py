@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 
-from finetune_api import Finding, InvalidJobError, parse_job
+from finetune_api import Finding, FineTuneJobStatus, InvalidJobError, parse_job
 from finetune_cli.main import main
 from finetune_operator.admission import AdmissionRequest, answer, judge
 from finetune_operator.decide import decide
@@ -53,8 +53,8 @@ def reconciler(manifest: Manifest) -> str | None:
         job = parse_job(manifest)
     except InvalidJobError as invalid:
         valid = parse_job(_VALID)
-        plan = rejected(valid.metadata, valid.status, invalid.findings, now)
+        plan = rejected(valid.metadata, FineTuneJobStatus(), invalid.findings, now)
     else:
-        plan = decide(job, Observed(), now, CONFIG)
+        plan = decide(job, FineTuneJobStatus(), Observed(), now, CONFIG)
     stalled = next((c for c in plan.status.conditions if c.type == "Stalled"), None)
     return stalled.message if stalled is not None and stalled.status == "True" else None

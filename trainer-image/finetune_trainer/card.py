@@ -15,6 +15,7 @@ from finetune_api.catalog import find_model
 from finetune_api.dataset import DataSource
 from finetune_api.resolved import ResolvedJob
 from finetune_api.status import EvaluationStatus, OutputStatus
+from finetune_api.validation.fields import chosen
 from finetune_trainer.checkpoints import library_versions
 from finetune_trainer.data.reading import find_files
 from finetune_trainer.errors import DataError
@@ -104,7 +105,7 @@ def licence_of(base: Base) -> str | None:
 def public_manifest(job: ResolvedJob) -> str:
     """The manifest of the run as YAML, without what says nothing about the model and without credentials in
     addresses. References to Secrets are names, never values."""
-    spec = job.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=LEFT_OUT)
+    spec = chosen(job.spec, exclude=LEFT_OUT)
     body = {
         "apiVersion": "finetune.dev/v1alpha1",
         "kind": "FineTuneJob",

@@ -120,7 +120,7 @@ class Cluster:
         return list(self._json("GET", path, query=query)["items"])
 
     def logs(self, pod: str, *, follow: bool, tail: int | None, previous: bool = False) -> Iterator[str]:
-        """Yield the lines that a pod has written."""
+        """Yield the lines that a pod has written; what is no UTF-8 in them as `surrogateescape` does."""
         path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log"
         query = [("follow", str(follow).lower()), ("previous", str(previous).lower())]
         query += [("tailLines", str(tail))] if tail is not None else []
@@ -154,9 +154,9 @@ class Cluster:
         try:
             for chunk in answer.stream(4096, decode_content=True):
                 *lines, rest = (rest + chunk).split(b"\n")
-                yield from (line.decode(errors="replace") for line in lines)
+                yield from (line.decode(errors="surrogateescape") for line in lines)
             if rest:
-                yield rest.decode(errors="replace")
+                yield rest.decode(errors="surrogateescape")
         finally:
             answer.close()
 

@@ -1,11 +1,10 @@
 """Jobs in the form that was asked for: the API server's own columns, names, JSON or YAML."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from finetune_api.printable import printable
-from finetune_cli.yaml_writer import dump
+from finetune_cli import json_writer, yaml_writer
 
 
 def name_of(item: Mapping[str, Any]) -> str:
@@ -32,9 +31,9 @@ def table_lines(table: Mapping[str, Any], *, wide: bool) -> list[str]:
 def print_object(value: Mapping[str, Any], output: str) -> None:
     """Print an object as JSON or YAML."""
     if output == "json":
-        print(json.dumps(value, indent=2, ensure_ascii=False))
+        print(json_writer.dump(value))
     else:
-        print(dump(value), end="")
+        print(yaml_writer.dump(value), end="")
 
 
 def as_list(jobs: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -8,11 +8,10 @@ exit status: 0 compared, 1 a file holds no such job, 2 wrong use
 """
 
 import argparse
-import json
-import sys
 import textwrap
 from typing import TYPE_CHECKING
 
+from finetune_cli import json_writer
 from finetune_cli.arguments import add_hardware, add_job, add_set
 from finetune_cli.errors import CommandError
 
@@ -58,8 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         if before.get(path) != after.get(path)
     ]
     if arguments.output == "json":
-        json.dump(differences, sys.stdout, indent=2, ensure_ascii=False)
-        print()
+        print(json_writer.dump(differences))
         return 0
     for difference in differences:
         print(printable(f"{difference['path']}: {shown(difference['a'])} → {shown(difference['b'])}"))

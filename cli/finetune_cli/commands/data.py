@@ -115,5 +115,7 @@ def _split(arguments: argparse.Namespace) -> int:
 
 
 def _fail(message: str, status: int) -> int:
-    print(f"finetune data: {message}", file=sys.stderr)
+    from finetune_api.printable import printable_lines
+
+    print(printable_lines(f"finetune data: {message}"), file=sys.stderr)
     return status

@@ -38,6 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Estimate one job. Returns 1 where it does not fit, or can't be estimated."""
     from finetune_api.estimate import estimate, nearest_fit, propose_fit
+    from finetune_api.printable import printable_lines
     from finetune_cli.effective import read_job
     from finetune_cli.estimates import (
         EstimateError,
@@ -63,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
         nearest = nearest_fit(job, accelerator, devices=arguments.devices, catalog=catalog)
     except (EstimateError, ValueError) as error:
-        print(f"finetune estimate: {error}", file=sys.stderr)
+        print(printable_lines(f"finetune estimate: {error}"), file=sys.stderr)
         return 1
     if arguments.output == "json":
         found = result.to_json_object(nearest.text if nearest else None)

@@ -13,11 +13,11 @@ exit status: 0 written, 1 FILE holds no such job, 2 wrong use
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from finetune_cli import json_writer
 from finetune_cli.arguments import add_job, add_set
 from finetune_cli.errors import CommandError
 from finetune_cli.files import is_stream, write_whole
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.to == "trainer":
         from finetune_api import resolve
 
-        _put(json.dumps(resolve(job, 1).to_json_object(), indent=2, ensure_ascii=False) + "\n", target)
+        _put(json_writer.dump(resolve(job, 1).to_json_object()) + "\n", target)
         print("nothing is lost: the trainer's configuration holds the whole spec", file=sys.stderr)
         return 0
     from finetune_api.printable import printable
@@ -70,14 +70,13 @@ def _put_with_data_sets(
 
     What keeps the second from being written is asked before the first is. Without a directory it is shown.
     """
-    import yaml
-
     from finetune_cli.foreign.dataset_info import FILE
     from finetune_cli.foreign.registering import as_text, merged
+    from finetune_cli.yaml_writer import dump_for_python
 
     shared = directory / FILE if directory is not None and writing.data_sets else None
     data_sets = merged(writing.data_sets, shared, force=force) if shared else as_text(writing.data_sets)
-    _put(yaml.safe_dump(writing.document, sort_keys=False, allow_unicode=True), target)
+    _put(dump_for_python(writing.document), target)
     if shared is not None:
         write_whole(shared, data_sets)
     elif writing.data_sets:

@@ -76,5 +76,7 @@ def _positive(text: str) -> int:
 
 
 def _fail(message: str) -> int:
-    print(f"finetune generate: {message}", file=sys.stderr)
+    from finetune_api.printable import printable_lines
+
+    print(printable_lines(f"finetune generate: {message}"), file=sys.stderr)
     return 2

@@ -16,10 +16,10 @@ exit status: 0 imported, 1 the configuration can't be read, 2 wrong use
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
+from finetune_cli import json_writer
 from finetune_cli.errors import CommandError
 from finetune_cli.files import write_whole
 
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
             }
             for line in reading.lines
         ]
-        print(json.dumps(account, indent=2, ensure_ascii=False), file=sys.stderr)
+        print(json_writer.dump(account), file=sys.stderr)
     else:
         for line in reading.lines:
             print(line, file=sys.stderr)

@@ -1,14 +1,20 @@
 """Print what the pods of a job have written, each line after its rank's pod where there are several.
 
+To a file or a pipe the bytes go as they are. A terminal gets text and colours (none with NO_COLOR), no other
+escape, and of a progress bar that is drawn over and over the last state.
+
 exit status: 0 printed, 1 there is no such job or pod, 2 wrong use
 """
 
 import argparse
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from finetune_cli.cluster.verb import add_cluster, cluster_of
 from finetune_cli.errors import INVALID, CommandError
+from finetune_cli.terminal import log_line
 
 if TYPE_CHECKING:
     from finetune_cli.cluster.client import Cluster
@@ -33,12 +39,24 @@ def run(arguments: argparse.Namespace) -> int:
                 f"{arguments.name} has no pods{f' of attempt {attempt}' if attempt else ''}", INVALID
             )
         for line in lines(cluster, pods, follow=arguments.follow, tail=arguments.tail):
-            print(line, flush=arguments.follow)
+            _put(line)
+            if arguments.follow:
+                sys.stdout.flush()
     return 0
 
 
+def _put(line: str) -> None:
+    if sys.stdout.isatty():
+        print(log_line(line, colours="NO_COLOR" not in os.environ))
+    else:
+        sys.stdout.buffer.write(f"{line}\n".encode(errors="surrogateescape"))
+
+
 def lines(cluster: "Cluster", pods: Sequence[str], *, follow: bool, tail: int | None) -> Iterator[str]:
-    """Yield the lines of all pods: one after the other, or, followed, as they come."""
+    """Yield the lines of all pods: one after the other, or, followed, as they come.
+
+    What is no UTF-8 in them is kept as Python keeps it in file names (`surrogateescape`).
+    """
     if len(pods) == 1:
         yield from cluster.logs(pods[0], follow=follow, tail=tail)
     elif not follow:

@@ -8,10 +8,9 @@ exit status: 0 printed, 2 there is no such preset
 """
 
 import argparse
-import json
-import sys
 import textwrap
 
+from finetune_cli import json_writer
 from finetune_cli.errors import CommandError
 
 
@@ -29,10 +28,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "show":
         return _show(arguments)
     presets = builtin_presets()
-    if arguments.output in ("json", "yaml"):
-        listed = [{"name": preset.name, "title": preset.title} for preset in presets]
-        json.dump(listed, sys.stdout, indent=2, ensure_ascii=False)
-        print()
+    listed = [{"name": preset.name, "title": preset.title} for preset in presets]
+    if arguments.output == "json":
+        print(json_writer.dump(listed))
+        return 0
+    if arguments.output == "yaml":
+        from finetune_cli.yaml_writer import dump
+
+        print(dump(listed), end="")
         return 0
     width = max(len(preset.name) for preset in presets)
     for preset in presets:
@@ -61,8 +64,7 @@ def _show(arguments: argparse.Namespace) -> int:
         "spec": {"title": preset.title, "description": preset.description, "values": preset.values},
     }
     if arguments.output == "json":
-        json.dump(manifest, sys.stdout, indent=2, ensure_ascii=False)
-        print()
+        print(json_writer.dump(manifest))
     elif arguments.output == "table":
         print(f"{preset.name}: {preset.title}\n{textwrap.fill(preset.description, 100)}")
         print(dump(preset.values), end="")

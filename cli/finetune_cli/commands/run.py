@@ -16,6 +16,7 @@ exit status:
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -130,24 +131,28 @@ def _volume(text: str) -> tuple[str, Path]:
 
 
 def _print_logs(logs: Sequence[Path]) -> None:
+    from finetune_cli.terminal import log_line
+
+    colours = sys.stderr.isatty() and "NO_COLOR" not in os.environ
     for log in logs:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
         for line in lines[-_LOG_TAIL_LINES:]:
-            print(f"{log.stem}: {line}", file=sys.stderr)
+            print(log_line(f"{log.stem}: {line}", colours=colours), file=sys.stderr)
 
 
 def _print_status(outcome: "Outcome", output: str) -> None:
-    import json
-
+    from finetune_cli import json_writer
     from finetune_cli.yaml_writer import dump
 
     status = outcome.status.to_json_object()
     if output == "json":
-        print(json.dumps(status, indent=2, ensure_ascii=False))
+        print(json_writer.dump(status))
     else:
         print(dump(status), end="")
 
 
 def _fail(message: str, status: int) -> int:
-    print(f"finetune run: {message}", file=sys.stderr)
+    from finetune_api.printable import printable_lines
+
+    print(printable_lines(f"finetune run: {message}"), file=sys.stderr)
     return int(status)

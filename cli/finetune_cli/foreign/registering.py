@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from finetune_cli import json_writer
 from finetune_cli.errors import CommandError
 from finetune_cli.foreign.dataset_info import DEFAULT_COLUMNS, DEFAULT_TAGS, OPENAI_TAGS
 
@@ -160,4 +161,4 @@ def merged(entries: Mapping[str, Entry], file: Path, *, force: bool) -> str:
 
 def as_text(entries: Mapping[str, Entry]) -> str:
     """dataset_info.json with these entries."""
-    return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
+    return json_writer.dump(entries) + "\n"

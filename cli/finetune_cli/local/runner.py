@@ -61,6 +61,7 @@ class Runner:
     mounts: Mounts
     display: Display
     scratch: Path
+    status: FineTuneJobStatus = field(default_factory=FineTuneJobStatus)
     _events: SimpleQueue[None] = field(default_factory=SimpleQueue)
     _jobs: dict[str, LocalJob] = field(default_factory=dict)
     _logs: list[Path] = field(default_factory=list)
@@ -73,8 +74,7 @@ class Runner:
             update={
                 "metadata": self.job.metadata.model_copy(
                     update={"uid": LOCAL_UID, "generation": 1, "creation_timestamp": now}
-                ),
-                "status": FineTuneJobStatus(),
+                )
             }
         )
         key = JobKey(self.job.metadata.namespace, self.job.metadata.name)
@@ -82,8 +82,8 @@ class Runner:
             try:
                 while True:
                     plan = self._step(receiver)
-                    if self.job.status.phase in _OVER and not self._jobs_running():
-                        return Outcome(self.job.status, self._logs)
+                    if self.status.phase in _OVER and not self._jobs_running():
+                        return Outcome(self.status, self._logs)
                     self._wait(plan)
             finally:
                 for job in self._jobs.values():
@@ -94,13 +94,13 @@ class Runner:
             job.poll()
         gone = [name for name, job in self._jobs.items() if job.deleting and job.ended]
         # A deleted Job is seen once more with all of its processes ended, then never again.
-        plan = decide(self.job, self._observe(receiver), datetime.now(UTC), _CONFIG)
+        plan = decide(self.job, self.status, self._observe(receiver), datetime.now(UTC), _CONFIG)
         for name in gone:
             del self._jobs[name]
             self._wake()
         self._carry_out(plan, receiver)
-        if plan.status != self.job.status:
-            self.job = self.job.model_copy(update={"status": plan.status})
+        if plan.status != self.status:
+            self.status = plan.status
             self.display.tell(plan.events)
             self.display.show(plan.status)
         return plan

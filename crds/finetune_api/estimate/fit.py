@@ -6,8 +6,7 @@ from typing import Any, Final
 
 from finetune_api.estimate.estimate import Estimate, estimate, on_devices
 from finetune_api.hardware import Accelerator, HardwareCatalog
-from finetune_api.job import FineTuneJob, FineTuneJobSpec
-from finetune_api.resolved import processes_per_node
+from finetune_api.job import FineTuneJob, FineTuneJobSpec, processes_per_node
 from finetune_api.validation.fields import value_at
 
 Change = dict[str, Any]

@@ -9,10 +9,9 @@ from finetune_api.catalog import Architecture, architecture_of
 from finetune_api.deepspeed import offloads, uses_deepspeed
 from finetune_api.estimate.program import TRAINER, Program
 from finetune_api.hardware import TYPICAL_MULTIPROCESSORS, Accelerator
-from finetune_api.job import FineTuneJob
+from finetune_api.job import FineTuneJob, processes_per_node
 from finetune_api.method import MethodSpec
 from finetune_api.quantization import QuantizationSpec
-from finetune_api.resolved import processes_per_node
 from finetune_api.training import Optimizer
 
 Precision = Literal["fp32", "bf16", "fp16"]

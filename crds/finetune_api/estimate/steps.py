@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from finetune_api.estimate.ranges import Range
-from finetune_api.job import FineTuneJob
-from finetune_api.resolved import processes_per_node
+from finetune_api.job import FineTuneJob, processes_per_node
 
 ASSUMED_RECORDS: Final = Range(1_000, 10_000, 100_000)
 """Records of a data set that nobody has counted; orders of magnitude, for want of better."""

@@ -74,7 +74,7 @@ class _AcceleratorOverride(ApiModel):
         default=None, description="Share of the peak that the best matrix product reaches; 0.8 when absent."
     )
     aliases: list[Annotated[str, Field(min_length=1, max_length=63)]] = Field(
-        default_factory=list,
+        default=[],
         max_length=16,
         description="Other names, such as the node label nvidia.com/gpu.product in lower case.",
     )
@@ -94,7 +94,7 @@ class _Overrides(ApiModel):
         default=None, alias="carbonGramsPerKWh", description="Carbon intensity; the region's when absent."
     )
     accelerators: list[_AcceleratorOverride] = Field(
-        default_factory=list, description="Accelerators to change or to add."
+        default=[], description="Accelerators to change or to add."
     )
 
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from finetune_api.job import FineTuneJobSpec
-from finetune_api.validation.fields import field_named, nested_model, plain
+from finetune_api.validation.fields import default_of, field_named, nested_model, plain
 
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -58,7 +58,7 @@ def _default(field: FieldInfo | None) -> Any:
     """A field's default as JSON; None for a field without one."""
     if field is None or field.is_required():
         return None
-    return plain(field.get_default(call_default_factory=True))
+    return plain(default_of(field))
 
 
 def _claims(manifest: Mapping[str, Any]) -> _Tree:

@@ -1,11 +1,12 @@
 """Finding one's way in the models by the names that manifests use."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, JsonValue
 from pydantic.fields import FieldInfo
+from pydantic.main import IncEx
 
 
 def model_at(root: type[BaseModel], location: Sequence[str | int]) -> type[BaseModel] | None:
@@ -59,7 +60,35 @@ def default_at(root: type[BaseModel], path: str) -> Any:
     model = model_at(root, parents)
     if model is None:
         raise KeyError(path)
-    return model.model_fields[_attribute(model, name)].get_default(call_default_factory=True)
+    return default_of(model.model_fields[_attribute(model, name)])
+
+
+def default_of(field: FieldInfo) -> Any:
+    """What a field holds where a manifest does not name it: of a section, the model with its defaults."""
+    default = field.get_default()
+    section = nested_model(field.annotation)
+    return section() if section is not None and default == {} else default
+
+
+def chosen(model: BaseModel, exclude: IncEx | None = None) -> dict[str, Any]:
+    """What a model holds beside its defaults, as JSON; `exclude` is pydantic's, in names of attributes."""
+    dumped = model.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=exclude)
+    return _without_untouched(dumped, type(model))
+
+
+def _without_untouched(dumped: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """The same without the sections that hold nothing: pydantic does not take them for their default `{}`."""
+    result: dict[str, Any] = {}
+    for name, value in dumped.items():
+        field = field_named(model, name)
+        section = nested_model(field.annotation) if field is not None else None
+        if section is None or field is None:
+            result[name] = value
+        elif isinstance(value, list):
+            result[name] = [_without_untouched(item, section) for item in value]
+        elif (inner := _without_untouched(value, section)) or field.default != {}:
+            result[name] = inner
+    return result
 
 
 def _attribute(model: type[BaseModel], name: str) -> str:

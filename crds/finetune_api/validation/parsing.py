@@ -67,7 +67,8 @@ _REQUIRED_SECTIONS: Final = {
 
 
 def parse_job(manifest: object) -> FineTuneJob:
-    """The job that a manifest describes, defaults filled in.
+    """The job that a manifest describes, defaults filled in. A status in it is passed over, as the API server
+    does with the one that somebody applies.
 
     Raises `InvalidJobError` with one finding per mistake of form: unknown or missing fields, wrong types,
     values out of range. What depends on several fields is `validate_job`'s part.
@@ -87,7 +88,7 @@ def parse_job(manifest: object) -> FineTuneJob:
         if manifest.get(field) is None:
             raise InvalidJobError([_absent_header(field)])
     try:
-        return FineTuneJob.from_json_object(manifest)
+        return FineTuneJob.from_json_object({key: manifest[key] for key in manifest if key != "status"})
     except ValidationError as invalid:
         raise InvalidJobError(
             [finding_of(details) for details in invalid.errors(include_url=False)]

@@ -18,9 +18,9 @@ from finetune_api import (
     validate_job,
 )
 from finetune_api.crd import structural_schema, to_yaml
-from finetune_api.job import FineTuneJobStatus
 from finetune_api.lineage import lineage_hash
 from finetune_api.resolved import ResolvedJob, resolve
+from finetune_api.status import FineTuneJobStatus
 from schema_values import spoiled, values
 
 SPECS = values(structural_schema(FineTuneJobSpec))

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from finetune_api import FineTuneJob, ObjectMeta
+from finetune_api import FineTuneJob, FineTuneJobStatus, ObjectMeta
 from finetune_api.conditions import Reason
 from finetune_api.resolved import AppliedPreset
 from finetune_operator.decide import decide
@@ -145,7 +145,7 @@ class TestInvalidSpec:
         with pytest.raises(InvalidJobError) as caught:
             parse_job(manifest)
         metadata = ObjectMeta(name="tune", generation=3)
-        plan = rejected(metadata, make_job().status, caught.value.findings, at(0))
+        plan = rejected(metadata, FineTuneJobStatus(), caught.value.findings, at(0))
         stalled = plan.status.condition("Stalled")
         assert stalled is not None
         assert (stalled.status, stalled.reason) == ("True", "InvalidSpec")
@@ -158,7 +158,7 @@ class TestInvalidSpec:
         from finetune_operator.refusal import rejected
 
         finding = unknown_preset("ours", (), "a FineTunePreset of the job's namespace")
-        plan = rejected(ObjectMeta(name="tune", generation=3), make_job().status, [finding], at(0))
+        plan = rejected(ObjectMeta(name="tune", generation=3), FineTuneJobStatus(), [finding], at(0))
         reasons = {condition.type: condition.reason for condition in plan.status.conditions}
         assert reasons["Stalled"] == reasons["Ready"] == reasons["Accepted"] == "UnknownPreset"
 
@@ -285,7 +285,7 @@ class TestAPreset:
 
     def test_is_named_by_the_status_from_the_acceptance_on(self) -> None:
         observed = Observed(preset=self.preset)
-        plan = decide(make_job({"preset": "ours"}), observed, at(0), CONFIG)
+        plan = decide(make_job({"preset": "ours"}), FineTuneJobStatus(), observed, at(0), CONFIG)
         assert plan.status.preset == self.preset.status
         assert created_jobs(plan) == ["tune-1"]
 
@@ -293,8 +293,10 @@ class TestAPreset:
         operator = Operator(make_job({"preset": "ours", "resources": {"memory": "64Mi"}}))
         operator.see(0)
         assert operator.holds("Stalled")
-        mended = make_job({"preset": "ours"}).model_copy(update={"status": operator.status})
-        assert created_jobs(decide(mended, Observed(preset=self.preset), at(9), CONFIG)) == ["tune-1"]
+        mended = make_job({"preset": "ours"})
+        assert created_jobs(decide(mended, operator.status, Observed(preset=self.preset), at(9), CONFIG)) == [
+            "tune-1"
+        ]
 
     def test_that_is_lost_stalls_a_job_that_has_started_and_touches_nothing_of_it(self) -> None:
         operator = Operator()
@@ -317,21 +319,21 @@ class TestAPreset:
 
     def test_of_an_attempt_that_the_status_does_not_know_yet_is_named_too(self) -> None:
         observed = Observed(jobs=(child(),), pods=(pod(),), preset=self.preset)
-        plan = decide(make_job({"preset": "ours"}), observed, at(20), CONFIG)
+        plan = decide(make_job({"preset": "ours"}), FineTuneJobStatus(), observed, at(20), CONFIG)
         assert plan.status.preset == self.preset.status
 
     def test_stays_the_one_that_the_job_started_from(self) -> None:
-        started = decide(make_job({"preset": "ours"}), Observed(preset=self.preset), at(0), CONFIG).status
-        job = make_job({"preset": "ours"}).model_copy(update={"status": started})
+        job = make_job({"preset": "ours"})
+        started = decide(job, FineTuneJobStatus(), Observed(preset=self.preset), at(0), CONFIG).status
         newer = self.preset.model_copy(update={"resource_version": "8"})
-        plan = decide(job, Observed(jobs=(child(),), pods=(pod(),), preset=newer), at(20), CONFIG)
+        plan = decide(job, started, Observed(jobs=(child(),), pods=(pod(),), preset=newer), at(20), CONFIG)
         assert plan.status.preset == self.preset.status
 
 
 def test_decide_does_not_change_its_arguments() -> None:
     job = make_job()
     before = job.to_json_object()
-    decide(job, Observed(), at(0), CONFIG)
+    decide(job, FineTuneJobStatus(), Observed(), at(0), CONFIG)
     assert FineTuneJob.from_json_object(before) == job
 
 

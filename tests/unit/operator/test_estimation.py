@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from finetune_api import FineTuneJobStatus
 from finetune_api.hardware import NodeAccelerators
 from finetune_operator.decide import decide
 from finetune_operator.estimation import estimated
@@ -150,11 +151,11 @@ def test_a_job_that_fits_on_none_of_the_nodes_is_refused() -> None:
     spec = LLAMA | {"resources": {"accelerators": {"perNode": 1}}, "method": {"type": "full"}}
     nodes = (NodeAccelerators("node-1", "nvidia.com/gpu", 8, "Tesla-T4", 14.7, {}),)
     config = replace(CONFIG, hardware=Hardware(nodes=nodes))
-    plan = decide(make_job(spec), Observed(), at(0), config)
+    plan = decide(make_job(spec), FineTuneJobStatus(), Observed(), at(0), config)
     assert not plan.apply
     message = next(c.message for c in plan.status.conditions if c.type == "Stalled" and c.status == "True")
     assert "14.7 GiB of t4 are there" in message
-    assert decide(make_job(spec), Observed(), at(0), CONFIG).apply
+    assert decide(make_job(spec), FineTuneJobStatus(), Observed(), at(0), CONFIG).apply
 
 
 def on_nodes(*products: str) -> RenderConfig:

@@ -141,12 +141,12 @@ class Life(RuleBasedStateMachine):
 
     @rule(lost=st.booleans())
     def reconcile(self, lost: bool) -> None:
-        before = self.operator.job
+        before = self.operator.status
         seen_pods = [one for each in self.pods.values() for one in each]
         attempt = max(self.jobs, default=0)
         told = {attempt: report(self.step, self.now)} if attempt and self.step else {}
         plan = self.operator.see(self.now, list(self.jobs.values()), seen_pods, told)
-        check(before.status, plan, list(self.jobs.values()), seen_pods)
+        check(before, plan, list(self.jobs.values()), seen_pods)
         for ref in plan.delete:
             if ref.kind == "Job":
                 number = int(ref.name.rsplit("-", 1)[1])
@@ -160,7 +160,7 @@ class Life(RuleBasedStateMachine):
         if suspended is not None and suspended.status == "True":
             assert all(one.ended for one in seen_pods)
         if lost:
-            self.operator.job = before
+            self.operator.status = before
 
     @rule(seconds=st.integers(1, 60))
     def wait(self, seconds: int) -> None:

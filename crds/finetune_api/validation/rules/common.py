@@ -8,8 +8,7 @@ from typing import Final
 from pydantic import BaseModel
 
 from finetune_api import deepspeed
-from finetune_api.job import FineTuneJobSpec
-from finetune_api.resolved import processes_per_node
+from finetune_api.job import FineTuneJobSpec, processes_per_node
 from finetune_api.rule import exactly_one as one_of
 from finetune_api.rule import found
 from finetune_api.validation.codes import Code

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from finetune_api.deepspeed import OFFLOAD_OPTIMIZERS, contradictions, offloads
-from finetune_api.job import FineTuneJob
-from finetune_api.resolved import processes_per_node
+from finetune_api.job import FineTuneJob, processes_per_node
 from finetune_api.rules_over_sections import OFFLOADED_OPTIMIZER, OFFLOADED_PARAMETERS
 from finetune_api.validation.codes import Code
 from finetune_api.validation.fields import plain

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from finetune_api.job import FineTuneJob
-from finetune_api.resolved import processes_per_node
+from finetune_api.job import FineTuneJob, processes_per_node
 from finetune_api.stages import DpoSpec, GrpoSpec, PpoSpec, SamplingSpec
 from finetune_api.validation.codes import Code
 from finetune_api.validation.fields import value_at

@@ -8,9 +8,9 @@ from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
 from finetune_api import FineTuneJobSpec
-from finetune_api.job import FineTuneJobStatus
 from finetune_api.parameter_map import DOCUMENTS, NOTHING, REQUIRED, Document, Elsewhere, Parameter
 from finetune_api.parameter_map.page import parameter_map_page
+from finetune_api.status import FineTuneJobStatus
 from finetune_api.validation.fields import default_at, field_named, model_at, plain
 
 NAMES = Path(__file__).parent / "names.txt"

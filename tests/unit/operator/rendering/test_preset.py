@@ -11,6 +11,7 @@ import yaml
 from finetune_api import ResolvedJob, parse_job
 from finetune_api.presets.in_cluster import as_recorded, with_preset
 from finetune_api.resolved import AppliedPreset
+from finetune_api.validation.fields import chosen
 from finetune_operator.presets import recorded
 from finetune_operator.rendering import render_attempt
 from golden import compare
@@ -41,8 +42,8 @@ def test_an_attempt_records_the_preset_and_the_spec_that_came_of_it() -> None:
     made = config_map(1, *with_preset(stored_job(), {"team": read("team.preset.yaml")}))
     record = ResolvedJob.model_validate_json(made["data"]["job.json"])
     assert record.preset is not None
-    chosen = record.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    compare([{"preset": record.preset.to_json_object(), "spec": chosen}], GOLDEN / "team.resolved.yaml")
+    resolved = {"preset": record.preset.to_json_object(), "spec": chosen(record.spec)}
+    compare([resolved], GOLDEN / "team.resolved.yaml")
     assert record.spec.method.lora.alpha == 32, "the job spells out the default, and means it"
 
 
