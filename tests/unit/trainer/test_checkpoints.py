@@ -1,15 +1,17 @@
 """Checkpoints are whole or not there; the newest whole one of the same run is resumed from; rotation keeps
 the best."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from finetune_trainer.checkpoints import CheckpointStore, Manifest, checkpoints_status
+from finetune_trainer.checkpoints import CheckpointStore, checkpoints_status
 from finetune_trainer.errors import InvalidConfigError, StorageError
 from finetune_trainer.files import FileEntry
+from finetune_trainer.manifest import VERSION, Manifest
 from stored_checkpoints import NOW, commit, manifest, steps, tear
 
 
@@ -204,6 +206,17 @@ def test_another_volume_in_the_place_of_the_first_is_noticed(store: CheckpointSt
     with pytest.raises(StorageError, match="is no longer the volume that it was at the start"):
         store.commit(staged, manifest(20))
     assert (tmp_path / "away" / "step-00000010" / "manifest.json").is_file()
+
+
+def test_a_checkpoint_of_a_newer_trainer_is_refused_rather_than_passed_over(store: CheckpointStore) -> None:
+    """Passed over, its run would begin anew beside it."""
+    commit(store, 10)
+    newer = manifest(20).model_dump(mode="json") | {"version": VERSION + 1, "unheardOf": True}
+    (commit(store, 20).path / "manifest.json").write_text(json.dumps(newer))
+    with pytest.raises(
+        InvalidConfigError, match=r"00000020 was written by a newer trainer .*version 2;"
+    ):
+        store.newest_whole("ours")
 
 
 def test_manifests_have_no_fields_that_nobody_knows() -> None:

@@ -26,7 +26,7 @@ from finetune_trainer.data.check.report import (
     RenderedSample,
     Steps,
 )
-from finetune_trainer.data.dataset import DataFacts, TokenizedDataset, assemble, tokenize_as_stream
+from finetune_trainer.data.dataset import DataFacts, TokenizedDataset
 from finetune_trainer.data.dataset import held_out as divide
 from finetune_trainer.data.download import fetch_sources
 from finetune_trainer.data.examples import (
@@ -39,8 +39,9 @@ from finetune_trainer.data.examples import (
 )
 from finetune_trainer.data.formats import FORMATS
 from finetune_trainer.data.loading import read_examples, sample
+from finetune_trainer.data.making import Sieve, documents, in_memory
 from finetune_trainer.data.packing import pack
-from finetune_trainer.data.preferences import PairedDataset, tokenize_pairs
+from finetune_trainer.data.preferences import PairedDataset, PairSieve
 from finetune_trainer.data.preparation import is_stream, renderer_for
 from finetune_trainer.data.prompts import repeated
 from finetune_trainer.data.reading import find_files
@@ -164,11 +165,10 @@ def _measure(
     if rendered:
         try:
             if stream:
-                data = tokenize_as_stream(read.examples, renderer)
-            elif _is_paired(read.examples):
-                data = tokenize_pairs(read.examples, renderer)
+                data = in_memory(documents(read.examples, renderer, workers=1))
             else:
-                data = assemble(rendered, renderer)
+                sieve = (PairSieve if _is_paired(read.examples) else Sieve)(renderer)
+                data = in_memory((sieve(rendered), sieve.facts))
             facts = data.facts
         except DataError:
             # nothing is left to train on: the part says so with no sequences
