@@ -10,6 +10,7 @@ import logging
 import re
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -104,12 +105,15 @@ class CheckpointStore:
                     f"checkpoints.storage: {self.directory} is no longer the volume that it was at the "
                     "start of the attempt. Check the node's mounts and the claim"
                 )
-            complete = manifest.model_copy(update={"files": describe_files(staged)})
+            with ThreadPoolExecutor(1) as pool:
+                # the disk is at work while the cores hash
+                synced = pool.submit(sync_tree, staged)
+                complete = manifest.model_copy(update={"files": describe_files(staged)})
+                synced.result()
             if (flaw := complete.flaw(target.name)) is not None:
                 raise StorageError(
                     f"checkpoint {target} is not committed: {flaw}. All ranks must write to the same volume"
                 )
-            sync_tree(staged)
             write_atomically(staged / MANIFEST, complete.model_dump_json(indent=2) + "\n")
             if target.exists():
                 self._remove(target)
@@ -176,10 +180,13 @@ class CheckpointStore:
         return next((found for found in newest_first if self.is_whole(found, skipped=skipped)), None)
 
     def best(self) -> Checkpoint | None:
-        """The checkpoint with the best metric; the earlier one of two that are equal. None without a
-        metric."""
+        """The checkpoint with the best metric; the earlier one of two that are equal. None without a metric.
+
+        Where attempts were asked to measure different metrics, the newest one counts: values of two say
+        nothing beside one another."""
         sign = 1 if self.greater_is_better else -1
         scored = [checkpoint for checkpoint in self.all() if checkpoint.manifest.value is not None]
+        scored = [each for each in scored if each.manifest.metric == scored[-1].manifest.metric]
         return max(
             scored,
             key=lambda checkpoint: (sign * (checkpoint.manifest.value or 0.0), -checkpoint.step),

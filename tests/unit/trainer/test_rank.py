@@ -215,7 +215,7 @@ def test_data_that_changed_between_two_attempts_makes_the_resume_approximate(
     assert " then; 21 items, " in said
 
     # what the weights are does not change with an exact resume
-    last, reporter = {"training": {"maxSteps": 7}}, Reporter([])
+    last, reporter = {"training": {"maxSteps": 7}, "output": {"modelCard": True}}, Reporter([])
     result = train(make_job(last, attempt=4), reporter)
     kept = reporter.report.effective["resume"]
     assert kept.startswith(

@@ -19,7 +19,7 @@ from finetune_trainer.data.examples import (
 )
 from finetune_trainer.data.formats import FORMATS, Format
 from finetune_trainer.data.formats.base import Records, optional_label
-from finetune_trainer.data.reading import find_files
+from finetune_trainer.data.reading import find_files, without_null_keys
 from finetune_trainer.errors import DataError, InvalidConfigError
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _records(format_: Format, source: DataSource, path: str | None) -> Iterator[
             yield from format_.read(Path(file))
     elif (hub := source.hub) is not None:
         for number, row in enumerate(hub_rows(hub), start=1):
-            yield Record(Origin(f"{hub.id} ({hub.split})", number, "row"), dict(row))
+            yield Record(Origin(f"{hub.id} ({hub.split})", number, "row"), without_null_keys(dict(row)))
     else:
         raise InvalidConfigError(
             "dataset: the source has no path on this machine; use path, pvc, configMap, http or hub"

@@ -13,7 +13,7 @@ import torch
 from finetune_api.resolved import ResolvedJob
 from finetune_api.training import TrainingSpec
 from finetune_trainer.data.dataset import DataFacts, TokenizedDataset
-from finetune_trainer.data.examples import Conversation, Example, Message, Origin, last_answer
+from finetune_trainer.data.examples import Conversation, Example, Json, Message, Origin, last_answer
 from finetune_trainer.data.making import Making
 from finetune_trainer.data.preparation import Recipe, renderer_for, train_and_evaluation
 from finetune_trainer.data.rendering import IGNORED, Ids, Renderer, Tokens
@@ -164,8 +164,13 @@ class PromptMaker:
                     "dataset.format: this stage answers prompts. Use a format with prompts and answers"
                 )
             place = last_answer(example)
+            if not any(message.role != "system" for message in example.messages[:place]):
+                raise DataError(
+                    f"{example.origin}: nothing stands before its last answer that the model could answer. "
+                    "Remove the record, or use stage sft"
+                )
             given, expected = example.messages[:place], example.messages[place].content
-            ids = prompt_ids(renderer, given)
+            ids = prompt_ids(renderer, given, example.tools)
             fits = len(ids) <= self.longest
             counts = self.counts
             self.counts = replace(
@@ -208,10 +213,12 @@ def _prompt(tokens: Tokens) -> Prompt:
     return Prompt(input_ids=tokens.ids, messages=messages, expected=noted["expected"], real=True)
 
 
-def prompt_ids(renderer: Renderer, messages: tuple[Message, ...]) -> Ids:
-    """The tokens before an answer, as the chat template opens it."""
+def prompt_ids(renderer: Renderer, messages: tuple[Message, ...], tools: tuple[Json, ...] = ()) -> Ids:
+    """The tokens before an answer, as the chat template opens it, with the tools that may be called."""
     tokenizer = renderer.tokenizer
-    text = tokenizer.apply_chat_template(renderer.turns(messages), tokenize=False, add_generation_prompt=True)
+    text = tokenizer.apply_chat_template(
+        renderer.turns(messages), tools=list(tools) or None, tokenize=False, add_generation_prompt=True
+    )
     return np.asarray(tokenizer(str(text), add_special_tokens=False)["input_ids"], dtype=np.int32)
 
 
