@@ -157,6 +157,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             "skipped": self.guard.skipped,
             "trend": trend,
             "watch": self.watch.state() if self.watch else None,
+            "metric": self.job.spec.checkpoints.measured_metric,
             "improvement": self.improvement.state(),
         }
 
@@ -170,7 +171,9 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             self.watch.restore(kept["watch"])
             if self.watch.last_word is not None:
                 self._warn(self.watch.last_word)
-        if kept.get("improvement") is not None:
+        metric = self.job.spec.checkpoints.measured_metric
+        # patience with one metric says nothing of another
+        if kept.get("improvement") is not None and kept.get("metric", metric) == metric:
             self.improvement.restore(kept["improvement"])
 
     def _score(self, state: TrainerState) -> float | None:

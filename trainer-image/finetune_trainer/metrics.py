@@ -127,6 +127,13 @@ class MetricsFile:
         kept = [line for line in text.split("\n") if _step(line) <= step]
         write_atomically(self.path, "".join(f"{line}\n" for line in kept))
 
+    def set_aside(self, checkpoints: Path) -> None:
+        """Puts the curve of a run whose checkpoints were put aside beside them. Raises `OSError`."""
+        if self.path.exists():
+            self.path.rename(
+                self.path.with_name(checkpoints.name.replace("checkpoints", "metrics") + ".jsonl")
+            )
+
     def append(self, line: Line) -> None:
         """Adds a line. Raises `OSError`."""
         stamped = line | {"time": datetime.now(UTC).isoformat(timespec="milliseconds")}

@@ -29,6 +29,7 @@ from finetune_trainer.inputs import prepare_inputs
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.merge import Base, check_mergeable, merged_precision
 from finetune_trainer.methods import prepare_method
+from finetune_trainer.metrics import MetricsFile
 from finetune_trainer.models import trained_parameters
 from finetune_trainer.precision import check_device, effective_precision
 from finetune_trainer.reporting import Reporter, sinks
@@ -195,6 +196,7 @@ def find_checkpoint(job: ResolvedJob, store: CheckpointStore) -> Checkpoint | No
     if job.spec.checkpoints.resume == "never" and job.attempt == 1:
         aside = store.set_aside(datetime.now(UTC))
         if aside is not None:
+            MetricsFile(Path(job.paths.run_directory)).set_aside(aside)
             log.info("checkpoints.resume is never: earlier checkpoints are now in %s", aside.name)
     checkpoint = store.newest_whole(lineage_hash(job.spec))
     store.prepare()

@@ -60,6 +60,14 @@ def test_bytes_that_a_disk_has_spoilt_cost_their_lines_and_not_the_run(tmp_path:
     assert steps(file) == [1, 2]
 
 
+def test_the_curve_of_a_run_that_is_put_aside_is_not_lost(tmp_path: Path) -> None:
+    file = MetricsFile(tmp_path)
+    file.set_aside(tmp_path / "checkpoints-before-now")
+    file.append({"step": 1, "loss": 1.0})
+    file.set_aside(tmp_path / "checkpoints-before-now")
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics-before-now.jsonl"]
+
+
 def test_a_new_run_begins_without_a_file(tmp_path: Path) -> None:
     file = MetricsFile(tmp_path)
     file.begin(0)

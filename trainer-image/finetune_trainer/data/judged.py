@@ -151,10 +151,17 @@ def _judgements(examples: Iterable[Example]) -> Iterator[tuple[Example, str]]:
             learned = replace(example, prompt_turns=last_answer(example))
             yield learned, DESIRED if example.desired else UNDESIRED
         else:
-            raise DataError(
-                f"{example.origin}: the record does not say whether its answer is desired. Add a 'label' of "
-                "true or false, or name its column in dataset.columns.label"
-            )
+            raise DataError(f"{example.origin}: {unjudged(example)}")
+
+
+def unjudged(example: Example) -> str | None:
+    """Why kto cannot learn from an example, in words; None where it can."""
+    if isinstance(example, Preference) or (isinstance(example, Conversation) and example.desired is not None):
+        return None
+    return (
+        "the record does not say whether its answer is desired. Add a 'label' of true or false, or name its "
+        "column in dataset.columns.label"
+    )
 
 
 def prepare_judged(

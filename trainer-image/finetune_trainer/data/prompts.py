@@ -164,11 +164,8 @@ class PromptMaker:
                     "dataset.format: this stage answers prompts. Use a format with prompts and answers"
                 )
             place = last_answer(example)
-            if not any(message.role != "system" for message in example.messages[:place]):
-                raise DataError(
-                    f"{example.origin}: nothing stands before its last answer that the model could answer. "
-                    "Remove the record, or use stage sft"
-                )
+            if (problem := unanswerable(example)) is not None:
+                raise DataError(f"{example.origin}: {problem}")
             given, expected = example.messages[:place], example.messages[place].content
             ids = prompt_ids(renderer, given, example.tools)
             fits = len(ids) <= self.longest
@@ -199,6 +196,15 @@ class PromptMaker:
                 f"sampling.maxNewTokens is {self.longest}. Raise the one or lower the other"
             )
         return facts
+
+
+def unanswerable(example: Example) -> str | None:
+    """Why an example holds no prompt, in words; None where it does."""
+    if isinstance(example, Conversation):
+        before = example.messages[: last_answer(example)]
+        if any(message.role != "system" for message in before):
+            return None
+    return "nothing stands before its last answer that the model could answer. Remove the record, or use sft"
 
 
 def _note(messages: tuple[Message, ...], expected: str) -> str:

@@ -29,7 +29,7 @@ from finetune_trainer.exactness import exactness
 from finetune_trainer.files import staged_as
 from finetune_trainer.guards import is_a_norm
 from finetune_trainer.interruption import StopRequest
-from finetune_trainer.metrics import MetricsTracker, compute_perplexity
+from finetune_trainer.metrics import MetricsFile, MetricsTracker, compute_perplexity
 from finetune_trainer.models import create_base, load_base
 from finetune_trainer.precision import effective_precision
 from finetune_trainer.progress import Progress
@@ -152,6 +152,7 @@ class Trainer:
             if checkpoint is None:
                 log.warning("No checkpoint found to resume from in %s: training starts afresh", directory)
         elif aside := store.set_aside(datetime.now(UTC)):
+            MetricsFile(directory).set_aside(aside)
             log.info("resume_from_checkpoint is False: earlier checkpoints are now in %s", aside)
         store.prepare()
         return checkpoint
