@@ -69,5 +69,6 @@ class FailurePolicySpec(ApiModel):
     )
     divergence: DivergenceSpec | None = Field(
         default=None,
-        description="When a run counts as diverged; only when its loss is not a number if absent.",
+        description="When a run counts as diverged and ends. If absent, only when its loss is not a number: "
+        "a loss that runs away is then a warning.",
     )

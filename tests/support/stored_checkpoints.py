@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime
 
-from finetune_trainer.checkpoints import Checkpoint, CheckpointStore, Manifest
+from finetune_trainer.checkpoints import Checkpoint, CheckpointStore
+from finetune_trainer.manifest import Manifest
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

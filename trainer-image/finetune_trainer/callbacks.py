@@ -27,6 +27,7 @@ from finetune_trainer.reporting import Reporter
 from finetune_trainer.saves import WINDOW_FILE, Saves
 from finetune_trainer.tracking.fanout import Tracking
 from finetune_trainer.trainer import FineTuneTrainer
+from finetune_trainer.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
     order: GlobalOrder
     progress: Progress
     guard: Guard
+    watch: Watch | None
     saves: Saves
     reporter: Reporter
     tracking: Tracking
@@ -154,6 +156,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         return self.progress.state() | {
             "skipped": self.guard.skipped,
             "trend": trend,
+            "watch": self.watch.state() if self.watch else None,
+            "metric": self.job.spec.checkpoints.measured_metric,
             "improvement": self.improvement.state(),
         }
 
@@ -163,7 +167,13 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         self.guard.skipped = kept.get("skipped", 0)
         if self.guard.trend is not None and kept.get("trend") is not None:
             self.guard.trend.restore(kept["trend"])
-        if kept.get("improvement") is not None:
+        if self.watch is not None and kept.get("watch") is not None:
+            self.watch.restore(kept["watch"])
+            if self.watch.last_word is not None:
+                self._warn(self.watch.last_word)
+        metric = self.job.spec.checkpoints.measured_metric
+        # patience with one metric says nothing of another
+        if kept.get("improvement") is not None and kept.get("metric", metric) == metric:
             self.improvement.restore(kept["improvement"])
 
     def _score(self, state: TrainerState) -> float | None:
@@ -191,6 +201,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         self.guard.check(
             state.global_step, logs["loss"], logs.get("grad_norm"), weights_are_finite=weights_are_finite
         )
+        if self.watch is not None and (news := self.watch.see(state.global_step, logs["loss"])):
+            self._warn(news)
         self.progress.add(state, logs)
         self.reporter.update(
             step=state.global_step,
@@ -202,6 +214,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             line = self.progress.close_window(state, logs, args.device)
             if self.guard.scaled:
                 line["skippedSteps"] = self.guard.skipped
+            if self.watch is not None:
+                line["offCurveSteps"] = self.watch.steps
             if self.first:
                 self._tell(state, line)
 
@@ -249,6 +263,11 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             line["learningRate"],
             line["tokensPerSecond"],
         )
+
+    def _warn(self, news: str) -> None:
+        if self.first:
+            log.warning("%s", news)
+            self.reporter.warn("loss", news)
 
     def _publish(self, line: Line) -> None:
         self.file.append(line)

@@ -16,11 +16,11 @@ from finetune_api.dataset import DataSource
 from finetune_api.resolved import ResolvedJob
 from finetune_api.status import EvaluationStatus, OutputStatus
 from finetune_api.validation.fields import chosen
-from finetune_trainer.checkpoints import library_versions
 from finetune_trainer.data.reading import find_files
 from finetune_trainer.errors import DataError
 from finetune_trainer.export import CARD
 from finetune_trainer.files import hash_file, write_atomically
+from finetune_trainer.manifest import library_versions
 from finetune_trainer.merge import Base
 from finetune_trainer.stages import stage_for
 

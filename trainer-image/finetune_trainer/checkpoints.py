@@ -10,85 +10,29 @@ import logging
 import re
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from finetune_api.status import BestCheckpointRef, CheckpointRef, CheckpointsStatus
-from finetune_trainer.data.fingerprint import Fingerprint
 from finetune_trainer.errors import InvalidConfigError, StorageError
 from finetune_trainer.files import (
-    FileEntry,
     describe_files,
     sync_directory,
     sync_tree,
     what_is_wrong,
     write_atomically,
 )
+from finetune_trainer.manifest import MANIFEST, Manifest, refuse_newer
 from finetune_trainer.paths import volume_path
 
 log = logging.getLogger(__name__)
 
-MANIFEST = "manifest.json"
 STAGING = ".writing"
-LIBRARIES = ("torch", "transformers", "accelerate", "peft", "deepspeed")
 NAME = re.compile(r"step-(\d{8,})")
-RANDOM_STATES = re.compile(r"rng_state(_\d+)?\.pth")
-
-
-class Manifest(BaseModel):
-    """What a checkpoint is, and what its files must hold.
-
-    `step` is the position in the data too, whose order is a function of seed and step (`data/sampling.py`);
-    the random states of all ranks are files of their own (`rng_state*.pth`).
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    version: int = 1
-    job: str
-    job_uid: str
-    attempt: int
-    lineage: str
-    step: int
-    epoch: float
-    world_size: int
-    zero_stage: int
-    deepspeed: bool
-    offload: bool = False
-    """Whether DeepSpeed kept the optimizer in host memory, where it has one of its own."""
-    time: datetime
-    metric: str | None = None
-    value: float | None = None
-    data: Fingerprint | None = None
-    """Of what the run learns from; None where nobody looked."""
-    libraries: dict[str, str] = {}
-    files: list[FileEntry] = []
-
-    @property
-    def bytes(self) -> int:
-        """Size of all files, the manifest not counted."""
-        return sum(entry.bytes for entry in self.files)
-
-    @property
-    def name(self) -> str:
-        """Of the directory of a checkpoint of this step."""
-        return f"step-{self.step:08d}"
-
-    def flaw(self, directory: str) -> str | None:
-        """Why this cannot be the manifest of a whole checkpoint in a directory of this name, in words; None
-        when it can. Random states are of all ranks or, from loops that keep none, of no rank."""
-        if self.name != directory:
-            return f"its manifest is of {self.name}"
-        if not self.files:
-            return "its manifest names no files"
-        states = sum(RANDOM_STATES.fullmatch(entry.path) is not None for entry in self.files)
-        if 0 < states < self.world_size:
-            return f"it holds the random states of {states} of {self.world_size} ranks"
-        return None
 
 
 @dataclass(frozen=True)
@@ -161,12 +105,15 @@ class CheckpointStore:
                     f"checkpoints.storage: {self.directory} is no longer the volume that it was at the "
                     "start of the attempt. Check the node's mounts and the claim"
                 )
-            complete = manifest.model_copy(update={"files": describe_files(staged)})
+            with ThreadPoolExecutor(1) as pool:
+                # the disk is at work while the cores hash
+                synced = pool.submit(sync_tree, staged)
+                complete = manifest.model_copy(update={"files": describe_files(staged)})
+                synced.result()
             if (flaw := complete.flaw(target.name)) is not None:
                 raise StorageError(
                     f"checkpoint {target} is not committed: {flaw}. All ranks must write to the same volume"
                 )
-            sync_tree(staged)
             write_atomically(staged / MANIFEST, complete.model_dump_json(indent=2) + "\n")
             if target.exists():
                 self._remove(target)
@@ -180,7 +127,11 @@ class CheckpointStore:
 
     def all(self) -> list[Checkpoint]:
         """Committed checkpoints with a manifest of their own that are not known to be torn, oldest first.
-        Their files are not looked at."""
+        Their files are not looked at.
+
+        Raises `InvalidConfigError` for one that a newer trainer has written: to pass it over would begin its
+        run anew.
+        """
         found = []
         for path in self._committed():
             if path in self._torn:
@@ -188,6 +139,7 @@ class CheckpointStore:
             try:
                 manifest = Manifest.model_validate_json((path / MANIFEST).read_bytes())
             except (OSError, ValidationError) as error:
+                refuse_newer(path)
                 flaw: str | None = f"its manifest cannot be read ({type(error).__name__})"
             else:
                 flaw = manifest.flaw(path.name)
@@ -228,10 +180,13 @@ class CheckpointStore:
         return next((found for found in newest_first if self.is_whole(found, skipped=skipped)), None)
 
     def best(self) -> Checkpoint | None:
-        """The checkpoint with the best metric; the earlier one of two that are equal. None without a
-        metric."""
+        """The checkpoint with the best metric; the earlier one of two that are equal. None without a metric.
+
+        Where attempts were asked to measure different metrics, the newest one counts: values of two say
+        nothing beside one another."""
         sign = 1 if self.greater_is_better else -1
         scored = [checkpoint for checkpoint in self.all() if checkpoint.manifest.value is not None]
+        scored = [each for each in scored if each.manifest.metric == scored[-1].manifest.metric]
         return max(
             scored,
             key=lambda checkpoint: (sign * (checkpoint.manifest.value or 0.0), -checkpoint.step),
@@ -278,11 +233,6 @@ class CheckpointStore:
         doomed = self.staging / f"old-{path.name}"
         path.rename(doomed)
         shutil.rmtree(doomed)
-
-
-def library_versions() -> dict[str, str]:
-    """What a checkpoint was written with."""
-    return {name: version(name) for name in LIBRARIES}
 
 
 def checkpoints_status(store: CheckpointStore) -> CheckpointsStatus:

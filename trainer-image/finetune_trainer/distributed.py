@@ -3,14 +3,21 @@
 import datetime
 import os
 import socket
-from typing import TypeVar
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any, Final, TypeVar
 
 import torch
 import torch.distributed as dist
 
 from finetune_api.resolved import ResolvedJob
+from finetune_trainer.errors import PeerLostError
 
 Value = TypeVar("Value")
+
+BEAT_SECONDS: Final = 2.0
+"""How long ranks wait in one collective for the work of the first one; far below the shortest
+`distributed.timeoutSeconds`."""
 
 
 def free_port() -> int:
@@ -66,11 +73,36 @@ def barrier() -> None:
         dist.barrier()
 
 
-def from_first_rank(value: Value) -> Value:
-    """Rank 0's value, on every rank. Must be picklable."""
-    if dist.get_world_size() == 1:
-        return value
-    box = [value]
+def on_first_rank(work: Callable[[], Value]) -> Value:
+    """What `work` returns on rank 0, on every rank; it must be picklable. All ranks call it alike.
+
+    However long the work takes (a checkpoint of hundreds of gigabytes is hashed), no timeout of the process
+    group ends the others: while it goes on, on a thread, they are told so every `BEAT_SECONDS`. A rank 0 that
+    is gone is noticed as in any collective.
+
+    Raises on rank 0 what `work` raises, and `PeerLostError` on the others.
+    """
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return work()
+    if dist.get_rank() == 0:
+        with ThreadPoolExecutor(1, thread_name_prefix="first-rank") as pool:
+            future = pool.submit(work)
+            while not wait([future], BEAT_SECONDS).done:
+                _tell(over=False)
+        failed = future.exception() is not None
+        _tell(over=True, failed=failed, value=None if failed else future.result())
+        return future.result()
+    while not (told := _tell())["over"]:
+        pass
+    if told["failed"]:
+        raise PeerLostError("rank 0 could not do what the others waited for; its own error says why")
+    value: Value = told["value"]
+    return value
+
+
+def _tell(*, over: bool = False, failed: bool = False, value: object = None) -> dict[str, Any]:
+    """Rank 0's arguments, on every rank."""
+    box = [{"over": over, "failed": failed, "value": value}]
     dist.broadcast_object_list(box, src=0)
     return box[0]
 

@@ -17,7 +17,7 @@ from finetune_api.resolved import ResolvedJob
 from finetune_api.status import OutputStatus
 from finetune_trainer.checkpoints import Checkpoint, CheckpointStore
 from finetune_trainer.deepspeed_config import Precision
-from finetune_trainer.distributed import any_rank, barrier, from_first_rank
+from finetune_trainer.distributed import any_rank, barrier, on_first_rank
 from finetune_trainer.errors import OutputInvalidError, StorageError, TrainerError
 from finetune_trainer.files import (
     FileEntry,
@@ -137,7 +137,7 @@ def take_best(trainer: FineTuneTrainer, store: CheckpointStore, job: ResolvedJob
     """Goes back to the weights of the best checkpoint that is still whole, on every rank; where none has a
     metric, those of the last step stay. Returns which better ones were torn, in words; None when none was."""
     step = trainer.state.global_step
-    best, torn = from_first_rank(_best_whole(store, step) if trainer.is_world_process_zero() else (None, []))
+    best, torn = on_first_rank(lambda: _best_whole(store, step))
     if best is not None and best.step != step:
         log.info("the output is made from %s, the best checkpoint", best.path.name)
         carried = carry_over(best, job, store.staging)

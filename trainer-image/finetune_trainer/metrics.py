@@ -119,12 +119,20 @@ class MetricsFile:
         self.path = run_directory / "metrics.jsonl"
 
     def begin(self, step: int) -> None:
-        """Drops lines behind the step that the run goes on from (they will be written again), and a torn last
-        one."""
+        """Drops lines behind the step that the run goes on from (they will be written again), and torn or
+        damaged ones."""
         if not self.path.exists():
             return
-        kept = [line for line in self.path.read_text(encoding="utf-8").splitlines() if _step(line) <= step]
+        text = self.path.read_text(encoding="utf-8", errors="replace")
+        kept = [line for line in text.split("\n") if _step(line) <= step]
         write_atomically(self.path, "".join(f"{line}\n" for line in kept))
+
+    def set_aside(self, checkpoints: Path) -> None:
+        """Puts the curve of a run whose checkpoints were put aside beside them. Raises `OSError`."""
+        if self.path.exists():
+            self.path.rename(
+                self.path.with_name(checkpoints.name.replace("checkpoints", "metrics") + ".jsonl")
+            )
 
     def append(self, line: Line) -> None:
         """Adds a line. Raises `OSError`."""

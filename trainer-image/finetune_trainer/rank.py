@@ -17,10 +17,11 @@ from finetune_trainer.callbacks import RunCallback
 from finetune_trainer.checkpoints import Checkpoint, CheckpointStore, checkpoints_status
 from finetune_trainer.data.fingerprint import fingerprint
 from finetune_trainer.decisions import decisions
-from finetune_trainer.distributed import end_process_group, from_first_rank, rank, start_process_group
+from finetune_trainer.distributed import end_process_group, on_first_rank, rank, start_process_group
 from finetune_trainer.effective import effective
 from finetune_trainer.engines import engine_for
 from finetune_trainer.errors import InvalidConfigError, TrainerError, classify
+from finetune_trainer.exactness import exactness
 from finetune_trainer.export import export, remove_unfinished, take_best
 from finetune_trainer.finishing import Finishing
 from finetune_trainer.hub_saves import hub_saves
@@ -28,13 +29,15 @@ from finetune_trainer.inputs import prepare_inputs
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.merge import Base, check_mergeable, merged_precision
 from finetune_trainer.methods import prepare_method
+from finetune_trainer.metrics import MetricsFile
 from finetune_trainer.models import trained_parameters
 from finetune_trainer.precision import check_device, effective_precision
 from finetune_trainer.reporting import Reporter, sinks
 from finetune_trainer.saves import Saves
 from finetune_trainer.space import Room
 from finetune_trainer.tracking.fanout import Tracking
-from finetune_trainer.universal import approximation, carry_over
+from finetune_trainer.universal import carry_over
+from finetune_trainer.watch import watch
 
 log = logging.getLogger(__name__)
 
@@ -80,17 +83,17 @@ def train(
     )
     start_process_group(job)
     first = rank() == 0
-    checkpoint = from_first_rank(find_checkpoint(job, store) if first else None)
+    checkpoint = on_first_rank(lambda: find_checkpoint(job, store))
     carried = carry_over(checkpoint, job, store.staging) if checkpoint else None
 
     reporter.update(activity="tokenizing", resumed_step=checkpoint.step if checkpoint else None)
     stop.check()
     inputs = prepare_inputs(job)
     job = inputs.job
-    data = fingerprint(inputs.data) if first else None
-    approximate = approximation(checkpoint, job, data)
-    if first and approximate:
-        log.warning("the resume is %s", approximate["resume"])
+    data = on_first_rank(lambda: fingerprint(inputs.data))
+    exact = exactness(checkpoint, job, data)
+    if first and exact.last_word:
+        log.warning("%s", exact.last_word)
     stop.check()
     pad_id = inputs.tokenizer.pad_token_id or 0
     start = prepare_method(job, inputs.base, precision, inputs.stage.head, inputs.data, pad_id)
@@ -101,7 +104,7 @@ def train(
     base = Base.of(spec.model, inputs.base)
     check_mergeable(spec.output, base)
     loaded = load_model(inputs, start, precision)
-    order = data_order(job, loaded.data)
+    order = data_order(inputs.read, loaded.data)
     trained, weights = trained_parameters(loaded.model)
     room = Room.of(
         job,
@@ -123,7 +126,8 @@ def train(
         order=order,
         progress=progress(inputs, loaded, order, arguments, precision),
         guard=guard(job, loaded.data, order, precision),
-        saves=Saves(job, store, reporter, tracking, hub, data),
+        watch=watch(spec.training, order.steps_per_epoch),
+        saves=Saves(job, store, reporter, tracking, hub, data, exact.reasons),
         reporter=reporter,
         tracking=tracking,
         stop=stop,
@@ -132,8 +136,9 @@ def train(
     generations = sample_answers(inputs, follower)
     trainer = make_trainer(inputs, loaded, arguments, precision, follower, generations)
     facts = effective(job, precision, loaded.data, loaded.model, loaded.attention)
-    facts |= decisions(job, precision, base, checkpoint.step if checkpoint else None)
-    reporter.update(effective=facts | approximate)
+    resumed_step = checkpoint.step if checkpoint else None
+    facts |= decisions(job, precision, base, resumed_step)
+    reporter.update(effective=facts | exact.effective(resumed_step))
     stop.check()
     trainer.universal = carried
     follower.follow(trainer, checkpoint)
@@ -150,7 +155,7 @@ def train(
     end_process_group()
     finishing = Finishing(
         job=job,
-        train=inputs.train,
+        train=inputs.read.spec.dataset.train,
         base=base,
         precision=precision,
         step=trainer.state.global_step,
@@ -168,6 +173,10 @@ def train(
         trained_for += " and stopped early, since evaluation no longer improved"
     if torn is not None:
         trained_for += f"; {torn}"
+    if follower.watch is not None and (word := follower.watch.last_word):
+        trained_for += f"; {word}"
+    if exact.last_word is not None:
+        trained_for += f"; {exact.last_word}"
     return results.success(f"{trained_for}; the {output.kind} was loaded and run once", reporter)
 
 
@@ -187,6 +196,7 @@ def find_checkpoint(job: ResolvedJob, store: CheckpointStore) -> Checkpoint | No
     if job.spec.checkpoints.resume == "never" and job.attempt == 1:
         aside = store.set_aside(datetime.now(UTC))
         if aside is not None:
+            MetricsFile(Path(job.paths.run_directory)).set_aside(aside)
             log.info("checkpoints.resume is never: earlier checkpoints are now in %s", aside.name)
     checkpoint = store.newest_whole(lineage_hash(job.spec))
     store.prepare()

@@ -30,6 +30,7 @@ from finetune_api.protocol import (
     ProgressReport,
     TrainerStatus,
 )
+from finetune_api.status import MAX_WARNING_LENGTH
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +116,7 @@ class Reporter:
         self._pace = pace
         self._report = FineTuneReport()
         self._metrics: dict[str, str] = {}
+        self._warnings: dict[str, str] = {}
         self._remaining: int | None = None
         self._changed = self._urgent = self._closing = False
         self._wake = threading.Condition()
@@ -143,6 +145,14 @@ class Reporter:
             self._changed = True
             self._urgent = self._urgent or urgent
             self._wake.notify()
+
+    def warn(self, topic: str, text: str) -> None:
+        """Tells what is wrong without stopping the run; of each topic the newest text counts. It is cut to
+        what a status holds."""
+        with self._wake:
+            self._warnings[topic] = text[:MAX_WARNING_LENGTH]
+            told = list(self._warnings.values())
+        self.update(warnings=told, urgent=True)
 
     @property
     def report(self) -> FineTuneReport:

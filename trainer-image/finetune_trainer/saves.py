@@ -13,12 +13,12 @@ from transformers import TrainerState
 from finetune_api.deepspeed import offloads, uses_deepspeed
 from finetune_api.lineage import lineage_hash
 from finetune_api.resolved import ResolvedJob
-from finetune_trainer.checkpoints import CheckpointStore, Manifest, checkpoints_status, library_versions
+from finetune_trainer.checkpoints import CheckpointStore, checkpoints_status
 from finetune_trainer.commits import Commits
 from finetune_trainer.data.fingerprint import Fingerprint
-from finetune_trainer.distributed import any_rank, barrier, rank
-from finetune_trainer.errors import StorageError
+from finetune_trainer.distributed import barrier, on_first_rank, rank
 from finetune_trainer.hub_saves import HubSaves
+from finetune_trainer.manifest import Manifest, library_versions
 from finetune_trainer.progress import epoch_of
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.tracking.fanout import Tracking
@@ -40,6 +40,8 @@ class Saves:
     hub: HubSaves | None
     data: Fingerprint | None = None
     """Of the training data; only rank 0 needs it."""
+    approximate: tuple[str, ...] = ()
+    """Why the run is not what it would be without interruptions (`exactness.py`)."""
     commits: Commits = field(default_factory=Commits)
     saved_at: float = field(default_factory=time.monotonic)
 
@@ -80,10 +82,9 @@ class Saves:
 
     def finish(self) -> None:
         """Waits for the last commit, on all ranks. Raises `StorageError` on each of them when it failed."""
-        failure = self.commits.finish()
-        (failed,) = any_rank(failure is not None)
-        if failed:
-            raise failure or StorageError("rank 0 cannot write a checkpoint")
+        failure = on_first_rank(self.commits.finish)
+        if failure is not None:
+            raise failure
 
     def _commit(self, staged: Path, manifest: Manifest) -> None:
         """On a thread of rank 0, while the next steps are done."""
@@ -111,5 +112,8 @@ class Saves:
             metric=None if score is None else spec.checkpoints.metric,
             value=score,
             data=self.data,
+            device=self.job.device,
+            micro_batch=spec.training.micro_batch_size,
+            approximate=self.approximate,
             libraries=library_versions(),
         )

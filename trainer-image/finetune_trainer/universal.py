@@ -17,13 +17,13 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from finetune_api.deepspeed import offloads, uses_deepspeed
 from finetune_api.resolved import ResolvedJob
-from finetune_trainer.checkpoints import Checkpoint, Manifest
+from finetune_trainer.checkpoints import Checkpoint
 from finetune_trainer.data.cache import exclusive
-from finetune_trainer.data.fingerprint import Fingerprint
 from finetune_trainer.distributed import barrier, rank
 from finetune_trainer.errors import OUT_OF_SPACE, InvalidConfigError
 from finetune_trainer.files import staged_as
 from finetune_trainer.learning_rates import renew_rates
+from finetune_trainer.manifest import Manifest
 from finetune_trainer.space import check_room
 from finetune_trainer.universal_files import MOMENTS, NAMES_FILE, read, take_apart
 
@@ -106,28 +106,6 @@ def carry_over(checkpoint: Checkpoint, job: ResolvedJob, staging: Path) -> Path 
                     raise
                 raise _cannot(checkpoint, written, wanted, f"{type(error).__name__}: {error}") from error
     return target
-
-
-def approximation(
-    checkpoint: Checkpoint | None, job: ResolvedJob, data: Fingerprint | None
-) -> dict[str, str]:
-    """What `status.effective` says of a resume that is not exact; nothing for one that is.
-
-    `data` is this attempt's. Where it, or that of the checkpoint, is not known, it is taken to be the same.
-    """
-    if checkpoint is None:
-        return {}
-    reasons = []
-    before, step = checkpoint.manifest, checkpoint.step
-    if (written := Layout.of(before)) != Layout.wanted(job):
-        reasons.append(f"step {step} was written by {written}")
-    if before.data is None or data is None or before.data == data:
-        reasons += ["same order of data"] if reasons else []
-    else:
-        reasons.append(
-            f"the training data is not what it was at step {step} ({before.data} then; {data} now)"
-        )
-    return {"resume": f"approximate: {'; '.join(reasons)}"} if reasons else {}
 
 
 def write_names(directory: Path, model: torch.nn.Module, optimizer: Any) -> None:

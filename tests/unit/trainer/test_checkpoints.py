@@ -1,15 +1,17 @@
 """Checkpoints are whole or not there; the newest whole one of the same run is resumed from; rotation keeps
 the best."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from finetune_trainer.checkpoints import CheckpointStore, Manifest, checkpoints_status
+from finetune_trainer.checkpoints import CheckpointStore, checkpoints_status
 from finetune_trainer.errors import InvalidConfigError, StorageError
 from finetune_trainer.files import FileEntry
+from finetune_trainer.manifest import VERSION, Manifest
 from stored_checkpoints import NOW, commit, manifest, steps, tear
 
 
@@ -183,6 +185,18 @@ def test_a_step_that_is_done_again_replaces_its_checkpoint(store: CheckpointStor
     assert best.manifest.value == 1.0
 
 
+def test_values_of_different_metrics_are_never_compared(store: CheckpointStore) -> None:
+    """A longer run may ask for another metric than the one before."""
+    commit(store, 10, value=0.1)
+    other = store.staging / "checkpoint-20"
+    other.mkdir()
+    (other / "model.safetensors").write_bytes(b"w")
+    store.commit(other, manifest(20, value=0.9).model_copy(update={"metric": "accuracy"}))
+    best = store.best()
+    assert best is not None
+    assert best.step == 20
+
+
 def test_a_volume_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").write_text("a file where a directory should be")
     with pytest.raises(StorageError, match="cannot be written"):
@@ -204,6 +218,15 @@ def test_another_volume_in_the_place_of_the_first_is_noticed(store: CheckpointSt
     with pytest.raises(StorageError, match="is no longer the volume that it was at the start"):
         store.commit(staged, manifest(20))
     assert (tmp_path / "away" / "step-00000010" / "manifest.json").is_file()
+
+
+def test_a_checkpoint_of_a_newer_trainer_is_refused_rather_than_passed_over(store: CheckpointStore) -> None:
+    """Passed over, its run would begin anew beside it."""
+    commit(store, 10)
+    newer = manifest(20).model_dump(mode="json") | {"version": VERSION + 1, "unheardOf": True}
+    (commit(store, 20).path / "manifest.json").write_text(json.dumps(newer))
+    with pytest.raises(InvalidConfigError, match=r"00000020 was written by a newer trainer .*version 2;"):
+        store.newest_whole("ours")
 
 
 def test_manifests_have_no_fields_that_nobody_knows() -> None:

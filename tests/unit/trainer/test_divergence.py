@@ -1,5 +1,7 @@
 """A whole run whose loss runs away ends by the stated rule, and keeps what was good."""
 
+import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from finetune_api import ExitCode, ResolvedJob
 from finetune_trainer.checkpoints import CheckpointStore
 from finetune_trainer.errors import DivergedError
 from finetune_trainer.guards import SPIKES
+from finetune_trainer.reporting import Reporter
 from one_rank import DiesAt, Killed, train
 from runs import losses
 
@@ -73,3 +76,23 @@ def test_a_run_diverges_by_the_rule_and_at_the_same_step_when_it_was_killed_befo
     assert divergence(again) == message
     assert_what_was_good_is_kept(again)
     assert losses(again) == losses(whole)
+
+
+def test_without_a_limit_the_run_goes_on_and_says_to_its_end_that_its_loss_ran_away(
+    make: MakeJob, make_job: MakeJob, tmp_path: Path
+) -> None:
+    make("unused")
+    unlimited = {name: section for name, section in SPEC.items() if name != "failurePolicy"}
+    job = make_job(unlimited, run_directory=tmp_path / "unlimited")
+    reporter = Reporter([])
+    result = train(job, reporter)
+    assert result.outcome == "succeeded"
+    (warning,) = reporter.report.warnings
+    found = re.match(r"step (\d+): (3 losses in a row are outliers|the loss \(median)", warning)
+    assert found is not None, warning
+    left = int(found[1])
+    assert DIVERGES <= left <= LEARNED + 10
+    assert f"the loss left its curve at step {left} and has not come back" in result.message
+    lines = (tmp_path / "unlimited" / "metrics.jsonl").read_text().splitlines()
+    counted = {line["step"]: line["offCurveSteps"] for line in map(json.loads, lines)}
+    assert (counted[left - 1], counted[left]) == (0, 1)

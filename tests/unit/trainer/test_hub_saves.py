@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from fake_hub import FakeHub, hub_at
-from finetune_trainer.checkpoints import Checkpoint, CheckpointStore, Manifest
+from finetune_trainer.checkpoints import Checkpoint, CheckpointStore
 from finetune_trainer.hub_saves import WHOLE, HubSaves
+from finetune_trainer.manifest import Manifest
 
 pytestmark = pytest.mark.filterwarnings(
     # huggingface_hub 2.4 sends files in a way that its HTTP client no longer likes

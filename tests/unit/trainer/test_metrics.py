@@ -53,6 +53,21 @@ def test_a_line_that_was_cut_off_by_a_crash_is_dropped(tmp_path: Path) -> None:
     assert steps(file) == [10]
 
 
+def test_bytes_that_a_disk_has_spoilt_cost_their_lines_and_not_the_run(tmp_path: Path) -> None:
+    file = MetricsFile(tmp_path)
+    file.path.write_bytes(b'{"step": 1}\n{"step": \xff\x00}\n{"step": 2}\n')
+    file.begin(2)
+    assert steps(file) == [1, 2]
+
+
+def test_the_curve_of_a_run_that_is_put_aside_is_not_lost(tmp_path: Path) -> None:
+    file = MetricsFile(tmp_path)
+    file.set_aside(tmp_path / "checkpoints-before-now")
+    file.append({"step": 1, "loss": 1.0})
+    file.set_aside(tmp_path / "checkpoints-before-now")
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics-before-now.jsonl"]
+
+
 def test_a_new_run_begins_without_a_file(tmp_path: Path) -> None:
     file = MetricsFile(tmp_path)
     file.begin(0)

@@ -214,6 +214,17 @@ def test_data_that_changed_between_two_attempts_makes_the_resume_approximate(
     assert said.startswith("approximate: the training data is not what it was at step 5 (20 items, SHA-256 ")
     assert " then; 21 items, " in said
 
+    # what the weights are does not change with an exact resume
+    last, reporter = {"training": {"maxSteps": 7}, "output": {"modelCard": True}}, Reporter([])
+    result = train(make_job(last, attempt=4), reporter)
+    kept = reporter.report.effective["resume"]
+    assert kept.startswith(
+        "from step 6; approximate before that: the training data is not what it was at ste"
+    )
+    assert "the run is approximate: the training data is not what it was at step 5" in result.message
+    card = (Path(make_job(last).paths.output_directory) / "model" / "README.md").read_text()
+    assert kept in card
+
 
 def test_a_finished_run_only_writes_its_output_again(make_job: MakeJob) -> None:
     job = make_job()

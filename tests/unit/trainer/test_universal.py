@@ -5,7 +5,6 @@ import fcntl
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,11 @@ from safetensors.torch import save_file
 
 from finetune_api import ResolvedJob
 from finetune_trainer import universal
-from finetune_trainer.checkpoints import Checkpoint, Manifest
-from finetune_trainer.data.fingerprint import Fingerprint
+from finetune_trainer.checkpoints import Checkpoint
 from finetune_trainer.errors import InvalidConfigError
-from finetune_trainer.universal import Layout, approximation, carry_over
+from finetune_trainer.exactness import exactness
+from finetune_trainer.manifest import Manifest
+from finetune_trainer.universal import Layout, carry_over
 from finetune_trainer.universal_files import MOMENTS, NAMES_FILE, read, take_apart
 
 MakeJob = Callable[..., ResolvedJob]
@@ -76,8 +76,6 @@ def of_one_process(tmp_path: Path) -> Checkpoint:
 def test_the_same_layout_is_read_as_it_is(make_job: MakeJob, staging: Path, tmp_path: Path) -> None:
     same = checkpoint(tmp_path / "c", ranks=2, zero_stage=2, deepspeed=True)
     assert carry_over(same, make_job(TWO_RANKS), staging) is None
-    assert approximation(same, make_job(TWO_RANKS), None) == {}
-    assert approximation(None, make_job(TWO_RANKS), None) == {}
 
 
 @pytest.mark.parametrize(
@@ -101,43 +99,13 @@ def test_another_layout_is_refused_unless_it_is_asked_for(
     )
 
 
-def test_a_resume_in_another_layout_is_called_approximate(make_job: MakeJob, tmp_path: Path) -> None:
-    other = checkpoint(tmp_path / "c")
-    assert approximation(other, make_job(TWO_RANKS), None) == {
-        "resume": "approximate: step 10 was written by 1 rank without DeepSpeed; same order of data"
-    }
-
-
-def test_a_resume_on_other_data_is_called_approximate_and_says_what_changed(
-    make_job: MakeJob, tmp_path: Path
-) -> None:
-    same_layout = checkpoint(tmp_path / "c")
-    then, now = Fingerprint(items=20, sha256="a" * 64), Fingerprint(items=25, sha256="b" * 64)
-    known = replace(same_layout, manifest=same_layout.manifest.model_copy(update={"data": then}))
-    changed = (
-        "the training data is not what it was at step 10 (20 items, SHA-256 aaaaaaaaaaaa then; 25 items, "
-        "SHA-256 bbbbbbbbbbbb now)"
-    )
-    assert approximation(known, make_job(), then) == {}
-    assert approximation(known, make_job(), now) == {"resume": f"approximate: {changed}"}
-    assert approximation(known, make_job(TWO_RANKS), now) == {
-        "resume": f"approximate: step 10 was written by 1 rank without DeepSpeed; {changed}"
-    }
-
-
-def test_a_checkpoint_that_does_not_know_its_data_goes_on_as_before(
-    make_job: MakeJob, tmp_path: Path
-) -> None:
-    assert approximation(checkpoint(tmp_path / "c"), make_job(), Fingerprint(items=1, sha256="")) == {}
-
-
 def test_ranks_that_share_out_nothing_read_one_another_s_checkpoints(
     make_job: MakeJob, staging: Path, tmp_path: Path
 ) -> None:
     job = make_job(UNIVERSAL | {"distributed": {"processesPerNode": 2, "engine": "torch"}})
     alone = checkpoint(tmp_path / "c")
     assert carry_over(alone, job, staging) is None
-    assert approximation(alone, job, None)["resume"].startswith("approximate")
+    assert exactness(alone, job, None).now is not None
 
 
 def test_an_optimizer_with_other_state_is_refused_by_name(

@@ -6,7 +6,6 @@ the file system knows no locks, each process tokenises for itself, under a tempo
 """
 
 import fcntl
-import hashlib
 import json
 import logging
 import os
@@ -14,18 +13,14 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from finetune_api.dataset import DatasetSpec
 from finetune_trainer.data import stored
 from finetune_trainer.data.dataset import DataFacts, TokenizedDataset
-from finetune_trainer.data.formats import FORMATS
-from finetune_trainer.data.reading import find_files
-from finetune_trainer.data.rendering import Renderer, Tokens
+from finetune_trainer.data.making import Making
+from finetune_trainer.data.rendering import Tokens
 from finetune_trainer.errors import StorageError
-from finetune_trainer.files import hash_file, staged_as, sync_tree
+from finetune_trainer.files import staged_as, sync_tree
 
 log = logging.getLogger(__name__)
 
@@ -55,13 +50,10 @@ def cached(directory: Path, key: str | None, make: Callable[[], TokenizedDataset
         return _load(place) or made
 
 
-def cached_stream(
-    directory: Path, key: str, make: Callable[[], tuple[Iterator[Tokens], Callable[[], DataFacts]]]
-) -> TokenizedDataset:
+def cached_stream(directory: Path, key: str, make: Callable[[], Making]) -> TokenizedDataset:
     """The data under a key, written to disk as it is made, and never all of it in memory.
 
-    `make` gives the sequences, and what became of the records once all sequences are taken. Raises what
-    making raises, and `StorageError` when the disk takes no more.
+    Raises what making raises, and `StorageError` when the disk takes no more.
     """
     place = directory / key
     with exclusive(directory / "lock") as alone:
@@ -75,33 +67,6 @@ def cached_stream(
     if found is None:
         raise StorageError(f"dataset.streaming: what was written to {place} cannot be read")
     return found
-
-
-def cache_key(dataset: DatasetSpec, path: str | None, renderer: Renderer, *, stream: bool) -> str | None:
-    """SHA-256, in hexadecimal, of all that decides what the tokens are: files, tokenizer, template, settings.
-
-    None for data that does not lie in files here. Raises `DataError` when there are no files.
-    """
-    format_ = FORMATS.get(dataset.format)
-    if path is None or format_ is None:
-        return None
-    tokenizer = renderer.tokenizer
-    identity: dict[str, Any] = {
-        "layout": stored.LAYOUT,
-        "libraries": {name: version(name) for name in ("tokenizers", "transformers")},
-        "files": [(file.name, *hash_file(file)) for file in find_files(path, format_.suffixes)],
-        "tokenizer": hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode("utf-8")).hexdigest(),
-        "special": [tokenizer.bos_token_id, tokenizer.eos_token_id, sorted(tokenizer.all_special_ids)],
-        "template": str(tokenizer.chat_template),
-        "format": dataset.format,
-        "columns": dataset.columns.to_json_object(),
-        "preprocessing": dataset.preprocessing.model_copy(update={"workers": None}).to_json_object(),
-        "maxSamples": dataset.max_samples,
-        "maxLength": renderer.max_length,
-        "supervise": renderer.supervise,
-        "stream": stream,
-    }
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode("utf-8")).hexdigest()
 
 
 @contextmanager

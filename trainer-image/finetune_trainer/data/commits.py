@@ -5,7 +5,7 @@ from typing import Final
 
 from huggingface_hub import HfApi
 
-from finetune_api.dataset import DataSource
+from finetune_api.dataset import DatasetSpec, DataSource
 
 log = logging.getLogger(__name__)
 
@@ -24,3 +24,9 @@ def at_commit(source: DataSource) -> DataSource:
         log.info("the commit of %s is not known: %s", hub.id, error)
         return source
     return source.model_copy(update={"hub": hub.model_copy(update={"revision": commit or hub.revision})})
+
+
+def at_commits(dataset: DatasetSpec) -> DatasetSpec:
+    """Both sources of a data set at their commits."""
+    update = {"train": at_commit(dataset.train), "eval": dataset.eval and at_commit(dataset.eval)}
+    return dataset.model_copy(update=update)

@@ -72,7 +72,7 @@ def _of_sequences(sequences: Sequence[Tokens]) -> list[bytes]:
 def _of_prompts(data: PromptDataset) -> list[bytes]:
     """Tokens, and what a reward function sees."""
     digest = hashlib.sha256()
-    for prompt in data.prompts:
+    for prompt in map(data.__getitem__, range(len(data))):
         seen = (prompt["input_ids"].tolist(), prompt["messages"], prompt["expected"])
         digest.update(repr(seen).encode("utf-8", "surrogatepass"))
     return [digest.digest()]

@@ -1,23 +1,28 @@
 """Answers that are desired or not, each by itself: the data of kto."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypedDict
+from typing import Final, TypedDict
 
 import numpy as np
 import torch
 
 from finetune_api.resolved import ResolvedJob
-from finetune_trainer.data.dataset import DataFacts, Sample, TokenizedDataset, assemble, collate
+from finetune_trainer.data.dataset import DataFacts, Sample, TokenizedDataset, collate
 from finetune_trainer.data.examples import Conversation, Example, Origin, Preference, last_answer, sides
-from finetune_trainer.data.preferences import train_and_evaluation
-from finetune_trainer.data.preparation import renderer_for
-from finetune_trainer.data.rendering import IGNORED, Renderer, Tokens
+from finetune_trainer.data.making import Making, Sieve
+from finetune_trainer.data.preparation import Recipe, renderer_for, train_and_evaluation
+from finetune_trainer.data.rendering import IGNORED, Renderer
+from finetune_trainer.data.workers import render_noted
 from finetune_trainer.errors import DataError
 from finetune_trainer.tokenizers import Tokenizer
 
 log = logging.getLogger(__name__)
+
+DESIRED: Final = "true"
+UNDESIRED: Final = "false"
+"""Notes of sequences."""
 
 
 class Judged(TypedDict):
@@ -48,15 +53,23 @@ class JudgedDataset(torch.utils.data.Dataset[Judged]):
     """Answers by index; every index from `len` on is a filler on which nothing is learned."""
 
     records: TokenizedDataset
-    desired: Sequence[bool]
+    """Each with `DESIRED` or `UNDESIRED` as its note."""
     max_length: int
 
     def __len__(self) -> int:
         return len(self.records)
 
     def __getitem__(self, index: int) -> Judged:
-        known = index < len(self.desired)
-        return Judged(sample=self.records[index], desired=known and self.desired[index])
+        known = index < len(self)
+        return Judged(sample=self.records[index], desired=known and self._is_desired(index))
+
+    @property
+    def desired(self) -> list[bool]:
+        """Of each answer, whether it is desired."""
+        return [self._is_desired(index) for index in range(len(self))]
+
+    def _is_desired(self, index: int) -> bool:
+        return self.records.sequences[index].note == DESIRED
 
     @property
     def facts(self) -> DataFacts:
@@ -77,10 +90,7 @@ class JudgedDataset(torch.utils.data.Dataset[Judged]):
 
     def part(self, indices: Iterable[int]) -> "JudgedDataset":
         """The answers at these indices."""
-        chosen = list(indices)
-        return replace(
-            self, records=self.records.part(chosen), desired=[self.desired[index] for index in chosen]
-        )
+        return replace(self, records=self.records.part(indices))
 
     def collate(self, items: Sequence[Judged], pad_id: int) -> JudgedBatch:
         """A micro-batch; each prompt is also put before the answer of the item before, the first before the
@@ -122,38 +132,44 @@ def answer_start(sample: Sample) -> int:
     return int(np.flatnonzero(sample["labels"] != IGNORED)[0])
 
 
-def tokenize_judged(examples: Sequence[Example], renderer: Renderer) -> JudgedDataset:
-    """One item per labelled conversation, of which the last answer is judged; two per preference.
+def judged(examples: Iterable[Example], renderer: Renderer, workers: int) -> Making:
+    """One sequence per labelled conversation, of which the last answer is judged; two per preference.
 
-    Raises `DataError` when a record says nothing of its answer, or none is left.
+    Raises `DataError` when a record says nothing of its answer; the facts raise it when none is left.
     """
-    rendered: list[tuple[Tokens, bool]] = []
+    sieve = Sieve(renderer)
+    return sieve(render_noted(_judgements(examples), renderer, workers)), sieve.facts
+
+
+def _judgements(examples: Iterable[Example]) -> Iterator[tuple[Example, str]]:
     for example in examples:
         if isinstance(example, Preference):
             chosen, rejected = sides(example)
-            rendered += [(renderer(chosen), True), (renderer(rejected), False)]
+            yield chosen, DESIRED
+            yield rejected, UNDESIRED
         elif isinstance(example, Conversation) and example.desired is not None:
             learned = replace(example, prompt_turns=last_answer(example))
-            rendered.append((renderer(learned), example.desired))
+            yield learned, DESIRED if example.desired else UNDESIRED
         else:
-            raise DataError(
-                f"{example.origin}: the record does not say whether its answer is desired. Add a 'label' of "
-                "true or false, or name its column in dataset.columns.label"
-            )
-    records = assemble([tokens for tokens, _ in rendered], renderer)
-    kept = {id(tokens) for tokens in records.sequences}
-    desired = [label for tokens, label in rendered if id(tokens) in kept]
-    return JudgedDataset(records, desired, renderer.max_length)
+            raise DataError(f"{example.origin}: {unjudged(example)}")
+
+
+def unjudged(example: Example) -> str | None:
+    """Why kto cannot learn from an example, in words; None where it can."""
+    if isinstance(example, Preference) or (isinstance(example, Conversation) and example.desired is not None):
+        return None
+    return (
+        "the record does not say whether its answer is desired. Add a 'label' of true or false, or name its "
+        "column in dataset.columns.label"
+    )
 
 
 def prepare_judged(
     job: ResolvedJob, examples: Callable[[], list[Example]], tokenizer: Tokenizer
 ) -> tuple[JudgedDataset, JudgedDataset | None]:
-    """Training and evaluation data of a job. Every rank tokenises for itself: labels have no place in the
-    cache."""
+    """Training and evaluation data of a job."""
     renderer = renderer_for(job.spec, tokenizer)
-    data, evaluation = train_and_evaluation(
-        job, examples, lambda _path, read: tokenize_judged(read(), renderer)
-    )
+    recipe = Recipe("judged", judged, lambda records: JudgedDataset(records, renderer.max_length))
+    data, evaluation = train_and_evaluation(job, examples, renderer, recipe)
     log.info("%d answers, %d of them desired", len(data), sum(data.desired))
     return data, evaluation

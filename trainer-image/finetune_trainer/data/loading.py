@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from finetune_api.dataset import ColumnsSpec, DatasetSpec, DataSource
+from finetune_api.dataset import ColumnsSpec, DatasetSpec, DataSource, HubSource
 from finetune_trainer.data.examples import (
     BrokenRecord,
     BrokenRecordError,
@@ -19,8 +19,11 @@ from finetune_trainer.data.examples import (
 )
 from finetune_trainer.data.formats import FORMATS, Format
 from finetune_trainer.data.formats.base import Records, optional_label
-from finetune_trainer.data.reading import find_files
+from finetune_trainer.data.reading import find_files, without_null_keys
 from finetune_trainer.errors import DataError, InvalidConfigError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 T = TypeVar("T", bound=Example | BrokenRecord)
 
@@ -103,29 +106,33 @@ def _records(format_: Format, source: DataSource, path: str | None) -> Iterator[
     if path is not None:
         for file in find_files(path, format_.suffixes):
             yield from format_.read(Path(file))
-    elif source.hub is not None:
-        from datasets import load_dataset
-
-        from finetune_trainer.hub_trouble import hub_trouble
-
-        hub = source.hub
-        try:
-            rows = load_dataset(hub.id, hub.config, split=hub.split, revision=hub.revision)
-        except Exception as error:
-            what = f"dataset: hub.id {hub.id} ({hub.split})"
-            if trouble := hub_trouble(error, what, DataError):
-                raise trouble from error
-            if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
-                raise
-            raise DataError(
-                f"{what} cannot be read: {error}. Check the id, its config, split and revision"
-            ) from error
-        for number, row in enumerate(rows, start=1):
-            yield Record(Origin(f"{hub.id} ({hub.split})", number, "row"), dict(row))
+    elif (hub := source.hub) is not None:
+        for number, row in enumerate(hub_rows(hub), start=1):
+            yield Record(Origin(f"{hub.id} ({hub.split})", number, "row"), without_null_keys(dict(row)))
     else:
         raise InvalidConfigError(
             "dataset: the source has no path on this machine; use path, pvc, configMap, http or hub"
         )
+
+
+def hub_rows(hub: HubSource) -> "Dataset":
+    """The rows of a data set on the hub, which lie in files of the datasets library. Raises `DataError`, and
+    `TrainerError` for a hub that does not answer."""
+    from datasets import load_dataset
+
+    from finetune_trainer.hub_trouble import hub_trouble
+
+    try:
+        return load_dataset(hub.id, hub.config, split=hub.split, revision=hub.revision)
+    except Exception as error:
+        what = f"dataset: hub.id {hub.id} ({hub.split})"
+        if trouble := hub_trouble(error, what, DataError):
+            raise trouble from error
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
+            raise
+        raise DataError(
+            f"{what} cannot be read: {error}. Check the id, its config, split and revision"
+        ) from error
 
 
 def _seen(records: Records, see: Callable[[Record], None]) -> Records:

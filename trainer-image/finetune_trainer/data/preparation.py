@@ -1,37 +1,54 @@
 """From examples to what is trained on: tokens, held-out part, packs; all as the job asks."""
 
-import hashlib
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, Protocol, Self, TypeVar
 
 from finetune_api.dataset import DataSource
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.resolved import ResolvedJob
 from finetune_trainer.cpus import usable_cpus
-from finetune_trainer.data.cache import cache_key, cached, cached_stream
-from finetune_trainer.data.dataset import (
-    DataFacts,
-    Sieve,
-    TokenizedDataset,
-    cut_stream,
-    split,
-    tokenize,
-    tokenize_as_stream,
-    unlimited,
-)
+from finetune_trainer.data.cache import cached, cached_stream
+from finetune_trainer.data.cache_key import cache_key, key_of_attempt
+from finetune_trainer.data.dataset import TokenizedDataset, held_out
 from finetune_trainer.data.examples import Example
 from finetune_trainer.data.loading import load_examples, stream_examples
+from finetune_trainer.data.making import Make, conversations, documents, in_memory
 from finetune_trainer.data.packed import PackedDataset, pack_dataset
-from finetune_trainer.data.rendering import Renderer, Supervise, Tokens
-from finetune_trainer.data.workers import render_each
+from finetune_trainer.data.rendering import Renderer, Supervise
+from finetune_trainer.data.workers import worker_count
+from finetune_trainer.distributed import on_first_rank
 from finetune_trainer.tokenizers import Tokenizer
 
 CACHE = "data"
 """Directory of tokenised data within the run directory."""
 
 log = logging.getLogger(__name__)
+
+
+class Divisible(Protocol):
+    """Data of which a part is data of the same kind."""
+
+    def __len__(self) -> int: ...
+
+    def part(self, indices: Iterable[int]) -> Self:
+        """The items at these indices."""
+
+
+Data = TypeVar("Data", bound=Divisible)
+
+
+@dataclass(frozen=True)
+class Recipe(Generic[Data]):
+    """How a stage makes its data."""
+
+    name: str
+    """Another one for whatever makes other sequences of the same examples, templates and settings."""
+    make: Make
+    wrap: Callable[[TokenizedDataset], Data]
+    """The sequences as items of the stage."""
 
 
 def renderer_for(spec: FineTuneJobSpec, tokenizer: Tokenizer) -> Renderer:
@@ -61,30 +78,9 @@ def prepare_data(
     `examples` reads the training data; it is called when its tokens are not in the cache.
     """
     spec = job.spec
-    renderer = renderer_for(spec, tokenizer)
-    directory = Path(job.paths.run_directory) / CACHE
-
-    def tokens(source: DataSource, path: str | None, read: Callable[[], list[Example]]) -> TokenizedDataset:
-        key = cache_key(spec.dataset, path, renderer, stream=is_stream(spec))
-        if spec.dataset.streaming:
-            return cached_stream(
-                directory,
-                key or _key_of_attempt(job, source),
-                lambda: _streamed(spec, source, path, renderer),
-            )
-        to_tokens = tokenize_as_stream if is_stream(spec) else tokenize
-        return cached(directory, key, lambda: to_tokens(read(), renderer))
-
-    data = tokens(spec.dataset.train, job.paths.train, examples)
-    evaluation: TokenizedDataset | None
-    if (source := spec.dataset.eval) is None:
-        data, evaluation = split(data, spec.dataset.eval_split, spec.training.seed)
-    else:
-        evaluation = tokens(
-            source, job.paths.eval, lambda: load_examples(spec.dataset, source, job.paths.eval)
-        )
-    if evaluation is not None and (limit := spec.evaluation.max_samples) is not None:
-        evaluation = TokenizedDataset(evaluation.sequences[:limit], evaluation.facts)
+    make = documents if is_stream(spec) else conversations
+    recipe = Recipe(make.__name__, make, wrap=lambda data: data)
+    data, evaluation = train_and_evaluation(job, examples, renderer_for(spec, tokenizer), recipe)
     log.info(
         "%d sequences of %d tokens, %d of them supervised",
         data.facts.sequences,
@@ -101,29 +97,56 @@ def prepare_data(
     return packed, evaluation
 
 
-def _streamed(
-    spec: FineTuneJobSpec, source: DataSource, path: str | None, renderer: Renderer
-) -> tuple[Iterator[Tokens], Callable[[], DataFacts]]:
-    """The sequences of a source as they are read, and what became of its records afterwards."""
-    workers = spec.dataset.preprocessing.workers or usable_cpus()
-    sieve = Sieve(renderer)
-    examples = stream_examples(spec.dataset, source, path)
-    if not is_stream(spec):
-        return sieve(render_each(examples, renderer, workers)), sieve.facts
-    documents = 0
+def train_and_evaluation(
+    job: ResolvedJob, examples: Callable[[], list[Example]], renderer: Renderer, recipe: Recipe[Data]
+) -> tuple[Data, Data | None]:
+    """Training and evaluation data of a stage as the job asks: the latter from a source of its own, or held
+    out. Every stage's data is made here, and kept in the one store. All ranks call it alike.
 
-    def counted() -> Iterator[Example]:
-        nonlocal documents
-        for example in examples:
-            documents += 1
-            yield example
+    `examples` reads the training data; it is called when its tokens are not in the store. Raises `DataError`,
+    and what making the data raises.
+    """
+    spec = job.spec
 
-    parts = render_each(counted(), unlimited(renderer), workers)
-    sequences = sieve(cut_stream(parts, renderer.max_length))
-    return sequences, lambda: replace(sieve.facts(), records=documents)
+    def made(source: DataSource, path: str | None, read: Callable[[], list[Example]]) -> Data:
+        return recipe.wrap(_tokens(job, source, path, read, renderer, recipe))
+
+    data = made(spec.dataset.train, job.paths.train, examples)
+    evaluation: Data | None = None
+    if (source := spec.dataset.eval) is not None:
+        evaluation = made(source, job.paths.eval, lambda: load_examples(spec.dataset, source, job.paths.eval))
+    else:
+        train, kept_back = held_out(len(data), spec.dataset.eval_split, spec.training.seed)
+        if kept_back:
+            data, evaluation = data.part(train), data.part(kept_back)
+    if evaluation is not None and (limit := spec.evaluation.max_samples) is not None:
+        evaluation = evaluation.part(range(min(limit, len(evaluation))))
+    return data, evaluation
 
 
-def _key_of_attempt(job: ResolvedJob, source: DataSource) -> str:
-    """For data without files here, which may have changed since the attempt before."""
-    identity = f"{job.job.uid} {job.attempt} {source.to_json_object()}"
-    return hashlib.sha256(identity.encode("utf-8")).hexdigest()
+def _tokens(
+    job: ResolvedJob,
+    source: DataSource,
+    path: str | None,
+    read: Callable[[], list[Example]],
+    renderer: Renderer,
+    recipe: Recipe[Data],
+) -> TokenizedDataset:
+    """The sequences of one source, from the store where they are there."""
+    dataset = job.spec.dataset
+    directory = Path(job.paths.run_directory) / CACHE
+    asked = dataset.preprocessing.workers
+    # one rank hashes the files for all; they could not agree on what changes meanwhile, either
+    key = on_first_rank(lambda: cache_key(dataset, source, path, renderer, recipe.name))
+    if dataset.streaming:
+        return cached_stream(
+            directory,
+            key or key_of_attempt(job, source),
+            lambda: recipe.make(stream_examples(dataset, source, path), renderer, asked or usable_cpus()),
+        )
+
+    def make() -> TokenizedDataset:
+        examples = read()
+        return in_memory(recipe.make(examples, renderer, worker_count(asked, len(examples))))
+
+    return cached(directory, key, make)

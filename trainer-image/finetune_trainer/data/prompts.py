@@ -1,8 +1,9 @@
 """Prompts that the model answers itself while it learns, each with the answer that its record expects."""
 
+import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TypedDict
 
@@ -12,11 +13,11 @@ import torch
 from finetune_api.resolved import ResolvedJob
 from finetune_api.training import TrainingSpec
 from finetune_trainer.data.answers import REFUSALS, refused
-from finetune_trainer.data.dataset import DataFacts
+from finetune_trainer.data.dataset import DataFacts, TokenizedDataset
 from finetune_trainer.data.examples import Conversation, Example, Json, Message, Origin, last_answer
-from finetune_trainer.data.preferences import train_and_evaluation
-from finetune_trainer.data.preparation import renderer_for
-from finetune_trainer.data.rendering import Ids, Renderer
+from finetune_trainer.data.making import Making
+from finetune_trainer.data.preparation import Recipe, renderer_for, train_and_evaluation
+from finetune_trainer.data.rendering import IGNORED, Ids, Renderer, Tokens
 from finetune_trainer.data.sampling import GlobalOrder
 from finetune_trainer.errors import DataError, InvalidConfigError
 from finetune_trainer.tokenizers import Tokenizer
@@ -48,9 +49,8 @@ class PromptBatch(TypedDict):
 class PromptDataset(torch.utils.data.Dataset[Prompt]):
     """Prompts by index; every index from `len` on is a filler whose answer is not learned from."""
 
-    prompts: Sequence[Prompt]
-    places: Sequence[Origin]
-    facts: DataFacts
+    records: TokenizedDataset
+    """Each with its turns and its answer as its note (`_note`)."""
     filler: Prompt = field(
         default_factory=lambda: Prompt(
             input_ids=np.zeros(2, dtype=np.int32), messages=(), expected="", real=False
@@ -58,30 +58,31 @@ class PromptDataset(torch.utils.data.Dataset[Prompt]):
     )
 
     def __len__(self) -> int:
-        return len(self.prompts)
+        return len(self.records)
 
     def __getitem__(self, index: int) -> Prompt:
-        return self.prompts[index] if index < len(self.prompts) else self.filler
+        return _prompt(self.records.sequences[index]) if index < len(self) else self.filler
+
+    @property
+    def facts(self) -> DataFacts:
+        """What became of the records."""
+        return self.records.facts
 
     def tokens_in(self, indices: Iterable[int]) -> int:
         """Tokens of the prompts at these indices; answers are not known before they are drawn."""
-        return sum(len(self.prompts[index]["input_ids"]) for index in indices if index < len(self.prompts))
+        return self.records.tokens_in(indices)
 
     def lengths(self) -> list[int]:
         """Tokens of each prompt."""
-        return [len(prompt["input_ids"]) for prompt in self.prompts]
+        return self.records.lengths()
 
     def origins(self, indices: Iterable[int]) -> list[Origin]:
         """Where the prompts at these indices come from, each once."""
-        known = (self.places[index] for index in indices if index < len(self.places))
-        return list(dict.fromkeys(known))
+        return list(dict.fromkeys(self.records.origins(indices)))
 
     def part(self, indices: Iterable[int]) -> "PromptDataset":
         """The prompts at these indices."""
-        chosen = list(indices)
-        prompts = [self.prompts[index] for index in chosen]
-        facts = replace(self.facts, sequences=len(prompts), tokens=sum(_length(prompt) for prompt in prompts))
-        return PromptDataset(prompts, [self.places[index] for index in chosen], facts)
+        return PromptDataset(self.records.part(indices))
 
     def collate(self, items: Sequence[Prompt], pad_id: int) -> PromptBatch:
         """A micro-batch of prompts."""
@@ -143,50 +144,90 @@ def repeated(plain: GlobalOrder, training: TrainingSpec) -> GlobalOrder:
     )
 
 
-def read_prompts(
-    examples: Sequence[Example], renderer: Renderer, tokenizer: Tokenizer, longest: int
-) -> PromptDataset:
-    """One prompt per conversation: what is before its last answer, which is what is expected. Prompts of more
-    than `longest` tokens are left out and counted.
+@dataclass
+class PromptMaker:
+    """One sequence per conversation: what is before its last answer, which is what is expected. Prompts of
+    more than `longest` tokens are left out and counted."""
 
-    Raises `DataError` when none is left, `InvalidConfigError` for examples without prompts.
-    """
-    prompts: list[Prompt] = []
-    places: list[Origin] = []
-    for example in examples:
-        if not isinstance(example, Conversation):
-            raise InvalidConfigError(
-                "dataset.format: this stage answers prompts. Use a format with prompts and answers"
-            )
-        place = last_answer(example)
-        if place == 0:
-            raise DataError(f"{example.origin}: the record asks nothing: it begins with its answer")
-        try:
-            ids = prompt_ids(renderer, tokenizer, example.messages[:place], example.tools)
-        except REFUSALS as error:
-            raise refused(example.origin, error) from error
-        if len(ids) <= longest:
+    longest: int
+    counts: DataFacts = field(default_factory=lambda: DataFacts(0, 0, 0, 0))
+
+    def __call__(self, examples: Iterable[Example], renderer: Renderer, _workers: int) -> Making:
+        """Raises `InvalidConfigError` for examples without prompts; the facts raise `DataError` when none is
+        left."""
+        self.counts = DataFacts(0, 0, 0, 0)
+        return self._prompts(examples, renderer), self._facts
+
+    def _prompts(self, examples: Iterable[Example], renderer: Renderer) -> Iterator[Tokens]:
+        for example in examples:
+            if not isinstance(example, Conversation):
+                raise InvalidConfigError(
+                    "dataset.format: this stage answers prompts. Use a format with prompts and answers"
+                )
+            place = last_answer(example)
+            if (problem := unanswerable(example)) is not None:
+                raise DataError(f"{example.origin}: {problem}")
             given, expected = example.messages[:place], example.messages[place].content
-            prompts.append(Prompt(input_ids=ids, messages=given, expected=expected, real=True))
-            places.append(example.origin)
-    left_out = len(examples) - len(prompts)
-    if left_out:
-        log.warning("%d of %d prompts are left out: more than %d tokens", left_out, len(examples), longest)
-    if not prompts:
-        raise DataError(
-            f"none of {len(examples)} prompts leaves room for an answer: training.maxSequenceLength less "
-            f"sampling.maxNewTokens is {longest}. Raise the one or lower the other"
-        )
-    tokens = sum(_length(prompt) for prompt in prompts)
-    return PromptDataset(
-        prompts, places, DataFacts(len(examples), len(prompts), tokens, 0, truncated=left_out)
+            try:
+                ids = prompt_ids(renderer, given, example.tools)
+            except REFUSALS as error:
+                raise refused(example.origin, error) from error
+            fits = len(ids) <= self.longest
+            counts = self.counts
+            self.counts = replace(
+                counts,
+                records=counts.records + 1,
+                sequences=counts.sequences + fits,
+                tokens=counts.tokens + fits * len(ids),
+                truncated=counts.truncated + (not fits),
+            )
+            if fits:
+                unlearned = np.full(len(ids), IGNORED, dtype=np.int32)
+                yield Tokens(ids, unlearned, example.origin, note=_note(given, expected))
+
+    def _facts(self) -> DataFacts:
+        facts = self.counts
+        if facts.truncated:
+            log.warning(
+                "%d of %d prompts are left out: more than %d tokens",
+                facts.truncated,
+                facts.records,
+                self.longest,
+            )
+        if not facts.sequences:
+            raise DataError(
+                f"none of {facts.records} prompts leaves room for an answer: training.maxSequenceLength less "
+                f"sampling.maxNewTokens is {self.longest}. Raise the one or lower the other"
+            )
+        return facts
+
+
+def unanswerable(example: Example) -> str | None:
+    """Why an example holds no prompt, in words; None where it does."""
+    if isinstance(example, Conversation):
+        before = example.messages[: last_answer(example)]
+        if any(message.role != "system" for message in before):
+            return None
+    return "nothing stands before its last answer that the model could answer. Remove the record, or use sft"
+
+
+def _note(messages: tuple[Message, ...], expected: str) -> str:
+    return json.dumps({"messages": [asdict(message) for message in messages], "expected": expected})
+
+
+def _prompt(tokens: Tokens) -> Prompt:
+    noted = json.loads(tokens.note)
+    messages = tuple(
+        Message(**turn | {"tool_calls": tuple(turn["tool_calls"])}) for turn in noted["messages"]
     )
+    return Prompt(input_ids=tokens.ids, messages=messages, expected=noted["expected"], real=True)
 
 
-def prompt_ids(
-    renderer: Renderer, tokenizer: Tokenizer, messages: tuple[Message, ...], tools: Sequence[Json] = ()
-) -> Ids:
-    """The tokens before an answer, as the chat template opens it. Raises one of `REFUSALS`."""
+def prompt_ids(renderer: Renderer, messages: tuple[Message, ...], tools: tuple[Json, ...] = ()) -> Ids:
+    """The tokens before an answer, as the chat template opens it, with the tools that may be called.
+
+    Raises one of `REFUSALS`."""
+    tokenizer = renderer.tokenizer
     text = tokenizer.apply_chat_template(
         renderer.turns(messages), tools=list(tools) or None, tokenize=False, add_generation_prompt=True
     )
@@ -197,11 +238,9 @@ def prepare_prompts(
     job: ResolvedJob, examples: Callable[[], list[Example]], tokenizer: Tokenizer, longest_answer: int
 ) -> tuple[PromptDataset, PromptDataset | None]:
     """Training and evaluation prompts of a job, which leave room for an answer of so many tokens."""
-    renderer = renderer_for(job.spec, tokenizer)
     longest = job.spec.training.max_sequence_length - longest_answer
-    data, evaluation = train_and_evaluation(
-        job, examples, lambda _path, read: read_prompts(read(), renderer, tokenizer, longest)
-    )
+    recipe = Recipe(f"prompts of {longest} tokens", PromptMaker(longest), PromptDataset)
+    data, evaluation = train_and_evaluation(job, examples, renderer_for(job.spec, tokenizer), recipe)
     log.info("%d prompts, %d tokens", len(data), data.facts.tokens)
     return data, evaluation
 

@@ -39,7 +39,8 @@ PARQUET_BUFFER = 1 << 20
 
 def find_files(path: str, suffixes: tuple[str, ...]) -> list[Path]:
     """The files that a path stands for, sorted: a file, a directory (searched through), or a glob
-    (`**/*.py`). A compressed file (`train.jsonl.gz`) counts as what it holds.
+    (`**/*.py`). A compressed file (`train.jsonl.gz`) counts as what it holds. Hidden files and directories
+    below a directory do not count: programs keep copies there (`.ipynb_checkpoints`, `..data` of ConfigMaps).
 
     Raises `DataError` when there are none.
     """
@@ -47,7 +48,11 @@ def find_files(path: str, suffixes: tuple[str, ...]) -> list[Path]:
     if place.is_file():
         return [place]
     if place.is_dir():
-        found = [file for file in place.rglob("*") if suffix_of(file) in suffixes and file.is_file()]
+        found = [
+            file
+            for file in place.rglob("*")
+            if suffix_of(file) in suffixes and not _is_hidden(file.relative_to(place)) and file.is_file()
+        ]
         wanted = f"a file that ends in {', '.join(suffixes)} (or that and {', '.join(COMPRESSIONS)})"
     else:
         found = [Path(name) for name in glob.glob(path, recursive=True) if Path(name).is_file()]  # noqa: PTH207
@@ -55,6 +60,10 @@ def find_files(path: str, suffixes: tuple[str, ...]) -> list[Path]:
     if not found:
         raise DataError(f"dataset: {path}: there is no such file, nor does it stand for {wanted}")
     return sorted(found)
+
+
+def _is_hidden(file: Path) -> bool:
+    return any(part.startswith(".") for part in file.parts)
 
 
 def read_records(path: Path) -> Iterator[Record | BrokenRecord]:
@@ -132,7 +141,7 @@ def _values(batch: "pa.RecordBatch") -> list[dict[str, object] | str]:
     """The rows; in place of one that Python has no values for (text that is not UTF-8, days beyond the
     calendar) what is wrong."""
     try:
-        return list(batch.to_pylist())
+        return [without_null_keys(row) for row in batch.to_pylist()]
     except (ValueError, OverflowError) as error:
         if batch.num_rows == 1:
             return [f"holds a value that cannot be read: {_first_line(error)}"]
@@ -140,12 +149,29 @@ def _values(batch: "pa.RecordBatch") -> list[dict[str, object] | str]:
         return [value for row in rows for value in _values(batch.slice(row, 1))]
 
 
+def without_null_keys(row: dict[str, object]) -> dict[str, object]:
+    """A row of a table, whose nested objects lose the keys that hold nothing.
+
+    A table gives all objects of a column the same keys: where one tool has a parameter `city` and another one
+    `date`, both come back with both, one of them null, and a model would learn so.
+    """
+    return {name: _without_nulls(value) for name, value in row.items()}
+
+
+def _without_nulls(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _without_nulls(child) for key, child in value.items() if child is not None}
+    if isinstance(value, list):
+        return [_without_nulls(child) for child in value]
+    return value
+
+
 def read_plain_file(path: Path, key: str) -> Iterator[Record | BrokenRecord]:
     """A whole file as one record, under the given key."""
     origin = Origin(str(path), 0)
     try:
         with open_bytes(path) as file:
-            yield Record(origin, {key: _whole(file).decode("utf-8")})
+            yield Record(origin, {key: _whole(file).decode("utf-8-sig")})
     except UnicodeDecodeError as error:
         yield BrokenRecord(origin, f"is not UTF-8 (byte {error.start})")
     except DAMAGED as error:

@@ -44,6 +44,8 @@ class Tokens:
     """Tokens that the length limit cut off."""
     cut_supervised: int = 0
     """Those of them that the loss would have counted."""
+    note: str = ""
+    """What the stage must know of the sequence beside its tokens, as JSON; empty for most."""
 
     @property
     def supervised(self) -> int:

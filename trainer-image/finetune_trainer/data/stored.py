@@ -14,7 +14,7 @@ import numpy.typing as npt
 from finetune_trainer.data.examples import Origin
 from finetune_trainer.data.rendering import Ids, Tokens
 
-LAYOUT = 4
+LAYOUT = 5
 """Raise it when the same data and settings come to mean other tokens, or are stored otherwise."""
 
 TYPES: dict[str, npt.DTypeLike] = {
@@ -24,6 +24,8 @@ TYPES: dict[str, npt.DTypeLike] = {
     "cuts": np.int64,
     "files": np.int64,
     "lines": np.int64,
+    "notes": np.uint8,
+    "note_ends": np.int64,
 }
 """A file of plain numbers each."""
 
@@ -42,6 +44,10 @@ class StoredSequences(Sequence[Tokens]):
     """Tokens, and supervised tokens, that the limit cut off each sequence, one after the other."""
     files: npt.NDArray[np.int64]
     lines: npt.NDArray[np.int64]
+    notes: npt.NDArray[np.uint8]
+    """The text of all notes, in UTF-8."""
+    note_ends: npt.NDArray[np.int64]
+    """Where each sequence's note ends in `notes`."""
     names: Sequence[Origin]
     """The files that `files` counts, each as a whole."""
 
@@ -58,11 +64,17 @@ class StoredSequences(Sequence[Tokens]):
         if not -len(self) <= index < len(self):
             raise IndexError(index)
         index %= len(self)
-        start, end = int(self.ends[index - 1]) if index else 0, int(self.ends[index])
+        start, end = _bounds(self.ends, index)
         origin = self.names[int(self.files[index])]._replace(line=int(self.lines[index]))
         cut, cut_supervised = self.cuts[2 * index : 2 * index + 2].tolist()
         # copies: PyTorch wants memory that it could write to
-        return Tokens(self.ids[start:end].copy(), self.labels[start:end].copy(), origin, cut, cut_supervised)
+        ids, labels = self.ids[start:end].copy(), self.labels[start:end].copy()
+        return Tokens(ids, labels, origin, cut, cut_supervised, self.note(index))
+
+    def note(self, index: int) -> str:
+        """What was noted of one sequence."""
+        start, end = _bounds(self.note_ends, index)
+        return self.notes[start:end].tobytes().decode("utf-8")
 
     def lengths(self) -> list[int]:
         """Tokens of each sequence."""
@@ -73,7 +85,7 @@ class StoredSequences(Sequence[Tokens]):
 def write(directory: Path, sequences: Iterable[Tokens]) -> None:
     """Writes sequences as they come, none of which is held on to. Raises `OSError`."""
     names: dict[Origin, int] = {}
-    end = 0
+    end = note_end = 0
     with ExitStack() as stack:
         files = {name: stack.enter_context((directory / name).open("wb")) for name in TYPES}
 
@@ -88,24 +100,40 @@ def write(directory: Path, sequences: Iterable[Tokens]) -> None:
             put("cuts", tokens.cut, tokens.cut_supervised)
             put("files", names.setdefault(tokens.origin._replace(line=0), len(names)))
             put("lines", tokens.origin.line)
+            note = tokens.note.encode("utf-8")
+            note_end += len(note)
+            files["notes"].write(note)
+            put("note_ends", note_end)
     (directory / NAMES).write_text(json.dumps(list(names)), encoding="utf-8")
 
 
 def read(directory: Path) -> StoredSequences:
     """What `write` has written. Raises `OSError` or `ValueError` when it is not there or not whole."""
-    arrays: dict[str, Any] = {
-        name: np.memmap(directory / name, dtype=kind, mode="r") for name, kind in TYPES.items()
-    }
+    arrays: dict[str, Any] = {name: _mapped(directory / name, kind) for name, kind in TYPES.items()}
     names = json.loads((directory / NAMES).read_text(encoding="utf-8"))
     if not isinstance(names, list):
         raise ValueError("its names are no list")
     stored = StoredSequences(**arrays, names=[Origin(*name) for name in names])
     count = len(stored)
+    if not count:
+        raise ValueError("there are no sequences")
     tokens = int(stored.ends[-1])
     if not (
         len(stored.ids) == len(stored.labels) == tokens
         and len(stored.cuts) == 2 * count
-        and len(stored.files) == len(stored.lines) == count
+        and len(stored.files) == len(stored.lines) == len(stored.note_ends) == count
+        and len(stored.notes) == int(stored.note_ends[-1])
     ):
         raise ValueError("its files do not belong together")
     return stored
+
+
+def _mapped(file: Path, kind: npt.DTypeLike) -> npt.NDArray[Any]:
+    """The numbers of a file where they lie; a file without any cannot be mapped."""
+    if file.stat().st_size == 0:
+        return np.zeros(0, dtype=kind)
+    return np.memmap(file, dtype=kind, mode="r")
+
+
+def _bounds(ends: npt.NDArray[np.int64], index: int) -> tuple[int, int]:
+    return int(ends[index - 1]) if index else 0, int(ends[index])

@@ -2,9 +2,11 @@
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from multiprocessing import get_context
 
 from finetune_trainer.cpus import usable_cpus
@@ -36,17 +38,12 @@ def worker_count(asked: int | None, records: int) -> int:
     return max(1, min(usable_cpus(), records // WORTH_A_PROCESS))
 
 
-def render_all(examples: Sequence[Example], renderer: Renderer) -> list[Tokens]:
-    """The tokens of every example, in their order.
+def render_each(examples: Iterable[Example], renderer: Renderer, workers: int) -> Iterator[Tokens]:
+    """The tokens of every example, in their order, with only so many examples in memory as the processes have
+    at hand.
 
     Raises what the renderer raises, and `OutOfMemoryError` when a process was killed.
     """
-    workers = worker_count(renderer.preprocessing.workers, len(examples))
-    return list(render_each(examples, renderer, workers))
-
-
-def render_each(examples: Iterable[Example], renderer: Renderer, workers: int) -> Iterator[Tokens]:
-    """The same, one after the other, with only so many examples in memory as the processes have at hand."""
     if workers == 1:
         for chunk in _chunks(examples):
             yield from renderer.all(chunk)
@@ -69,6 +66,19 @@ def render_each(examples: Iterable[Example], renderer: Renderer, workers: int) -
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def render_noted(noted: Iterable[tuple[Example, str]], renderer: Renderer, workers: int) -> Iterator[Tokens]:
+    """The tokens of every example, each with the note that came with it. Raises what `render_each` raises."""
+    notes: deque[str] = deque()
+
+    def examples() -> Iterator[Example]:
+        for example, note in noted:
+            notes.append(note)
+            yield example
+
+    for tokens in render_each(examples(), renderer, workers):
+        yield replace(tokens, note=notes.popleft())
 
 
 def _chunks(examples: Iterable[Example]) -> Iterator[list[Example]]:

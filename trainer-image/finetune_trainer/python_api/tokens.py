@@ -1,7 +1,8 @@
 """A torch Dataset of token ids, as the engine wants its data: checked, with lengths, and with fillers."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -9,8 +10,12 @@ from torch.utils.data import Dataset
 
 from finetune_trainer.data.dataset import Batch, DataFacts, Sample, collate
 from finetune_trainer.data.examples import Origin
+from finetune_trainer.data.fingerprint import Fingerprint
 from finetune_trainer.data.rendering import IGNORED, Ids
 from finetune_trainer.errors import DataError
+
+SAMPLED: Final = 50_000
+"""Sequences that a fingerprint is taken of, at most."""
 
 
 class TokenDataset(Dataset[Sample]):
@@ -48,6 +53,18 @@ class TokenDataset(Dataset[Sample]):
     def lengths(self) -> list[int]:
         """Tokens of each sequence; reads all of them."""
         return [self._length(index) for index in range(len(self))]
+
+    def fingerprint(self) -> Fingerprint:
+        """Of all sequences, or of `SAMPLED` of them, evenly spread, where there are more: to read all would
+        take as long as an epoch."""
+        count = len(self)
+        chosen = range(count) if count <= SAMPLED else np.linspace(0, count - 1, SAMPLED).astype(int).tolist()
+        digest = hashlib.sha256()
+        for index in chosen:
+            ids = self._checked(index)
+            digest.update(len(ids).to_bytes(8, "little"))
+            digest.update(ids.tobytes())
+        return Fingerprint(items=count, sha256=digest.hexdigest())
 
     def collate(self, samples: Sequence[Sample], pad_id: int) -> Batch:
         """A micro-batch of samples."""

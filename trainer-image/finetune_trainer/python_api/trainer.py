@@ -23,12 +23,13 @@ from finetune_trainer.callbacks import RunCallback
 from finetune_trainer.checkpoints import Checkpoint, CheckpointStore
 from finetune_trainer.data.cache import exclusive
 from finetune_trainer.data.dataset import TokenizedDataset
-from finetune_trainer.distributed import end_process_group, from_first_rank, rank, start_process_group
+from finetune_trainer.distributed import end_process_group, on_first_rank, rank, start_process_group
 from finetune_trainer.errors import classify
+from finetune_trainer.exactness import exactness
 from finetune_trainer.files import staged_as
 from finetune_trainer.guards import is_a_norm
 from finetune_trainer.interruption import StopRequest
-from finetune_trainer.metrics import MetricsTracker, compute_perplexity
+from finetune_trainer.metrics import MetricsFile, MetricsTracker, compute_perplexity
 from finetune_trainer.models import create_base, load_base
 from finetune_trainer.precision import effective_precision
 from finetune_trainer.progress import Progress
@@ -40,6 +41,7 @@ from finetune_trainer.saves import Saves
 from finetune_trainer.tokenizers import Tokenizer
 from finetune_trainer.tracking.fanout import Tracking
 from finetune_trainer.trainer import FineTuneTrainer
+from finetune_trainer.watch import watch
 
 log = logging.getLogger(__name__)
 
@@ -100,10 +102,14 @@ class Trainer:
 
     def _run(self, job: ResolvedJob, stop: StopRequest, tracking: Tracking) -> TrainingResult:
         os.environ["DISABLE_KUBEFLOW_INTEGRATION"] = "TRUE"
-        spec, first = job.spec, rank() == 0
+        spec = job.spec
         directory = Path(job.paths.run_directory)
         store = CheckpointStore(directory, keep=spec.checkpoints.keep, greater_is_better=False)
-        checkpoint = from_first_rank(self._prepare(job, store) if first else None)
+        checkpoint = on_first_rank(lambda: self._prepare(job, store))
+        fingerprint = on_first_rank(self.train_dataset.fingerprint)
+        exact = exactness(checkpoint, job, fingerprint)
+        if exact.last_word is not None and rank() == 0:
+            log.warning("%s", exact.last_word)
         precision = effective_precision(job)
         arguments = training_arguments(job, precision, store.staging)
         model = self.model = self._fresh_model(job)
@@ -115,7 +121,8 @@ class Trainer:
             order=order,
             progress=Progress(job=job, data=data, order=order, utilisation=None, likelihood=True),
             guard=guard(job, data, order, precision),
-            saves=Saves(job, store, reporter, tracking, hub=None),
+            watch=watch(spec.training, order.steps_per_epoch),
+            saves=Saves(job, store, reporter, tracking, None, fingerprint, exact.reasons),
             reporter=reporter,
             tracking=tracking,
             stop=stop,
@@ -145,6 +152,7 @@ class Trainer:
             if checkpoint is None:
                 log.warning("No checkpoint found to resume from in %s: training starts afresh", directory)
         elif aside := store.set_aside(datetime.now(UTC)):
+            MetricsFile(directory).set_aside(aside)
             log.info("resume_from_checkpoint is False: earlier checkpoints are now in %s", aside)
         store.prepare()
         return checkpoint

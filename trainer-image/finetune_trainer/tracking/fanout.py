@@ -10,7 +10,6 @@ from typing import Final
 
 from finetune_api.resolved import ResolvedJob
 from finetune_api.result import TrainingResult
-from finetune_api.status import MAX_WARNING_LENGTH
 from finetune_trainer.files import link_tree
 from finetune_trainer.metrics import Line
 from finetune_trainer.reporting import Reporter
@@ -41,7 +40,6 @@ class Tracking:
         self._feeds: dict[str, Feed] = {}
         self._uploading: set[str] = set()
         self._outbox: Path | None = None
-        self._warnings: dict[str, str] = {}
 
     def start(self, job: ResolvedJob, *, resumed_step: int | None, effective: Mapping[str, str]) -> None:
         """Starts a process for each tracker; call it on rank 0 alone. Raises nothing that a tracker does."""
@@ -116,9 +114,8 @@ class Tracking:
     def _warn(self, tracker: str, text: str) -> None:
         """Says it in the log and to the operator, where the newest text on a tracker counts."""
         log.warning("%s", text)
-        self._warnings |= {tracker: text[:MAX_WARNING_LENGTH]}
         if self._reporter is not None:
-            self._reporter.update(warnings=list(self._warnings.values()), urgent=True)
+            self._reporter.warn(tracker, text)
 
 
 def summary(tracker: str, tally: Tally) -> str:

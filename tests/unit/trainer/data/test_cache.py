@@ -2,25 +2,20 @@
 
 import errno
 import fcntl
-import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from finetune_api.dataset import DatasetSpec
-from finetune_api.model import ModelSpec
 from finetune_trainer.data import cache, stored
-from finetune_trainer.data.cache import cache_key, cached, exclusive
+from finetune_trainer.data.cache import cached, exclusive
 from finetune_trainer.data.dataset import DataFacts, TokenizedDataset
 from finetune_trainer.data.examples import Origin
-from finetune_trainer.data.rendering import Renderer, Supervise, Tokens
+from finetune_trainer.data.rendering import Tokens
 from finetune_trainer.data.stored import StoredSequences
-from finetune_trainer.tokenizers import CHATML, complete_tokenizer, load_tokenizer
 
 
 def dataset() -> TokenizedDataset:
@@ -98,7 +93,7 @@ def test_data_without_a_key_is_not_kept(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["ids", "labels", "ends", "names.json", "meta.json"])
+@pytest.mark.parametrize("name", ["ids", "labels", "ends", "note_ends", "names.json", "meta.json"])
 @pytest.mark.parametrize("damage", ["cut", "gone"])
 def test_data_that_is_not_whole_is_made_again(tmp_path: Path, name: str, damage: str) -> None:
     make = Made()
@@ -201,68 +196,3 @@ def test_a_holder_that_is_killed_gives_the_lock_up(tmp_path: Path, holder: "subp
     holder.kill()
     with exclusive(tmp_path / "lock"):
         pass
-
-
-@pytest.fixture
-def key(tiny_model: Path, tmp_path: Path) -> Callable[..., str | None]:
-    def make(
-        content: str = '{"instruction": "a", "output": "b"}\n',
-        template: str = CHATML,
-        max_length: int = 64,
-        supervise: Supervise = "answers",
-        stream: bool = False,
-        token: str | None = None,
-        ends_with: str | None = None,
-        starts_with: str | None = None,
-        **fields: Any,
-    ) -> str | None:
-        path = tmp_path / "train.jsonl"
-        path.write_text(content)
-        model = ModelSpec(path=str(tiny_model))
-        tokenizer = load_tokenizer(model, base=str(tiny_model), revision=None)
-        complete_tokenizer(tokenizer, model, use_chat_template=True)
-        tokenizer.chat_template = template
-        if token is not None:
-            tokenizer.add_tokens([token])
-        if ends_with is not None:
-            tokenizer.eos_token = ends_with
-        if starts_with is not None:
-            tokenizer.bos_token = starts_with
-        spec = DatasetSpec.from_json_object({"train": {"path": str(path)}} | fields)
-        renderer = Renderer(tokenizer, spec.preprocessing, max_length, supervise)
-        return cache_key(spec, str(path), renderer, stream=stream)
-
-    return make
-
-
-def test_the_key_is_the_same_for_the_same_data_and_settings(key: Callable[..., str | None]) -> None:
-    assert key() == key()
-    assert len(key() or "") == 64
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"content": '{"instruction": "a", "output": "c"}\n'},
-        {"template": CHATML + " "},
-        {"max_length": 65},
-        {"supervise": "lastAnswer"},
-        {"stream": True},
-        {"token": "add"},
-        {"ends_with": "<|im_start|>"},
-        {"starts_with": "<|im_start|>"},
-        {"maxSamples": 1},
-        {"format": "messages"},
-        {"columns": {"output": "answer"}},
-        {"preprocessing": {"addBosToken": True}},
-    ],
-    ids=json.dumps,
-)
-def test_whatever_changes_the_tokens_changes_the_key(
-    key: Callable[..., str | None], change: dict[str, Any]
-) -> None:
-    assert key(**change) != key()
-
-
-def test_what_does_not_change_the_tokens_does_not_change_the_key(key: Callable[..., str | None]) -> None:
-    assert key(packing=True, evalSplit=0.1) == key()

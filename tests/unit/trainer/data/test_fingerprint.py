@@ -1,7 +1,8 @@
 """Equal data has an equal fingerprint wherever it lies, and any change that training would see changes it."""
 
+import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ from finetune_trainer.data import stored
 from finetune_trainer.data.dataset import DataFacts, TokenizedDataset
 from finetune_trainer.data.examples import Message, Origin
 from finetune_trainer.data.fingerprint import fingerprint
-from finetune_trainer.data.judged import JudgedDataset
+from finetune_trainer.data.judged import DESIRED, UNDESIRED, JudgedDataset
 from finetune_trainer.data.packed import pack_dataset
 from finetune_trainer.data.preferences import PairedDataset
-from finetune_trainer.data.prompts import Prompt, PromptDataset
+from finetune_trainer.data.prompts import PromptDataset
 from finetune_trainer.data.rendering import Tokens
 from finetune_trainer.data.training_data import TrainingData
 
@@ -40,10 +41,14 @@ def with_other_label() -> list[Tokens]:
     return [SEQUENCES[0], replace(SEQUENCES[1], labels=labels), *SEQUENCES[2:]]
 
 
+def judged(sequences: list[Tokens], last: str = DESIRED) -> JudgedDataset:
+    noted = [replace(each, note=DESIRED) for each in sequences]
+    return JudgedDataset(data([*noted[:-1], replace(noted[-1], note=last)]), 8)
+
+
 def prompts(expected: str = "4", said: str = "2 + 2?") -> PromptDataset:
-    ids = np.arange(3, dtype=np.int32)
-    prompt = Prompt(input_ids=ids, messages=(Message("user", said),), expected=expected, real=True)
-    return PromptDataset([prompt], [Origin("a.jsonl", 1)], FACTS)
+    note = json.dumps({"messages": [asdict(Message("user", said))], "expected": expected})
+    return PromptDataset(data([replace(sequence(0, 1, 2), note=note)]))
 
 
 def test_it_is_the_same_in_memory_and_on_disk_and_wherever_records_come_from(tmp_path: Path) -> None:
@@ -73,7 +78,7 @@ def test_any_change_of_what_is_learned_changes_it(changed: list[Tokens]) -> None
 KINDS: dict[str, Callable[[list[Tokens]], TrainingData]] = {
     "packs": lambda sequences: pack_dataset(data(sequences), 8),
     "pairs": lambda sequences: PairedDataset(data(sequences)),
-    "judged": lambda sequences: JudgedDataset(data(sequences), [True] * 4, 8),
+    "judged": lambda sequences: judged(sequences),
 }
 
 
@@ -85,8 +90,7 @@ def test_data_of_each_kind_has_one(kind: str) -> None:
 
 
 def test_an_answer_that_is_judged_otherwise_changes_it() -> None:
-    before, after = JudgedDataset(data(), [True] * 4, 8), JudgedDataset(data(), [True, True, True, False], 8)
-    assert fingerprint(before) != fingerprint(after)
+    assert fingerprint(judged(SEQUENCES)) != fingerprint(judged(SEQUENCES, last=UNDESIRED))
 
 
 def test_prompts_count_with_all_that_a_reward_sees() -> None:

@@ -5,20 +5,20 @@ import pytest
 
 from finetune_trainer.data.dataset import DataFacts, Sample, TokenizedDataset
 from finetune_trainer.data.examples import Origin
-from finetune_trainer.data.judged import JudgedDataset, join
+from finetune_trainer.data.judged import DESIRED, UNDESIRED, JudgedDataset, join
 from finetune_trainer.data.rendering import IGNORED, Tokens
 
 
-def tokens(prompt: list[int], answer: list[int]) -> Tokens:
+def tokens(prompt: list[int], answer: list[int], note: str = DESIRED) -> Tokens:
     ids = np.array([*prompt, *answer], dtype=np.int32)
     labels = np.array([*[IGNORED] * len(prompt), *answer], dtype=np.int32)
-    return Tokens(ids, labels, Origin("f", 1))
+    return Tokens(ids, labels, Origin("f", 1), note=note)
 
 
 @pytest.fixture
 def data() -> JudgedDataset:
-    sequences = [tokens([1, 2], [10]), tokens([3], [20, 21]), tokens([4, 5, 6], [30])]
-    return JudgedDataset(TokenizedDataset(sequences, DataFacts(3, 3, 9, 4)), [True, False, True], 6)
+    sequences = [tokens([1, 2], [10]), tokens([3], [20, 21], UNDESIRED), tokens([4, 5, 6], [30])]
+    return JudgedDataset(TokenizedDataset(sequences, DataFacts(3, 3, 9, 4)), 6)
 
 
 def test_each_prompt_gets_the_answer_of_the_row_before(data: JudgedDataset) -> None:

@@ -6,9 +6,11 @@ import pytest
 
 from finetune_api.dataset import ColumnsSpec, PreprocessingSpec
 from finetune_api.model import ModelSpec
+from finetune_trainer.data import preferences
 from finetune_trainer.data.examples import Example, Origin, Record
 from finetune_trainer.data.formats.preference import parse
-from finetune_trainer.data.preferences import PairedDataset, tokenize_pairs
+from finetune_trainer.data.making import in_memory
+from finetune_trainer.data.preferences import PairedDataset
 from finetune_trainer.data.rendering import IGNORED, Renderer
 from finetune_trainer.errors import DataError
 from finetune_trainer.tokenizers import Tokenizer, complete_tokenizer, load_tokenizer
@@ -30,7 +32,8 @@ def pairs(
     tokenizer: Tokenizer, *examples: Example, max_length: int = 64, overlong: str = "truncate"
 ) -> PairedDataset:
     spec = PreprocessingSpec.from_json_object({"overlong": overlong})
-    return PairedDataset(tokenize_pairs(examples, Renderer(tokenizer, spec, max_length, "answers")))
+    renderer = Renderer(tokenizer, spec, max_length, "answers")
+    return PairedDataset(in_memory(preferences.pairs(examples, renderer, 1)))
 
 
 SHORT = preference(1, prompt="add 1 and 2", chosen="3", rejected="4 and 5")

@@ -1,61 +1,82 @@
-"""Prompts that a model answers itself: what of a conversation is asked, and what asks nothing."""
+"""Prompts that a model answers itself: what stands before the last answer, as the chat template shows it."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from finetune_api.dataset import PreprocessingSpec
 from finetune_api.model import ModelSpec
 from finetune_trainer.data.examples import Conversation, Message, Origin
-from finetune_trainer.data.prompts import PromptDataset, read_prompts
+from finetune_trainer.data.making import in_memory
+from finetune_trainer.data.prompts import PromptDataset, PromptMaker
 from finetune_trainer.data.rendering import Renderer
 from finetune_trainer.errors import DataError
-from finetune_trainer.tokenizers import Tokenizer, complete_tokenizer, load_tokenizer
+from finetune_trainer.tokenizers import complete_tokenizer, load_tokenizer
 
-NO_SYSTEM = (
-    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
-    "{% for message in messages %}{{ message['role'] + ' ' + message['content'] + '\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'assistant ' }}{% endif %}"
-)
-WITH_TOOLS = (
-    "{% for tool in tools or [] %}{{ 'add ' + tool['name'] + '\n' }}{% endfor %}"
-    "{% for message in messages %}{{ message['role'] + ' ' + message['content'] + '\n' }}{% endfor %}"
-)
-
-ASKED = (Message("user", "add 1 and 2"), Message("assistant", "3"))
+ASK, ANSWER = Message("user", "add 1 and 2"), Message("assistant", "3")
+TOOL = {"type": "function", "function": {"name": "add", "parameters": {}}}
+CALL = {"type": "function", "function": {"name": "add", "arguments": {"a": 1}}}
 
 
 @pytest.fixture
-def tokenizer(tiny_model: Path) -> Tokenizer:
+def renderer(tiny_model: Path) -> Renderer:
     model = ModelSpec(path=str(tiny_model))
-    loaded = load_tokenizer(model, base=str(tiny_model), revision=None)
-    return complete_tokenizer(loaded, model, use_chat_template=True)
+    tokenizer = complete_tokenizer(
+        load_tokenizer(model, base=str(tiny_model), revision=None), model, use_chat_template=True
+    )
+    tokenizer.chat_template = (
+        "{% for tool in tools or [] %}TOOL {{ tool.function.name }}\n{% endfor %}"
+        "{% for turn in messages %}{{ turn.role }}: {{ turn.content }}\n{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    return Renderer(tokenizer, PreprocessingSpec(), 200, "answers")
 
 
-def read(tokenizer: Tokenizer, template: str, *messages: Message, **settings: Any) -> PromptDataset:
-    tools = settings.pop("tools", ())
-    tokenizer.chat_template = template
-    renderer = Renderer(tokenizer, PreprocessingSpec(**settings), 64, "lastAnswer")
-    return read_prompts([Conversation(Origin("f", 1), messages, tools=tools)], renderer, tokenizer, 60)
+def prompts(renderer: Renderer, *conversations: Conversation, longest: int = 200) -> PromptDataset:
+    return PromptDataset(in_memory(PromptMaker(longest)(conversations, renderer, 1)))
 
 
-def test_a_prompt_ends_where_the_answer_begins(tokenizer: Tokenizer) -> None:
-    [prompt] = [read(tokenizer, NO_SYSTEM, *ASKED)[0]]
-    assert tokenizer.decode(prompt["input_ids"]) == "user add 1 and 2\nassistant "
-    assert prompt["expected"] == "3"
+def test_a_prompt_is_what_stands_before_the_last_answer(renderer: Renderer) -> None:
+    data = prompts(renderer, Conversation(Origin("f", 1), (ASK, ANSWER, ASK, Message("assistant", "4"))))
+    text = renderer.tokenizer.decode(data[0]["input_ids"])
+    assert text == "user: add 1 and 2\nassistant: 3\nuser: add 1 and 2\nassistant: "
+    assert data[0]["expected"] == "4"
 
 
-def test_tools_are_a_part_of_it(tokenizer: Tokenizer) -> None:
-    [prompt] = [read(tokenizer, WITH_TOOLS, *ASKED, tools=({"name": "and"},))[0]]
-    assert tokenizer.decode(prompt["input_ids"]).startswith("add and\n")
+def test_turns_come_back_as_they_were(renderer: Renderer) -> None:
+    turns = (
+        ASK,
+        Message("assistant", "", tool_calls=(CALL,)),
+        Message("tool", "ünïcode 3", name="add", tool_call_id="7"),
+    )
+    data = prompts(renderer, Conversation(Origin("f", 1), (*turns, ANSWER)))
+    assert data[0]["messages"] == turns
 
 
-def test_a_template_that_refuses_the_jobs_system_prompt_is_an_error_of_the_data(tokenizer: Tokenizer) -> None:
+def test_tools_that_may_be_called_are_shown(renderer: Renderer) -> None:
+    data = prompts(renderer, Conversation(Origin("f", 1), (ASK, ANSWER), tools=(TOOL,)))
+    assert renderer.tokenizer.decode(data[0]["input_ids"]).startswith("TOOL add\nuser: ")
+
+
+def test_prompts_that_leave_no_room_are_left_out_and_counted(renderer: Renderer) -> None:
+    long = Conversation(Origin("f", 2), (Message("user", "add " * 90), ANSWER))
+    data = prompts(renderer, Conversation(Origin("f", 1), (ASK, ANSWER)), long, longest=60)
+    assert (data.facts.records, data.facts.sequences, data.facts.truncated) == (2, 1, 1)
+    with pytest.raises(DataError, match="none of 1 prompts leaves room"):
+        prompts(renderer, long, longest=60)
+
+
+@pytest.mark.parametrize("before", [(), (Message("system", "be kind"),)], ids=["nothing", "system only"])
+def test_an_answer_to_nothing_is_named(renderer: Renderer, before: tuple[Message, ...]) -> None:
+    with pytest.raises(DataError, match=r"^f, line 7: nothing stands before its last answer"):
+        prompts(renderer, Conversation(Origin("f", 7), (*before, ANSWER)))
+
+
+def test_a_template_that_refuses_the_jobs_system_prompt_is_an_error_of_the_data(renderer: Renderer) -> None:
+    renderer.tokenizer.chat_template = (
+        "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+        "{% for turn in messages %}{{ turn.role }}: {{ turn.content }}\n{% endfor %}"
+    )
+    strict = Renderer(renderer.tokenizer, PreprocessingSpec(system_prompt="Be good."), 200, "lastAnswer")
     with pytest.raises(DataError, match=r"f, line 1: .* System role not supported\. .*systemPrompt"):
-        read(tokenizer, NO_SYSTEM, *ASKED, system_prompt="Be good.")
-
-
-def test_a_conversation_that_begins_with_its_answer_asks_nothing(tokenizer: Tokenizer) -> None:
-    with pytest.raises(DataError, match=r"f, line 1: the record asks nothing"):
-        read(tokenizer, NO_SYSTEM, Message("assistant", "3"))
+        prompts(strict, Conversation(Origin("f", 1), (ASK, ANSWER)))

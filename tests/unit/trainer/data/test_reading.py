@@ -18,6 +18,7 @@ from finetune_trainer.data.reading import (
     read_csv_records,
     read_json_records,
     read_parquet_records,
+    read_plain_file,
     read_records,
 )
 from finetune_trainer.errors import DataError
@@ -204,6 +205,38 @@ def test_a_path_may_be_a_file_a_directory_or_a_glob(tmp_path: Path) -> None:
     assert find_files(str(tmp_path / "b.py"), (".py",)) == [tmp_path / "b.py"]
     assert find_files(str(tmp_path), (".py",)) == both
     assert find_files(f"{tmp_path}/**/*.py", (".txt",)) == both
+
+
+def test_copies_that_programs_hide_in_a_directory_are_not_read(tmp_path: Path) -> None:
+    """Read, they would train the same records twice."""
+    seen = tmp_path / ".volume" / "data"
+    for name in (
+        "train.jsonl",
+        ".ipynb_checkpoints/train-checkpoint.jsonl",
+        "..2026/train.jsonl",
+        ".b.jsonl",
+    ):
+        (seen / name).parent.mkdir(parents=True, exist_ok=True)
+        (seen / name).write_text("{}")
+    assert find_files(str(seen), (".jsonl",)) == [seen / "train.jsonl"]
+
+
+def test_keys_that_a_table_has_added_to_nested_objects_are_gone(tmp_path: Path) -> None:
+    """All objects of a column have the same keys there: a model would learn to call tools with `null`."""
+    calls: list[dict[str, object]] = [{"city": "Oslo", "day": None}, {"day": "Monday", "city": None}]
+    rows: list[dict[str, object]] = [{"calls": [{"arguments": call}], "label": None} for call in calls]
+    found = read_parquet_records(parquet(tmp_path / "a.parquet", rows))
+    assert [record.fields for record in found if isinstance(record, Record)] == [
+        {"calls": [{"arguments": {"city": "Oslo"}}], "label": None},
+        {"calls": [{"arguments": {"day": "Monday"}}], "label": None},
+    ]
+
+
+def test_a_byte_order_mark_is_no_part_of_a_text(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfHello")
+    (record,) = read_plain_file(tmp_path / "a.txt", "text")
+    assert isinstance(record, Record)
+    assert record.fields == {"text": "Hello"}
 
 
 def test_a_path_that_stands_for_nothing_is_an_error(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 
 from finetune_api import ResolvedJob
 from finetune_trainer.data import stored
-from finetune_trainer.data.dataset import TokenizedDataset, cut_stream
+from finetune_trainer.data.dataset import TokenizedDataset
 from finetune_trainer.data.examples import Origin
 from finetune_trainer.data.loading import load_examples
 from finetune_trainer.data.preparation import prepare_data
@@ -95,15 +95,6 @@ def test_broken_records_are_told_after_the_whole_stream(
     write_jsonl([{"instruction": "a"}] * 7 + [{"instruction": "a", "output": "b"}])
     with pytest.raises(DataError, match=r"7 of 8 records cannot be used: .*line 5.*; and 2 more$"):
         prepared(make_job({"dataset": {"streaming": True}}), tiny_model)
-
-
-def test_a_sequence_comes_from_where_its_first_token_does() -> None:
-    parts = [
-        Tokens(np.full(length, number, np.int32), np.full(length, number, np.int32), Origin("f", number))
-        for number, length in enumerate([3, 0, 6, 1, 4], start=1)
-    ]
-    cut = [(item.ids.tolist(), item.origin.line) for item in cut_stream(parts, 4)]
-    assert cut == [([1, 1, 1, 3], 1), ([3, 3, 3, 3], 3), ([3, 4, 5, 5], 3), ([5, 5], 5)]
 
 
 def large() -> Iterator[Tokens]:

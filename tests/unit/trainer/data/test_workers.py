@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -14,7 +14,7 @@ from finetune_api.dataset import PreprocessingSpec
 from finetune_trainer.data import workers
 from finetune_trainer.data.examples import Conversation, Document, Example, Message, Origin
 from finetune_trainer.data.rendering import Renderer, Tokens
-from finetune_trainer.data.workers import render_all, render_each, worker_count
+from finetune_trainer.data.workers import render_each, render_noted, worker_count
 from finetune_trainer.errors import DataError, OutOfMemoryError
 from finetune_trainer.tokenizers import CHATML
 
@@ -39,6 +39,12 @@ def test_processes_make_the_same_tokens_in_the_same_order(renderer: Renderer) ->
     examples: list[Example] = [conversation(number) for number in range(1, 4 * workers.CHUNK)]
     one, several = (list(map(plain, render_each(examples, renderer, count))) for count in (1, 3))
     assert one == several
+
+
+def test_each_sequence_keeps_the_note_that_came_with_its_example(renderer: Renderer) -> None:
+    noted = [(conversation(number), f"of {number}") for number in range(1, 3 * workers.CHUNK)]
+    for tokens in render_noted(noted, renderer, 2):
+        assert tokens.note == f"of {tokens.origin.line}"
 
 
 def test_a_record_that_cannot_be_used_is_named_as_ever(renderer: Renderer) -> None:
@@ -101,16 +107,3 @@ def test_processes_are_as_many_as_asked_for_or_as_there_are_cores_for(
 ) -> None:
     monkeypatch.setattr(workers, "usable_cpus", lambda: 8)
     assert worker_count(asked, records) == count
-
-
-def test_the_spec_says_how_many(renderer: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
-    used: list[int] = []
-
-    def render(_examples: Iterable[Example], _renderer: Renderer, count: int) -> Iterator[Tokens]:
-        used.append(count)
-        return iter(())
-
-    monkeypatch.setattr(workers, "render_each", render)
-    given = Renderer(renderer.tokenizer, PreprocessingSpec(workers=5), 200, "answers")
-    render_all([conversation(1)], given)
-    assert used == [5]

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from finetune_trainer.errors import DataError
+from finetune_trainer.python_api import tokens
 from finetune_trainer.python_api.tokens import TokenDataset
 
 
@@ -60,3 +61,24 @@ def test_nothing_is_read_twice_to_count_it() -> None:
     _ = tokens[0], tokens[1]
     assert tokens.tokens_in([0, 1]) == 5
     assert source.reads == 2
+
+
+def test_a_fingerprint_tells_of_any_other_sequence_order_or_number() -> None:
+    known = data([1, 2], [3, 4, 5]).fingerprint()
+    assert known == data(torch.tensor([1, 2]), np.array([3, 4, 5])).fingerprint()
+    others = [data([1, 2, 3], [4, 5]), data([3, 4, 5], [1, 2]), data([1, 2], [3, 4, 6]), data([1, 2])]
+    assert known not in [other.fingerprint() for other in others]
+
+
+def test_of_large_data_only_so_many_sequences_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "SAMPLED", 3)
+    read: list[int] = []
+
+    class Counting(list[list[int]]):
+        def __getitem__(self, index: Any) -> Any:
+            read.append(index)
+            return super().__getitem__(index)
+
+    many = TokenDataset(Counting([[1, 2]] * 101), vocab_size=10, max_length=4, name="train_dataset")
+    assert many.fingerprint().items == 101
+    assert read == [0, 50, 100]

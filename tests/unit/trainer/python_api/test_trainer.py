@@ -32,13 +32,13 @@ def config(directory: Path, **changes: Any) -> TrainingConfig:
 
 
 class Ends(list[torch.Tensor]):
-    """Sequences; reading the ninth ends the process, as a pod's eviction would."""
+    """Sequences; reading the ninth after all were looked at ends the process, as a pod's eviction would."""
 
     reads = 0
 
     def __getitem__(self, index: Any) -> Any:
         self.reads += 1
-        if self.reads == 9:
+        if self.reads == len(self) + 9:
             os.kill(os.getpid(), signal.SIGTERM)
         return super().__getitem__(index)
 
@@ -55,6 +55,20 @@ def test_a_signal_ends_it_with_a_checkpoint_from_which_it_goes_on(tmp_path: Path
         for name in ("cut", "whole")
     )
     assert cut == whole
+
+
+def test_a_run_that_goes_on_with_other_data_says_so_from_then_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Trainer(config(tmp_path), SEQUENCES).train()
+    assert "approximate" not in caplog.text
+    other = [*SEQUENCES[:-1], SEQUENCES[0]]
+    for steps in (7, 8):
+        longer = config(tmp_path, resume_from_checkpoint=True)
+        longer.max_steps = steps
+        caplog.clear()
+        Trainer(longer, other).train()
+        assert "the run is approximate: the training data is not what it was at step 6" in caplog.text
 
 
 def test_a_broken_item_is_named(tmp_path: Path) -> None:

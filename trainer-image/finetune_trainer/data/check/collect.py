@@ -26,22 +26,20 @@ from finetune_trainer.data.check.report import (
     RenderedSample,
     Steps,
 )
-from finetune_trainer.data.dataset import DataFacts, TokenizedDataset, assemble, tokenize_as_stream
+from finetune_trainer.data.check.stages import items_of, problem_of, sequences_of, sides_of
+from finetune_trainer.data.dataset import DataFacts, TokenizedDataset
 from finetune_trainer.data.dataset import held_out as divide
 from finetune_trainer.data.download import fetch_sources
 from finetune_trainer.data.examples import (
     BrokenRecord,
     Example,
-    Preference,
     Record,
-    sides,
     texts,
 )
 from finetune_trainer.data.formats import FORMATS
 from finetune_trainer.data.loading import read_examples, sample
 from finetune_trainer.data.packing import pack
-from finetune_trainer.data.preferences import PairedDataset, tokenize_pairs
-from finetune_trainer.data.preparation import is_stream, renderer_for
+from finetune_trainer.data.preparation import renderer_for
 from finetune_trainer.data.prompts import repeated
 from finetune_trainer.data.reading import find_files
 from finetune_trainer.data.rendering import IGNORED, Renderer, Tokens
@@ -63,16 +61,16 @@ def check_data(job: ResolvedJob, samples: int = 3) -> DataReport:
     train = _read(job, spec.dataset.train, job.paths.train)
     tokenizer = _tokenizer(job, train.examples)
     renderer = renderer_for(spec, tokenizer)
-    part, data = _measure("train", train, renderer, stream=is_stream(spec))
+    part, data = _measure("train", train, renderer, spec.training.stage)
     evaluation: Part | None = None
     repeated_in_eval: list[Duplicate] = []
     if spec.dataset.eval is not None:
         read = _read(job, spec.dataset.eval, job.paths.eval)
-        evaluation, _ = _measure("eval", read, renderer, stream=is_stream(spec))
+        evaluation, _ = _measure("eval", read, renderer, spec.training.stage)
         repeated_in_eval = overlaps(train.examples, read.examples)
     steps, held_out = None, 0
     if data is not None:
-        items = PairedDataset(data) if _is_paired(train.examples) else data
+        items = items_of(data, train.examples, renderer, spec.training.stage)
         trained, kept_back = divide(len(items), spec.dataset.eval_split, spec.training.seed)
         held_out = len(kept_back)
         if held_out:
@@ -151,24 +149,21 @@ def _tokenizer(job: ResolvedJob, examples: list[Example]) -> Tokenizer:
 
 
 def _measure(
-    name: str, read: _Source, renderer: Renderer, *, stream: bool
+    name: str, read: _Source, renderer: Renderer, stage: str
 ) -> tuple[Part, TokenizedDataset | None]:
     rendered: list[Tokens] = []
     for example in read.examples:
+        if (problem := problem_of(stage, example)) is not None:
+            read.add_broken(Problem(str(example.origin), problem))
         try:
-            rendered += [renderer(side) for side in _sides(example)]
+            rendered += [renderer(side) for side in sides_of(example)]
         except DataError as error:
             read.add_broken(Problem(str(example.origin), str(error).removeprefix(f"{example.origin}: ")))
     data: TokenizedDataset | None = None
     facts = DataFacts(len(rendered), 0, 0, 0, unsupervised=len(rendered))
     if rendered:
         try:
-            if stream:
-                data = tokenize_as_stream(read.examples, renderer)
-            elif _is_paired(read.examples):
-                data = tokenize_pairs(read.examples, renderer)
-            else:
-                data = assemble(rendered, renderer)
+            data = sequences_of(stage, read.examples, rendered, renderer)
             facts = data.facts
         except DataError:
             # nothing is left to train on: the part says so with no sequences
@@ -224,14 +219,6 @@ def _lengths(lengths: Sequence[int]) -> Lengths | None:
         longest=int(values.max()),
         histogram=bars,
     )
-
-
-def _sides(example: Example) -> Sequence[Example]:
-    return sides(example) if isinstance(example, Preference) else (example,)
-
-
-def _is_paired(examples: Sequence[Example]) -> bool:
-    return any(isinstance(example, Preference) for example in examples)
 
 
 def _steps(job: ResolvedJob, lengths: list[int]) -> Steps:

@@ -6,6 +6,7 @@ left off its end. Where replies of the assistant have a `rank`, only the best on
 messages are left out with all that follows them.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -44,13 +45,13 @@ class Node:
     @property
     def rank(self) -> int | None:
         rank = self.fields.get("rank")
-        return int(rank) if isinstance(rank, int | float) else None
+        return int(rank) if isinstance(rank, int | float) and math.isfinite(rank) else None
 
 
 def gather(records: Records) -> Records:
     """Threads, each as one record that comes from its first message; broken messages as they are.
 
-    A message whose parent is not there is broken.
+    A message whose parent is not there is broken, and so is one that no root leads to.
     """
     roots: list[Node] = []
     by_id: dict[str, Node] = {}
@@ -69,6 +70,12 @@ def gather(records: Records) -> Records:
             by_id[parent].replies.append(node)
         else:
             yield BrokenRecord(node.origin, f"its 'parent_id' {parent!r} is no message of this data")
+    reached = {id(node) for root in roots for node in _nodes(root)}
+    for node in by_id.values():
+        if id(node) not in reached and node.fields.get("parent_id") in by_id:
+            yield BrokenRecord(
+                node.origin, "its parents lead to no root: they are not all there, or go round in a circle"
+            )
     for root in roots:
         for thread in _threads(root):
             yield Record(root.origin, {THREAD: thread})
@@ -109,6 +116,14 @@ def _tree(value: object, origin: Origin) -> Node:
             node.replies.append(Node(origin, reply if isinstance(reply, dict) else {}))
         waiting += node.replies
     return root
+
+
+def _nodes(root: Node) -> Iterator[Node]:
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        waiting += node.replies
+        yield node
 
 
 def _threads(root: Node) -> Iterator[list[Node]]:

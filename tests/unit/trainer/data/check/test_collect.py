@@ -106,6 +106,36 @@ def test_numbers_are_those_of_the_training_run(
     assert report.is_usable
 
 
+def test_an_answer_that_nobody_has_judged_is_broken_for_kto_alone(check: Callable[..., DataReport]) -> None:
+    labelled = [record | {"label": number % 2 == 0} for number, record in enumerate(GOOD)]
+    report = check([*labelled, GOOD[0]], {"training": {"stage": "kto"}})
+    assert [str(problem.where) for problem in report.train.first_broken] == ["train.jsonl, line 13"]
+    assert report.train.first_broken[0].problem.startswith(
+        "the record does not say whether its answer is desi"
+    )
+    assert not report.is_usable
+    assert check([*labelled, GOOD[0]]).is_usable
+
+
+def test_for_kto_both_answers_of_a_preference_count(check: Callable[..., DataReport]) -> None:
+    pairs = [{"prompt": f"add {number}", "chosen": "1", "rejected": "no"} for number in range(8)]
+    steps = {
+        stage: check(pairs, {"training": {"stage": stage}, "dataset": {"format": "preference"}}).steps
+        for stage in ("dpo", "kto")
+    }
+    assert [found.steps_per_epoch if found else None for found in steps.values()] == [2, 4]
+
+
+def test_an_answer_to_nothing_is_broken_where_the_model_is_to_answer(
+    check: Callable[..., DataReport],
+) -> None:
+    turns = [{"messages": [{"role": "assistant", "content": "hello"}]}]
+    grpo = {"stage": "grpo", "grpo": {"rewardFunctions": ["brevity"], "groupSize": 2}}
+    for training, broken in (({"stage": "sft"}, 0), (grpo, 1)):
+        report = check(turns, {"training": training, "dataset": {"format": "messages"}})
+        assert report.train.broken == broken
+
+
 def test_the_histogram_counts_every_record_once(check: Callable[..., DataReport]) -> None:
     lengths = check(FLAWED).train.lengths
     assert lengths is not None

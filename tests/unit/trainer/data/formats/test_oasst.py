@@ -1,5 +1,6 @@
 """The oasst format: trees of messages become the threads that end in an answer."""
 
+import math
 from typing import Any
 
 import pytest
@@ -49,6 +50,26 @@ def test_deleted_messages_are_left_out_with_what_follows_them() -> None:
     tree = [message("p1", None), deleted, message("p2", "a1"), message("a2", "p2"), message("a3", "p1")]
     assert threads(*tree) == (["p1 a3"], [])
     assert threads(message("p1", None, deleted=True), message("a1", "p1")) == ([], [])
+
+
+def test_messages_that_answer_one_another_in_a_circle_are_named_instead_of_lost() -> None:
+    found, problems = threads(
+        message("p1", None), message("a1", "p1"), message("p2", "a2"), message("a2", "p2")
+    )
+    assert found == ["p1 a1"]
+    circle = "its parents lead to no root: they are not all there, or go round in a circle"
+    assert problems == [f"f, line 3: {circle}", f"f, line 4: {circle}"]
+
+
+def test_a_rank_that_is_not_a_number_is_none() -> None:
+    """Tables write a missing one so."""
+    tree = [message("p1", None), message("a1", "p1", rank=math.nan), message("a2", "p1", rank=1.0)]
+    assert threads(*tree) == (["p1 a2"], [])
+
+
+def test_several_trees_in_one_file_are_conversations_of_their_own() -> None:
+    trees = [message("p1", None), message("p2", None), message("a2", "p2"), message("a1", "p1")]
+    assert threads(*trees) == (["p1 a1", "p2 a2"], [])
 
 
 def test_nested_trees_are_read_too() -> None:
