@@ -6,7 +6,7 @@ has those that were opened last. Sizes in GiB; where a table says GB of 10⁹ by
 
 from typing import Final, Literal
 
-from measurement import BITSANDBYTES_0_41, GB, Q_V, QWEN_SIZES, Measurement, architecture, lora
+from measurement import LITGPT_LONGEST_FIRST, GB, Q_V, QWEN_SIZES, Measurement, architecture, lora
 from published_later import MEASUREMENTS as LATER
 from published_later import SOURCES as LATER_SOURCES
 from published_t4 import RANK_16, RANK_32, T4Run
@@ -139,7 +139,7 @@ def _litgpt() -> list[Measurement]:
             },
             gigabytes * GB,
             "allocated",
-            program=TRAINER if base == "none" else BITSANDBYTES_0_41,
+            program=TRAINER if base == "none" else LITGPT_LONGEST_FIRST,
         )
         for model, length, measured in rows
         for batch, base, gigabytes in measured
