@@ -24,8 +24,8 @@ class Program:
     bitsandbytes 0.41."""
     graph_held: bool = False
     """Whether a pass's loss or logits, and with them its graph, are referred to until the next pass has run
-    forward. Autograd frees what it saved itself, but not what `quantized_inputs_kept` keeps: bitsandbytes 0.41
-    to 0.43.1 wrote it on the graph's nodes (`ctx.tensors`)."""
+    forward. Autograd frees what it saved itself, but not what `quantized_inputs_kept` keeps:
+    bitsandbytes 0.41 to 0.43.1 wrote it on the graph's nodes (`ctx.tensors`)."""
     longest_first: bool = False
     """Whether the longest record is trained on first, so that the peak comes before there are gradients and
     an optimizer's states."""

@@ -5,7 +5,7 @@ Nothing was changed for them but what `docs/estimates.md` says. Sizes in GiB.
 
 from typing import Any, Final, Literal
 
-from measurement import LITGPT_RECIPES, GB, Q_V, QWEN_SIZES, Measurement, architecture, lora
+from measurement import GB, LITGPT_RECIPES, Q_V, QWEN_SIZES, Measurement, architecture, lora
 
 from finetune_api.estimate.program import TRAINER, Program
 
