@@ -72,6 +72,17 @@ def freed_logits(setup: Setup) -> float:
     return float(setup.logit_bytes * setup.architecture.vocabulary)
 
 
+def kept_beyond_pass(setup: Setup) -> float:
+    """What a layer's quantized products hold until the next pass has run forward: the inputs of attention, of
+    its output, and of the two steps of the feed-forward layer. Nothing with today's bitsandbytes."""
+    program = setup.program
+    if not (program.quantized_inputs_kept and program.graph_held) or setup.checkpointing:
+        return 0.0
+    architecture = setup.architecture
+    inputs = 2 * architecture.hidden + architecture.query_width + _feed_forward_width(setup)
+    return setup.compute_bytes * inputs
+
+
 def head_inputs(setup: Setup, counts: ParameterCounts) -> float:
     """What the final normalisation and the output embedding keep: the one's input in fp32 (LayerNorm's and
     Liger's in its own type) and, where they are trained, its normalised value and the other's input."""

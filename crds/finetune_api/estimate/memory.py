@@ -13,6 +13,7 @@ from finetune_api.estimate.activations import (
     freed_logits,
     head_inputs,
     held_logits,
+    kept_beyond_pass,
     layer_activations,
     layer_input,
     layer_peak,
@@ -122,11 +123,16 @@ def _peak(setup: Setup, counts: ParameterCounts, length: int, bound: str) -> Mem
         optimizer=optimizer_memory(setup, counts),
         buffers=_standing_buffers(setup, counts),
     )
+    if setup.program.longest_first:
+        constant = replace(constant, gradients=0.0, optimizer=0.0)
     full = replace(constant, gradients=gradients)
     in_layer_buffers = constant.buffers + _layer_buffers(setup, counts)
     stack = layers * kept
+    forward = stack + tokens * head_inputs(setup, counts)
+    older = tokens * setup.architecture.layers * kept_beyond_pass(setup)
     moments = (
-        replace(constant, activations=stack + tokens * head_inputs(setup, counts), logits=at_loss),
+        replace(constant, activations=forward, logits=at_loss),
+        replace(constant, activations=forward + older, logits=held),
         replace(constant, activations=stack + in_layer, logits=held, buffers=in_layer_buffers),
         replace(full, activations=kept + in_layer, logits=held, buffers=in_layer_buffers),
         replace(full, buffers=constant.buffers + _step_buffers(setup, counts)),
@@ -140,6 +146,10 @@ def _peak(setup: Setup, counts: ParameterCounts, length: int, bound: str) -> Mem
         parts.total + unused_blocks(setup, counts, tokens, parts.activations, parts.logits)
         for parts in moments
     )
+    if bound == "high":
+        step = _step_buffers(setup, counts)
+        apart = replace(full, activations=forward + in_layer, logits=at_loss, buffers=in_layer_buffers + step)
+        held_back = max(held_back, apart.total)
     # A byte short of all, so that rounding never makes a job too large for its device.
     spare = max(0.0, setup.capacity - 1 - peak.total)
     return replace(peak, overhead=overhead + min(spare, held_back - peak.allocated))
@@ -153,7 +163,7 @@ def weight_memory(setup: Setup, counts: ParameterCounts) -> float:
         return 0.0
     base: float = (counts.model - counts.quantized) * setup.weight_bytes
     base += counts.quantized * quantized_bytes(setup)
-    added = counts.added * (setup.compute_bytes if setup.deepspeed else 4)
+    added = counts.added * setup.added_bytes
     reference = counts.model * setup.compute_bytes if setup.reference_copy else 0.0
     return (base + added + reference) / share
 
@@ -198,13 +208,13 @@ def optimizer_memory(setup: Setup, counts: ParameterCounts) -> float:
     embeddings = setup.architecture.embedding_parameters + setup.architecture.head_parameters
     embedded = min(embeddings, counts.trained_model) if setup.method.type == "full" else 0.0
     own = state_bytes(setup.optimizer, counts.trained_model, setup.weight_bytes, narrow, embedded)
-    added = state_bytes(setup.optimizer, counts.adapters, 4, setup.method.lora.rank)
-    return own + added + state_bytes(setup.optimizer, counts.saved_modules, 4, narrow)
+    added = state_bytes(setup.optimizer, counts.adapters, setup.added_bytes, setup.method.lora.rank)
+    saved = state_bytes(setup.optimizer, counts.saved_modules, setup.added_bytes, narrow)
+    return own + added + saved
 
 
 def _trained_bytes(setup: Setup, counts: ParameterCounts) -> float:
-    added = setup.compute_bytes if setup.deepspeed else 4
-    return counts.trained_model * setup.weight_bytes + counts.added * added
+    return counts.trained_model * setup.weight_bytes + counts.added * setup.added_bytes
 
 
 def _keeps_gradients(setup: Setup) -> bool:

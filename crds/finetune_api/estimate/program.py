@@ -22,6 +22,15 @@ class Program:
     quantized_inputs_kept: bool = False
     """Whether a quantized layer keeps its input for the backward pass, though its weight is frozen, as in
     bitsandbytes 0.41."""
+    graph_held: bool = False
+    """Whether a pass's loss or logits, and with them its graph, are referred to until the next pass has run
+    forward. Autograd frees what it saved itself, but not what `quantized_inputs_kept` keeps:
+    bitsandbytes 0.41 to 0.43.1 wrote it on the graph's nodes (`ctx.tensors`)."""
+    longest_first: bool = False
+    """Whether the longest record is trained on first, so that the peak comes before there are gradients and
+    an optimizer's states."""
+    narrow_adapters: bool = False
+    """Whether adapters are held in the arithmetic's type; PEFT holds them in fp32."""
     activation_fused: bool = True
     """Whether Liger's kernels, where they run, include the feed-forward layer's activation."""
     attention_speed: float = 1.0

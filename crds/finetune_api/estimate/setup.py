@@ -79,6 +79,11 @@ class Setup:
         return self.compute_bytes if self.deepspeed else BYTES[self.load_precision]
 
     @property
+    def added_bytes(self) -> int:
+        """Bytes of one weight of an adapter: fp32 (PEFT), but DeepSpeed casts it to the arithmetic's type."""
+        return self.compute_bytes if self.deepspeed or self.program.narrow_adapters else 4
+
+    @property
     def autocast(self) -> bool:
         """Whether fp32 weights are cast for each operation (torch.autocast)."""
         wide = self.compute_bytes < BYTES[self.load_precision]

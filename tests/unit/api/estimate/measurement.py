@@ -6,7 +6,10 @@ from typing import Any, Final, Literal
 from finetune_api.estimate.program import TRAINER, Program
 
 GB: Final = 1e9 / 2**30
-BITSANDBYTES_0_41: Final = Program(quantized_inputs_kept=True)
+LITGPT_LONGEST_FIRST: Final = Program(quantized_inputs_kept=True, longest_first=True, narrow_adapters=True)
+"""litgpt of 2023 in 4 bit: the longest record of Alpaca makes the first batch."""
+LITGPT_RECIPES: Final = Program(quantized_inputs_kept=True, graph_held=True, narrow_adapters=True)
+"""litgpt of 2024 in 4 bit: every batch is as long as it may be, and the logits of the last are a variable."""
 Q_V: Final = ["q_proj", "v_proj"]
 QWEN_SIZES: Final = {
     "1.8B": (2048, 24, 5504, 151936),

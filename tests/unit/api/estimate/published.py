@@ -6,7 +6,9 @@ has those that were opened last. Sizes in GiB; where a table says GB of 10⁹ by
 
 from typing import Final, Literal
 
-from measurement import BITSANDBYTES_0_41, GB, Q_V, QWEN_SIZES, Measurement, architecture, lora
+from measurement import GB, LITGPT_LONGEST_FIRST, Q_V, QWEN_SIZES, Measurement, architecture, lora
+from published_blind import MEASUREMENTS as BLIND
+from published_blind import SOURCES as BLIND_SOURCES
 from published_later import MEASUREMENTS as LATER
 from published_later import SOURCES as LATER_SOURCES
 from published_t4 import RANK_16, RANK_32, T4Run
@@ -17,25 +19,52 @@ QWENS_LOSS: Final = Program(loss_bytes=2)
 """Under DeepSpeed's fp16, Qwen's own modelling code leaves the loss in 16 bit."""
 
 
-SOURCES: Final = {
-    "T4, allocated": "fitcheck-llm 0.3.1, data/measurements, sessions of 2026-09-15 and 16, rank 32",
-    "T4, device": "the same runs",
-    "T4 rank 16, allocated": "fitcheck-llm 0.3.1, data/measurements, session of 2026-09-21: its hold-out",
-    "T4 rank 16, device": "the same runs",
-    "PEFT": "huggingface/peft, method_comparison/MetaMathQA/results (2025-06 to 2026-01), one L40S",
-    "Unsloth's comparison": "unslothai/unsloth README: longest context of Hugging Face with FA2 (2025)",
-    "litgpt 16-bit": "Lightning-AI/litgpt, tutorials/resource-tables.md (2023-10-20), one A100 40 GB",
-    "litgpt 4-bit": "the same table; bitsandbytes 0.41 kept the inputs of quantized layers, today's does not",
-    "LLaMA-Factory": "hiyouga/LLaMA-Factory wiki, Performance comparison (2024-04), A100 40 GB; whole GB",
-    "Qwen LoRA": "QwenLM/Qwen README, Profiling of Memory and Speed, one A100 80 GB, batch 1, accumulation 8",
-    "Qwen Q-LoRA": "the same table, GPTQ int4 bases under DeepSpeed, a loss in 16 bit",
-} | LATER_SOURCES
-_DECIDED: Final = ("fms-acceleration, Liger, allocated", "fms-acceleration, Liger, device")
-"""What showed that Liger replaces more than the loss."""
-HELD_OUT: Final = ("T4 rank 16, allocated", "PEFT", *(name for name in LATER_SOURCES if name not in _DECIDED))
+SOURCES: Final = (
+    {
+        "T4, allocated": "fitcheck-llm 0.3.1, data/measurements, sessions of 2026-09-15 and 16, rank 32",
+        "T4, device": "the same runs",
+        "T4 rank 16, allocated": "fitcheck-llm 0.3.1, data/measurements, session of 2026-09-21: its hold-out",
+        "T4 rank 16, device": "the same runs",
+        "PEFT": "huggingface/peft, method_comparison/MetaMathQA/results (2025-06 to 2026-01), one L40S",
+        "Unsloth's comparison": "unslothai/unsloth README: longest context of Hugging Face with FA2 (2025)",
+        "litgpt 16-bit": "Lightning-AI/litgpt, tutorials/resource-tables.md (2023-10-20), one A100 40 GB",
+        "litgpt 4-bit": "the same table; bitsandbytes 0.41 kept the inputs of quantized layers, today's does not",
+        "LLaMA-Factory": "hiyouga/LLaMA-Factory wiki, Performance comparison (2024-04), A100 40 GB; whole GB",
+        "Qwen LoRA": "QwenLM/Qwen README, Profiling of Memory and Speed, one A100 80 GB, batch 1, accumulation 8",
+        "Qwen Q-LoRA": "the same table, GPTQ int4 bases under DeepSpeed, a loss in 16 bit",
+    }
+    | LATER_SOURCES
+    | BLIND_SOURCES
+)
+_DECIDED: Final = (
+    "fms-acceleration, Liger, allocated",
+    "fms-acceleration, Liger, device",
+    "litgpt's recipes, 4-bit",
+    "litgpt, Raschka",
+)
+"""What showed that Liger replaces more than the loss, and what litgpt's 4-bit runs hold at their peak."""
+HELD_OUT: Final = (
+    "T4 rank 16, allocated",
+    "PEFT",
+    *(name for name in (LATER_SOURCES | BLIND_SOURCES) if name not in _DECIDED),
+)
 """Tables that no formula and no constant was chosen with."""
-OLD_STACKS: Final = ("litgpt's recipes, 4-bit", "Vertex")
-"""Of these, measured with bitsandbytes 0.42 and transformers before 4.36, which hold more than today's."""
+BEYOND_THE_AIM: Final = ("Vertex", "PowerLM, device")
+"""Of these, measured with transformers before 4.36, which holds more than today's, and with one row of full
+fine-tuning whose allocator holds 14 GiB of no use."""
+
+TODAY: Final = (
+    "T4, device",
+    "T4 rank 16, device",
+    "PEFT",
+    "Unsloth's comparison",
+    "swift, full",
+    "fms-acceleration, device",
+    "fms-acceleration, Liger, device",
+    "PowerLM, device",
+    "fms, new dependencies, device",
+)
+"""Tables of libraries from 2024 on that show the device's memory, or what torch reserved of it."""
 
 QWEN_TARGETS: Final = ["c_attn", "c_proj", "w1", "gate_proj"]
 """Those of finetune.py, whose w2 is our gate_proj; c_proj is in attention and in the feed-forward block."""
@@ -139,7 +168,7 @@ def _litgpt() -> list[Measurement]:
             },
             gigabytes * GB,
             "allocated",
-            program=TRAINER if base == "none" else BITSANDBYTES_0_41,
+            program=TRAINER if base == "none" else LITGPT_LONGEST_FIRST,
         )
         for model, length, measured in rows
         for batch, base, gigabytes in measured
@@ -223,5 +252,6 @@ _ALL: Final = (
     *_llama_factory(),
     *_qwen(),
     *LATER,
+    *BLIND,
 )
 MEASUREMENTS: Final = tuple(sorted(_ALL, key=lambda row: list(SOURCES).index(row.group)))

@@ -5,7 +5,7 @@ Nothing was changed for them but what `docs/estimates.md` says. Sizes in GiB.
 
 from typing import Any, Final, Literal
 
-from measurement import BITSANDBYTES_0_41, GB, Q_V, QWEN_SIZES, Measurement, architecture, lora
+from measurement import GB, LITGPT_RECIPES, Q_V, QWEN_SIZES, Measurement, architecture, lora
 
 from finetune_api.estimate.program import TRAINER, Program
 
@@ -66,7 +66,7 @@ def _litgpt() -> list[Measurement]:
             gigabytes * GB,
             "allocated",
             accelerator="a10g",
-            program=TRAINER if base == "none" else BITSANDBYTES_0_41,
+            program=TRAINER if base == "none" else LITGPT_RECIPES,
         )
         for model, method, base, batch, gigabytes in rows
     ]

@@ -41,11 +41,19 @@ SOURCES: Final = {
     "Time, torchtune": "pytorch/torchtune README, Optimization flags (2024-12), A100: the row before compile",
     "Time, fms-acceleration": "foundation-model-stack/fms-acceleration, the runs above",
     "Time, fms-acceleration, Liger": "the same",
+    "Time, PowerLM": "foundation-model-stack/fms-acceleration, refs/a100_80gb_granite.csv, the runs above",
+    "Time, fms, new dependencies": "the same, refs/a100_80gb_update_cross_entropy_and_deps.csv",
     "Time, PEFT": "huggingface/peft, method_comparison/MetaMathQA/results: 250 steps of 4 records, one L40S",
     "Time, T4 16 bit": "fitcheck-llm 0.3.1, the runs above",
     "Time, T4 4 bit": "the same",
 }
-HELD_OUT: Final = ("Time, torchtitan", "Time, torchtune", "Time, fms-acceleration")
+HELD_OUT: Final = (
+    "Time, torchtitan",
+    "Time, torchtune",
+    "Time, fms-acceleration",
+    "Time, PowerLM",
+    "Time, fms, new dependencies",
+)
 """Tables that were looked at when every formula and constant stood."""
 
 _MPT: Final = {
@@ -225,7 +233,13 @@ def _measured_before() -> list[Timing]:
         for row in MEASUREMENTS
         if row.group == "Qwen LoRA" and row.seconds_per_step
     ]
-    tables = ("torchtune", "fms-acceleration, allocated", "fms-acceleration, Liger, allocated")
+    tables = (
+        "torchtune",
+        "fms-acceleration, allocated",
+        "fms-acceleration, Liger, allocated",
+        "PowerLM, allocated",
+        "fms, new dependencies, allocated",
+    )
     made += [
         _as_timing(f"Time, {row.group.removesuffix(', allocated')}", row, row.seconds_per_step, 4096)
         for row in MEASUREMENTS

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from finetune_api.estimate import estimate, memory, setup_for
-from finetune_api.estimate.activations import layer_activations
+from finetune_api.estimate.activations import layer_activations, logits
 from finetune_api.estimate.parameters import count_parameters
+from finetune_api.estimate.program import Program
 
 P = 8_030_261_248
 GIB = 2**30
@@ -218,3 +219,36 @@ def test_zero_leaves_the_flat_gradients_of_its_step_with_the_allocator(parts):
     adapters = 41_943_040
     plain, zero = parts(), parts({"distributed.zeroStage": 2})
     assert zero.overhead - plain.overhead >= 6 * adapters
+
+
+KEPT = Program(quantized_inputs_kept=True)
+"""bitsandbytes 0.41 to 0.43.1."""
+QUANTIZED = {"method.type": "qlora", "quantization.type": "nf4", "training.gradientCheckpointing": "none"}
+
+
+def test_what_old_quantized_layers_kept_outlives_its_pass_where_the_graph_is_held(job, a100):
+    setup = setup_for(job(QUANTIZED), a100)
+    once, twice = (
+        memory(replace(setup, program=replace(KEPT, graph_held=held))).parts.activations
+        for held in (False, True)
+    )
+    inputs = 2 * (4096 + 4096 + 4096 + 14336)  # attention, its output, gate and up, down
+    assert twice - once == 32 * inputs * setup.sequences * setup.length
+
+
+def test_the_longest_record_first_has_its_peak_before_gradients_and_states(job, a100):
+    setup = setup_for(job(QUANTIZED | {"training.gradientAccumulationSteps": 8}), a100)
+    first = memory(replace(setup, program=Program(longest_first=True))).parts
+    later = memory(setup).parts
+    assert later.optimizer > later.gradients > 0
+    assert first.optimizer == first.gradients == 0
+    assert first.activations == later.activations
+
+
+def test_the_high_bound_gives_each_kind_of_tensor_blocks_of_its_own_while_there_is_room(job, a100):
+    setup = setup_for(job({"method.type": "full", "model.id": "meta-llama/Llama-3.2-1B"}), a100)
+    found = memory(setup)
+    step_alone = found.parts.allocated
+    assert found.high > step_alone + setup.sequences * setup.length * logits(setup)
+    full = memory(replace(setup, capacity=found.expected))
+    assert full.high < found.high
