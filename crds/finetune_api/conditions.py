@@ -61,7 +61,8 @@ class Reason(DocumentedStr):
     QUEUED = "Queued", "Kueue has not admitted the child Job yet."
     PODS_REFUSED = (
         "PodsRefused",
-        "The API server refuses the child Job's pods: a quota, a policy, or a name that nothing bears.",
+        "The API server refuses the child Job or its pods: a quota, a policy, a webhook, a name that nothing "
+        "bears.",
     )
     UNSCHEDULABLE = "Unschedulable", "No node can take a pod; the message is the scheduler's."
     IMAGE_PULL_FAILED = "ImagePullFailed", "A node can't pull the image."

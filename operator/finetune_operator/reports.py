@@ -5,8 +5,8 @@ again under its name, what the pods of the first one still say is not taken for 
 
 Reports live in memory only: one that comes while the operator is down is lost, and the next one, or the
 termination message, catches up. What is news (a checkpoint, an output, a result, another activity) is
-released at once; mere progress waits until the job's last release is `interval` seconds old, so that a job's
-status is written no more often than that, whatever else happens.
+released at once; mere progress waits until the job's last release is `interval` seconds old. So does news
+beyond a few in a row and one an `interval` on average: no job can have its status written at will.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from finetune_operator.keys import JobKey
 
 ATTEMPTS_KEPT = 2
 METRICS_KEPT = 64
+NEWS_IN_A_ROW = 5
 
 
 @dataclass(slots=True)
@@ -29,6 +30,8 @@ class _JobReports:
     released: dict[int, ProgressReport] = field(default_factory=dict)
     released_at: float = float("-inf")
     urgent: bool = False
+    news_left: float = NEWS_IN_A_ROW
+    news_counted_at: float = 0.0
 
     @property
     def waiting(self) -> bool:
@@ -63,7 +66,8 @@ class ReportStore:
         job.newest[attempt] = report if before is None else merge(before, report)
         for old in sorted(job.newest)[:-ATTEMPTS_KEPT]:
             del job.newest[old]
-        job.urgent = job.urgent or before is None or is_news(before, job.newest[attempt])
+        if not job.urgent and (before is None or is_news(before, job.newest[attempt])):
+            job.urgent = self._may_be_urgent(job)
         return self._wait(job)
 
     def released(self, key: JobKey, uid: str) -> dict[int, ProgressReport]:
@@ -85,6 +89,17 @@ class ReportStore:
     def forget(self, key: JobKey) -> None:
         """The job is gone."""
         self._jobs.pop(key, None)
+
+    def _may_be_urgent(self, job: _JobReports) -> bool:
+        now = self._clock()
+        if self._interval > 0:
+            regained = (now - job.news_counted_at) / self._interval
+            job.news_left = min(NEWS_IN_A_ROW, job.news_left + regained)
+        job.news_counted_at = now
+        if job.news_left < 1:
+            return False
+        job.news_left -= 1
+        return True
 
     def _wait(self, job: _JobReports) -> float:
         return 0.0 if job.urgent else max(0.0, job.released_at + self._interval - self._clock())

@@ -81,7 +81,7 @@ def _obstacle(scene: Scene, status: FineTuneJobStatus, number: int) -> Decision 
         message = f"The API server refuses {refused.kind} {refused.name}: {refused.message}"
         if not refused.permanent:
             return Decision(
-                status, progressing(Reason.AWAITING_PODS, message), Phase.PENDING, requeue_after=LATER
+                status, progressing(Reason.PODS_REFUSED, message), Phase.PENDING, requeue_after=LATER
             )
         started = refusal.has_started(status)
         return Decision(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import ssl
@@ -22,6 +23,9 @@ from finetune_operator.status_server.refusal import RefusedError
 logger = logging.getLogger(__name__)
 
 PATH = "/v1alpha1/namespaces/{namespace}/finetunejobs/{job}/attempts/{attempt:[0-9]{1,6}}/status"
+
+READ_SECONDS = 10.0
+"""So long may a pod take to send a report; one that stops in the middle would keep a connection for ever."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Receiver = Callable[[JobKey, str, int, ProgressReport], None]
@@ -62,7 +66,7 @@ class StatusServer:
         reporter = await self._authenticator.admit(_bearer(request), key, attempt)
         if wait := self._allowance.take(key):
             raise RefusedError(429, "TooManyReports", f"{key} reports too often", retry_after=wait)
-        report = _parse(await request.read())
+        report = _parse(await _body(request))
         logger.debug("report for attempt %d of %s from pod %s", attempt, key, reporter.pod.name)
         self._receive(key, reporter.job_uid, attempt, report)
         self._metrics.reports.labels("accepted").inc()
@@ -91,6 +95,14 @@ def _bearer(request: web.Request) -> str:
     if scheme.lower() != "bearer" or not token.strip():
         raise RefusedError(401, "Unauthorized", "a bearer token is expected in the header Authorization")
     return token.strip()
+
+
+async def _body(request: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            return await request.read()
+    except TimeoutError as error:
+        raise RefusedError(408, "ReportTooSlow", f"a report takes {READ_SECONDS:.0f} s at most") from error
 
 
 def _parse(body: bytes) -> ProgressReport:

@@ -1,21 +1,42 @@
-"""A Job whose pods the API server refuses: only events tell, and the status says what they tell."""
+"""What the API server refuses of an attempt: the status says why, and what then holds is what runs."""
+
+import json
 
 from operator_rig import Namespace, OperatorProcess, wait_until
 
 
-def test_the_status_says_why_there_are_no_pods(namespace: Namespace, operator: OperatorProcess) -> None:
-    quota = {"metadata": {"name": "team"}, "spec": {"hard": {"pods": "0"}}}
+def forbid(namespace: Namespace, what: str) -> None:
+    """A quota of none."""
+    quota = {"metadata": {"name": "team"}, "spec": {"hard": {what: "0"}}}
     namespace.apply({"apiVersion": "v1", "kind": "ResourceQuota", **quota})
     wait_until(
         "the quota counts", lambda: namespace.get("resourcequota", "team").get("status", {}).get("hard")
     )
+
+
+def refused(namespace: Namespace) -> bool:
+    return namespace.condition("tune", "Reconciling").get("reason") == "PodsRefused"
+
+
+def test_a_spec_that_was_mended_before_the_start_is_what_runs(
+    namespace: Namespace, operator: OperatorProcess
+) -> None:
+    forbid(namespace, "count/jobs.batch")
+    namespace.submit("tune", training={"maxSteps": 10})
+    wait_until("the status says that the Job is refused", lambda: refused(namespace))
+    namespace.kubectl("delete", "resourcequota", "team")
+    patch = json.dumps({"spec": {"training": {"maxSteps": 20}}})
+    namespace.kubectl("patch", "finetunejob", "tune", "--type=merge", "-p", patch)
+    namespace.await_child("tune-1")
+    resolved = json.loads(namespace.get("configmap", "tune-1")["data"]["job.json"])
+    assert resolved["spec"]["training"]["maxSteps"] == 20
+
+
+def test_the_status_says_why_there_are_no_pods(namespace: Namespace, operator: OperatorProcess) -> None:
+    forbid(namespace, "pods")
     namespace.submit("tune")
     namespace.await_child("tune-1")
-
-    def refused() -> bool:
-        return namespace.condition("tune", "Reconciling").get("reason") == "PodsRefused"
-
-    wait_until("the status says that the pods are refused", refused)
+    wait_until("the status says that the pods are refused", lambda: refused(namespace))
     assert "exceeded quota: team" in namespace.condition("tune", "Reconciling")["message"]
     told = [event["reason"] for event in namespace.items("events.events.k8s.io")]
     assert told.count("PodsRefused") == 1

@@ -142,7 +142,9 @@ async def test_the_status_says_what_the_api_server_has_against_a_child(
     rig.api.refuses["Job"] = (code, message)
     assert await rig.reconciler.reconcile(KEY) == 60
     said = rig.condition("Reconciling")
-    assert (said["status"], message in said["message"]) == ("True", True)
+    assert (said["status"], said["reason"], message in said["message"]) == ("True", "PodsRefused", True)
+    told = [made["reason"] for made in rig.api.stored.values() if made["kind"] == "Event"]
+    assert "PodsRefused" in told
 
 
 async def test_reports_for_a_job_that_has_become_invalid_do_not_keep_the_operator_busy(rig: Rig) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from finetune_api import ProgressReport
 from finetune_operator.keys import JobKey
-from finetune_operator.reports import METRICS_KEPT, ReportStore, is_news, merge
+from finetune_operator.reports import METRICS_KEPT, NEWS_IN_A_ROW, ReportStore, is_news, merge
 
 KEY = JobKey("team", "tune")
 UID = "ftj-uid"
@@ -118,6 +118,19 @@ def test_coalesced_reports_are_counted(clock: Any) -> None:
     store.released(KEY, UID)
     store.submit(KEY, UID, 1, report(4))
     assert len(coalesced) == 2
+
+
+def test_a_flood_of_news_is_written_little_more_often_than_mere_progress(
+    store: ReportStore, clock: Any
+) -> None:
+    released: list[ProgressReport] = []
+    for number in range(200):
+        store.submit(KEY, UID, 1, report(number // 2, activity=("saving", "training")[number % 2]))
+        newest = store.released(KEY, UID)[1]
+        if not released or newest is not released[-1]:
+            released.append(newest)
+        clock.advance(0.1)
+    assert len(released) <= NEWS_IN_A_ROW + 2 * 20 / 2.0  # in 20 seconds
 
 
 def test_an_overtaken_report_does_not_replace_a_newer_one(store: ReportStore) -> None:

@@ -1,5 +1,6 @@
 """The HTTPS endpoint: what it takes, what it refuses and in which words. Real TLS over loopback."""
 
+import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator
@@ -99,6 +100,24 @@ async def test_tolerates_what_it_does_not_know(endpoint: Endpoint) -> None:
 
 async def test_refuses_a_bad_token_before_it_reads_the_report(endpoint: Endpoint) -> None:
     assert await endpoint.refused(b"not json", token="bad") == (401, "Unauthorized")
+    assert endpoint.received == []
+
+
+async def test_does_not_wait_for_the_rest_of_a_report_for_ever(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finetune_operator.status_server.server.READ_SECONDS", 0.05)
+    answered = asyncio.Event()
+
+    async def half() -> AsyncIterator[bytes]:
+        yield b'{"trainerStatus": '
+        await answered.wait()
+
+    headers = {"Authorization": "Bearer good"}
+    url = f"https://localhost:{endpoint.port}{PATH}"
+    async with endpoint.client.post(url, data=half(), headers=headers) as answer:
+        assert answer.status == 408
+        answered.set()
     assert endpoint.received == []
 
 
