@@ -22,7 +22,6 @@ from finetune_trainer.learning_rates import renew_rates
 from finetune_trainer.plateau import Plateau
 from finetune_trainer.stages.base import Objective
 from finetune_trainer.stages.measurements import Measurements
-from finetune_trainer.tokenizers import Tokenizer
 from finetune_trainer.universal import restore
 
 
@@ -171,7 +170,8 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
             super()._save(output_dir, state_dict)
         elif self.args.should_save:
             model.save_pretrained(output_dir, state_dict=state_dict, save_original_format=False)
-            cast(Tokenizer, self.processing_class).save_pretrained(output_dir)
+            if self.processing_class is not None:  # the Python API reads tokens, and has no tokenizer
+                self.processing_class.save_pretrained(output_dir)
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:
         """What transformers only warns of."""

@@ -59,13 +59,34 @@ def test_only_paged_ones_are_left_out() -> None:
 
 @pytest.mark.parametrize("name", STEPPING if EVERYTHING else A_FEW)
 def test_a_run_steps_with_it_and_goes_on_exactly(make_job: MakeJob, tmp_path: Path, name: str) -> None:
-    whole, killed = make_job(spec(name), run_directory=tmp_path / "whole"), make_job(spec(name))
+    check(make_job, spec(name), tmp_path, name)
+
+
+ON_OTHER_LAYERS = [
+    *((family, "galoreAdamw") for family in ("gpt2", "phi3", "gemma3")),
+    *((family, "adafactor") for family in ("gpt2", "mixtral")),
+    ("mixtral", "adamw8bit"),
+    ("mixtral", "scheduleFreeAdamw"),
+]
+"""Of optimizers that know matrices from other weights, or keep a second copy of them."""
+
+
+@pytest.mark.parametrize(("family", "name"), ON_OTHER_LAYERS if EVERYTHING else [])
+def test_it_steps_on_layers_of_other_kinds(
+    make_job: MakeJob, family_model: Callable[[str], Path], tmp_path: Path, family: str, name: str
+) -> None:
+    check(make_job, spec(name) | {"model": {"path": str(family_model(family))}}, tmp_path, name)
+
+
+def check(make_job: MakeJob, what: dict[str, Any], directory: Path, name: str) -> None:
+    """A whole run, and one that is killed and goes on as if nothing had been."""
+    whole, killed = make_job(what, run_directory=directory / "whole"), make_job(what)
     reporter = Reporter([])
     train(whole, reporter)
     assert reporter.report.effective["optimizer"] == f"{name} ({STEPPING[name]})"
     assert losses(whole)[-1][1] < losses(whole)[0][1]
     with pytest.raises(Killed):
         train(killed, DiesAt(3))
-    assert train(make_job(spec(name), attempt=2)).resumed_step == 2
+    assert train(make_job(what, attempt=2)).resumed_step == 2
     assert losses(killed) == losses(whole)
     assert output_weights(killed) == output_weights(whole)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from breadth import EVERYTHING
 from finetune_api import ResolvedJob
 from runs import losses, reported_in, run
 
@@ -113,3 +114,22 @@ def test_the_losses_go_on_in_another_layout(
     assert losses(job) == expected
     said = reported_in(tmp_path / "log")["effective"]["resume"]
     assert said.startswith(f"approximate: step {MIDDLE} was written by "), said
+
+
+@pytest.mark.parametrize("after", [ZERO_2, ZERO_3] if EVERYTHING else [], ids=["zero2", "zero3"])
+def test_experts_go_on_in_another_layout(
+    make_job: MakeJob,
+    family_model: Callable[[str], Path],
+    tmp_path: Path,
+    data: Path,
+    after: dict[str, Any],
+) -> None:
+    """transformers has two names for them: those of the model, and those of its files."""
+    model = {"model": {"path": str(family_model("mixtral"))}}
+    whole = make_job(spec(data, "full", ALONE) | model)
+    run(whole, tmp_path / "whole")
+    curve = losses(whole)
+    shutil.rmtree(Path(whole.paths.run_directory) / "checkpoints" / f"step-{STEPS:08d}")
+    job = make_job(spec(data, "full", after) | model, attempt=2)
+    assert run(job, tmp_path / "after").resumed_step == MIDDLE
+    assert losses(job) == [(step, pytest.approx(loss, rel=TOLERANCE)) for step, loss in curve]

@@ -61,7 +61,6 @@ PECULIAR = ("gpt2", "mixtral")
 def cases() -> Iterator[Case]:
     """Family, method, quantization."""
     if not EVERYTHING:
-        yield "gpt2", "dora", "nf4"
         yield "gpt2", "qlora", "int4"
         yield "mixtral", "full", "none"
         return
