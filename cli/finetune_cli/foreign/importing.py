@@ -45,8 +45,8 @@ def _load(source: str) -> dict[str, Any]:
         raise CommandError(f"{label_of(source)}: {error}. {error.remedy}", INVALID) from None
     if others:
         raise CommandError(
-            f"{label_of(source)}: {others[0].position}: a second document begins, and a configuration is one. "
-            "Import each from a file of its own.",
+            f"{label_of(source)}: {others[0].position}: a second document begins, and a configuration is one "
+            "document. Import each from a file of its own.",
             INVALID,
         )
     document = first.value
