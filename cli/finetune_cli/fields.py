@@ -10,6 +10,7 @@ from typing import Any
 
 from finetune_api.crd import structural_schema
 from finetune_api.job import FineTuneJobSpec
+from finetune_api.status import FineTuneJobStatus
 from finetune_cli.errors import CommandError
 
 
@@ -62,13 +63,26 @@ def all_fields() -> Mapping[str, Field]:
     return {field.path: field for field in _walk("", structural_schema(FineTuneJobSpec))}
 
 
+@cache
+def status_fields() -> Mapping[str, Field]:
+    """The same of the status, below `status`."""
+    schema = structural_schema(FineTuneJobStatus)
+    return {field.path: field for field in (Field("status", schema, False), *_walk("status", schema))}
+
+
+def _fields_around(path: str) -> Mapping[str, Field]:
+    return status_fields() if path.partition(".")[0] == "status" else all_fields()
+
+
 def field_at(path: str) -> Field:
     """Return the field that a user means: with or without `spec.`, indices, and in snake_case too.
+
+    A path that begins with `status` is one of the status.
 
     Raises `CommandError`, with the nearest field.
     """
     wanted = _normal(path)
-    fields = all_fields()
+    fields = _fields_around(wanted)
     if wanted in fields:
         return fields[wanted]
     last = wanted.rpartition(".")[2]
@@ -84,14 +98,14 @@ def field_at(path: str) -> Field:
 
 def children(section: str) -> list[Field]:
     """Return the fields directly below a section; an empty path is the spec."""
-    return [field for field in all_fields().values() if field.section == section]
+    return [field for field in _fields_around(section).values() if field.section == section]
 
 
 def _normal(path: str) -> str:
     path = re.sub(r"^(ftj\.|finetunejobs?\.)?spec\.?", "", path.strip().strip("."))
     path = re.sub(r"\[\d+\]", "[]", path)
     path = re.sub(r"_([a-z0-9])", lambda found: found[1].upper(), path)
-    return path if path in all_fields() else path.removesuffix("[]")
+    return path if path in _fields_around(path) else path.removesuffix("[]")
 
 
 def _walk(prefix: str, schema: Mapping[str, Any]) -> Iterator[Field]:

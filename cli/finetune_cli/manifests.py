@@ -63,14 +63,20 @@ class ManifestFile:
     presets: Mapping[str, PresetDocument] = field(default_factory=dict)
 
 
+def content_of(source: str) -> bytes:
+    """Return what stands in a file, or on standard input for `-`. Raises `YamlError`."""
+    if source == STANDARD_INPUT:
+        return read_stream(sys.stdin.buffer, label_of(source))
+    return read_bytes(Path(source))
+
+
 def load(source: str) -> ManifestFile:
     """Read a file, or standard input for `-`.
 
     Raises `YamlError` for a file that is no manifest with at least one FineTuneJob or FineTunePreset.
     """
     label = label_of(source)
-    content = read_stream(sys.stdin.buffer, label) if source == STANDARD_INPUT else read_bytes(Path(source))
-    documents = [item for document in parse(content) for item in _items(document)]
+    documents = [item for document in parse(content_of(source)) for item in _items(document)]
     jobs: list[JobDocument] = []
     config_maps: dict[str, Mapping[str, str]] = {}
     presets: dict[str, PresetDocument] = {}

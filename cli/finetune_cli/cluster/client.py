@@ -34,6 +34,10 @@ class Refusal(Exception):
         return self.message
 
 
+class Interrupted(CommandError):
+    """A stream of the API server broke off before its end."""
+
+
 class Cluster:
     """A namespace of a cluster, through the client of the `kubernetes` package."""
 
@@ -149,6 +153,8 @@ class Cluster:
         return dict(json.loads(answer.data))
 
     def _lines(self, path: str, query: list[tuple[str, str]]) -> Iterator[str]:
+        from urllib3.exceptions import HTTPError
+
         answer = self._request("GET", path, query, "*/*")
         rest = b""
         try:
@@ -157,6 +163,8 @@ class Cluster:
                 yield from (line.decode(errors="surrogateescape") for line in lines)
             if rest:
                 yield rest.decode(errors="surrogateescape")
+        except (HTTPError, OSError) as error:
+            raise Interrupted(f"the API server has ended the connection: {error}", INVALID) from None
         finally:
             answer.close()
 

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
-from finetune_cli.cluster.client import Cluster, Refusal
+from finetune_cli.cluster.client import Cluster, Interrupted, Refusal
 from finetune_cli.errors import INVALID, CommandError
 
 _WATCH_SECONDS: Final = 30
@@ -29,15 +30,17 @@ def states(cluster: Cluster, name: str, timeout: float) -> Iterator[Job | None]:
         if remaining <= 0:
             raise CommandError(f"{name}: not after {timeout:g} s", INVALID)
         seconds = max(1, min(_WATCH_SECONDS, int(remaining)))
-        for event in cluster.watch(name, job["metadata"]["resourceVersion"], seconds):
-            if event["type"] == "DELETED":
-                yield None
-                return
-            if event["type"] == "ERROR":
-                break
-            if event["type"] != "BOOKMARK":
-                job = event["object"]
-                yield job
+        # A connection that breaks off is no end of the watch: what was missed is read below.
+        with suppress(Interrupted):
+            for event in cluster.watch(name, job["metadata"]["resourceVersion"], seconds):
+                if event["type"] == "DELETED":
+                    yield None
+                    return
+                if event["type"] == "ERROR":
+                    break
+                if event["type"] != "BOOKMARK":
+                    job = event["object"]
+                    yield job
         try:
             newest = cluster.get(name)
         except Refusal as refusal:

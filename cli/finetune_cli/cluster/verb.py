@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from finetune_cli.cluster.client import Cluster, Refusal, connect
+from finetune_cli.cluster.words import duration, job_name, object_name
 from finetune_cli.errors import INVALID, CommandError
 
 DEFAULT_TIMEOUT_SECONDS: Final = 24 * 3600
@@ -13,14 +14,22 @@ DEFAULT_TIMEOUT_SECONDS: Final = 24 * 3600
 
 def add_cluster(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that say which cluster and namespace is meant."""
-    parser.add_argument("-n", "--namespace", help="namespace; the context's own when absent")
+    parser.add_argument(
+        "-n", "--namespace", type=object_name, help="namespace; the context's own when absent"
+    )
     parser.add_argument("--context", help="context of the kubeconfig file")
     parser.add_argument("--kubeconfig", metavar="FILE", help="kubeconfig file; KUBECONFIG when absent")
 
 
 def add_names(parser: argparse.ArgumentParser) -> None:
     """Add the names of jobs."""
-    parser.add_argument("names", nargs="+", metavar="NAME", help="name of a job")
+    parser.add_argument(
+        "names",
+        nargs="+",
+        type=job_name,
+        metavar="NAME",
+        help="name of a job, also as `-o name` prints it",
+    )
 
 
 def add_dry_run(parser: argparse.ArgumentParser) -> None:
@@ -43,10 +52,10 @@ def add_timeout(parser: argparse.ArgumentParser) -> None:
     """Add `--timeout`."""
     parser.add_argument(
         "--timeout",
-        type=float,
+        type=duration,
         default=DEFAULT_TIMEOUT_SECONDS,
-        metavar="SECONDS",
-        help="end with status 1 when it takes longer (default: a day)",
+        metavar="TIME",
+        help="end with status 1 when it takes longer: seconds, or 90s, 5m, 1h30m (default: a day)",
     )
 
 

@@ -27,7 +27,9 @@ from finetune_cli.files import write_whole
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `finetune import`."""
     _add_own(parser)
-    parser.add_argument("file", metavar="FILE", help="configuration, or the first word of a TRL command")
+    parser.add_argument(
+        "file", metavar="FILE", help="configuration, - for standard input, or a TRL command's first word"
+    )
     parser.add_argument("options", nargs=argparse.REMAINDER, metavar="--KEY VALUE", help="overrides of keys")
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from finetune_cli.cluster.verb import add_cluster, cluster_of
+from finetune_cli.cluster.words import count, job_name
 from finetune_cli.errors import INVALID, CommandError
 from finetune_cli.terminal import log_line
 
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `finetune logs`."""
-    parser.add_argument("name", metavar="NAME", help="name of a job")
+    parser.add_argument(
+        "name", type=job_name, metavar="NAME", help="name of a job, also as `-o name` prints it"
+    )
     parser.add_argument("-f", "--follow", action="store_true", help="go on as the pods write")
-    parser.add_argument("--tail", type=int, metavar="LINES", help="only the last lines of each pod")
-    parser.add_argument("--attempt", type=int, metavar="N", help="which attempt; the newest when absent")
+    parser.add_argument("--tail", type=count, metavar="LINES", help="only the last lines of each pod")
+    parser.add_argument("--attempt", type=count, metavar="N", help="which attempt; the newest when absent")
     add_cluster(parser)
 
 

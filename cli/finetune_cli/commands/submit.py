@@ -57,15 +57,17 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     from finetune_cli.commands.watch import watch_all
 
-    jobs = [item["metadata"]["name"] for item in sent if item["kind"] == JOB_KIND]
+    jobs = [item["metadata"] for item in sent if item["kind"] == JOB_KIND]
     with cluster_of(arguments) as cluster:
-        return watch_all(cluster, jobs, arguments.timeout)
+        ends = [watch_all(cluster.within(job["namespace"]), [job["name"]], arguments.timeout) for job in jobs]
+    return max(ends, default=0)
 
 
 def _checked(arguments: argparse.Namespace, cluster: "Cluster | None") -> list[dict[str, Any]]:
     """Return what is to be sent, presets first. Raises `CommandError` if anything is wrong with it."""
     from finetune_api.presets.check import check_preset
     from finetune_api.validation import check_manifest
+    from finetune_cli.overrides import apply_overrides
     from finetune_cli.preparation import prepare
     from finetune_cli.yaml_reader import YamlError
 
@@ -79,7 +81,8 @@ def _checked(arguments: argparse.Namespace, cluster: "Cluster | None") -> list[d
                 manifests.append(dict(preset.body))
             presets |= file.presets
         for label, job in ((file.label, job) for file in files for job in file.jobs):
-            known = {**presets, **_in_cluster(job, presets, cluster)}
+            overridden = apply_overrides(job.body, arguments.overrides)
+            known = {**presets, **_in_cluster(job, overridden, presets, cluster)}
             body = prepare(job, known, arguments.overrides).body
             refused |= _refuses(label, job, check_manifest(body)[1])
             if not job.name:
@@ -115,15 +118,18 @@ def _refuses(label: str, document: "JobDocument | PresetDocument", findings: "li
 
 
 def _in_cluster(
-    job: "JobDocument", known: Mapping[str, "PresetDocument"], cluster: "Cluster | None"
+    job: "JobDocument",
+    body: Mapping[str, Any],
+    known: Mapping[str, "PresetDocument"],
+    cluster: "Cluster | None",
 ) -> "dict[str, PresetDocument]":
-    """Return the preset that a job names, where only its namespace in the cluster has it."""
+    """Return the preset that a job's `body` names, where only its namespace in the cluster has it."""
     from finetune_api.presets import builtin_preset
     from finetune_cli.cluster.client import Refusal
     from finetune_cli.manifests import preset_in
     from finetune_cli.yaml_reader import YamlDocument
 
-    spec, metadata = job.body.get("spec"), job.body.get("metadata")
+    spec, metadata = body.get("spec"), body.get("metadata")
     name = spec.get("preset") if isinstance(spec, dict) else None
     if cluster is None or not isinstance(name, str) or name in known:
         return {}
@@ -140,7 +146,7 @@ def _in_cluster(
 def _send(cluster: "Cluster", manifest: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
     from finetune_cli.cluster.client import Refusal
 
-    wanted = manifest["metadata"].get("namespace", cluster.namespace)
+    wanted = manifest["metadata"].get("namespace") or cluster.namespace
     if wanted != cluster.namespace and arguments.namespace:
         raise CommandError(f"metadata.namespace is {wanted}, and -n says {arguments.namespace}: drop one")
     target = cluster.within(wanted)

@@ -29,6 +29,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def watch_all(cluster: "Cluster", names: Sequence[str], timeout: float) -> int:
     """Return 0 if every job has ended well, else 1."""
+    from contextlib import suppress
+
+    from pydantic import ValidationError
+
     from finetune_api import FineTuneJobStatus
     from finetune_cli.cluster.follow import is_finished, phase, wait_until
     from finetune_cli.local.display import display_for
@@ -38,7 +42,9 @@ def watch_all(cluster: "Cluster", names: Sequence[str], timeout: float) -> int:
         display = display_for(sys.stderr)
 
         def show(job: Mapping[str, Any], display: Any = display) -> None:
-            display.show(FineTuneJobStatus.from_json_object(job.get("status", {})))
+            # A later version's status may say what this one can't read; the job's end is told all the same.
+            with suppress(ValidationError):
+                display.show(FineTuneJobStatus.from_json_object(job.get("status", {})))
 
         try:
             job = wait_until(cluster, name, is_finished, timeout, show)

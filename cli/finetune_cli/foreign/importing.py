@@ -8,6 +8,7 @@ from typing import Any, Final
 from finetune_cli.errors import INVALID, CommandError
 from finetune_cli.foreign import axolotl, dataset_info, engine, framework, llamafactory, llamafarm, trl
 from finetune_cli.foreign.reading import Line, Reading, read, with_defaults
+from finetune_cli.manifests import content_of, label_of
 from finetune_cli.yaml_reader import YamlError, parse, parse_scalar, read_bytes
 
 FORMATS: Final = ("framework", "llamafarm", "engine", "llamafactory", "axolotl", "trl")
@@ -39,11 +40,18 @@ def import_job(
 
 def _load(source: str) -> dict[str, Any]:
     try:
-        document = parse(read_bytes(Path(source)))[0].value
+        first, *others = parse(content_of(source))
     except YamlError as error:
-        raise CommandError(f"{source}: {error}. {error.remedy}", INVALID) from None
+        raise CommandError(f"{label_of(source)}: {error}. {error.remedy}", INVALID) from None
+    if others:
+        raise CommandError(
+            f"{label_of(source)}: {others[0].position}: a second document begins, and a configuration is one "
+            "document. Import each from a file of its own.",
+            INVALID,
+        )
+    document = first.value
     if not isinstance(document, dict):
-        raise CommandError(f"{source}: a configuration is a mapping of keys to values", INVALID)
+        raise CommandError(f"{label_of(source)}: a configuration is a mapping of keys to values", INVALID)
     return document
 
 

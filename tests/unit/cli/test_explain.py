@@ -101,3 +101,12 @@ def test_an_unknown_field_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_every_field_has_a_description() -> None:
     assert [path for path, field in all_fields().items() if not field.description] == []
+
+
+def test_fields_of_the_status_are_explained_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "status.attempts[0].exitCode"]) == 0
+    assert "Exit status of the container" in capsys.readouterr().out
+    assert main(["explain", "status"]) == 0
+    assert "status.phase" in capsys.readouterr().out
+    assert main(["explain", "status.fase"]) == 2
+    assert "did you mean status.phase?" in capsys.readouterr().err
