@@ -12,7 +12,7 @@ from huggingface_hub import DatasetInfo, HfApi
 
 from finetune_api import ResolvedJob
 from finetune_trainer import inputs
-from finetune_trainer.data import cache, loading
+from finetune_trainer.data import cache, cache_key, loading, preparation
 from finetune_trainer.data.fingerprint import fingerprint
 from finetune_trainer.inputs import Inputs, prepare_inputs
 
@@ -102,6 +102,27 @@ def test_what_is_streamed_is_what_is_kept_in_memory_and_is_kept_too(
     tokenised = Counted(monkeypatch, cache, "_keep")
     assert all(same(prepare_inputs(job), whole) for job in streams)
     assert tokenised.times == 1
+
+
+def test_files_are_hashed_by_one_rank_which_the_others_wait_for_without_a_timeout(
+    monkeypatch: pytest.MonkeyPatch, job_of: Callable[..., ResolvedJob]
+) -> None:
+    """What `on_first_rank` does for ranks that wait is in `test_distributed.py`."""
+    hashed = Counted(monkeypatch, cache_key, "hash_file")
+    at_work: list[bool] = []
+
+    def elsewhere(work: Callable[[], Any]) -> Any:
+        """Stands for the first rank, whose answer this one waits for."""
+        before = hashed.times
+        told = work()
+        at_work.append(hashed.times > before)
+        hashed.times = 0
+        return told
+
+    monkeypatch.setattr(preparation, "on_first_rank", elsewhere)
+    prepare_inputs(job_of("sft"))
+    assert at_work == [True]
+    assert hashed.times == 0, "a rank hashed for itself"
 
 
 @pytest.fixture
