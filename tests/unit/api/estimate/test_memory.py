@@ -170,7 +170,7 @@ def test_packed_data_certainly_fills_its_sequences(job, a100):
 
 def test_preference_pairs_double_the_sequences_and_full_training_needs_a_reference(parts):
     assert parts({"training.stage": "dpo"}).logits == 2 * parts().logits
-    assert parts(FULL | {"training.stage": "dpo"}).weights == 4 * P + 2 * P
+    assert parts(FULL | {"training.stage": "dpo"}).weights == 4 * P + 4 * P
 
 
 def test_parts_add_up_to_what_is_expected(job, a100):
