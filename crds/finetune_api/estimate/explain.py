@@ -125,8 +125,8 @@ def _run(result: Estimate) -> list[Line]:
         ),
         Line(
             "step",
-            "accumulation × pass + update; a pass: max(products + attention + memory + unpacking, dispatch) + "
-            "communication",
+            "accumulation × pass + update; a pass is max(products + attention + memory + unpacking, "
+            "dispatch) + communication",
             f"{setup.accumulation} × {speed.pass_seconds:.6g} s + {speed.update_seconds:.6g} s "
             f"= {step:.6g} s (a pass: {shares}; {speed.flops_per_token / 1e9:.2f} GFLOP per token; "
             f"held up by {speed.bound})",
