@@ -47,8 +47,14 @@ def steps(job: FineTuneJob, records: int | None = None, tokens: int | None = Non
 
     The trainer fills up the last batch of an epoch, so that an epoch has ⌈sequences / effective batch⌉ steps;
     a fraction of an epoch is rounded up. `pretrain` cuts one stream of all documents into sequences of
-    training.maxSequenceLength; packed records share such sequences.
+    training.maxSequenceLength; packed records share such sequences. Raises `ValueError` for tokens whose
+    records nobody has counted, or that are fewer than these.
     """
+    if tokens is not None and (records is None or tokens < records):
+        counted = "nobody has counted the records" if records is None else f"there are {records} records"
+        raise ValueError(
+            f"tokens: {tokens}, but {counted}; each has at least one token. Count both, or leave tokens out."
+        )
     training, dataset = job.spec.training, job.spec.dataset
     longest = training.max_sequence_length
     batch = _effective_batch(job)

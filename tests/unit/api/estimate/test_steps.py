@@ -65,3 +65,9 @@ def test_what_nobody_has_counted_is_assumed_and_said(job):
     assert not found.exact
     assert found.steps.low < found.steps.expected < found.steps.high
     assert [note.split(" ")[0] for note in found.assumptions] == ["records", "the"]
+
+
+@pytest.mark.parametrize(("records", "tokens"), [(None, 1000), (10, 9)])
+def test_tokens_need_records_that_they_can_be_of(job, records, tokens):
+    with pytest.raises(ValueError, match=f"tokens: {tokens}, but .* Count both"):
+        steps(job(), records, tokens)
