@@ -109,14 +109,14 @@ def on_devices(job: FineTuneJob, accelerator: Accelerator, devices: int | None) 
     spec = job.spec
     if devices is None:
         return job
-    possible = range(spec.distributed.nodes, min(devices, MOST_NODES) + 1)
+    fewest = spec.distributed.nodes
+    possible = range(fewest, min(devices, MOST_NODES) + 1) if devices > fewest else (devices,)
     even = (count for count in possible if devices % count == 0 and devices // count <= MOST_PER_NODE)
-    if (nodes := next(even, None)) is None:
-        nodes = devices if devices < spec.distributed.nodes else None
+    nodes = next(even, None)
     if nodes is None:
         raise ValueError(
-            f"devices: {devices} can't be shared out evenly over {spec.distributed.nodes} to {MOST_NODES} nodes "
-            f"of at most {MOST_PER_NODE}. Use a number that can, such as {spec.distributed.nodes * 8}."
+            f"devices: {devices} can't be shared out evenly over {fewest} to {MOST_NODES} nodes of at most "
+            f"{MOST_PER_NODE}. Use a number that can, such as {fewest * 8}."
         )
     accelerators = spec.resources.accelerators.model_copy(
         update={"per_node": devices // nodes, "type": accelerator.name}

@@ -106,7 +106,7 @@ def test_a_larger_model_never_needs_less(job, field):
     assert not_lower(*grown)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(jobs(), st.sampled_from(ACCELERATORS))
 def test_what_is_proposed_fits_and_keeps_the_effective_batch(job, accelerator):
     for fit in propose_fit(job, accelerator) or ():
