@@ -90,6 +90,7 @@ def propose_fit(
     devices: int | None = None,
     records: int | None = None,
     tokens: int | None = None,
+    fewer: bool = True,
     catalog: HardwareCatalog | None = None,
 ) -> tuple[Fit, Fit] | None:
     """The cheapest and the fastest setting that are expected to fit, with the same effective batch; None
@@ -97,12 +98,15 @@ def propose_fit(
     spend less time on each other.
 
     Tried: every micro-batch that divides the batch per rank, checkpointing on and off, ZeRO stages, and a
-    4-bit base for adapters where nothing else fits; all that on the devices and on halves of them. `records`
-    and `tokens` count the training data, as for `estimate`.
+    4-bit base for adapters where nothing else fits; all that on the devices and, with `fewer`, on halves of
+    them. `records` and `tokens` count the training data, as for `estimate`.
     """
     job = on_devices(job, accelerator, devices)
     evaluate = partial(estimate, accelerator=accelerator, records=records, tokens=tokens, catalog=catalog)
-    found = [fit for fewer in _fewer(job.spec) for fit in _settings(job, fewer, evaluate)]
+    sizes = _fewer(job.spec) if fewer else [{}]
+    found = [fit for size in sizes for fit in _settings(job, size, evaluate, quantized=False)]
+    if not found and job.spec.method.uses_adapters and job.spec.quantization.type == "none":
+        found = [fit for size in sizes for fit in _settings(job, size, evaluate, quantized=True)]
     if not found:
         return None
     fastest = min(found, key=lambda fit: (fit.estimate.duration_seconds.expected, len(fit.changes)))
@@ -131,14 +135,11 @@ def _fewer(spec: FineTuneJobSpec) -> list[Change]:
     return changes
 
 
-def _settings(job: FineTuneJob, fewer: Change, evaluate: Evaluate) -> list[Fit]:
+def _settings(job: FineTuneJob, size: Change, evaluate: Evaluate, *, quantized: bool) -> list[Fit]:
     """What fits on so many devices, as changes to the job."""
-    smaller = apply(job, fewer)
-    found = list(_candidates(smaller, evaluate, quantized=False))
-    if not found and job.spec.method.uses_adapters and job.spec.quantization.type == "none":
-        found = list(_candidates(smaller, evaluate, quantized=True))
+    candidates = _candidates(apply(job, size), evaluate, quantized=quantized)
     # an accumulation that came back to the job's own is no change
-    return [Fit(_differing(job.spec, fewer | fit.changes), fit.estimate) for fit in found]
+    return [Fit(_differing(job.spec, size | fit.changes), fit.estimate) for fit in candidates]
 
 
 def _candidates(job: FineTuneJob, evaluate: Evaluate, *, quantized: bool) -> Iterator[Fit]:

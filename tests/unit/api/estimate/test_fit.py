@@ -2,7 +2,7 @@
 
 import pytest
 
-from finetune_api.estimate import estimate, propose_fit
+from finetune_api.estimate import estimate, propose_fit, suggested
 
 MANY = {"training.gradientAccumulationSteps": 32, "training.gradientCheckpointing": "none"}
 
@@ -45,3 +45,22 @@ def test_the_effective_batch_is_kept(job, a100, devices):
     for fit in propose_fit(job(MANY), a100, devices=devices):
         setup = fit.estimate.setup
         assert setup.sequences * setup.accumulation * setup.ranks == 32 * devices
+
+
+def test_a_new_job_keeps_the_devices_that_were_asked_for(job, a100):
+    shared = MANY | {"distributed.zeroStage": 3, "resources.accelerators.perNode": 8}
+    for fit in propose_fit(job(shared), a100, fewer=False):
+        assert fit.estimate.setup.ranks == 8
+    changes, found = suggested(job(shared), a100)
+    assert "resources.accelerators.perNode" not in changes
+    assert found.setup.ranks == 8
+
+
+def test_a_4_bit_base_is_proposed_only_where_no_number_of_devices_does_without(job, a100):
+    """70 billion weights fit on eight devices in 16 bit, and on one in 4 bit."""
+    large = MANY | {"model.id": "meta-llama/Llama-3.1-70B-Instruct"}
+    for fit in propose_fit(job(large), a100, devices=8):
+        assert fit.estimate.setup.ranks > 1
+        assert "quantization.type" not in fit.changes
+    for fit in propose_fit(job(large), a100, devices=1):
+        assert fit.changes["quantization.type"] == "nf4"
