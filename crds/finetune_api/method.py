@@ -124,6 +124,18 @@ class MethodSpec(ApiModel):
     spectrum: SpectrumSpec | None = Field(default=None, description="Settings for spectrum.")
 
     @property
+    def starts_at_base(self) -> bool:
+        """Whether the model without its adapters is the base: not where adapters start from the base's own
+        weights, nor where biases of the base are trained beside them."""
+        lora = self.lora
+        return (
+            self.uses_adapters
+            and self.type != "pissa"
+            and lora.initialization in ("auto", "default", "gaussian", "eva", "orthogonal")
+            and lora.bias == "none"
+        )
+
+    @property
     def uses_adapters(self) -> bool:
         """Whether the run trains adapters on a frozen base (rather than weights of the model itself)."""
         return self.type in {"lora", "qlora", "dora", "pissa", "rslora"}

@@ -54,23 +54,21 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         catalog = catalog_for(arguments.hardware)
         accelerator = chosen_accelerator(job, arguments.accelerator, catalog)
-        result = estimate(
-            job,
-            accelerator,
-            devices=arguments.devices,
-            records=arguments.records,
-            tokens=arguments.tokens,
-            catalog=catalog,
-        )
-        nearest = nearest_fit(job, accelerator, devices=arguments.devices, catalog=catalog)
+        devices, records, tokens = arguments.devices, arguments.records, arguments.tokens
+        result = estimate(job, accelerator, devices=devices, records=records, tokens=tokens, catalog=catalog)
+        nearest = nearest_fit(job, accelerator, devices=devices, catalog=catalog)
+        proposal = None
+        if arguments.fit:
+            proposal = propose_fit(
+                job, accelerator, devices=devices, records=records, tokens=tokens, catalog=catalog
+            )
     except (EstimateError, ValueError) as error:
         print(printable_lines(f"finetune estimate: {error}"), file=sys.stderr)
         return 1
     if arguments.output == "json":
         found = result.to_json_object(nearest.text if nearest else None)
         if arguments.fit:
-            proposed = propose_fit(job, accelerator, devices=arguments.devices, catalog=catalog)
-            found["fit"] = fit_object(proposed)
+            found["fit"] = fit_object(proposal)
         print(json.dumps(found, indent=2))
     else:
         print(page(job, result, nearest))
@@ -78,7 +76,6 @@ def run(arguments: argparse.Namespace) -> int:
         print()
         print(explanation(result))
     if arguments.fit and arguments.output == "table":
-        proposal = propose_fit(job, accelerator, devices=arguments.devices, catalog=catalog)
         print()
         for name, fit in zip(("cheapest", "fastest"), proposal or (), strict=False):
             hours = fit.estimate.duration_seconds.expected / 3600

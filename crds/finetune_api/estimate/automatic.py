@@ -54,7 +54,7 @@ def suggested(
         "training.gradientAccumulationSteps": max(1, EFFECTIVE_BATCH // ranks),
     }
     length = job.spec.training.max_sequence_length
-    while (proposal := propose_fit(apply(job, basics), accelerator, catalog=catalog)) is None:
+    while (proposal := propose_fit(apply(job, basics), accelerator, fewer=False, catalog=catalog)) is None:
         length //= 2
         if length < SHORTEST:
             return None

@@ -23,6 +23,10 @@ class Cost:
     """Energy drawn from the grid, in kilowatt-hours."""
     carbon_grams: Range
     """CO₂ equivalent, in grams."""
+    pue: float
+    """Power of the data centre over that of its computers, as it was taken."""
+    grams_per_kwh: float
+    """Intensity of the grid, as it was taken."""
 
 
 def cost(seconds: Range, devices: int, accelerator: Accelerator, catalog: HardwareCatalog) -> Cost:
@@ -40,4 +44,5 @@ def cost(seconds: Range, devices: int, accelerator: Accelerator, catalog: Hardwa
         )
     ))  # fmt: skip
     energy = seconds.times(watts).map(lambda joules: joules / JOULES_PER_KWH)
-    return Cost(usd, energy, energy.map(lambda kwh: kwh * catalog.carbon.grams_per_kwh))
+    grid = catalog.carbon.grams_per_kwh
+    return Cost(usd, energy, energy.map(lambda kwh: kwh * grid), catalog.pue, grid)

@@ -14,6 +14,8 @@ from finetune_api.job import FineTuneJob
 
 MOST_PER_NODE: Final = 64
 """Accelerators that a node may have (resources.accelerators.perNode)."""
+MOST_NODES: Final = 1024
+"""Nodes that a job may have (distributed.nodes)."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def estimate(
 
     `records` and `tokens` count the training data; without them the number of steps rests on an assumption
     that `steps.assumptions` states. Raises `UnknownArchitectureError` for a model that nobody knows the
-    numbers of.
+    numbers of, and `ValueError` for devices that no nodes can hold, or tokens without as many records.
     """
     job = on_devices(job, accelerator, devices)
     setup = setup_for(job, accelerator)
@@ -102,15 +104,20 @@ def estimate(
 
 def on_devices(job: FineTuneJob, accelerator: Accelerator, devices: int | None) -> FineTuneJob:
     """The job as it would be on that many of these accelerators: on as many nodes as it has now, or more, so
-    that each node has equally many and none more than the API allows."""
+    that each node has equally many and none more than the API allows; on as many as there are devices where
+    these are fewer. Raises `ValueError` where that can't be."""
     spec = job.spec
     if devices is None:
         return job
-    nodes = next(
-        nodes
-        for nodes in (*range(spec.distributed.nodes, devices), devices)
-        if devices % nodes == 0 and devices // nodes <= MOST_PER_NODE
-    )
+    fewest = spec.distributed.nodes
+    possible = range(fewest, min(devices, MOST_NODES) + 1) if devices > fewest else (devices,)
+    even = (count for count in possible if devices % count == 0 and devices // count <= MOST_PER_NODE)
+    nodes = next(even, None)
+    if nodes is None:
+        raise ValueError(
+            f"devices: {devices} can't be shared out evenly over {fewest} to {MOST_NODES} nodes of at most "
+            f"{MOST_PER_NODE}. Use a number that can, such as {fewest * 8}."
+        )
     accelerators = spec.resources.accelerators.model_copy(
         update={"per_node": devices // nodes, "type": accelerator.name}
     )

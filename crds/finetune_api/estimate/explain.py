@@ -1,11 +1,15 @@
-"""Each formula of an estimate, with the numbers that went in."""
+"""Each formula of an estimate, with the numbers that went in: an equation that one can check by hand."""
 
 from dataclasses import dataclass
+from math import isclose
 
-from finetune_api.estimate.activations import backward_gradients, layer_activations, layer_input, logits
+from finetune_api.estimate.activations import head_inputs, layer_activations, layer_input, layer_peak
+from finetune_api.estimate.allocator import COMMUNICATION, CONTEXT_PER_MULTIPROCESSOR
+from finetune_api.estimate.cost import HOST_WATTS, JOULES_PER_KWH, LOAD
 from finetune_api.estimate.estimate import Estimate
-from finetune_api.estimate.memory import GIB, quantized_bytes
-from finetune_api.estimate.parameters import count_parameters, layers_with_gradients
+from finetune_api.estimate.memory import GIB, quantized_bytes, standing_buffers
+from finetune_api.estimate.parameters import ParameterCounts, count_parameters, layers_with_gradients
+from finetune_api.estimate.setup import Setup
 
 
 @dataclass(frozen=True)
@@ -18,70 +22,147 @@ class Line:
 
 
 def explain(result: Estimate) -> list[Line]:
-    """The formulas behind an estimate, in the order of its parts; sources are in docs/estimates.md."""
+    """The formulas behind an estimate, in the order of its parts; sources are in docs/estimates.md.
+
+    Each line's numbers are `terms = value unit`, with values rounded as shown.
+    """
     setup, parts, counts = result.setup, result.memory.parts, count_parameters(result.setup)
-    tokens = setup.sequences * setup.length
-    layers = layers_with_gradients(setup)
-    stage = f"ZeRO-{setup.zero_stage} over {setup.ranks}" if setup.deepspeed else "not shared out"
-    quantized = (
-        f"{counts.quantized:,} × {quantized_bytes(setup):.4f} B quantized + " if counts.quantized else ""
-    )
-    plain = counts.model - counts.quantized
-    layer = layer_activations(setup, counts, setup.length)
-    kept = layer_input(setup) if setup.checkpointing else layer
-    speed, time = result.throughput, result.duration_seconds
     return [
-        Line(
-            "weights",
-            "quantized weights and their constants + other weights + adapters",
-            f"{quantized}{plain:,} × {setup.weight_bytes} B + {counts.added:,} added, {stage} "
-            f"= {_gib(parts.weights)}",
-        ),
-        Line(
-            "gradients",
-            "trained weights × bytes",
-            f"{counts.trained:,} trained, {stage} = {_gib(parts.gradients)}",
-        ),
-        Line(
+        _weights(setup, counts, parts.weights),
+        _per_weight("gradients", "trained weights × bytes of a gradient", counts, parts.gradients),
+        _per_weight(
             "optimizer",
             "trained weights × bytes of the optimizer's states (and fp32 originals under DeepSpeed)",
-            f"{counts.trained:,} trained, {setup.optimizer}, {stage} = {_gib(parts.optimizer)}",
+            counts,
+            parts.optimizer,
+        ),
+        _activations(setup, counts, parts.activations),
+        _logits(setup, parts.logits),
+        _buffers(setup, counts, parts.buffers),
+        _overhead(setup, parts.overhead),
+        *_run(result),
+    ]
+
+
+def _weights(setup: Setup, counts: ParameterCounts, size: float) -> Line:
+    plain = counts.model - counts.quantized
+    terms = [f"{plain:,} × {setup.weight_bytes} B", f"{counts.added:,} × {setup.added_bytes} B"]
+    if counts.quantized:
+        terms.insert(0, f"{counts.quantized:,} × {quantized_bytes(setup):.6f} B")
+    if setup.reference_copy:
+        terms.append(f"{counts.model:,} × {setup.weight_bytes} B")
+    share = f" / {setup.ranks}" if setup.zero_stage == 3 else ""
+    formula = "quantized weights and their constants + other weights + adapters + a reference's"
+    return Line("weights", formula, f"({' + '.join(terms)}){share} = {_gib(size)}" if size else _gib(0))
+
+
+def _per_weight(name: str, formula: str, counts: ParameterCounts, size: float) -> Line:
+    """What one device holds for each trained weight, shared out already."""
+    if not size:
+        return Line(name, formula, f"none at the peak = {_gib(0)}")
+    each = size / max(1, counts.trained)
+    return Line(name, formula, f"{counts.trained:,} × {each:.6f} B on one device = {_gib(size)}")
+
+
+def _activations(setup: Setup, counts: ParameterCounts, size: float) -> Line:
+    """As they are at the moment of the peak: the loss, the last layer's backward pass or the first one's."""
+    tokens, layers = setup.sequences * setup.length, layers_with_gradients(setup)
+    whole = layer_activations(setup, counts, setup.length)
+    kept = layer_input(setup) if setup.checkpointing else whole
+    inside = layer_peak(setup, counts, setup.length) - (0 if setup.checkpointing else kept)
+    stack = f"{layers} × {kept:,.0f} B"
+    moments = {
+        f"{stack} + {head_inputs(setup, counts):,.0f} B": layers * kept + head_inputs(setup, counts),
+        f"{stack} + {inside:,.0f} B": layers * kept + inside,
+        f"{kept:,.0f} B + {inside:,.0f} B": kept + inside,
+    }
+    formula = (
+        "tokens × (layers × bytes kept per layer + bytes of the head, or inside one layer's backward pass)"
+    )
+    for terms, each in moments.items():
+        if isclose(size, tokens * each, rel_tol=1e-9):
+            return Line("activations", formula, f"{tokens:,} × ({terms}) = {_gib(size)}")
+    return Line("activations", formula, f"none at the optimizer's step = {_gib(size)}")
+
+
+def _logits(setup: Setup, size: float) -> Line:
+    words, tokens = setup.architecture.vocabulary, setup.sequences * setup.length
+    formula = "tokens × vocabulary × 12 B, at the loss"
+    if not size:
+        return Line("logits", formula, f"none at the peak = {_gib(0)}")
+    return Line("logits", formula, f"{tokens:,} × {words:,} × {size / tokens / words:g} B = {_gib(size)}")
+
+
+def _buffers(setup: Setup, counts: ParameterCounts, size: float) -> Line:
+    standing = standing_buffers(setup, counts)
+    terms = [f"{_gib(value)} {name}" for name, value in standing.items()]
+    if (moment := size - sum(standing.values())) > 1:
+        terms.append(f"{_gib(moment)} of one matrix, or of the optimizer's step")
+    return Line("buffers", "copies, buckets and gathered weights", f"{' + '.join(terms)} = {_gib(size)}")
+
+
+def _overhead(setup: Setup, size: float) -> Line:
+    context = CONTEXT_PER_MULTIPROCESSOR.expected * setup.multiprocessors
+    terms = [f"{setup.multiprocessors} × {CONTEXT_PER_MULTIPROCESSOR.expected / GIB:.6f} GiB of context"]
+    if setup.ranks > 1:
+        terms.append(f"{_gib(COMMUNICATION.expected)} of communication")
+        context += COMMUNICATION.expected
+    terms.append(f"{_gib(max(0.0, size - context))} of blocks without use")
+    formula = "CUDA context + communication + blocks that the allocator holds without use"
+    return Line("overhead", formula, f"{' + '.join(terms)} = {_gib(size)}")
+
+
+def _run(result: Estimate) -> list[Line]:
+    """Steps, time, money, energy and carbon."""
+    setup, speed, cost, device = result.setup, result.throughput, result.cost, result.accelerator
+    step, seconds = speed.step_seconds.expected, result.duration_seconds.expected
+    shares = ", ".join(f"{name} {share:.3g} s" for name, share in speed.parts.items() if share)
+    lines = [
+        Line(
+            "steps",
+            "⌈epochs × ⌈sequences / effective batch⌉ × passes⌉",
+            f"{result.steps.numbers} = {result.steps.steps.expected:,.0f} steps",
         ),
         Line(
-            "activations",
-            "tokens × (layers × bytes kept per layer + bytes inside one layer's backward pass)",
-            f"{tokens:,} tokens × ({layers} × {kept:,.0f} B + up to {layer:,.0f} + "
-            f"{backward_gradients(setup):,.0f} B) = {_gib(parts.activations)} at the peak",
-        ),
-        Line(
-            "logits",
-            "tokens × 12 B × vocabulary, at the loss",
-            f"{tokens:,} × {logits(setup):,.0f} B = {_gib(parts.logits)} at the peak",
-        ),
-        Line("buffers", "copies, buckets and gathered weights; see docs/estimates.md", _gib(parts.buffers)),
-        Line(
-            "overhead",
-            "CUDA context + communication + blocks that the allocator holds without use",
-            _gib(parts.overhead),
+            "step",
+            "accumulation × pass + update; a pass is max(products + attention + memory + unpacking, "
+            "dispatch) + communication",
+            f"{setup.accumulation} × {speed.pass_seconds:.6g} s + {speed.update_seconds:.6g} s "
+            f"= {step:.6g} s (a pass: {shares}; {speed.flops_per_token / 1e9:.2f} GFLOP per token; "
+            f"held up by {speed.bound})",
         ),
         Line(
             "time",
-            "steps × (accumulation × (max(products + attention + memory + unpacking, dispatch) "
-            "+ communication) + update)",
-            f"{result.steps.steps.expected:,.0f} steps × {speed.step_seconds.expected:.3f} s, "
-            f"{speed.flops_per_token / 1e9:.2f} GFLOP per token, a pass's "
-            f"{', '.join(f'{name} {seconds:.3g} s' for name, seconds in speed.parts.items() if seconds)}, "
-            f"held up by {speed.bound} = {time.expected:,.0f} s",
+            "steps × step",
+            f"{result.steps.steps.expected:,.0f} × {step:.6g} s = {seconds:,.2f} s",
         ),
+    ]
+    if cost.usd is not None and device.price is not None:
+        price = device.price.usd_per_hour
+        lines.append(
+            Line(
+                "cost",
+                "devices × hours × price",
+                f"{setup.ranks} × {seconds:,.2f} / 3600 × {price:g} $ = {cost.usd.expected:,.6f} $",
+            )
+        )
+    load, host = LOAD.expected, HOST_WATTS.expected
+    return [
+        *lines,
         Line(
             "energy",
             "devices × (load × board power + host power) × PUE × time",
-            f"{setup.ranks} × {result.accelerator.watts:.0f} W board "
-            f"= {result.cost.energy_kwh.expected:.3f} kWh",
+            f"{setup.ranks} × ({load:g} × {device.watts:g} W + {host:g} W) × {cost.pue:g} "
+            f"× {seconds:,.2f} s / {JOULES_PER_KWH:,.0f} = {cost.energy_kwh.expected:.6g} kWh",
         ),
-        Line("carbon", "energy × grid intensity", f"{result.cost.carbon_grams.expected:,.0f} g CO2"),
+        Line(
+            "carbon",
+            "energy × grid intensity",
+            f"{cost.energy_kwh.expected:.6g} kWh × {cost.grams_per_kwh:g} g "
+            f"= {cost.carbon_grams.expected:,.3f} g CO2",
+        ),
     ]
 
 
 def _gib(value: float) -> str:
-    return f"{value / GIB:.2f} GiB"
+    return f"{value / GIB:.4f} GiB"

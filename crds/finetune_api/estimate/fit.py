@@ -1,7 +1,8 @@
 """What to change so that a job fits, and the cheapest and fastest setting that does."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from finetune_api.estimate.estimate import Estimate, estimate, on_devices
@@ -11,6 +12,8 @@ from finetune_api.validation.fields import value_at
 
 Change = dict[str, Any]
 """New values by field path, as in `--set`."""
+Evaluate = Callable[[FineTuneJob], Estimate]
+"""The estimate of a job on devices that are settled."""
 
 MORE_DEVICES: Final = (2, 4, 8, 16, 32, 64)
 
@@ -55,27 +58,26 @@ def nearest_fit(
     devices, shorter sequences.
     """
     job = on_devices(job, accelerator, devices)
-    if _estimated(job, {}, accelerator, catalog).fits:
+    evaluate = partial(estimate, accelerator=accelerator, catalog=catalog)
+    if evaluate(job).fits:
         return None
     so_far: Change = {}
     for options in _ladder(job.spec):
         for change in options:
-            found = _fit(job, so_far | change, accelerator, catalog)
+            found = _fit(job, so_far | change, evaluate)
             if found is not None:
-                return _without_needless(job, found, accelerator, catalog)
+                return _without_needless(job, found, evaluate)
         # A rung that is no way out alone may still be one together with the next.
         if options and "resources.accelerators.perNode" not in options[-1]:
             so_far |= options[-1]
     return None
 
 
-def _without_needless(
-    job: FineTuneJob, fit: Fit, accelerator: Accelerator, catalog: HardwareCatalog | None
-) -> Fit:
+def _without_needless(job: FineTuneJob, fit: Fit, evaluate: Evaluate) -> Fit:
     """The fit without the changes that it can do without, the gravest ones tried last."""
     for group in COUPLED:
         fewer = {path: value for path, value in fit.changes.items() if path not in group}
-        if fewer != fit.changes and (smaller := _fit(job, fewer, accelerator, catalog)) is not None:
+        if fewer != fit.changes and (smaller := _fit(job, fewer, evaluate)) is not None:
             fit = smaller
     return fit
 
@@ -85,19 +87,25 @@ def propose_fit(
     accelerator: Accelerator,
     *,
     devices: int | None = None,
+    records: int | None = None,
+    tokens: int | None = None,
+    fewer: bool = True,
     catalog: HardwareCatalog | None = None,
 ) -> tuple[Fit, Fit] | None:
     """The cheapest and the fastest setting that are expected to fit, with the same effective batch; None
-    where none fits. The cheapest is the one with the least device time; the fastest may use other
-    micro-batches.
+    where none fits. The cheapest is the one with the least device time, on fewer of the devices where those
+    spend less time on each other.
 
     Tried: every micro-batch that divides the batch per rank, checkpointing on and off, ZeRO stages, and a
-    4-bit base for adapters where nothing else fits.
+    4-bit base for adapters where nothing else fits; all that on the devices and, with `fewer`, on halves of
+    them. `records` and `tokens` count the training data, as for `estimate`.
     """
     job = on_devices(job, accelerator, devices)
-    found = list(_candidates(job, accelerator, catalog, quantized=False))
+    evaluate = partial(estimate, accelerator=accelerator, records=records, tokens=tokens, catalog=catalog)
+    sizes = _fewer(job.spec) if fewer else [{}]
+    found = [fit for size in sizes for fit in _settings(job, size, evaluate, quantized=False)]
     if not found and job.spec.method.uses_adapters and job.spec.quantization.type == "none":
-        found = list(_candidates(job, accelerator, catalog, quantized=True))
+        found = [fit for size in sizes for fit in _settings(job, size, evaluate, quantized=True)]
     if not found:
         return None
     fastest = min(found, key=lambda fit: (fit.estimate.duration_seconds.expected, len(fit.changes)))
@@ -110,9 +118,30 @@ def propose_fit(
     return cheapest, fastest
 
 
-def _candidates(
-    job: FineTuneJob, accelerator: Accelerator, catalog: HardwareCatalog | None, *, quantized: bool
-) -> Iterator[Fit]:
+def _fewer(spec: FineTuneJobSpec) -> list[Change]:
+    """No change, and half of the devices of the one node, a quarter and so on, with as many sequences per
+    step. Several nodes stay as they are: what they are wanted for is not for us to say."""
+    ranks, accumulation = _ranks(spec), spec.training.gradient_accumulation_steps
+    changes: list[Change] = [{}]
+    fewer = ranks
+    while spec.distributed.nodes == 1 and fewer % 2 == 0:
+        fewer //= 2
+        more = accumulation * ranks // fewer
+        if more <= MOST_ACCUMULATION:
+            changes.append(
+                {"resources.accelerators.perNode": fewer, "training.gradientAccumulationSteps": more}
+            )
+    return changes
+
+
+def _settings(job: FineTuneJob, size: Change, evaluate: Evaluate, *, quantized: bool) -> list[Fit]:
+    """What fits on so many devices, as changes to the job."""
+    candidates = _candidates(apply(job, size), evaluate, quantized=quantized)
+    # an accumulation that came back to the job's own is no change
+    return [Fit(_differing(job.spec, size | fit.changes), fit.estimate) for fit in candidates]
+
+
+def _candidates(job: FineTuneJob, evaluate: Evaluate, *, quantized: bool) -> Iterator[Fit]:
     spec = job.spec
     per_rank = spec.training.micro_batch_size * spec.training.gradient_accumulation_steps
     stages: tuple[int, ...] = (0, 2, 3) if _ranks(spec) > 1 else (0,)
@@ -127,7 +156,7 @@ def _candidates(
                     "training.gradientCheckpointing": checkpointing,
                     "distributed.zeroStage": stage,
                 }
-                fit = _fit(job, _differing(spec, wanted), accelerator, catalog)
+                fit = _fit(job, _differing(spec, wanted), evaluate)
                 if fit is not None:
                     yield fit
 
@@ -184,17 +213,9 @@ def _ranks(spec: FineTuneJobSpec) -> int:
     return spec.distributed.nodes * processes_per_node(spec)
 
 
-def _fit(
-    job: FineTuneJob, changes: Change, accelerator: Accelerator, catalog: HardwareCatalog | None
-) -> Fit | None:
-    made = _estimated(job, changes, accelerator, catalog)
+def _fit(job: FineTuneJob, changes: Change, evaluate: Evaluate) -> Fit | None:
+    made = evaluate(apply(job, changes))
     return Fit(changes, made) if made.fits else None
-
-
-def _estimated(
-    job: FineTuneJob, changes: Change, accelerator: Accelerator, catalog: HardwareCatalog | None
-) -> Estimate:
-    return estimate(apply(job, changes), accelerator, catalog=catalog)
 
 
 def apply(job: FineTuneJob, changes: Change) -> FineTuneJob:

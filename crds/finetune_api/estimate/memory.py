@@ -121,7 +121,7 @@ def _peak(setup: Setup, counts: ParameterCounts, length: int, bound: str) -> Mem
         weights=weight_memory(setup, counts),
         gradients=gradients if _keeps_gradients(setup) else 0.0,
         optimizer=optimizer_memory(setup, counts),
-        buffers=_standing_buffers(setup, counts),
+        buffers=sum(standing_buffers(setup, counts).values()),
     )
     if setup.program.longest_first:
         constant = replace(constant, gradients=0.0, optimizer=0.0)
@@ -157,14 +157,15 @@ def _peak(setup: Setup, counts: ParameterCounts, length: int, bound: str) -> Mem
 
 def weight_memory(setup: Setup, counts: ParameterCounts) -> float:
     """Weights on one device: quantized ones with their constants, others in their type, adapters in fp32
-    (PEFT) or in DeepSpeed's 16 bit, a reference model where the stage needs one; ZeRO-3 shares them out."""
+    (PEFT) or in DeepSpeed's 16 bit, a reference model as it was loaded where the stage needs one; ZeRO-3
+    shares them out."""
     share = setup.ranks if setup.zero_stage == 3 else 1
     if setup.offload_parameters and setup.zero_stage == 3:
         return 0.0
     base: float = (counts.model - counts.quantized) * setup.weight_bytes
     base += counts.quantized * quantized_bytes(setup)
     added = counts.added * setup.added_bytes
-    reference = counts.model * setup.compute_bytes if setup.reference_copy else 0.0
+    reference = counts.model * setup.weight_bytes if setup.reference_copy else 0.0
     return (base + added + reference) / share
 
 
@@ -227,19 +228,19 @@ def _largest_layer(setup: Setup) -> float:
     return float(max(linear.weights for linear in setup.architecture.linears))
 
 
-def _standing_buffers(setup: Setup, counts: ParameterCounts) -> float:
-    """What is there all the time: cuBLAS' workspace, 16-bit copies under autocast, DeepSpeed's buckets and
-    gathered parameters, a block of logits of a fused loss."""
-    buffers = WORKSPACE
+def standing_buffers(setup: Setup, counts: ParameterCounts) -> dict[str, float]:
+    """What is there all the time, in bytes by what it is."""
+    buffers = {"cuBLAS": WORKSPACE}
     if setup.autocast:
-        buffers += setup.compute_bytes * _cast_weights(setup, counts)
+        buffers["copies"] = setup.compute_bytes * _cast_weights(setup, counts)
     if setup.fused_loss:
         # Liger takes as many rows at once as make the block about as large as the hidden states.
-        buffers += 3 * setup.compute_bytes * setup.sequences * setup.length * setup.architecture.hidden
+        states = setup.sequences * setup.length * setup.architecture.hidden
+        buffers["fused loss"] = 3.0 * setup.compute_bytes * states
     if setup.zero_stage >= 1:
-        buffers += BUCKET_ELEMENTS * setup.compute_bytes
+        buffers["bucket"] = float(BUCKET_ELEMENTS * setup.compute_bytes)
     if setup.zero_stage == 3:
-        buffers += min(LIVE_ELEMENTS, counts.model) * setup.compute_bytes
+        buffers["gathered weights"] = float(min(LIVE_ELEMENTS, counts.model) * setup.compute_bytes)
     return buffers
 
 

@@ -48,7 +48,17 @@ def pass_work(setup: Setup, counts: ParameterCounts, length: float) -> Work:
     forward = base_forward(setup) + adapters_forward(setup, counts) + attention_forward(setup, length)
     backward = layer_backward(setup, counts, length) + forward * (1 if setup.checkpointing else 0)
     layers = forward * setup.architecture.layers + backward * layers_with_gradients(setup)
-    return layers + head(setup, counts)
+    extra = reference_forward(setup, length) * setup.extra_forwards
+    return layers + head(setup, counts) + extra
+
+
+def reference_forward(setup: Setup, length: float) -> Work:
+    """One token's way through the whole model without gradients and adapters, and its log-probability."""
+    layer = base_forward(setup) + attention_forward(setup, length)
+    words, size = setup.architecture.vocabulary, setup.logit_bytes
+    products = _products(setup, 2 * words * setup.architecture.hidden, size)
+    logits = Work(moved=words * (2 * size + 2 * setup.program.loss_bytes))
+    return layer * setup.architecture.layers + products + logits
 
 
 def base_forward(setup: Setup) -> Work:

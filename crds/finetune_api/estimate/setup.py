@@ -8,6 +8,7 @@ from typing import Final, Literal
 from finetune_api.catalog import Architecture, architecture_of
 from finetune_api.deepspeed import offloads, uses_deepspeed
 from finetune_api.estimate.program import TRAINER, Program
+from finetune_api.estimate.reference import reference_of
 from finetune_api.hardware import TYPICAL_MULTIPROCESSORS, Accelerator
 from finetune_api.job import FineTuneJob, processes_per_node
 from finetune_api.method import MethodSpec
@@ -21,8 +22,8 @@ BYTES: Final[dict[str, int]] = {"fp32": 4, "bf16": 2, "fp16": 2}
 PAIRED_STAGES: Final = frozenset({"dpo", "rm"})
 """Stages whose records are a chosen and a rejected answer: two sequences per record."""
 
-REFERENCE_STAGES: Final = frozenset({"dpo", "kto", "ppo", "grpo"})
-"""Stages that compare with the model as it started."""
+PLAIN_STAGES: Final = frozenset({"pretrain", "sft"})
+"""Stages whose loss is the model's own cross-entropy, which kernels may fuse with the output embedding."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Setup:
     """Whether Liger's kernels replace the norms, the rotation and the activation of each layer."""
     reference_copy: bool
     """Whether a second, frozen copy of the model is there."""
+    extra_forwards: int = 0
+    """Forward passes without gradients beside each pass, of the reference and for it."""
     multiprocessors: int = TYPICAL_MULTIPROCESSORS
     """Streaming multiprocessors of the device, for each of which a CUDA context holds memory."""
     program: Program = TRAINER
@@ -139,6 +142,8 @@ def setup_for(job: FineTuneJob, accelerator: Accelerator, devices: int | None = 
     if spec.model.load_precision != "auto":
         load = spec.model.load_precision
     length = training.max_sequence_length
+    full = spec.dataset.packing or training.stage == "pretrain"
+    reference = reference_of(spec)
     return Setup(
         architecture=architecture,
         method=spec.method,
@@ -150,16 +155,17 @@ def setup_for(job: FineTuneJob, accelerator: Accelerator, devices: int | None = 
         offload_parameters=distributed.zero_stage == 3 and offloads(distributed, "offload_param"),
         sequences=training.micro_batch_size * (2 if training.stage in PAIRED_STAGES else 1),
         length=length,
-        shortest_length=length if spec.dataset.packing else min(length, SHORT_RECORDS),
+        shortest_length=length if full else min(length, SHORT_RECORDS),
         accumulation=training.gradient_accumulation_steps,
         optimizer=training.optimizer,
         precision=precision,
         load_precision=load,
         checkpointing=training.gradient_checkpointing == "full",
         eager_attention=spec.model.attention == "eager",
-        fused_loss=liger or spec.model.kernels == "unsloth",
+        fused_loss=(liger or spec.model.kernels == "unsloth") and training.stage in PLAIN_STAGES,
         fused_layers=liger,
-        reference_copy=training.stage in REFERENCE_STAGES and not spec.method.uses_adapters,
+        reference_copy=reference.copy,
+        extra_forwards=reference.forwards,
         multiprocessors=accelerator.multiprocessors,
         capacity=accelerator.memory_gib * 2**30,
         tensor_float=training.precision == "tf32" and accelerator.supports("tf32"),

@@ -58,6 +58,14 @@ class Throughput:
     """Expected seconds of one pass by what takes them: products, attention, memory, unpacking,
     communication, and dispatch, which counts where it is longer than all but communication together."""
 
+    update_seconds: float
+    """Seconds of the optimizer's own part of a step."""
+
+    @property
+    def pass_seconds(self) -> float:
+        """Expected seconds of one pass."""
+        return _pass_seconds(self.parts)
+
     @property
     def bound(self) -> str:
         """What takes most of a pass: compute, memory, dispatch or communication."""
@@ -92,7 +100,7 @@ def throughput(setup: Setup, accelerator: Accelerator, length: float) -> Through
     }
     update = _update_seconds(setup, counts, accelerator)
     step = Range(*(setup.accumulation * _pass_seconds(bounds[name]) + update for name in bounds))
-    return Throughput(work.operations, step, bounds["expected"])
+    return Throughput(work.operations, step, bounds["expected"], update)
 
 
 def _pass_seconds(parts: dict[str, float]) -> float:
@@ -125,11 +133,13 @@ def _pass_parts(
 
 
 def _operations(setup: Setup, counts: ParameterCounts) -> float:
-    """Kernels of one pass: forward once (twice when recomputed), backward twice as many."""
+    """Kernels of one pass: forward once (twice when recomputed), backward twice as many, and the reference's
+    forward passes."""
     adapters = sum(target.layers for target in counts.targets) * OPERATIONS_PER_ADAPTER
     layer = FUSED_OPERATIONS_PER_LAYER if setup.fused_layers else OPERATIONS_PER_LAYER
-    forward = setup.architecture.layers * layer + adapters
-    return forward * (4 if setup.checkpointing else 3)
+    plain = setup.architecture.layers * layer
+    learning = (plain + adapters) * (4 if setup.checkpointing else 3)
+    return learning + plain * setup.extra_forwards
 
 
 def _weight_bytes_moved(setup: Setup, counts: ParameterCounts) -> float:

@@ -88,7 +88,7 @@ def test_the_table_shows_a_bar_per_component_and_what_was_assumed(
     assert "would fit  training." in out
     assert "cheapest: " in out
     assert "fastest: " in out
-    assert "12 B × vocabulary" in out
+    assert "vocabulary × 12 B" in out
 
 
 def test_the_accelerator_of_the_manifest_is_used(manifest: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,6 @@ import torch
 from accelerate.utils import DistributedType
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
-from finetune_api.method import MethodSpec
 from finetune_api.model import ModelSpec
 from finetune_trainer.models import load_base, load_dtype
 from finetune_trainer.precision import DTYPES
@@ -75,21 +74,9 @@ def without_training(model: torch.nn.Module) -> Iterator[None]:
 def reference_for(setting: Setting, other: str | None = None) -> Reference:
     """The base of the job as it is without training, or another model of the hub."""
     spec = setting.job.spec
-    if other is None and starts_at_base(spec.method):
+    if other is None and spec.method.starts_at_base:
         return AdaptersOff(setting.model)
     model = spec.model if other is None else ModelSpec(id=other, attention=spec.model.attention)
     place = setting.base if other is None else other
     copy = load_base(model, place, load_dtype(spec, setting.precision))
     return FrozenCopy(copy, setting)
-
-
-def starts_at_base(method: MethodSpec) -> bool:
-    """Whether the model without its adapters is the base: not where adapters start from the base's own
-    weights, nor where biases of the base are trained beside them."""
-    lora = method.lora
-    return (
-        method.uses_adapters
-        and method.type != "pissa"
-        and lora.initialization in ("auto", "default", "gaussian", "eva", "orthogonal")
-        and lora.bias == "none"
-    )

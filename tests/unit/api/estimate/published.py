@@ -19,23 +19,20 @@ QWENS_LOSS: Final = Program(loss_bytes=2)
 """Under DeepSpeed's fp16, Qwen's own modelling code leaves the loss in 16 bit."""
 
 
-SOURCES: Final = (
-    {
-        "T4, allocated": "fitcheck-llm 0.3.1, data/measurements, sessions of 2026-09-15 and 16, rank 32",
-        "T4, device": "the same runs",
-        "T4 rank 16, allocated": "fitcheck-llm 0.3.1, data/measurements, session of 2026-09-21: its hold-out",
-        "T4 rank 16, device": "the same runs",
-        "PEFT": "huggingface/peft, method_comparison/MetaMathQA/results (2025-06 to 2026-01), one L40S",
-        "Unsloth's comparison": "unslothai/unsloth README: longest context of Hugging Face with FA2 (2025)",
-        "litgpt 16-bit": "Lightning-AI/litgpt, tutorials/resource-tables.md (2023-10-20), one A100 40 GB",
-        "litgpt 4-bit": "the same table; bitsandbytes 0.41 kept the inputs of quantized layers, today's does not",
-        "LLaMA-Factory": "hiyouga/LLaMA-Factory wiki, Performance comparison (2024-04), A100 40 GB; whole GB",
-        "Qwen LoRA": "QwenLM/Qwen README, Profiling of Memory and Speed, one A100 80 GB, batch 1, accumulation 8",
-        "Qwen Q-LoRA": "the same table, GPTQ int4 bases under DeepSpeed, a loss in 16 bit",
-    }
-    | LATER_SOURCES
-    | BLIND_SOURCES
-)
+OWN_SOURCES: Final = {
+    "T4, allocated": "fitcheck-llm 0.3.1, data/measurements, sessions of 2026-09-15 and 16, rank 32",
+    "T4, device": "the same runs",
+    "T4 rank 16, allocated": "fitcheck-llm 0.3.1, data/measurements, session of 2026-09-21: its hold-out",
+    "T4 rank 16, device": "the same runs",
+    "PEFT": "huggingface/peft, method_comparison/MetaMathQA/results (2025-06 to 2026-01), one L40S",
+    "Unsloth's comparison": "unslothai/unsloth README: longest context of Hugging Face with FA2 (2025)",
+    "litgpt 16-bit": "Lightning-AI/litgpt, tutorials/resource-tables.md (2023-10-20), one A100 40 GB",
+    "litgpt 4-bit": "the same table; bitsandbytes 0.41 kept the inputs of quantized layers, today's does not",
+    "LLaMA-Factory": "hiyouga/LLaMA-Factory wiki, Performance comparison (2024-04), A100 40 GB; whole GB",
+    "Qwen LoRA": "QwenLM/Qwen README, Profiling of Memory and Speed, one A100 80 GB, batch 1, accumulation 8",
+    "Qwen Q-LoRA": "the same table, GPTQ int4 bases under DeepSpeed, a loss in 16 bit",
+}
+SOURCES: Final = OWN_SOURCES | LATER_SOURCES | BLIND_SOURCES
 _DECIDED: Final = (
     "fms-acceleration, Liger, allocated",
     "fms-acceleration, Liger, device",

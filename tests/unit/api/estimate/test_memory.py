@@ -170,7 +170,7 @@ def test_packed_data_certainly_fills_its_sequences(job, a100):
 
 def test_preference_pairs_double_the_sequences_and_full_training_needs_a_reference(parts):
     assert parts({"training.stage": "dpo"}).logits == 2 * parts().logits
-    assert parts(FULL | {"training.stage": "dpo"}).weights == 4 * P + 2 * P
+    assert parts(FULL | {"training.stage": "dpo"}).weights == 4 * P + 4 * P
 
 
 def test_parts_add_up_to_what_is_expected(job, a100):
@@ -252,3 +252,15 @@ def test_the_high_bound_gives_each_kind_of_tensor_blocks_of_its_own_while_there_
     assert found.high > step_alone + setup.sequences * setup.length * logits(setup)
     full = memory(replace(setup, capacity=found.expected))
     assert full.high < found.high
+
+
+@pytest.mark.parametrize("devices", [65_537, 1_000_003])
+def test_devices_that_no_nodes_can_hold_are_said(job, a100, devices):
+    with pytest.raises(ValueError, match=f"devices: {devices} can't be shared out evenly"):
+        estimate(job(), a100, devices=devices)
+
+
+def test_devices_are_spread_over_as_few_nodes_as_can_have_equally_many(job, a100):
+    found = {devices: estimate(job(), a100, devices=devices).setup.ranks for devices in (1, 3, 64, 65, 128)}
+    assert all(ranks == devices for devices, ranks in found.items())
+    assert estimate(job({"distributed.nodes": 4}), a100, devices=2).setup.ranks == 2

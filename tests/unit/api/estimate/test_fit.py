@@ -1,0 +1,66 @@
+"""The cheapest and the fastest setting."""
+
+import pytest
+
+from finetune_api.estimate import estimate, propose_fit, suggested
+
+MANY = {"training.gradientAccumulationSteps": 32, "training.gradientCheckpointing": "none"}
+
+
+def test_the_fastest_takes_all_devices_and_the_cheapest_as_many_as_pay(job, a100):
+    """Under ZeRO-3 eight devices send each other all weights in each pass, which one does not."""
+    shared = MANY | {"distributed.zeroStage": 3}
+    cheapest, fastest = propose_fit(job(shared), a100, devices=8)
+    assert fastest.estimate.setup.ranks == 8
+    assert cheapest.estimate.setup.ranks < 8
+    assert cheapest.estimate.cost.usd.expected < fastest.estimate.cost.usd.expected
+    assert cheapest.estimate.duration_seconds.expected > fastest.estimate.duration_seconds.expected
+
+
+def test_one_device_can_be_no_fewer(job, a100):
+    for fit in propose_fit(job(MANY), a100):
+        assert "resources.accelerators.perNode" not in fit.changes
+
+
+def test_the_counted_data_counts_for_proposals_too(job, a100):
+    _, fastest = propose_fit(job(MANY), a100, records=640, tokens=64_000)
+    assert fastest.estimate.steps.exact
+    assert fastest.estimate.duration_seconds.expected <= (
+        estimate(job(MANY), a100, records=640, tokens=64_000).duration_seconds.expected
+    )
+
+
+def test_short_records_are_faster_in_larger_micro_batches(job, a100):
+    """Starting kernels takes longer than 100 tokens do, and is paid once for all of a micro-batch."""
+    _, fastest = propose_fit(job(MANY), a100, records=640, tokens=64_000)
+    assert fastest.changes["training.microBatchSize"] > 1
+
+
+def test_nothing_is_proposed_where_nothing_fits(job, a100):
+    assert propose_fit(job({"model.id": "meta-llama/Llama-3.1-405B-Instruct"}), a100) is None
+
+
+@pytest.mark.parametrize("devices", [1, 4])
+def test_the_effective_batch_is_kept(job, a100, devices):
+    for fit in propose_fit(job(MANY), a100, devices=devices):
+        setup = fit.estimate.setup
+        assert setup.sequences * setup.accumulation * setup.ranks == 32 * devices
+
+
+def test_a_new_job_keeps_the_devices_that_were_asked_for(job, a100):
+    shared = MANY | {"distributed.zeroStage": 3, "resources.accelerators.perNode": 8}
+    for fit in propose_fit(job(shared), a100, fewer=False):
+        assert fit.estimate.setup.ranks == 8
+    changes, found = suggested(job(shared), a100)
+    assert "resources.accelerators.perNode" not in changes
+    assert found.setup.ranks == 8
+
+
+def test_a_4_bit_base_is_proposed_only_where_no_number_of_devices_does_without(job, a100):
+    """70 billion weights fit on eight devices in 16 bit, and on one in 4 bit."""
+    large = MANY | {"model.id": "meta-llama/Llama-3.1-70B-Instruct"}
+    for fit in propose_fit(job(large), a100, devices=8):
+        assert fit.estimate.setup.ranks > 1
+        assert "quantization.type" not in fit.changes
+    for fit in propose_fit(job(large), a100, devices=1):
+        assert fit.changes["quantization.type"] == "nf4"
