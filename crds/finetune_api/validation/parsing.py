@@ -275,7 +275,7 @@ def _is_number_text(value: object) -> bool:
     if not isinstance(value, str):
         return False
     try:
-        # NaN and the digits of other scripts are numbers for Python, and text for YAML with and without quotes.
+        # NaN and digits of other scripts are numbers for Python; for YAML they are text, quoted or not.
         return math.isfinite(float(value)) and value.isascii()
     except ValueError:
         return False
