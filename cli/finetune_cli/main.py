@@ -4,6 +4,7 @@ A verb's module is imported only when it is asked for, so that `--help` starts a
 """
 
 import argparse
+import gc
 import importlib
 import keyword
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol, cast
 
 from finetune_cli.errors import INVALID, USAGE, CommandError
+from finetune_cli.terminal import stop_writing, write_utf8
 
 VERBS: Final = {
     "init": "write a commented manifest to start from",
@@ -59,10 +61,16 @@ class Verb(Protocol):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit status: 0 done, 2 usage, others as `finetune VERB --help` says."""
-    from finetune_cli.terminal import stop_writing, write_utf8
-
     write_utf8()
-    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(list(sys.argv[1:] if argv is None else argv))
+    finally:
+        if argv is None:
+            # The program ends: Python would walk all objects once more, which may take longer than the verb.
+            gc.freeze()
+
+
+def _run(words: Sequence[str]) -> int:
     verb = next((word for word in words if not word.startswith("-")), "")
     parser = parser_for(verb)
     arguments = parser.parse_args(words)

@@ -1,6 +1,7 @@
 """From a mapping, as YAML or the API server gives it, to a FineTuneJob, or to findings that say why not."""
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -274,10 +275,10 @@ def _is_number_text(value: object) -> bool:
     if not isinstance(value, str):
         return False
     try:
-        float(value)
+        # NaN and digits of other scripts are numbers for Python; for YAML they are text, quoted or not.
+        return math.isfinite(float(value)) and value.isascii()
     except ValueError:
         return False
-    return True
 
 
 def _number_remedy(text: str) -> str:

@@ -104,7 +104,7 @@ def test_validate_loads_and_builds_no_more_than_it_needs(good: Path) -> None:
     """What each of these costs is a fifth of the start or less, and together they were half of it."""
     program = (
         "import gc, sys\nfrom finetune_cli.main import main\n"
-        f"main(['validate', {str(good)!r}])\n"
+        f"sys.argv = ['finetune', 'validate', {str(good)!r}]\nmain()\n"
         "from finetune_api.base import ApiModel\n"
         "def below(model):\n"
         "    for child in model.__subclasses__(): yield child; yield from below(child)\n"

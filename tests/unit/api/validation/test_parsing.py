@@ -48,6 +48,8 @@ def only_finding(manifest):
             "YAML reads 1e4 as text: write 1.0e+4",
         ),
         ({"training.maxSteps": "100"}, "WrongType", "training.maxSteps", "Remove the quotes: 100"),
+        ({"training.epochs": "NaN"}, "WrongType", "training.epochs", "Give epochs a number"),
+        ({"training.epochs": "٣"}, "WrongType", "training.epochs", "Give epochs a number"),
         ({"training.learningRate": float("nan")}, "OutOfRange", "training.learningRate", "learningRate"),
         ({"training.learningRate": float("inf")}, "OutOfRange", "training.learningRate", "learningRate"),
         ({"training.epochs": True}, "WrongType", "training.epochs", "epochs"),
