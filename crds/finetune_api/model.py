@@ -154,8 +154,8 @@ class TokenizerSpec(ApiModel):
     )
     padding_side: Literal["auto", "left", "right"] = Field(
         default="auto",
-        description="Side on which the tokenizer of the result pads batches; auto: right. Training pads on the "
-        "right and drawing answers on the left, whatever it is: no token sees padding.",
+        description="Side on which the tokenizer of the result pads batches; auto: right. Training pads on "
+        "the right and drawing answers on the left, whatever it is: no token sees padding.",
     )
 
 
