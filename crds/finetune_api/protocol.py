@@ -13,9 +13,9 @@ from finetune_api.result import TrainingResult
 from finetune_api.status import (
     Activity,
     CheckpointsStatus,
+    EffectiveMap,
     EvaluationStatus,
     HubStatus,
-    MetricName,
     OutputStatus,
     Warnings,
 )
@@ -81,9 +81,7 @@ class FineTuneReport(StatusModel):
     output: OutputStatus | None = Field(default=None, description="What was written, where.")
     hub: HubStatus | None = Field(default=None, description="What is on the Hugging Face hub.")
     evaluation: EvaluationStatus | None = Field(default=None, description="Benchmarks and sample answers.")
-    effective: Annotated[dict[MetricName, Annotated[str, Field(max_length=256)]], Field(max_length=32)] = (
-        Field(default={}, description="What really runs, after automatic decisions.")
-    )
+    effective: EffectiveMap = Field(default={}, description="What really runs, after automatic decisions.")
     warnings: Warnings = Field(
         default=[], description="What is wrong without stopping the run, such as a tracker."
     )

@@ -13,6 +13,7 @@ MAX_GENERATIONS_SHOWN = 2
 MetricName = Annotated[str, Field(min_length=1, max_length=64)]
 MetricValue = Annotated[str, Field(max_length=64)]
 MetricMap = Annotated[dict[MetricName, MetricValue], Field(max_length=32)]
+EffectiveMap = Annotated[dict[MetricName, Annotated[str, Field(max_length=256)]], Field(max_length=64)]
 Message = Annotated[str, Field(max_length=8192)]
 ShortAnswer = Annotated[str, Field(max_length=128)]
 Path = Annotated[str, Field(max_length=1024)]
@@ -275,9 +276,7 @@ class FineTuneJobStatus(StatusModel):
     )
     retries: Count = Field(default=0, description="Retries of failurePolicy.maxRetries that are used up.")
     usage: UsageStatus | None = Field(default=None, description="What all attempts have used together.")
-    effective: Annotated[dict[MetricName, Annotated[str, Field(max_length=256)]], Field(max_length=32)] = (
-        Field(default={}, description="What really runs, after automatic decisions.")
-    )
+    effective: EffectiveMap = Field(default={}, description="What really runs, after automatic decisions.")
     preset: PresetStatus | None = Field(default=None, description="The preset that the job started from.")
     estimate: EstimateStatus | None = Field(default=None, description="What the estimator expects.")
 
