@@ -7,8 +7,9 @@ from datetime import datetime
 
 from finetune_api import AttemptStatus, FineTuneJobStatus
 from finetune_api.status import MAX_ATTEMPTS_KEPT
+from finetune_operator.evidence import Evidence, clearest
 from finetune_operator.observation import ObservedPod
-from finetune_operator.outcome import Ending, Evidence, clearest
+from finetune_operator.outcome import Ending
 from finetune_operator.revision import revised
 
 # A message in an attempt's record is for a table; the whole text is in the conditions and events.

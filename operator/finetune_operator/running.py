@@ -9,6 +9,7 @@ from finetune_api.resolved import attempt_name
 from finetune_operator import attempts, cleanup, complaints, outcome, progress, suspension, usage
 from finetune_operator.conditions import progressing
 from finetune_operator.estimation import corrected
+from finetune_operator.evidence import failures
 from finetune_operator.observation import ObservedJob
 from finetune_operator.outcome import Ending
 from finetune_operator.planning import Decision
@@ -84,7 +85,7 @@ def _metered(scene: Scene, status: FineTuneJobStatus, record: AttemptStatus) -> 
     if child is not None and child.suspended:
         after = attempts.forgetting(after)
     else:
-        seen = outcome.failures(pods, None, own_command=scene.own_command, at=scene.now)
+        seen = failures(pods, None, own_command=scene.own_command, at=scene.now)
         after = attempts.remembering(after, seen)
     return attempts.with_record(usage.accounted(status, record, after), after)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from finetune_api import AttemptStatus, FineTuneJobStatus
 from finetune_api.conditions import Reason
 from finetune_operator.attempts import begun, clipped, closed, remembered, remembering, with_pods, with_record
-from finetune_operator.outcome import Ending, Evidence
+from finetune_operator.evidence import Evidence
+from finetune_operator.outcome import Ending
 from operator_scenes import at, pod, result
 
 RUNNING = AttemptStatus(number=1, start_time=at(0))

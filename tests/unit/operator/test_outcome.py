@@ -8,8 +8,9 @@ import pytest
 
 from finetune_api import ExitCode
 from finetune_api.conditions import Reason
+from finetune_operator.evidence import Evidence, failures
 from finetune_operator.observation import ObservedPod
-from finetune_operator.outcome import EVIDENCE_DELAY, Ending, Evidence, ending, failures, without_job
+from finetune_operator.outcome import EVIDENCE_DELAY, Ending, ending, without_job
 from operator_scenes import at, child, complete, ended_pod, failed, pod, result
 
 NOW = at(101)
