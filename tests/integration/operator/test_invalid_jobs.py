@@ -1,7 +1,8 @@
 """An invalid job: refused by the API server; slipped past it, Stalled with findings, and never retried."""
 
+import itertools
+import uuid
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import yaml
@@ -31,11 +32,12 @@ def without_checks(crd: Manifest) -> Manifest:
 
 @pytest.fixture
 def open_crd(
-    control_plane: ControlPlane, rendered_chart: list[Manifest], installation: Any
+    control_plane: ControlPlane, rendered_chart: list[Manifest], operator: OperatorProcess
 ) -> Iterator[None]:
     """A CRD that checks nothing, for one test."""
     text = yaml.safe_dump(next(m for m in rendered_chart if m["metadata"]["name"] == CRD))
     control_plane.kubectl("replace", "-f", "-", input=yaml.safe_dump(without_checks(yaml.safe_load(text))))
+    wait_until_the_operator_reads_it(control_plane)
     yield
     control_plane.kubectl("replace", "-f", "-", input=text)
 
@@ -51,6 +53,22 @@ def submit_once_the_schema_is_open(namespace: Namespace, manifest: Manifest) -> 
         return True
 
     wait_until("the open schema is served", submitted)
+
+
+def wait_until_the_operator_reads_it(control_plane: ControlPlane) -> None:
+    """A watch goes on with the old schema for a moment, which drops unknown fields from all that it shows."""
+    elsewhere = Namespace(control_plane, f"canaries-{uuid.uuid4().hex[:8]}")
+    control_plane.kubectl("create", "namespace", elsewhere.name)
+    numbers = itertools.count()
+
+    def is_seen_whole() -> bool:
+        name = f"canary-{next(numbers)}"
+        submit_once_the_schema_is_open(elsewhere, job_manifest(name, suspend=True, unknown=True))
+        wait_until("the operator has judged it", lambda: elsewhere.condition(name, "Stalled"))
+        return elsewhere.condition(name, "Stalled")["status"] == "True"
+
+    wait_until("the operator sees unknown fields", is_seen_whole)
+    control_plane.kubectl("delete", "namespace", elsewhere.name, "--wait=false")
 
 
 def test_the_api_server_refuses_it(namespace: Namespace) -> None:
