@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from onenode import cluster, enclosure, paths
+from onenode.daemons import wait_until
 
 
 @pytest.fixture
@@ -22,6 +23,9 @@ def theirs(tmp_path: Path) -> Iterator[Path]:
     """A process of somebody else's node."""
     folder = tmp_path / "theirs" / "finetune-operator" / "cluster-unit-test"
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, env={enclosure.MARKER: str(folder)}) as process:
+        # for a moment after exec, /proc shows a process without an environment
+        environment = Path(f"/proc/{process.pid}/environ")
+        wait_until(lambda: environment.read_bytes() != b"", "its environment", seconds=10)
         yield folder
         assert process.stdin is not None
         process.stdin.close()
