@@ -10,7 +10,6 @@ import logging
 import re
 import shutil
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -105,15 +104,12 @@ class CheckpointStore:
                     f"checkpoints.storage: {self.directory} is no longer the volume that it was at the "
                     "start of the attempt. Check the node's mounts and the claim"
                 )
-            with ThreadPoolExecutor(1) as pool:
-                # the disk is at work while the cores hash
-                synced = pool.submit(sync_tree, staged)
-                complete = manifest.model_copy(update={"files": describe_files(staged)})
-                synced.result()
+            complete = manifest.model_copy(update={"files": describe_files(staged)})
             if (flaw := complete.flaw(target.name)) is not None:
                 raise StorageError(
                     f"checkpoint {target} is not committed: {flaw}. All ranks must write to the same volume"
                 )
+            sync_tree(staged)
             write_atomically(staged / MANIFEST, complete.model_dump_json(indent=2) + "\n")
             if target.exists():
                 self._remove(target)
