@@ -31,6 +31,8 @@ class Family:
     """LayerNorm (weight and bias) rather than RMSNorm (weight)."""
     query_key_norm: bool = False
     learned_positions: bool = False
+    stepwise_activation: bool = False
+    """Whether the activation is `gelu_new`, which transformers writes as eight operations."""
     fused_kernels: bool = True
     """Whether Liger has kernels for it."""
     fused_experts: bool = False
@@ -72,6 +74,7 @@ FAMILIES: Final[dict[str, Family]] = {
             head_bias=True,
             norms_per_layer=1,
             norm_bias=True,
+            stepwise_activation=True,
             fused_kernels=False,
         ),
         Family("phi3", fused_qkv="qkv_proj", fused_gate_up="gate_up_proj"),
@@ -87,6 +90,7 @@ FAMILIES: Final[dict[str, Family]] = {
             feed_forward_bias=True,
             norm_bias=True,
             learned_positions=True,
+            stepwise_activation=True,
             fused_kernels=False,
         ),
     )

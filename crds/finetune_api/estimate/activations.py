@@ -40,12 +40,15 @@ def layer_peak(setup: Setup, counts: ParameterCounts, length: int) -> float:
 def backward_gradients(setup: Setup) -> float:
     """Gradients of activations that are alive at once inside one layer's backward pass: three as wide as the
     feed-forward layer (product, activation, up) and one of the residual stream. Liger's kernel writes two of
-    the three over what was kept."""
+    the three over what was kept; the steps of `gelu_new` need those of its product, half of its input and
+    the other factor."""
     architecture = setup.architecture
-    wide = 3 if architecture.structure.gated else 2
+    wide = setup.inner_bytes * (3 if architecture.structure.gated else 2)
     if _fused_activation(setup):
-        wide = 1
-    return setup.inner_bytes * wide * _feed_forward_width(setup) + setup.residual_bytes * architecture.hidden
+        wide = setup.inner_bytes
+    elif setup.stepwise_activation:
+        wide = 2 * setup.power_bytes + setup.inner_bytes
+    return wide * _feed_forward_width(setup) + setup.residual_bytes * architecture.hidden
 
 
 def logits(setup: Setup) -> float:
@@ -97,10 +100,11 @@ def head_inputs(setup: Setup, counts: ParameterCounts) -> float:
 
 def _norms(setup: Setup, counts: ParameterCounts) -> float:
     """Per normalisation over the residual stream: its fp32 input, and its normalised value where its weight
-    is trained (LayerNorm keeps only its input, and so does Liger's kernel, in its own type)."""
+    is trained (LayerNorm keeps only its input and two statistics, and Liger's kernel its input in its own
+    type)."""
     architecture, family = setup.architecture, setup.architecture.structure
     if family.norm_bias:
-        return family.norms_per_layer * setup.residual_bytes * architecture.hidden
+        return family.norms_per_layer * (setup.residual_bytes * architecture.hidden + 8)
     norms = family.norms_per_layer * _norm(setup, counts, setup.residual_bytes, architecture.hidden)
     if not family.query_key_norm:
         return norms
@@ -139,11 +143,14 @@ def _scores_backward(setup: Setup, length: int) -> float:
 
 def _feed_forward(setup: Setup) -> float:
     """Input of the activation function, its output and, where gated, the other factor of the product; Liger's
-    kernel computes the output again."""
-    tensors = 3 if setup.architecture.structure.gated else 1
+    kernel computes the output again. `gelu_new` keeps the input of its power, the tangent, and both factors
+    of its last product: half of its input, and the tangent and one."""
+    each = setup.inner_bytes * (3 if setup.architecture.structure.gated else 1)
     if _fused_activation(setup):
-        tensors = 2
-    return tensors * setup.inner_bytes * _feed_forward_width(setup)
+        each = 2 * setup.inner_bytes
+    elif setup.stepwise_activation:
+        each = 3 * setup.power_bytes + setup.inner_bytes
+    return each * _feed_forward_width(setup)
 
 
 def _linear_inputs(setup: Setup, counts: ParameterCounts) -> float:

@@ -7,9 +7,10 @@ from finetune_api.estimate.activations import head_inputs, layer_activations, la
 from finetune_api.estimate.allocator import COMMUNICATION, CONTEXT_PER_MULTIPROCESSOR
 from finetune_api.estimate.cost import HOST_WATTS, JOULES_PER_KWH, LOAD
 from finetune_api.estimate.estimate import Estimate
-from finetune_api.estimate.memory import GIB, quantized_bytes, standing_buffers
+from finetune_api.estimate.memory import GIB, standing_buffers
 from finetune_api.estimate.parameters import ParameterCounts, count_parameters, layers_with_gradients
 from finetune_api.estimate.setup import Setup
+from finetune_api.estimate.weights import QUANTIZED_BYTES, loading_memory, quantization_constants
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,20 @@ def explain(result: Estimate) -> list[Line]:
 
 def _weights(setup: Setup, counts: ParameterCounts, size: float) -> Line:
     plain = counts.model - counts.quantized
+    packed, constants = QUANTIZED_BYTES[setup.quantization.type], quantization_constants(setup)
+    if size and size == loading_memory(setup, counts):
+        formula = "the whole quantized base, which each device loads before ZeRO-3 shares it out"
+        numbers = f"{counts.quantized:,} × {packed + constants:.6f} B"
+        return Line("weights", formula, f"{numbers} + {plain:,} × {setup.load_bytes} B = {_gib(size)}")
     terms = [f"{plain:,} × {setup.weight_bytes} B", f"{counts.added:,} × {setup.added_bytes} B"]
     if counts.quantized:
-        terms.insert(0, f"{counts.quantized:,} × {quantized_bytes(setup):.6f} B")
+        terms.insert(0, f"{counts.quantized:,} × {packed} B")
     if setup.reference_copy:
         terms.append(f"{counts.model:,} × {setup.weight_bytes} B")
     share = f" / {setup.ranks}" if setup.zero_stage == 3 else ""
-    formula = "quantized weights and their constants + other weights + adapters + a reference's"
-    return Line("weights", formula, f"({' + '.join(terms)}){share} = {_gib(size)}" if size else _gib(0))
+    own = f" + {counts.quantized:,} × {constants:.6f} B" if counts.quantized else ""
+    formula = "quantized weights + other weights + adapters + a reference's, and quantization's constants"
+    return Line("weights", formula, f"({' + '.join(terms)}){share}{own} = {_gib(size)}" if size else _gib(0))
 
 
 def _per_weight(name: str, formula: str, counts: ParameterCounts, size: float) -> Line:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from finetune_api.catalog import architecture_of
 from finetune_api.estimate.estimate import Estimate, estimate, on_devices
 from finetune_api.hardware import Accelerator, HardwareCatalog
 from finetune_api.job import FineTuneJob, FineTuneJobSpec, processes_per_node
@@ -15,7 +16,18 @@ Change = dict[str, Any]
 Evaluate = Callable[[FineTuneJob], Estimate]
 """The estimate of a job on devices that are settled."""
 
-MORE_DEVICES: Final = (2, 4, 8, 16, 32, 64)
+MORE_DEVICES: Final = (2, 4, 8, 16, 32, 64, 128, 256)
+
+ALONE: Final = (
+    "lomo",
+    "adalomo",
+    "galoreAdamw",
+    "apolloAdamw",
+    "stableAdamw",
+    "scheduleFreeAdamw",
+    "scheduleFreeSgd",
+)
+"""Optimizers that do not run under DeepSpeed, and so share nothing out."""
 
 MOST_ACCUMULATION: Final = 65536
 """Highest training.gradientAccumulationSteps."""
@@ -24,6 +36,7 @@ COUPLED: Final = (
     ("training.maxSequenceLength",),
     ("quantization.type", "method.type"),
     ("distributed.zeroStage",),
+    ("model.kernels",),
     ("training.gradientCheckpointing",),
     ("training.microBatchSize", "training.gradientAccumulationSteps"),
 )
@@ -54,8 +67,9 @@ def nearest_fit(
     is tried here helps.
 
     Tried in this order, each together with those before, and needless ones then taken back: smaller
-    micro-batches with the same effective batch, checkpointing, sharing out by ZeRO, a 4-bit base, more
-    devices, shorter sequences.
+    micro-batches with the same effective batch, checkpointing, Liger's kernels (whose loss needs no logits),
+    sharing out by ZeRO, a 4-bit base, more devices, a base that ZeRO-3 can share out instead of a 4-bit one
+    that each device loads whole, shorter sequences.
     """
     job = on_devices(job, accelerator, devices)
     evaluate = partial(estimate, accelerator=accelerator, catalog=catalog)
@@ -180,9 +194,14 @@ def _ladder(spec: FineTuneJobSpec) -> list[list[Change]]:
     checkpointing: list[Change] = [{"training.gradientCheckpointing": "full"}]
     if training.gradient_checkpointing == "full":
         checkpointing = []
+    known = architecture_of(spec.model)
+    fused: list[Change] = []
+    if spec.model.kernels == "none" and known is not None and known.structure.fused_kernels:
+        fused = [{"model.kernels": "auto"}]
     ranks = _ranks(spec)
+    alone = training.optimizer in ALONE
     quantized = spec.quantization.type != "none"
-    stages = [stage for stage in (2, 3) if stage > spec.distributed.zero_stage and ranks > 1]
+    stages = [stage for stage in (2, 3) if stage > spec.distributed.zero_stage and ranks > 1 and not alone]
     if quantized:
         stages = [stage for stage in stages if stage < 3]
     zero: list[Change] = [{"distributed.zeroStage": stage} for stage in stages]
@@ -192,15 +211,23 @@ def _ladder(spec: FineTuneJobSpec) -> list[list[Change]]:
     while length >= 256:
         shorter.append({"training.maxSequenceLength": length})
         length //= 2
-    more = [
-        _device_change(devices, quantized or bool(four_bit)) for devices in MORE_DEVICES if devices > ranks
-    ]
-    return [smaller, checkpointing, zero, four_bit, more, shorter]
+    counts = [devices for devices in MORE_DEVICES if devices > ranks and not alone]
+    more = [_device_change(devices, quantized or bool(four_bit)) for devices in counts]
+    wide: list[Change] = []
+    if quantized and spec.method.uses_adapters:
+        wide = [_wide(spec) | {"distributed.zeroStage": 3}] if ranks > 1 else []
+        wide += [_wide(spec) | _device_change(devices, False) for devices in counts]
+    return [smaller, checkpointing, fused, zero, four_bit, more, wide, shorter]
 
 
 def _quantized(spec: FineTuneJobSpec) -> Change:
     change: Change = {"quantization.type": "nf4"}
     return change | ({"method.type": "qlora"} if spec.method.type in ("lora", "pissa", "dora") else {})
+
+
+def _wide(spec: FineTuneJobSpec) -> Change:
+    """A base in 16 bit instead of a quantized one."""
+    return {"quantization.type": "none"} | ({"method.type": "lora"} if spec.method.type == "qlora" else {})
 
 
 def _device_change(devices: int, quantized: bool) -> Change:

@@ -2,14 +2,15 @@
 
 A step has three moments that can be its peak: the loss (all activations, and the logits), the backward pass
 of the first layer (all gradients, the activations of one layer) and the optimizer's step (its temporary
-tensors). Each is added up from the same parts, and the largest counts. Sizes are in bytes. Sources:
-`docs/estimates.md`.
+tensors). Each is added up from the same parts, and the largest counts; so does loading the weights, where
+that takes more. Sizes are in bytes. Sources: `docs/estimates.md`.
 """
 
 from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from finetune_api.estimate.activations import (
+    backward_gradients,
     freed_logits,
     head_inputs,
     held_logits,
@@ -24,14 +25,9 @@ from finetune_api.estimate.optimizers import FUSES_GRADIENTS, WHOLE_LIST_STEP, i
 from finetune_api.estimate.parameters import ParameterCounts, count_parameters, layers_with_gradients
 from finetune_api.estimate.ranges import Range
 from finetune_api.estimate.setup import Setup
+from finetune_api.estimate.weights import loading_memory, weight_memory
 
 GIB: Final = 2.0**30
-
-QUANTIZED_BYTES: Final = {"none": 0.0, "int8": 1.0, "int4": 0.5, "nf4": 0.5, "fp4": 0.5}
-BLOCK: Final = 64
-"""Weights that share a constant in 4 bit (bitsandbytes)."""
-CONSTANTS_PER_BLOCK: Final = 256
-"""Constants that share a constant under double quantization (Dettmers et al. 2023, section 3)."""
 
 BUCKET_ELEMENTS: Final = 500_000_000
 """DeepSpeed's `reduce_bucket_size`: gradients are gathered in a buffer of so many elements."""
@@ -107,7 +103,15 @@ def memory(setup: Setup) -> Memory:
 
 
 def _peak(setup: Setup, counts: ParameterCounts, length: int, bound: str) -> MemoryParts:
-    """The parts at the largest of a step's moments, with the overhead of this bound."""
+    """The parts at the largest moment, with the overhead of this bound."""
+    loading = MemoryParts(
+        weights=loading_memory(setup, counts), overhead=getattr(context_memory(setup), bound)
+    )
+    return max(_step_peak(setup, counts, length, bound), loading, key=lambda parts: parts.total)
+
+
+def _step_peak(setup: Setup, counts: ParameterCounts, length: int, bound: str) -> MemoryParts:
+    """The parts at the largest of a step's moments."""
     tokens = float(setup.sequences * length)
     layers = layers_with_gradients(setup)
     kept = tokens * (layer_input(setup) if setup.checkpointing else layer_activations(setup, counts, length))
@@ -148,41 +152,14 @@ def _peak(setup: Setup, counts: ParameterCounts, length: int, bound: str) -> Mem
     )
     if bound == "high":
         step = _step_buffers(setup, counts)
-        apart = replace(full, activations=forward + in_layer, logits=at_loss, buffers=in_layer_buffers + step)
+        again = tokens * backward_gradients(setup)
+        apart = replace(
+            full, activations=forward + in_layer + again, logits=at_loss, buffers=in_layer_buffers + step
+        )
         held_back = max(held_back, apart.total)
     # A byte short of all, so that rounding never makes a job too large for its device.
     spare = max(0.0, setup.capacity - 1 - peak.total)
     return replace(peak, overhead=overhead + min(spare, held_back - peak.allocated))
-
-
-def weight_memory(setup: Setup, counts: ParameterCounts) -> float:
-    """Weights on one device: quantized ones with their constants, others in their type, adapters in fp32
-    (PEFT) or in DeepSpeed's 16 bit, a reference model as it was loaded where the stage needs one; ZeRO-3
-    shares them out."""
-    share = setup.ranks if setup.zero_stage == 3 else 1
-    if setup.offload_parameters and setup.zero_stage == 3:
-        return 0.0
-    base: float = (counts.model - counts.quantized) * setup.weight_bytes
-    base += counts.quantized * quantized_bytes(setup)
-    added = counts.added * setup.added_bytes
-    reference = counts.model * setup.weight_bytes if setup.reference_copy else 0.0
-    return (base + added + reference) / share
-
-
-def quantized_bytes(setup: Setup) -> float:
-    """Bytes of one quantized weight, its share of the constants included.
-
-    4 bit: an fp32 constant per block of 64 weights; with double quantization one byte per block, and an fp32
-    constant per 256 blocks: 0.516 instead of 0.5625 bytes (Dettmers et al. 2023, QLoRA, section 3). int8: one
-    byte, and an fp32 constant per row.
-    """
-    kind = setup.quantization.type
-    if kind == "int8":
-        return 1.0 + 4 / setup.architecture.hidden
-    constant = 4 / BLOCK
-    if setup.quantization.double_quantization:
-        constant = 1 / BLOCK + 4 / (BLOCK * CONSTANTS_PER_BLOCK)
-    return QUANTIZED_BYTES[kind] + constant
 
 
 def gradient_memory(setup: Setup, counts: ParameterCounts) -> float:

@@ -110,11 +110,10 @@ def _cast_of_softmax(size: int) -> int:
 def adapters_forward(setup: Setup, counts: ParameterCounts) -> Work:
     """Two products of each adapter, and around them: the cast of its input to the adapter's type, and again
     by autocast, dropout with its mask, the scaling, the sum with the base's result, and the cast back."""
-    autocast = setup.program.autocasting and not setup.deepspeed and setup.compute_bytes < 4
     adapter = setup.compute_bytes if setup.program.autocasting or setup.deepspeed else 4
     inner, dropout = setup.inner_bytes, bool(setup.method.lora.dropout)
     per_input = (inner + 4) * (inner < 4 and not setup.deepspeed) + 9 * dropout
-    per_input += (4 + setup.compute_bytes) * autocast
+    per_input += (4 + setup.compute_bytes) * setup.casts_operations
     per_output = 3 * adapter + inner + max(adapter, inner)
     per_output += (adapter + inner) * (adapter != inner)
     if setup.method.type == "dora":
@@ -170,14 +169,11 @@ def _fused_attention(setup: Setup, operations: float) -> Work:
 def _elementwise(setup: Setup) -> float:
     """Bytes that a layer's forward pass moves outside of products, attention's core and adapters."""
     architecture, family = setup.architecture, setup.architecture.structure
-    residual, inner, size = setup.residual_bytes, setup.inner_bytes, setup.attention_bytes
+    residual, size = setup.residual_bytes, setup.attention_bytes
     queries, keys = architecture.query_width, architecture.key_value_width
     moved = float(family.norms_per_layer * _norm(setup) * architecture.hidden)
     moved += 2 * 3 * residual * architecture.hidden  # two sums with the residual stream
-    activated = 2
-    if family.gated:  # one kernel reads two tensors and writes one; two read three and write two
-        activated = 3 if setup.fused_layers and setup.program.activation_fused else 5
-    moved += activated * inner * architecture.feed_forward * architecture.active_experts
+    moved += _activation(setup) * architecture.feed_forward * architecture.active_experts
     moved += 2 * size * queries  # attention's result, made contiguous
     if not family.learned_positions:
         # rotation: two products, a negation, a concatenation and a sum, or one kernel in place
@@ -185,6 +181,19 @@ def _elementwise(setup: Setup) -> float:
     if keys < queries:
         moved += 2 * size * (queries + keys)  # keys and values, repeated for all heads
     return moved + _casts(setup)
+
+
+def _activation(setup: Setup) -> int:
+    """Bytes per channel of the activation and, where gated, its product with the other factor: one kernel
+    reads two tensors and writes one, two read three and write two. `gelu_new` is a power, its multiple, the
+    sum with the input, a multiple, the tangent, the sum with one, half of the input, and a product."""
+    inner, power = setup.inner_bytes, setup.power_bytes
+    if setup.architecture.structure.gated:
+        return inner * (3 if setup.fused_layers and setup.program.activation_fused else 5)
+    if not setup.stepwise_activation:
+        return 2 * inner
+    casts = 2 * (inner + power) if power > inner else 0
+    return 14 * power + 4 * inner + casts
 
 
 def _norm(setup: Setup) -> int:

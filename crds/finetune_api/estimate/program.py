@@ -33,13 +33,16 @@ class Program:
     """Whether adapters are held in the arithmetic's type; PEFT holds them in fp32."""
     activation_fused: bool = True
     """Whether Liger's kernels, where they run, include the feed-forward layer's activation."""
+    one_kernel_activation: bool = False
+    """Whether an activation that transformers writes as several operations (GPT-2's and Phi's) is one
+    kernel."""
     attention_speed: float = 1.0
     """Speed of its fused attention over that of FlashAttention-2, which torch has."""
 
 
 TRAINER: Final = Program()
 """Our trainer."""
-FIRST_FLASH_ATTENTION: Final = Program(attention_speed=0.325 / 0.52)
+FIRST_FLASH_ATTENTION: Final = Program(attention_speed=0.325 / 0.52, one_kernel_activation=True)
 """Programs from before July 2023: FlashAttention reached 25 to 40 % of an A100's peak (Dao 2023,
 FlashAttention-2, abstract); its successor is taken to reach 52 %, which is 0.6 of the best product."""
 PLAIN_LOOP: Final = Program(autocasting=False, outputs_held=True)

@@ -76,10 +76,15 @@ class Setup:
         return BYTES[self.precision]
 
     @property
+    def load_bytes(self) -> int:
+        """Bytes of one weight that is not quantized, as it is loaded."""
+        return BYTES[self.load_precision]
+
+    @property
     def weight_bytes(self) -> int:
         """Bytes of one weight that is not quantized. DeepSpeed holds the model in the arithmetic's type and
         the fp32 originals in its optimizer."""
-        return self.compute_bytes if self.deepspeed else BYTES[self.load_precision]
+        return self.compute_bytes if self.deepspeed else self.load_bytes
 
     @property
     def added_bytes(self) -> int:
@@ -89,8 +94,23 @@ class Setup:
     @property
     def autocast(self) -> bool:
         """Whether fp32 weights are cast for each operation (torch.autocast)."""
-        wide = self.compute_bytes < BYTES[self.load_precision]
+        wide = self.compute_bytes < self.load_bytes
         return self.program.autocasting and not self.deepspeed and wide
+
+    @property
+    def casts_operations(self) -> bool:
+        """Whether torch.autocast casts for the operations on its list, whatever the weights' type."""
+        return self.program.autocasting and not self.deepspeed and self.compute_bytes < 4
+
+    @property
+    def stepwise_activation(self) -> bool:
+        """Whether the activation is several operations, each of which writes its result."""
+        return self.architecture.structure.stepwise_activation and not self.program.one_kernel_activation
+
+    @property
+    def power_bytes(self) -> int:
+        """Bytes of one channel of a power and what follows from it: fp32 under torch.autocast on CUDA."""
+        return 4 if self.casts_operations else self.inner_bytes
 
     @property
     def residual_bytes(self) -> int:

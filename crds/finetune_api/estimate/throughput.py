@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Final
 
-from finetune_api.estimate.memory import quantized_bytes, weight_memory
 from finetune_api.estimate.operations import Work, merged_bytes, pass_work
 from finetune_api.estimate.optimizers import WHOLE_LIST_STEP
 from finetune_api.estimate.parameters import ParameterCounts, count_parameters
 from finetune_api.estimate.ranges import Range
 from finetune_api.estimate.setup import Setup
+from finetune_api.estimate.weights import parameter_memory, quantized_bytes
 from finetune_api.hardware import Accelerator, Precision
 
 SHAPES: Final = Range(1.0, 0.85, 0.6)
@@ -44,6 +44,15 @@ CLIPPING_TENSORS: Final = 3
 """The gradients, read for their norm, and read and written when they are scaled."""
 HOST_LINK: Final = 25e9
 """Bytes per second between host and device over PCIe 4 with 16 lanes, of 32·10⁹ at best."""
+HOST_MEMORY: Final = Range(200e9, 100e9, 15e9)
+"""Bytes per second that DeepSpeed's Adam for CPUs reads and writes with all cores of a host. Assumed: whole
+steps of Qwen2.5-3B take 2.4 to 3.1 s on two devices of a host with 128 cores (DeepSpeed, pull request 7474);
+low after a host of 64 cores and eight ranks, whose steps take 17 s longer with offload than without."""
+HOST_BYTES: Final = 30
+"""That it moves for each weight: the weight and two moments in fp32, read and written, the gradient, and the
+weight in 16 bit."""
+RANKS_PER_HOST: Final = 8
+"""Ranks that share a host, at most."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +107,9 @@ def throughput(setup: Setup, accelerator: Accelerator, length: float) -> Through
         name: _pass_parts(setup, counts, accelerator, work * (setup.sequences * length), name)
         for name in ("low", "expected", "high")
     }
-    update = _update_seconds(setup, counts, accelerator)
-    step = Range(*(setup.accumulation * _pass_seconds(bounds[name]) + update for name in bounds))
-    return Throughput(work.operations, step, bounds["expected"], update)
+    updates = {name: _update_seconds(setup, counts, accelerator, name) for name in bounds}
+    step = Range(*(setup.accumulation * _pass_seconds(bounds[name]) + updates[name] for name in bounds))
+    return Throughput(work.operations, step, bounds["expected"], updates["expected"])
 
 
 def _pass_seconds(parts: dict[str, float]) -> float:
@@ -127,7 +136,11 @@ def _pass_parts(
         "attention": (work.attention / narrow + work.wide_attention / wide) / fused,
         "memory": (work.moved + _weight_bytes_moved(setup, counts)) / bandwidth,
         "unpacking": _dequantized_bytes(setup, counts) / bandwidth,
-        "communication": exposed * _communicated_bytes(setup, counts) / (1e9 * accelerator.interconnect_gbs),
+        "communication": exposed
+        * (
+            _communicated_bytes(setup, counts) / (1e9 * accelerator.interconnect_gbs)
+            + _host_bytes(setup, counts) / HOST_LINK
+        ),
         "dispatch": dispatch * _operations(setup, counts),
     }
 
@@ -170,16 +183,26 @@ def _communicated_bytes(setup: Setup, counts: ParameterCounts) -> float:
     gradients = 2.0 * counts.trained * setup.compute_bytes
     if setup.zero_stage < 2:
         gradients /= setup.accumulation
-    parameters = 2 * weight_memory(setup, counts) * setup.ranks if setup.zero_stage == 3 else 0.0
+    parameters = 2 * parameter_memory(setup, counts) if setup.zero_stage == 3 else 0.0
     return share * (gradients + parameters)
 
 
-def _update_seconds(setup: Setup, counts: ParameterCounts, accelerator: Accelerator) -> float:
-    """The optimizer's step over one rank's share of the trained weights; offloaded, gradients and weights
-    cross to the host and back."""
+def _host_bytes(setup: Setup, counts: ParameterCounts) -> float:
+    """Bytes that cross between host and device per pass: a rank's share of offloaded parameters for the
+    forward and again for the backward pass, and of the gradients whose optimizer is on the host."""
+    moved = 2 * parameter_memory(setup, counts) if setup.offload_parameters else 0.0
+    if setup.offload_optimizer and setup.zero_stage >= 2:
+        moved += counts.trained * setup.compute_bytes
+    return moved / setup.ranks
+
+
+def _update_seconds(setup: Setup, counts: ParameterCounts, accelerator: Accelerator, bound: str) -> float:
+    """The optimizer's step over one rank's share of the trained weights; offloaded, it runs in the host's
+    memory, which the ranks of a node share, and new weights go to the device."""
     share = counts.trained / (setup.ranks if setup.zero_stage >= 1 else 1)
     if setup.offload_optimizer:
-        return 4.0 * share / HOST_LINK
+        host = HOST_BYTES * share * min(setup.ranks, RANKS_PER_HOST)
+        return host / getattr(HOST_MEMORY, bound) + setup.compute_bytes * share / HOST_LINK
     each = setup.optimizer in WHOLE_LIST_STEP and not setup.deepspeed
     tensors = CLIPPING_TENSORS + (FOREACH_TENSORS if each else FUSED_TENSORS)
     size = 4 if setup.deepspeed or counts.added else setup.weight_bytes

@@ -6,9 +6,15 @@ from typing import Any, Final, Literal
 from finetune_api.estimate.program import TRAINER, Program
 
 GB: Final = 1e9 / 2**30
-LITGPT_LONGEST_FIRST: Final = Program(quantized_inputs_kept=True, longest_first=True, narrow_adapters=True)
+LITGPT: Final = Program(one_kernel_activation=True)
+"""litgpt in 16 bit."""
+LITGPT_LONGEST_FIRST: Final = Program(
+    quantized_inputs_kept=True, longest_first=True, narrow_adapters=True, one_kernel_activation=True
+)
 """litgpt of 2023 in 4 bit: the longest record of Alpaca makes the first batch."""
-LITGPT_RECIPES: Final = Program(quantized_inputs_kept=True, graph_held=True, narrow_adapters=True)
+LITGPT_RECIPES: Final = Program(
+    quantized_inputs_kept=True, graph_held=True, narrow_adapters=True, one_kernel_activation=True
+)
 """litgpt of 2024 in 4 bit: every batch is as long as it may be, and the logits of the last are a variable."""
 Q_V: Final = ["q_proj", "v_proj"]
 QWEN_SIZES: Final = {

@@ -6,9 +6,11 @@ has those that were opened last. Sizes in GiB; where a table says GB of 10⁹ by
 
 from typing import Final, Literal
 
-from measurement import GB, LITGPT_LONGEST_FIRST, Q_V, QWEN_SIZES, Measurement, architecture, lora
+from measurement import GB, LITGPT, LITGPT_LONGEST_FIRST, Q_V, QWEN_SIZES, Measurement, architecture, lora
 from published_blind import MEASUREMENTS as BLIND
 from published_blind import SOURCES as BLIND_SOURCES
+from published_guides import MEASUREMENTS as GUIDES
+from published_guides import SOURCES as GUIDES_SOURCES
 from published_later import MEASUREMENTS as LATER
 from published_later import SOURCES as LATER_SOURCES
 from published_t4 import RANK_16, RANK_32, T4Run
@@ -32,23 +34,25 @@ OWN_SOURCES: Final = {
     "Qwen LoRA": "QwenLM/Qwen README, Profiling of Memory and Speed, one A100 80 GB, batch 1, accumulation 8",
     "Qwen Q-LoRA": "the same table, GPTQ int4 bases under DeepSpeed, a loss in 16 bit",
 }
-SOURCES: Final = OWN_SOURCES | LATER_SOURCES | BLIND_SOURCES
+SOURCES: Final = OWN_SOURCES | LATER_SOURCES | BLIND_SOURCES | GUIDES_SOURCES
 _DECIDED: Final = (
     "fms-acceleration, Liger, allocated",
     "fms-acceleration, Liger, device",
     "litgpt's recipes, 4-bit",
     "litgpt, Raschka",
+    "PEFT's ZeRO-3 guide",
 )
-"""What showed that Liger replaces more than the loss, and what litgpt's 4-bit runs hold at their peak."""
+"""What showed that Liger replaces more than the loss, what litgpt's 4-bit runs hold at their peak, and that a
+quantized base is whole on each device before ZeRO-3 shares it out."""
 HELD_OUT: Final = (
     "T4 rank 16, allocated",
     "PEFT",
-    *(name for name in (LATER_SOURCES | BLIND_SOURCES) if name not in _DECIDED),
+    *(name for name in (LATER_SOURCES | BLIND_SOURCES | GUIDES_SOURCES) if name not in _DECIDED),
 )
 """Tables that no formula and no constant was chosen with."""
-BEYOND_THE_AIM: Final = ("Vertex", "PowerLM, device")
-"""Of these, measured with transformers before 4.36, which holds more than today's, and with one row of full
-fine-tuning whose allocator holds 14 GiB of no use."""
+BEYOND_THE_AIM: Final = ("Vertex", "PowerLM, device", "ZeRO stages")
+"""Of these, measured with transformers before 4.36, which holds more than today's, with one row of full
+fine-tuning whose allocator holds 14 GiB of no use, and by a program that holds what its page does not say."""
 
 TODAY: Final = (
     "T4, device",
@@ -60,6 +64,10 @@ TODAY: Final = (
     "fms-acceleration, Liger, device",
     "PowerLM, device",
     "fms, new dependencies, device",
+    "Axolotl's examples",
+    "PEFT's ZeRO-3 guide",
+    "torchtune, LoRA",
+    "fms-acceleration, Liger, more, device",
 )
 """Tables of libraries from 2024 on that show the device's memory, or what torch reserved of it."""
 
@@ -165,7 +173,7 @@ def _litgpt() -> list[Measurement]:
             },
             gigabytes * GB,
             "allocated",
-            program=TRAINER if base == "none" else LITGPT_LONGEST_FIRST,
+            program=LITGPT if base == "none" else LITGPT_LONGEST_FIRST,
         )
         for model, length, measured in rows
         for batch, base, gigabytes in measured
@@ -250,5 +258,6 @@ _ALL: Final = (
     *_qwen(),
     *LATER,
     *BLIND,
+    *GUIDES,
 )
 MEASUREMENTS: Final = tuple(sorted(_ALL, key=lambda row: list(SOURCES).index(row.group)))

@@ -5,9 +5,9 @@ Nothing was changed for them but what `docs/estimates.md` says. Sizes in GiB.
 
 from typing import Any, Final, Literal
 
-from measurement import GB, LITGPT_RECIPES, Q_V, QWEN_SIZES, Measurement, architecture, lora
+from measurement import GB, LITGPT, LITGPT_RECIPES, Q_V, QWEN_SIZES, Measurement, architecture, lora
 
-from finetune_api.estimate.program import TRAINER, Program
+from finetune_api.estimate.program import Program
 
 SOURCES: Final = {
     "litgpt's recipes": "Lightning-AI/litgpt, config_hub/finetune/README.md (2024), one A10G; 512 tokens",
@@ -66,7 +66,7 @@ def _litgpt() -> list[Measurement]:
             gigabytes * GB,
             "allocated",
             accelerator="a10g",
-            program=TRAINER if base == "none" else LITGPT_RECIPES,
+            program=LITGPT if base == "none" else LITGPT_RECIPES,
         )
         for model, method, base, batch, gigabytes in rows
     ]

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from measurement import Measurement
 from published import MEASUREMENTS
+from published_foundry import A100, A100_40, H100, MPT
 from published_t4 import RANK_16, RANK_32
 
 from finetune_api.estimate.program import FIRST_FLASH_ATTENTION, TRAINER, Program
@@ -43,6 +44,10 @@ SOURCES: Final = {
     "Time, fms-acceleration, Liger": "the same",
     "Time, PowerLM": "foundation-model-stack/fms-acceleration, refs/a100_80gb_granite.csv, the runs above",
     "Time, fms, new dependencies": "the same, refs/a100_80gb_update_cross_entropy_and_deps.csv",
+    "Time, fms-acceleration, Liger, more": "the same, refs/a100_80gb_liger.csv, the runs above",
+    "Time, torchtune, LoRA": "pytorch/torchtune README of 2024-04, one RTX 4090, the run above",
+    "Time, accelerate's ZeRO-3": "huggingface/blog, deepspeed-to-fsdp-and-back (2024): Granite 7B, 4 A100",
+    "Time, nanoGPT": "karpathy/nanoGPT README: an iteration of GPT-2 124M without compile, A100 40 GB",
     "Time, PEFT": "huggingface/peft, method_comparison/MetaMathQA/results: 250 steps of 4 records, one L40S",
     "Time, T4 16 bit": "fitcheck-llm 0.3.1, the runs above",
     "Time, T4 4 bit": "the same",
@@ -53,88 +58,11 @@ HELD_OUT: Final = (
     "Time, fms-acceleration",
     "Time, PowerLM",
     "Time, fms, new dependencies",
+    "Time, fms-acceleration, Liger, more",
+    "Time, torchtune, LoRA",
+    "Time, accelerate's ZeRO-3",
 )
 """Tables that were looked at when every formula and constant stood."""
-
-_MPT: Final = {
-    "125m": (768, 12),
-    "350m": (1024, 24),
-    "760m": (1536, 24),
-    "1b": (2048, 24),
-    "3b": (2560, 32),
-    "7b": (4096, 32),
-    "13b": (5120, 40),
-    "30b": (7168, 48),
-    "70b": (8192, 80),
-}
-"""Width and layers of llm-foundry's models."""
-
-_A100: Final = (
-    ("a100-80gb", "70b", 2048, 64, 8, 4, True, 410),
-    ("a100-80gb", "30b", 8192, 8, 1, 21, True, 574),
-    ("a100-80gb", "30b", 2048, 8, 3, 21, True, 916),
-    ("a100-80gb", "30b", 512, 8, 12, 21, True, 967),
-    ("a100-80gb", "13b", 16384, 8, 3, 3, True, 1431),
-    ("a100-80gb", "13b", 4096, 8, 10, 3, True, 2060),
-    ("a100-80gb", "13b", 2048, 8, 2, 3, False, 2262),
-    ("a100-80gb", "7b", 16384, 8, 4, 2, True, 2453),
-    ("a100-80gb", "7b", 4096, 8, 16, 2, True, 3684),
-    ("a100-80gb", "7b", 2048, 8, 6, 2, False, 4641),
-    ("a100-80gb", "3b", 8192, 8, 3, 6, False, 7695),
-    ("a100-80gb", "3b", 2048, 8, 10, 2, False, 10811),
-    ("a100-80gb", "1b", 4096, 8, 7, 4, False, 17807),
-    ("a100-80gb", "1b", 512, 8, 56, 4, False, 23148),
-    ("a100-80gb", "760m", 2048, 8, 24, 2, False, 32434),
-    ("a100-80gb", "350m", 2048, 8, 32, 2, False, 58782),
-    ("a100-80gb", "125m", 2048, 8, 32, 2, False, 141737),
-    ("a100-40gb", "30b", 2048, 32, 4, 1, True, 857),
-    ("a100-40gb", "13b", 4096, 8, 2, 16, True, 1603),
-    ("a100-40gb", "13b", 2048, 16, 10, 1, True, 1993),
-    ("a100-40gb", "7b", 4096, 8, 6, 4, True, 3366),
-    ("a100-40gb", "7b", 2048, 32, 18, 1, True, 3725),
-    ("a100-40gb", "3b", 4096, 8, 2, 8, False, 8777),
-)
-"""Device, model, length, devices, micro-batch, accumulation, checkpointing, tokens per second and device."""
-
-_H100: Final = (
-    ("h100-80gb", "70b", 2048, 64, 8, 4, True, 1039),
-    ("h100-80gb", "70b", 2048, 32, 2, 16, True, 882),
-    ("h100-80gb", "30b", 8192, 8, 1, 21, True, 1384),
-    ("h100-80gb", "30b", 4096, 8, 1, 21, True, 1802),
-    ("h100-80gb", "30b", 2048, 32, 14, 3, True, 2308),
-    ("h100-80gb", "30b", 2048, 8, 3, 21, True, 2002),
-    ("h100-80gb", "30b", 1024, 8, 6, 21, True, 2084),
-    ("h100-80gb", "13b", 16384, 8, 3, 3, True, 2985),
-    ("h100-80gb", "13b", 4096, 8, 10, 3, True, 4717),
-    ("h100-80gb", "13b", 2048, 8, 2, 1, False, 4792),
-    ("h100-80gb", "13b", 1024, 8, 40, 3, True, 5502),
-    ("h100-80gb", "7b", 32768, 8, 2, 2, True, 3318),
-    ("h100-80gb", "7b", 8192, 8, 8, 2, True, 6935),
-    ("h100-80gb", "7b", 4096, 8, 16, 2, True, 8611),
-    ("h100-80gb", "7b", 2048, 8, 6, 1, False, 10643),
-    ("h100-80gb", "7b", 1024, 8, 64, 2, True, 10203),
-    ("h100-80gb", "3b", 8192, 8, 3, 6, False, 16578),
-    ("h100-80gb", "3b", 2048, 16, 10, 3, False, 24142),
-    ("h100-80gb", "3b", 512, 8, 40, 6, False, 27965),
-    ("h100-80gb", "1b", 8192, 8, 3, 4, False, 29157),
-    ("h100-80gb", "1b", 2048, 8, 14, 1, False, 45455),
-    ("h100-80gb", "760m", 2048, 8, 24, 2, False, 63147),
-)
-
-_A100_40: Final = (
-    ("a100-40gb", "3b", 2048, 32, 6, 1, False, 9914),
-    ("a100-40gb", "3b", 512, 8, 20, 8, False, 11324),
-    ("a100-40gb", "1b", 32768, 8, 1, 4, True, 5095),
-    ("a100-40gb", "1b", 8192, 8, 2, 8, False, 13474),
-    ("a100-40gb", "1b", 2048, 8, 8, 8, False, 19271),
-    ("a100-40gb", "760m", 16384, 8, 1, 4, False, 13914),
-    ("a100-40gb", "760m", 2048, 64, 12, 1, False, 29344),
-    ("a100-40gb", "760m", 512, 8, 48, 4, False, 34938),
-    ("a100-40gb", "350m", 4096, 8, 8, 4, False, 46833),
-    ("a100-40gb", "350m", 2048, 16, 18, 1, False, 55413),
-    ("a100-40gb", "125m", 8192, 8, 5, 3, False, 86858),
-    ("a100-40gb", "125m", 1024, 8, 52, 3, False, 148289),
-)
 
 
 def _full(config: dict[str, Any], devices: int, micro: int, accumulation: int, length: int) -> dict[str, Any]:
@@ -157,7 +85,7 @@ def _llm_foundry(
 ) -> list[Timing]:
     made = []
     for device, model, length, devices, micro, accumulation, checkpointing, speed in rows:
-        hidden, layers = _MPT[model]
+        hidden, layers = MPT[model]
         config = {
             "architecture": "gpt2",
             "hiddenSize": hidden,
@@ -239,9 +167,16 @@ def _measured_before() -> list[Timing]:
         "fms-acceleration, Liger, allocated",
         "PowerLM, allocated",
         "fms, new dependencies, allocated",
+        "torchtune, LoRA",
+        "fms-acceleration, Liger, more, allocated",
     )
     made += [
-        _as_timing(f"Time, {row.group.removesuffix(', allocated')}", row, row.seconds_per_step, 4096)
+        _as_timing(
+            f"Time, {row.group.removesuffix(', allocated')}",
+            row,
+            row.seconds_per_step,
+            row.changes["training.maxSequenceLength"],
+        )
         for row in MEASUREMENTS
         if row.group in tables and row.seconds_per_step
     ]
@@ -258,11 +193,50 @@ def _measured_before() -> list[Timing]:
     return made
 
 
+def _single_figures() -> list[Timing]:
+    """Times that a page gives in one sentence: DeepSpeed's ZeRO-3 on four devices with checkpointing, and the
+    loop of nanoGPT, whose attention was the eager one and whose GELU is written as GPT-2's."""
+    zero = {
+        "model.id": "meta-llama/Llama-2-7b-hf",
+        "method.type": "full",
+        "distributed.zeroStage": 3,
+        "resources.accelerators.perNode": 4,
+        "training.precision": "bf16",
+        "training.microBatchSize": 8,
+        "training.gradientAccumulationSteps": 1,
+        "training.gradientCheckpointing": "full",
+        "training.maxSequenceLength": 4096,
+    }
+    config = {
+        "architecture": "gpt2",
+        "hiddenSize": 768,
+        "layers": 12,
+        "attentionHeads": 12,
+        "intermediateSize": 3072,
+        "vocabSize": 50304,
+        "maxPositionEmbeddings": 1024,
+        "tieWordEmbeddings": True,
+    }
+    loop = {
+        "model": {"config": config, "attention": "eager"},
+        "method.type": "full",
+        "training.precision": "bf16",
+        "training.microBatchSize": 12,
+        "training.gradientAccumulationSteps": 1,
+        "training.maxSequenceLength": 1024,
+    }
+    return [
+        Timing("Time, accelerate's ZeRO-3", "granite-7b, 8 × 4096", zero, 10.6, 4096, "a100-80gb"),
+        Timing("Time, nanoGPT", "GPT-2 124M, 12 × 1024", loop, 0.25, 1024, "a100-40gb"),
+    ]
+
+
 _ALL: Final = (
-    *_llm_foundry("Time, llm-foundry A100", _A100),
-    *_llm_foundry("Time, llm-foundry H100", _H100),
-    *_llm_foundry("Time, llm-foundry A100 40 GB, others", _A100_40),
+    *_llm_foundry("Time, llm-foundry A100", A100),
+    *_llm_foundry("Time, llm-foundry H100", H100),
+    *_llm_foundry("Time, llm-foundry A100 40 GB, others", A100_40),
     *_llamas(),
     *_measured_before(),
+    *_single_figures(),
 )
 TIMINGS: Final = tuple(sorted(_ALL, key=lambda row: list(SOURCES).index(row.group)))

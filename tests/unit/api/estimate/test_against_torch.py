@@ -1,9 +1,11 @@
 """Activations against torch: every tensor that a model of transformers saves for its backward pass."""
 
 import tempfile
+from dataclasses import replace
 
 import pytest
 
+from finetune_api.catalog import Architecture
 from finetune_api.catalog.lookup import from_spec
 from finetune_api.estimate.activations import layer_activations
 from finetune_api.estimate.parameters import count_parameters
@@ -26,9 +28,8 @@ OUTPUTS = (64, 32, 32, 64, 224, 224, 64)
 """Of the linear layers of one transformer layer."""
 
 
-def predicted(family, method, load, dropout):
-    """Bytes per token and layer that we say are kept."""
-    setup = Setup(
+def setup_of(family, method, load, dropout):
+    return Setup(
         architecture=from_spec(ArchitectureSpec(architecture=family, layers=2, **SIZES), 128),
         method=MethodSpec(type=method, lora=LoraSpec(rank=8, dropout=dropout)),
         quantization=QuantizationSpec(type="nf4" if method == "qlora" else "none"),
@@ -50,6 +51,11 @@ def predicted(family, method, load, dropout):
         fused_layers=False,
         reference_copy=False,
     )
+
+
+def predicted(family, method, load, dropout):
+    """Bytes per token and layer that we say are kept."""
+    setup = setup_of(family, method, load, dropout)
     return layer_activations(setup, count_parameters(setup), TOKENS)
 
 
@@ -140,3 +146,48 @@ def test_a_layer_keeps_what_we_say(family, method, load):
     # DoRA's magnitudes and norms, in fp32, are kept too, however many tokens there are
     constants = 8 * sum(OUTPUTS) / TOKENS if method == "dora" else 0.0
     assert predicted(family, method, load, 0.0) + constants == pytest.approx(measured(family, method, load))
+
+
+def saved_by_gelu_new(family):
+    """Bytes per token that a second layer of GPT-2 or Phi adds to what is saved, in fp32."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    sizes = {
+        "gpt2": {"n_embd": 64, "n_head": 4, "n_inner": 224, "n_positions": 128, "resid_pdrop": 0.0},
+        "phi": {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 224, "resid_pdrop": 0.0},
+    }[family]
+    depth = {"gpt2": "n_layer", "phi": "num_hidden_layers"}[family]
+
+    def saved(layers):
+        settings = sizes | {depth: layers, "vocab_size": 128, "embd_pdrop": 0.0}
+        if family == "gpt2":
+            settings["attn_pdrop"] = 0.0
+        config = AutoConfig.for_model(
+            family, attn_implementation="sdpa", bos_token_id=0, eos_token_id=0, **settings
+        )
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        kept, held = {}, []
+
+        def pack(tensor):
+            if TOKENS in tensor.shape:
+                kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            held.append(tensor)
+            return tensor
+
+        tokens = torch.randint(0, 100, (1, TOKENS))
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            model(input_ids=tokens, labels=tokens, use_cache=False)
+        weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+        return sum(size for place, size in kept.items() if place not in weights)
+
+    return (saved(2) - saved(1)) / TOKENS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["gpt2", "phi"])
+def test_a_layer_of_gpt2_and_phi_keeps_the_steps_of_its_activation(family):
+    architecture = Architecture(family, 64, 2, 4, 4, 16, 224, 128, 128)
+    setup = replace(setup_of("llama", "full", "fp32", 0.0), architecture=architecture, precision="fp32")
+    found = layer_activations(setup, count_parameters(setup), TOKENS)
+    assert found == pytest.approx(saved_by_gelu_new(family))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from finetune_api.estimate import estimate, propose_fit, suggested
+from finetune_api.estimate import estimate, nearest_fit, propose_fit, suggested
 
 MANY = {"training.gradientAccumulationSteps": 32, "training.gradientCheckpointing": "none"}
 
@@ -64,3 +64,23 @@ def test_a_4_bit_base_is_proposed_only_where_no_number_of_devices_does_without(j
         assert "quantization.type" not in fit.changes
     for fit in propose_fit(job(large), a100, devices=1):
         assert fit.changes["quantization.type"] == "nf4"
+
+
+def test_long_sequences_of_many_words_are_spared_their_logits_before_anything_graver(job, a100):
+    long = {"training.maxSequenceLength": 32768, "training.gradientCheckpointing": "full"}
+    assert nearest_fit(job(long), a100).changes == {"model.kernels": "auto"}
+
+
+def test_a_quantized_base_too_large_to_load_on_one_device_is_shared_out_in_16_bit(job, a100):
+    """405 billion weights take 195 GiB in 4 bit, on each device."""
+    large = {"model.id": "meta-llama/Llama-3.1-405B-Instruct", "distributed.zeroStage": 3}
+    found = nearest_fit(job(large | {"method.type": "qlora", "quantization.type": "nf4"}), a100, devices=16)
+    assert found.changes["quantization.type"] == "none"
+    assert found.changes["method.type"] == "lora"
+
+
+@pytest.mark.parametrize("optimizer", ["galoreAdamw", "stableAdamw", "scheduleFreeAdamw", "adalomo"])
+def test_an_optimizer_that_deepspeed_cannot_run_is_given_no_more_devices(job, a100, optimizer):
+    full = {"method.type": "full", "training.optimizer": optimizer, "training.maxSequenceLength": 512}
+    found = nearest_fit(job(full | {"model.id": "meta-llama/Llama-3.1-70B-Instruct"}), a100)
+    assert found is None
