@@ -58,8 +58,12 @@ def _weights(setup: Setup, counts: ParameterCounts, size: float) -> Line:
     if setup.reference_copy:
         terms.append(f"{counts.model:,} × {setup.weight_bytes} B")
     share = f" / {setup.ranks}" if setup.zero_stage == 3 else ""
-    own = f" + {counts.quantized:,} × {constants:.6f} B" if counts.quantized else ""
-    formula = "quantized weights + other weights + adapters + a reference's, and quantization's constants"
+    reward = f" + {setup.reward_parameters:,} × {setup.compute_bytes} B" if setup.reward_parameters else ""
+    own = (f" + {counts.quantized:,} × {constants:.6f} B" if counts.quantized else "") + reward
+    formula = (
+        "quantized weights + other weights + adapters + a reference's, and quantization's constants and a "
+        "reward model"
+    )
     return Line("weights", formula, f"({' + '.join(terms)}){share}{own} = {_gib(size)}" if size else _gib(0))
 
 
@@ -133,8 +137,9 @@ def _run(result: Estimate) -> list[Line]:
         Line(
             "step",
             "accumulation × pass + update; a pass is max(products + attention + memory + unpacking, "
-            "dispatch) + communication",
+            "dispatch) + communication; drawing answers where the stage does",
             f"{setup.accumulation} × {speed.pass_seconds:.6g} s + {speed.update_seconds:.6g} s "
+            f"{f'+ {speed.drawing_seconds:.6g} s ' if speed.drawing_seconds else ''}"
             f"= {step:.6g} s (a pass: {shares}; {speed.flops_per_token / 1e9:.2f} GFLOP per token; "
             f"held up by {speed.bound})",
         ),

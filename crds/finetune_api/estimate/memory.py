@@ -21,6 +21,7 @@ from finetune_api.estimate.activations import (
     logits,
 )
 from finetune_api.estimate.allocator import CACHED, MIB, context_memory, unused_blocks
+from finetune_api.estimate.drawing import cache_bytes
 from finetune_api.estimate.optimizers import FUSES_GRADIENTS, WHOLE_LIST_STEP, is_paged, state_bytes
 from finetune_api.estimate.parameters import ParameterCounts, count_parameters, layers_with_gradients
 from finetune_api.estimate.ranges import Range
@@ -140,6 +141,7 @@ def _step_peak(setup: Setup, counts: ParameterCounts, length: int, bound: str) -
         replace(constant, activations=stack + in_layer, logits=held, buffers=in_layer_buffers),
         replace(full, activations=kept + in_layer, logits=held, buffers=in_layer_buffers),
         replace(full, buffers=constant.buffers + _step_buffers(setup, counts)),
+        replace(constant, activations=cache_bytes(setup, length) if setup.answer_tokens else 0.0),
     )
     freed = min(at_loss - held, in_layer) + tokens * freed_logits(setup)
     overhead = getattr(context_memory(setup), bound) + getattr(CACHED, bound) * freed

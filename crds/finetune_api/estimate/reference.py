@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from finetune_api.job import FineTuneJobSpec
+from finetune_api.stages import GrpoSpec, PpoSpec
 
 WITHOUT_REFERENCE: Final = ("simpo", "orpo")
 """Losses of dpo that compare the two answers with each other alone."""
@@ -15,8 +16,9 @@ class Reference:
 
     copy: bool = False
     """Whether a second model is there; else the base is what the adapters leave when they are off."""
-    forwards: int = 0
-    """Forward passes without gradients for each pass that learns."""
+    forwards: float = 0
+    """Forward passes without gradients for each pass that learns; of the policy before it learns, and of
+    the reward model, too."""
 
 
 def reference_of(spec: FineTuneJobSpec) -> Reference:
@@ -24,7 +26,9 @@ def reference_of(spec: FineTuneJobSpec) -> Reference:
 
     kto takes three passes: the reference on the answers, and it and the trained model on the answers to other
     prompts, from which rewards count (Ethayarajh et al. 2024, KTO, section 4). grpo needs none where nothing
-    holds it to the reference.
+    holds it to the reference. ppo and grpo judge answers once and learn from them in several passes: ppo by
+    the policy itself, the reference and the reward model; grpo by the reference, and by the policy where it
+    takes several passes.
     """
     training = spec.training
     copy = not spec.method.starts_at_base
@@ -37,9 +41,10 @@ def reference_of(spec: FineTuneJobSpec) -> Reference:
         case "kto":
             return Reference(copy, 3)
         case "grpo":
-            held = training.grpo is not None and training.grpo.kl_coefficient > 0
-            return Reference(copy, 1) if held else Reference()
+            grpo = training.grpo or GrpoSpec()
+            held, passes = grpo.kl_coefficient > 0, grpo.updates_per_batch
+            return Reference(copy and held, (held + (passes > 1)) / passes)
         case "ppo":
-            return Reference(copy, 1)
+            return Reference(copy, 3 / (training.ppo or PpoSpec()).updates_per_batch)
         case _:
             return Reference()

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final, Literal
 
-from finetune_api.catalog import Architecture, architecture_of
+from finetune_api.catalog import Architecture, architecture_of, find_model
 from finetune_api.deepspeed import offloads, uses_deepspeed
 from finetune_api.estimate.program import TRAINER, Program
 from finetune_api.estimate.reference import reference_of
 from finetune_api.hardware import TYPICAL_MULTIPROCESSORS, Accelerator
-from finetune_api.job import FineTuneJob, processes_per_node
+from finetune_api.job import FineTuneJob, FineTuneJobSpec, processes_per_node
 from finetune_api.method import MethodSpec
 from finetune_api.quantization import QuantizationSpec
+from finetune_api.stages import GrpoSpec, PpoSpec
 from finetune_api.training import Optimizer
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -59,8 +60,14 @@ class Setup:
     """Whether Liger's kernels replace the norms, the rotation and the activation of each layer."""
     reference_copy: bool
     """Whether a second, frozen copy of the model is there."""
-    extra_forwards: int = 0
+    extra_forwards: float = 0
     """Forward passes without gradients beside each pass, of the reference and for it."""
+    reward_parameters: int = 0
+    """Weights of a reward model that is there too."""
+    answer_tokens: int = 0
+    """Longest answer that the model draws for each record, in tokens; 0 where it draws none."""
+    passes_per_answer: int = 1
+    """Optimizer steps that learn from the same answers."""
     multiprocessors: int = TYPICAL_MULTIPROCESSORS
     """Streaming multiprocessors of the device, for each of which a CUDA context holds memory."""
     program: Program = TRAINER
@@ -163,7 +170,7 @@ def setup_for(job: FineTuneJob, accelerator: Accelerator, devices: int | None = 
         load = spec.model.load_precision
     length = training.max_sequence_length
     full = spec.dataset.packing or training.stage == "pretrain"
-    reference = reference_of(spec)
+    reference, drawn = reference_of(spec), drawn_answers(spec)
     return Setup(
         architecture=architecture,
         method=spec.method,
@@ -186,6 +193,9 @@ def setup_for(job: FineTuneJob, accelerator: Accelerator, devices: int | None = 
         fused_layers=liger,
         reference_copy=reference.copy,
         extra_forwards=reference.forwards,
+        reward_parameters=_reward_parameters(spec, architecture),
+        answer_tokens=drawn.sampling.max_new_tokens if drawn else 0,
+        passes_per_answer=drawn.updates_per_batch if drawn else 1,
         multiprocessors=accelerator.multiprocessors,
         capacity=accelerator.memory_gib * 2**30,
         tensor_float=training.precision == "tf32" and accelerator.supports("tf32"),
@@ -195,6 +205,26 @@ def setup_for(job: FineTuneJob, accelerator: Accelerator, devices: int | None = 
 SHORT_RECORDS: Final = 256
 """Tokens that the longest record of a data set has at least, where nobody has counted: for low bounds
 only."""
+
+
+def drawn_answers(spec: FineTuneJobSpec) -> PpoSpec | GrpoSpec | None:
+    """How answers are drawn and learned from; None in stages that draw none."""
+    match spec.training.stage:
+        case "ppo":
+            return spec.training.ppo or PpoSpec()
+        case "grpo":
+            return spec.training.grpo or GrpoSpec()
+        case _:
+            return None
+
+
+def _reward_parameters(spec: FineTuneJobSpec, policy: Architecture) -> int:
+    """Weights of ppo's reward model: those of the catalog, else as many as the model that learns has."""
+    if spec.training.stage != "ppo":
+        return 0
+    name = spec.training.ppo.reward_model_id if spec.training.ppo else None
+    known = find_model(name) if name else None
+    return (known.architecture if known else policy).parameters
 
 
 def _precision(wanted: str, accelerator: Accelerator) -> Precision:

@@ -4,8 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from finetune_api.estimate.drawing import ANSWERED
 from finetune_api.estimate.ranges import Range
-from finetune_api.estimate.setup import PAIRED_STAGES
+from finetune_api.estimate.setup import PAIRED_STAGES, drawn_answers
 from finetune_api.job import FineTuneJob, processes_per_node
 
 ASSUMED_RECORDS: Final = Range(1_000, 10_000, 100_000)
@@ -74,7 +75,11 @@ def steps(job: FineTuneJob, records: int | None = None, tokens: int | None = Non
         number = count.map(lambda value: math.ceil(training.epochs * math.ceil(value / per_step) * passes))
         numbers = f"⌈{training.epochs:g} × ⌈{count.expected:,.0f} / {per_step}⌉ × {passes}⌉"
     if training.stage in DRAWN_STAGES:
-        notes.append("drawing answers is left out of the time, and their tokens are not counted")
+        drawn = drawn_answers(job.spec)
+        most = drawn.sampling.max_new_tokens if drawn else 0
+        notes.append(f"answers have the {most} tokens of sampling.maxNewTokens, a quarter in the low bound")
+        answers = ANSWERED.map(lambda share: share * most)
+        length = length.plus(answers).map(lambda tokens: min(longest, tokens))
     if dataset.packing or training.stage == "pretrain":
         length = full
     sides = SIDES if training.stage in PAIRED_STAGES else 1

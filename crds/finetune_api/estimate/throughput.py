@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from finetune_api.estimate.drawing import ANSWERED, bytes_per_token
 from finetune_api.estimate.operations import Work, merged_bytes, pass_work
 from finetune_api.estimate.optimizers import WHOLE_LIST_STEP
 from finetune_api.estimate.parameters import ParameterCounts, count_parameters
@@ -70,6 +71,9 @@ class Throughput:
     update_seconds: float
     """Seconds of the optimizer's own part of a step."""
 
+    drawing_seconds: float = 0.0
+    """Seconds of a step in which answers are drawn, spread over the steps that learn from them."""
+
     @property
     def pass_seconds(self) -> float:
         """Expected seconds of one pass."""
@@ -77,7 +81,10 @@ class Throughput:
 
     @property
     def bound(self) -> str:
-        """What takes most of a pass: compute, memory, dispatch or communication."""
+        """What takes most of a step: drawing answers, or of its passes compute, memory, dispatch or
+        communication."""
+        if self.drawing_seconds > self.step_seconds.expected / 2:
+            return "drawing"
         causes = {
             "compute": self.parts["products"] + self.parts["attention"],
             "memory": self.parts["memory"] + self.parts["unpacking"],
@@ -108,8 +115,10 @@ def throughput(setup: Setup, accelerator: Accelerator, length: float) -> Through
         for name in ("low", "expected", "high")
     }
     updates = {name: _update_seconds(setup, counts, accelerator, name) for name in bounds}
-    step = Range(*(setup.accumulation * _pass_seconds(bounds[name]) + updates[name] for name in bounds))
-    return Throughput(work.operations, step, bounds["expected"], updates["expected"])
+    drawing = {name: _drawing_seconds(setup, counts, accelerator, length, name) for name in bounds}
+    passes = {name: setup.accumulation * _pass_seconds(bounds[name]) for name in bounds}
+    step = Range(*(passes[name] + updates[name] + drawing[name] for name in bounds))
+    return Throughput(work.operations, step, bounds["expected"], updates["expected"], drawing["expected"])
 
 
 def _pass_seconds(parts: dict[str, float]) -> float:
@@ -153,6 +162,32 @@ def _operations(setup: Setup, counts: ParameterCounts) -> float:
     plain = setup.architecture.layers * layer
     learning = (plain + adapters) * (4 if setup.checkpointing else 3)
     return learning + plain * setup.extra_forwards
+
+
+def _drawing_seconds(
+    setup: Setup, counts: ParameterCounts, accelerator: Accelerator, length: float, bound: str
+) -> float:
+    """Seconds per optimizer step in which answers are drawn: for each token a forward pass, which reads all
+    weights, and at ZeRO-3 gathers them, or takes as long as starting its kernels.
+
+    Offloaded weights come from the host once more for each token.
+    """
+    if not setup.answer_tokens:
+        return 0.0
+    bandwidth = 1e9 * accelerator.bandwidth_gbs * getattr(BANDWIDTH, bound)
+    adapters = sum(target.layers for target in counts.targets) * OPERATIONS_PER_ADAPTER
+    dispatch = setup.architecture.layers * OPERATIONS_PER_LAYER + adapters
+    products = 2 * setup.architecture.matmul_parameters * setup.sequences
+    kernels = bytes_per_token(setup, counts, length) / bandwidth
+    kernels += products / accelerator.sustained_flops(setup.precision)
+    each: float = max(kernels, dispatch * getattr(DISPATCH_SECONDS, bound))
+    if setup.zero_stage == 3 and setup.ranks > 1:
+        each += parameter_memory(setup, counts) / (1e9 * accelerator.interconnect_gbs)
+    if setup.offload_parameters:
+        each += parameter_memory(setup, counts) / setup.ranks / HOST_LINK
+    share: float = getattr(ANSWERED, bound)
+    seconds: float = setup.accumulation * setup.answer_tokens * share * each
+    return seconds / setup.passes_per_answer
 
 
 def _weight_bytes_moved(setup: Setup, counts: ParameterCounts) -> float:
@@ -202,7 +237,8 @@ def _update_seconds(setup: Setup, counts: ParameterCounts, accelerator: Accelera
     share = counts.trained / (setup.ranks if setup.zero_stage >= 1 else 1)
     if setup.offload_optimizer:
         host = HOST_BYTES * share * min(setup.ranks, RANKS_PER_HOST)
-        return host / getattr(HOST_MEMORY, bound) + setup.compute_bytes * share / HOST_LINK
+        speed: float = getattr(HOST_MEMORY, bound)
+        return host / speed + setup.compute_bytes * share / HOST_LINK
     each = setup.optimizer in WHOLE_LIST_STEP and not setup.deepspeed
     tensors = CLIPPING_TENSORS + (FOREACH_TENSORS if each else FUSED_TENSORS)
     size = 4 if setup.deepspeed or counts.added else setup.weight_bytes

@@ -15,11 +15,16 @@ CONSTANTS_PER_BLOCK: Final = 256
 def weight_memory(setup: Setup, counts: ParameterCounts) -> float:
     """Weights on one device: quantized ones with their constants, others in their type, adapters in fp32
     (PEFT) or in DeepSpeed's 16 bit, a reference model as it was loaded where the stage needs one; ZeRO-3
-    shares them out, but for the constants, which are no parameters."""
-    constants = counts.quantized * quantization_constants(setup)
+    shares them out, but for the constants, which are no parameters, and a reward model."""
+    own = counts.quantized * quantization_constants(setup) + reward_memory(setup)
     if setup.offload_parameters:
-        return constants
-    return constants + parameter_memory(setup, counts) / (setup.ranks if setup.zero_stage == 3 else 1)
+        return own
+    return own + parameter_memory(setup, counts) / (setup.ranks if setup.zero_stage == 3 else 1)
+
+
+def reward_memory(setup: Setup) -> float:
+    """A reward model, which each device has in the arithmetic's type."""
+    return float(setup.reward_parameters * setup.compute_bytes)
 
 
 def parameter_memory(setup: Setup, counts: ParameterCounts) -> float:

@@ -21,6 +21,8 @@ CASES = {
         "method.type": "full", "distributed.zeroStage": 3, "distributed.offload.optimizer": "cpu",
         "resources.accelerators.perNode": 2,
     },
+    "grpo": {"training.stage": "grpo", "training.grpo.updatesPerBatch": 2},
+    "ppo": {"method.type": "qlora", "quantization.type": "nf4", "training.stage": "ppo"},
     "max steps": {"training.maxSteps": 7},
 }  # fmt: skip
 

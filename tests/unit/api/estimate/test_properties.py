@@ -43,7 +43,7 @@ def jobs(draw):
         "training.optimizer": draw(
             st.sampled_from(["adamw", "adamw8bit", "pagedAdamw", "adafactor", "lomo"])
         ),
-        "training.stage": draw(st.sampled_from(["sft", "pretrain", "dpo", "kto"])),
+        "training.stage": draw(st.sampled_from(["sft", "pretrain", "dpo", "kto", "grpo", "ppo"])),
         "model.attention": draw(st.sampled_from(["auto", "eager"])),
         "model.kernels": draw(st.sampled_from(["none", "liger"])),
         "dataset.packing": draw(st.booleans()),

@@ -25,7 +25,9 @@ KL = {"training.stage": "grpo", "training.grpo.klCoefficient": 0.1}
         ({"training.stage": "grpo"} | FULL, 0, 0),
         (KL, 0, 1),
         (KL | FULL, 1, 1),
-        ({"training.stage": "ppo"} | FULL, 1, 1),
+        (KL | {"training.grpo.updatesPerBatch": 4}, 0, 0.5),  # the reference and the policy, once for four
+        ({"training.stage": "ppo"} | FULL, 1, 0.75),  # the policy, the reference and the reward model
+        ({"training.stage": "ppo", "training.ppo.updatesPerBatch": 1}, 0, 3),
     ],
 )
 def test_a_stage_needs_so_many_copies_and_forward_passes(job, a100, changes, copies, forwards):

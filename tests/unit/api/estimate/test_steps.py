@@ -27,7 +27,7 @@ def test_counted_records_give_exact_steps(job, changes, records, expected):
     assert found.exact
     assert found.steps.expected == expected
     drawn = changes.get("training.stage") in ("grpo", "ppo")
-    assert [note.split()[0] for note in found.assumptions] == ["drawing"] * drawn
+    assert [note.split()[0] for note in found.assumptions] == ["answers"] * drawn
 
 
 def test_documents_of_pretraining_are_one_stream_that_is_cut(job):
