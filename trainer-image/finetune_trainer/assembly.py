@@ -23,7 +23,7 @@ from finetune_trainer.guards import Guard, Trend
 from finetune_trainer.inputs import Inputs
 from finetune_trainer.kernels import upcast_norms
 from finetune_trainer.methods import Start, apply_method, name_revision
-from finetune_trainer.models import check_fit, load_base, load_dtype
+from finetune_trainer.models import check_fit, load_base, load_dtype, train_in_fp32
 from finetune_trainer.optimizers import grouped_optimizer
 from finetune_trainer.plateau import plateau
 from finetune_trainer.progress import Progress
@@ -81,6 +81,8 @@ def load_model(inputs: Inputs, start: Start, precision: Precision) -> LoadedMode
     if spec.model.upcast_layer_norm:
         upcast_norms(base)
     model = apply_method(base, spec.method, spec.training.seed, start)
+    if spec.model.load_precision == "auto":
+        train_in_fp32(model)
     name_revision(model, spec.model.revision)
     if likelihood_on_cpu and precision == "fp32" and needs_no_logits(spec):
         fuse_loss(model)

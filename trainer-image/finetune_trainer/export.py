@@ -28,7 +28,8 @@ from finetune_trainer.files import (
 )
 from finetune_trainer.guards import refuse_bad_weights
 from finetune_trainer.heads import LANGUAGE, Head, remove_extra
-from finetune_trainer.merge import rewrite_model
+from finetune_trainer.memory import give_up, place_for
+from finetune_trainer.merge import explained, rewrite_model
 from finetune_trainer.methods import Start, make_ordinary, reload_trained
 from finetune_trainer.models import LOAD_ERRORS
 from finetune_trainer.paths import volume_path
@@ -176,11 +177,12 @@ def verify(
     try:
         tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=trust)
         model = reload()
-        model.to(device).eval()
+        place = place_for(model, device)
+        model.to(place).eval()
         if not generates:
             # the score is that of the token before it, and an adapter can't bring it to its base
             model.config.pad_token_id = tokenizer.pad_token_id
-        ids = probe.ids.to(device)
+        ids = probe.ids.to(place)
         with torch.no_grad():
             logits = model(input_ids=ids).logits.float().cpu()
             if generates:
@@ -192,9 +194,8 @@ def verify(
                     pad_token_id=tokenizer.pad_token_id,
                 )
     except LOAD_ERRORS as error:
-        raise OutputInvalidError(
-            f"output: {volume_path(directory)} was written but does not load: {error}"
-        ) from error
+        what = f"output: {volume_path(directory)} was written but does not load"
+        raise explained(error, what, directory) from error
     if not bool(torch.isfinite(logits).all()):
         raise OutputInvalidError(f"output: {volume_path(directory)} loads, but its logits are not finite")
     scale = float(probe.logits.abs().max())
@@ -216,11 +217,12 @@ def _reload(directory: Path, kind: Kind, job: ResolvedJob, start: Start, precisi
 def load_output(
     model: Path | str,
     adapter: Path | None,
-    dtype: torch.dtype,
+    dtype: torch.dtype | Literal["auto"],
     trust: bool = False,
     head: Head = LANGUAGE,
 ) -> Any:
-    """A model from a directory or the hub, with an adapter on it where there is one."""
+    """A model from a directory or the hub, with an adapter on it where there is one; `auto` keeps the type in
+    which it is stored."""
     loaded = head.loader.from_pretrained(model, dtype=dtype, trust_remote_code=trust, **head.settings)
     if adapter is None:
         return loaded
@@ -246,9 +248,18 @@ def written_precision(job: ResolvedJob, precision: Precision) -> Precision:
 
 
 def _release(trainer: FineTuneTrainer) -> None:
-    """Frees what training held, so that a second copy of the model finds room."""
+    """Frees what training held, the model included: on a GPU that it fills, a second copy finds room only in
+    its place."""
+    stepping = trainer.optimizer
+    while hasattr(stepping, "optimizer"):
+        stepping = stepping.optimizer
+    if stepping is not None:
+        stepping.state.clear()
     trainer.optimizer = trainer.lr_scheduler = None
+    trainer.callback_handler.optimizer = trainer.callback_handler.lr_scheduler = None
     trainer.accelerator.free_memory()
+    give_up(trainer.model)
+    trainer.model_wrapped, trainer.deepspeed = trainer.model, None
     # else the fresh load would be cut into ZeRO-3 shards, together with ranks that do not take part
     unset_hf_deepspeed_config()
     gc.collect()

@@ -18,6 +18,7 @@ from finetune_api.model import ModelSpec
 from finetune_api.storage import OutputSpec
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.errors import InvalidConfigError, OutputInvalidError, TrainerError, classify
+from finetune_trainer.memory import place_for
 from finetune_trainer.merge_proof import (
     PROBE_TOKENS,
     check_weights,
@@ -35,8 +36,6 @@ TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "bf16": 5e-2, "fp16": 2e-2}
 written, as a share of the largest logit: they may have been computed on different devices."""
 
 NEW_TOKENS = 8
-ROOM = 1.3
-"""How many times a model's size a GPU must have free for it to be merged there."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ def write_merged(
         from peft import PeftModel
 
         plain = base.load(dtype)
-        plain.to(_place_for(plain, device)).eval()
+        plain.to(place_for(plain, device)).eval()
         ids = probe_ids(plain.config.get_text_config().vocab_size)
         model = PeftModel.from_pretrained(plain, adapter).eval()
         weights = merged_weights(model, ids, dtype)
@@ -123,7 +122,7 @@ def write_merged(
         check_weights(reloaded, weights, dtype)
         found = _tried(reloaded, ids, device)
     except LOAD_ERRORS as error:
-        raise _explained(error, "output.mergeAdapter: the adapter cannot be merged", directory) from error
+        raise explained(error, "output.mergeAdapter: the adapter cannot be merged", directory) from error
     difference = relative_difference(found, expected)
     if not difference <= TOLERANCE[precision]:
         raise OutputInvalidError(
@@ -192,7 +191,7 @@ def rewrite_model(
         shutil.rmtree(staged, ignore_errors=True)
         model.save_pretrained(staged, max_shard_size=shard_bytes)
     except LOAD_ERRORS as error:
-        raise _explained(error, "output: the model cannot be written again", directory) from error
+        raise explained(error, "output: the model cannot be written again", directory) from error
     for file in (*files, *directory.glob("model*.safetensors.index.json")):
         file.unlink()
     for file in staged.iterdir():
@@ -200,7 +199,8 @@ def rewrite_model(
     staged.rmdir()
 
 
-def _explained(error: Exception, what: str, directory: Path) -> TrainerError:
+def explained(error: Exception, what: str, directory: Path) -> TrainerError:
+    """What went wrong with an output in a directory: no memory and no room are no fault of the output."""
     known = classify(error, ranks=1, volume=directory)
     return known if type(known) is not TrainerError else OutputInvalidError(f"{what}: {error}")
 
@@ -218,7 +218,7 @@ def _reloaded(directory: Path, dtype: torch.dtype, *, trust: bool) -> Any:
 
 def _tried(model: Any, ids: torch.Tensor, device: torch.device) -> torch.Tensor:
     """The logits of a model that has also generated."""
-    model.to(_place_for(model, device)).eval()
+    model.to(place_for(model, device)).eval()
     start = ids[:, : PROBE_TOKENS // 2].to(model.device)
     with torch.no_grad():
         model.generate(
@@ -235,12 +235,3 @@ def _logits(model: Any, ids: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
         logits: torch.Tensor = model(input_ids=ids.to(model.device)).logits
     return logits.float().cpu()
-
-
-def _place_for(model: Any, device: torch.device) -> torch.device:
-    """The device if the model fits beside what is there, else the host."""
-    if device.type != "cuda":
-        return device
-    size = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
-    free, _ = torch.cuda.mem_get_info(device)
-    return device if free > ROOM * size else torch.device("cpu")

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 _NAMES = {"gemma3": "gemma3_text"}
 """Families whose text model has another name in transformers."""
 
+_SIXTEEN_BIT = (torch.float16, torch.bfloat16)
+
 LOAD_ERRORS = (
     OSError,
     ValueError,
@@ -169,6 +171,15 @@ def load_dtype(spec: FineTuneJobSpec, precision: Precision) -> torch.dtype:
         return DTYPES[spec.model.load_precision]
     keeps_type = spec.method.uses_adapters and spec.quantization.type == "none"
     return DTYPES[precision if keeps_type else "fp32"]
+
+
+def train_in_fp32(model: torch.nn.Module) -> None:
+    """Holds what is trained in fp32 where the rest of the model has 16 bit, as PEFT does with the adapters'
+    matrices: modules that are saved whole, the score of a reward model, and biases. Loss scaling (fp16) refuses
+    16-bit gradients, and updates of a 16-bit weight are lost in rounding. ZeRO-3 keeps its own fp32 copies."""
+    for weight in model.parameters():
+        if weight.requires_grad and weight.dtype in _SIXTEEN_BIT and not hasattr(weight, "ds_id"):
+            weight.data = weight.data.float()
 
 
 def check_fit(model: PreTrainedModel, tokenizer: Tokenizer, max_sequence_length: int) -> None:

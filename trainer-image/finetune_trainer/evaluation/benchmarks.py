@@ -27,6 +27,7 @@ from finetune_trainer.evaluation.human_eval import human_eval
 from finetune_trainer.evaluation.prompts import prompts
 from finetune_trainer.evaluation.subject import Benchmark, Scored, Subject
 from finetune_trainer.files import write_atomically
+from finetune_trainer.memory import place_for
 from finetune_trainer.merge import Base
 
 log = logging.getLogger(__name__)
@@ -113,7 +114,7 @@ class Benchmarks:
         if not specs:
             return
         subject = Subject(
-            model=model.to(self.job.device).eval(),
+            model=model.to(place_for(model, torch.device(self.job.device))).eval(),
             tokenizer=AutoTokenizer.from_pretrained(
                 self.result, trust_remote_code=self.base.trust_remote_code
             ),
