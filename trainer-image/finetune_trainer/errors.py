@@ -121,8 +121,8 @@ def classify(error: BaseException, *, ranks: int, volume: Path | None = None) ->
     if isinstance(error, RuntimeError) and _says_one_of(SHARED_MEMORY_SIGNS, error):
         # NCCL says of it what volumes say that have no room
         return InvalidConfigError(
-            f"resources.sharedMemory: /dev/shm, by which ranks and data loaders talk, is full: {_told(text)}. "
-            "Raise it"
+            "resources.sharedMemory: /dev/shm, by which ranks and data loaders talk, is full: "
+            f"{_told(text)}. Raise it"
         )
     if _says_that_memory_is_used_up(error):
         return OutOfMemoryError(

@@ -175,8 +175,11 @@ def load_dtype(spec: FineTuneJobSpec, precision: Precision) -> torch.dtype:
 
 def train_in_fp32(model: torch.nn.Module) -> None:
     """Holds what is trained in fp32 where the rest of the model has 16 bit, as PEFT does with the adapters'
-    matrices: modules that are saved whole, the score of a reward model, and biases. Loss scaling (fp16) refuses
-    16-bit gradients, and updates of a 16-bit weight are lost in rounding. ZeRO-3 keeps its own fp32 copies."""
+    matrices: modules that are saved whole, the score of a reward model, and biases.
+
+    Loss scaling (fp16) refuses 16-bit gradients, and updates of a 16-bit weight are lost in rounding. ZeRO-3
+    keeps fp32 copies of its own.
+    """
     for weight in model.parameters():
         if weight.requires_grad and weight.dtype in _SIXTEEN_BIT and not hasattr(weight, "ds_id"):
             weight.data = weight.data.float()

@@ -13,9 +13,12 @@ DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfl
 
 
 def take_device(job: ResolvedJob) -> None:
-    """Makes this rank's GPU the one that is meant by `cuda`; before anything else is asked of CUDA, which would
-    set up every rank's context on the first GPU. Raises `InvalidConfigError` when the job asks for accelerators
-    that this process does not see, or that PyTorch has no code for."""
+    """Makes this rank's GPU the one that is meant by `cuda`. Call it before anything else asks CUDA, which
+    would set up a context of every rank on the first GPU.
+
+    Raises `InvalidConfigError` when the job asks for accelerators that this process does not see, or that
+    PyTorch has no code for.
+    """
     if job.device != "cuda":
         return
     seen = torch.cuda.device_count()
@@ -31,8 +34,8 @@ def take_device(job: ResolvedJob) -> None:
     if found < oldest:
         raise InvalidConfigError(
             f"resources.accelerators: {torch.cuda.get_device_name()} has compute capability "
-            f"{_dotted(found)}, and this image's PyTorch is built for {_dotted(oldest)} and newer. Use a newer "
-            "GPU (resources.nodeSelector), or an image with another PyTorch (resources.image)"
+            f"{_dotted(found)}, and this image's PyTorch is built for {_dotted(oldest)} and newer. Use a "
+            "newer GPU (resources.nodeSelector), or an image with another PyTorch (resources.image)"
         )
 
 

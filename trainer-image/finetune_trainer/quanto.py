@@ -31,8 +31,8 @@ def _backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None
 
 
 def _stay_plain_on_gpus() -> None:
-    """On a GPU quanto would pack 16-bit models anew, for kernels of its CUDA extension, which is not there, and
-    for PyTorch's, which know no gradients in fp16."""
+    """On a GPU quanto would pack the weights of 16-bit models anew, for kernels of its CUDA extension, which
+    is not there, or for some of PyTorch's, which take nothing but bf16."""
     from optimum.quanto.tensor.weights.qbits import WeightQBitsTensor
 
     best_form = WeightQBitsTensor.create

@@ -29,8 +29,8 @@ KINDS: Final[dict[str, str | None]] = {
     "RTX 3090": "rtx3090",
     "T4": "t4",
 }
-"""By words of a device's name, its name in the catalog, whose peak of 16-bit arithmetic counts. The first whose
-words are all there decides; None, and names that are not here: the peak is not known."""
+"""By words of a device's name, its name in the catalog, whose peak of 16-bit arithmetic counts. The first
+whose words are all there decides; None, and names that are not here: the peak is not known."""
 
 
 @dataclass(frozen=True)
