@@ -24,6 +24,10 @@ KubernetesObject = Mapping[str, Any]
 # training.
 TRAINER_CONTAINER = "trainer"
 
+STORAGE_VOLUME = "storage"
+OUTPUT_VOLUME = "output"
+WRITTEN_VOLUMES = frozenset({STORAGE_VOLUME, OUTPUT_VOLUME})
+
 
 @dataclass(frozen=True, slots=True)
 class JobCondition:
@@ -142,6 +146,8 @@ class ObservedPod:
     scheduling_gated: bool = False
     ready: bool = False
     deleting: bool = False
+    writes: frozenset[str] = frozenset()
+    """Claims that it has mounted for checkpoints and results."""
 
     @classmethod
     def from_kubernetes(cls, body: KubernetesObject) -> ObservedPod | None:
@@ -189,6 +195,11 @@ class ObservedPod:
             scheduling_gated=unscheduled and scheduled.get("reason") == "SchedulingGated",
             ready=(conditions.get("Ready") or {}).get("status") == "True",
             deleting=metadata.get("deletionTimestamp") is not None,
+            writes=frozenset(
+                volume["persistentVolumeClaim"]["claimName"]
+                for volume in (body.get("spec") or {}).get("volumes") or ()
+                if volume.get("name") in WRITTEN_VOLUMES and volume.get("persistentVolumeClaim")
+            ),
         )
 
     @property
@@ -231,13 +242,25 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Rival:
+    """Another FineTuneJob that has the directory which this one would write to, or a pod of a deleted one
+    that may still write there; found when an attempt was about to be created. `place` says where, in words.
+    """
+
+    kind: str
+    name: str
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """Everything that `decide` may know about the world outside one FineTuneJob's own object.
 
     `reports` holds the newest progress report of each attempt; it may be empty after a restart of the
     operator. `conflicts` and `refusals` come from carrying out an earlier plan of the same reconciliation:
-    the shell decides again with them before it writes the status. `preset` is what the job's spec was
-    completed from, where it names one. `complaints` are what events say of an attempt that does not begin.
+    the shell decides again with them before it writes the status, and with a `rival` before it creates
+    anything. `preset` is what the job's spec was completed from, where it names one. `complaints` are what
+    events say of an attempt that does not begin.
     """
 
     jobs: tuple[ObservedJob, ...] = ()
@@ -247,6 +270,7 @@ class Observed:
     refusals: tuple[Refusal, ...] = ()
     preset: AppliedPreset | None = None
     complaints: tuple[Complaint, ...] = ()
+    rival: Rival | None = None
 
     @classmethod
     def from_kubernetes(
