@@ -55,8 +55,9 @@ class Writers:
         self._places[key] = (job.metadata.uid, directories(job))
 
     def forget(self, key: JobKey) -> None:
-        """The job is gone."""
-        self._places.pop(key, None)
+        """The job is gone. Its pods may still save; each that ends is a reason to ask again."""
+        if not self._has_live_pods(key):
+            self._places.pop(key, None)
 
     def begins(self, key: JobKey) -> None:
         """From now on the job counts as begun, until `ends_beginning`: its status will say so."""
@@ -76,7 +77,7 @@ class Writers:
             shared = own & self._directories_of(name, other.uid, other.value)
             if shared and self._goes_first(name, stored.read(other.value)[1], key, status):
                 return Rival("FineTuneJob", other.name, str(min(shared, key=str)))
-        return self._orphan(key, {place.claim for place in own})
+        return self._orphan(key, own)
 
     def _directories_of(self, key: JobKey, uid: str, raw: Manifest) -> frozenset[Directory]:
         known = self._places.get(key)
@@ -91,8 +92,8 @@ class Writers:
     def _goes_first(
         self, other: JobKey, its_status: FineTuneJobStatus, key: JobKey, status: FineTuneJobStatus
     ) -> bool:
-        jobs, pods = self._state.jobs.of_job(other), self._state.pods.of_job(other)
-        if any(not pod.value.ended for pod in pods) or any(not child.value.finished for child in jobs):
+        children = self._state.jobs.of_job(other)
+        if self._has_live_pods(other) or any(not child.value.finished for child in children):
             return True
         if has_ended(its_status):
             return False
@@ -102,18 +103,19 @@ class Writers:
             return False
         return not has_started(status) or _order(other, its_status) < _order(key, status)
 
-    def _orphan(self, key: JobKey, claims: set[str]) -> Rival | None:
-        """A pod that still saves, while its job, which may have had any directory, is gone."""
-        for entry in self._state.pods:
-            if (
-                entry.namespace == key.namespace
-                and entry.job != key
-                and not entry.value.ended
-                and claims.intersection(entry.value.writes)
-                and self._state.finetune_jobs.get(*entry.job) is None
-            ):
-                return Rival("Pod", entry.name, f"claim {min(claims.intersection(entry.value.writes))}")
+    def _orphan(self, key: JobKey, own: frozenset[Directory]) -> Rival | None:
+        """A pod that still saves where its job, which is gone, has had a directory of this one's."""
+        for other, (_, places) in self._places.items():
+            if other.namespace != key.namespace or other == key or not own & places:
+                continue
+            if self._state.finetune_jobs.get(*other) is None:
+                live = [pod.name for pod in self._state.pods.of_job(other) if not pod.value.ended]
+                if live:
+                    return Rival("Pod", min(live), str(min(own & places, key=str)))
         return None
+
+    def _has_live_pods(self, key: JobKey) -> bool:
+        return any(not pod.value.ended for pod in self._state.pods.of_job(key))
 
 
 def _order(key: JobKey, status: FineTuneJobStatus) -> tuple[bool, object, str]:

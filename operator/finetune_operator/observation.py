@@ -24,10 +24,6 @@ KubernetesObject = Mapping[str, Any]
 # training.
 TRAINER_CONTAINER = "trainer"
 
-STORAGE_VOLUME = "storage"
-OUTPUT_VOLUME = "output"
-WRITTEN_VOLUMES = frozenset({STORAGE_VOLUME, OUTPUT_VOLUME})
-
 
 @dataclass(frozen=True, slots=True)
 class JobCondition:
@@ -146,8 +142,6 @@ class ObservedPod:
     scheduling_gated: bool = False
     ready: bool = False
     deleting: bool = False
-    writes: frozenset[str] = frozenset()
-    """Claims that it has mounted for checkpoints and results."""
 
     @classmethod
     def from_kubernetes(cls, body: KubernetesObject) -> ObservedPod | None:
@@ -195,11 +189,6 @@ class ObservedPod:
             scheduling_gated=unscheduled and scheduled.get("reason") == "SchedulingGated",
             ready=(conditions.get("Ready") or {}).get("status") == "True",
             deleting=metadata.get("deletionTimestamp") is not None,
-            writes=frozenset(
-                volume["persistentVolumeClaim"]["claimName"]
-                for volume in (body.get("spec") or {}).get("volumes") or ()
-                if volume.get("name") in WRITTEN_VOLUMES and volume.get("persistentVolumeClaim")
-            ),
         )
 
     @property

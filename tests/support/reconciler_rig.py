@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from finetune_operator.cluster import Resource
+from finetune_operator.cluster import JOBS, Resource
 from finetune_operator.errors import NotFoundError, from_response
 from finetune_operator.event_writer import EventWriter
 from finetune_operator.health import WatchMonitor
@@ -92,6 +92,15 @@ class Rig:
         self.api.version += 1
         raw["metadata"]["resourceVersion"] = str(self.api.version)
         self.state.finetune_jobs.put({**raw, **changes})
+
+    def lose(self, name: str, namespace: str = "team") -> None:
+        """The job is deleted, and its child Jobs with it; pods may still be there."""
+        entry = self.state.finetune_jobs.get(namespace, name)
+        assert entry is not None
+        self.state.finetune_jobs.forget(namespace, name, entry.uid)
+        for child in self.state.jobs.of_job(JobKey(namespace, name)):
+            self.state.jobs.forget(namespace, child.name, child.uid)
+            del self.api.stored[JOBS.path(namespace) + f"/{child.name}"]
 
     def children(self) -> list[str]:
         """The names of the Jobs that were created."""

@@ -12,8 +12,10 @@ ROOM: Final = 1.3
 
 def place_for(model: torch.nn.Module, device: torch.device) -> torch.device:
     """The device if the model is there already or fits beside what is there, else the host."""
+    if device.type != "cuda":
+        return device
     weights = list(model.parameters())
-    if device.type != "cuda" or weights[0].device.type == device.type:
+    if weights[0].device.type == device.type:
         return device
     size = sum(weight.numel() * weight.element_size() for weight in weights)
     gc.collect()

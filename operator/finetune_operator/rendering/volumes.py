@@ -19,7 +19,6 @@ from finetune_api.resolved import (
     benchmark_part,
 )
 from finetune_operator import labels
-from finetune_operator.observation import OUTPUT_VOLUME, STORAGE_VOLUME
 from finetune_operator.plan import Manifest
 from finetune_operator.rendering.config import RenderConfig
 
@@ -51,11 +50,11 @@ def mounted_volumes(job: FineTuneJob, attempt: int, config: RenderConfig) -> lis
             {"emptyDir": {"medium": "Memory", "sizeLimit": spec.resources.shared_memory}},
             read_only=False,
         ),
-        _mounted(STORAGE_VOLUME, STORAGE_MOUNT, _claim(claim), read_only=False),
+        _mounted("storage", STORAGE_MOUNT, _claim(claim), read_only=False),
     ]
     if spec.output.storage is not None and spec.output.storage.claim_name is not None:
         output = _claim(spec.output.storage.claim_name)
-        volumes.append(_mounted(OUTPUT_VOLUME, OUTPUT_MOUNT, output, read_only=False))
+        volumes.append(_mounted("output", OUTPUT_MOUNT, output, read_only=False))
     volumes += _data_volume("train", spec.dataset.train)
     if spec.dataset.eval is not None:
         volumes += _data_volume("eval", spec.dataset.eval)

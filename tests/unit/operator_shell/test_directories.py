@@ -31,20 +31,15 @@ def begun(at: str = "2026-01-01T12:00:00Z", outcome: str = "Suspended") -> Manif
     return {"startTime": at, "observedGeneration": 1, "attempts": [attempt]}
 
 
-def pod(job: str, claim: str, phase: str = "Running") -> Manifest:
+def pod(job: str, phase: str = "Running", version: int = 7) -> Manifest:
     """A pod of a job's first attempt."""
     labels = {
         "finetune.dev/job": job,
         "finetune.dev/attempt": "1",
         "app.kubernetes.io/managed-by": "finetune-operator",
     }
-    storage = {"name": "storage", "persistentVolumeClaim": {"claimName": claim}}
-    metadata = {"name": f"{job}-1-0-x", "namespace": "team", "uid": "p", "resourceVersion": "7"}
-    return {
-        "metadata": {**metadata, "labels": labels},
-        "spec": {"volumes": [storage]},
-        "status": {"phase": phase},
-    }
+    metadata = {"name": f"{job}-1-0-x", "namespace": "team", "uid": "p", "resourceVersion": str(version)}
+    return {"metadata": {**metadata, "labels": labels}, "status": {"phase": phase}}
 
 
 @pytest.fixture
@@ -125,23 +120,31 @@ async def test_other_directories_and_other_namespaces_are_nobody_s_business(rig:
     assert rig.children() == ["second-1"]
 
 
-async def test_a_pod_of_a_deleted_job_that_still_saves_on_the_claim_is_waited_for(rig: Rig) -> None:
+async def test_a_pod_of_a_deleted_job_that_still_saves_is_waited_for(rig: Rig) -> None:
+    rig.know(SHARED, name="first")
     rig.know(SHARED, name="second")
-    rig.state.pods.put(pod("first", "nfs"))
+    await rig.reconciler.reconcile(FIRST)
+    rig.state.pods.put(pod("first"))
+    rig.lose("first")
+    await rig.reconciler.reconcile(FIRST)
     assert await rig.reconciler.reconcile(SECOND) == 5
     said = rig.condition("Reconciling")
-    assert (said["reason"], "first-1-0-x has ended, which still writes to claim nfs" in said["message"]) == (
-        "AwaitingPods",
-        True,
-    )
-    rig.state.pods.remove(pod("first", "nfs"))
+    assert said["reason"] == "AwaitingPods"
+    assert "first-1-0-x has ended, which still writes to directory runs/one of claim nfs" in said["message"]
+    rig.state.pods.put(pod("first", "Succeeded", version=8))
+    await rig.reconciler.reconcile(FIRST)
     await rig.reconciler.reconcile(SECOND)
     assert rig.children() == ["second-1"]
 
 
-@pytest.mark.parametrize("left", [pod("first", "nfs", "Succeeded"), pod("first", "another")])
-async def test_pods_that_have_ended_or_write_elsewhere_are_in_nobody_s_way(rig: Rig, left: Manifest) -> None:
+async def test_a_pod_that_never_ends_is_in_the_way_of_its_own_directory_alone(rig: Rig) -> None:
+    """As on a node that is lost: other jobs of a shared claim go on."""
+    elsewhere = {"checkpoints": {"storage": {"claimName": "nfs", "subPath": "runs/two"}}}
+    rig.know(elsewhere, name="first")
     rig.know(SHARED, name="second")
-    rig.state.pods.put(left)
+    await rig.reconciler.reconcile(FIRST)
+    rig.state.pods.put(pod("first"))
+    rig.lose("first")
+    await rig.reconciler.reconcile(FIRST)
     await rig.reconciler.reconcile(SECOND)
     assert rig.children() == ["second-1"]
