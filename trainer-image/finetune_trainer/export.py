@@ -28,7 +28,7 @@ from finetune_trainer.files import (
 )
 from finetune_trainer.guards import refuse_bad_weights
 from finetune_trainer.heads import LANGUAGE, Head, remove_extra
-from finetune_trainer.memory import give_up, place_for
+from finetune_trainer.memory import bytes_of, give_up, place_for, straight_to
 from finetune_trainer.merge import explained, rewrite_model
 from finetune_trainer.methods import Start, make_ordinary, reload_trained
 from finetune_trainer.models import LOAD_ERRORS
@@ -98,10 +98,11 @@ def export(trainer: FineTuneTrainer, job: ResolvedJob, start: Start, precision: 
     barrier()
 
     failure: TrainerError | None = None
-    size = 0
+    written_bytes = 0
     if first:
-        device = trainer.args.device
+        size = bytes_of(trainer.model)
         _release(trainer)
+        place = place_for(size, trainer.args.device)
         written = written_precision(job, precision)
         try:
             if start.adapter is not None:
@@ -110,22 +111,22 @@ def export(trainer: FineTuneTrainer, job: ResolvedJob, start: Start, precision: 
                 rewrite_model(staged, start.head.loader, precision=written, shard_bytes=shard_bytes(job))
             verify(
                 staged,
-                lambda: _reload(staged, kind, job, start, precision),
+                lambda: _reload(staged, kind, job, start, precision, place),
                 probe,
                 precision,
-                device,
+                place,
                 tolerance=max(TOLERANCE[precision], TOLERANCE[written]),
                 trust=job.spec.model.trust_remote_code,
                 generates=start.head.generates,
             )
-            size = commit(staged, target, kind, job, step)
+            written_bytes = commit(staged, target, kind, job, step)
         except TrainerError as error:
             failure = error
     (failed,) = any_rank(failure is not None)
     if failed:
         raise failure or OutputInvalidError("rank 0 found the output to be invalid")
     log.info("%s is written to %s, and was loaded and run once", kind, target)
-    return OutputStatus(kind=kind, path=volume_path(target), verified=True, bytes=size)
+    return OutputStatus(kind=kind, path=volume_path(target), verified=True, bytes=written_bytes)
 
 
 def remove_unfinished(output: Path) -> None:
@@ -167,7 +168,7 @@ def verify(
     reload: Callable[[], Any],
     probe: Probe,
     precision: Precision,
-    device: torch.device,
+    place: torch.device,
     *,
     tolerance: float,
     trust: bool,
@@ -177,7 +178,6 @@ def verify(
     try:
         tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=trust)
         model = reload()
-        place = place_for(model, device)
         model.to(place).eval()
         if not generates:
             # the score is that of the token before it, and an adapter can't bring it to its base
@@ -208,10 +208,13 @@ def verify(
     log.info("reloaded output: logits differ by %.1e of the largest", difference)
 
 
-def _reload(directory: Path, kind: Kind, job: ResolvedJob, start: Start, precision: Precision) -> Any:
+def _reload(
+    directory: Path, kind: Kind, job: ResolvedJob, start: Start, precision: Precision, place: torch.device
+) -> Any:
     if kind == "adapter":
-        return reload_trained(job.spec, start, directory, precision)
-    return load_output(directory, None, DTYPES[precision], job.spec.model.trust_remote_code, start.head)
+        return reload_trained(job.spec, start, directory, precision, place)
+    trust = job.spec.model.trust_remote_code
+    return load_output(directory, None, DTYPES[precision], trust, start.head, place)
 
 
 def load_output(
@@ -220,10 +223,13 @@ def load_output(
     dtype: torch.dtype | Literal["auto"],
     trust: bool = False,
     head: Head = LANGUAGE,
+    device: torch.device | None = None,
 ) -> Any:
     """A model from a directory or the hub, with an adapter on it where there is one; `auto` keeps the type in
-    which it is stored."""
-    loaded = head.loader.from_pretrained(model, dtype=dtype, trust_remote_code=trust, **head.settings)
+    which it is stored, `device` is where it will be."""
+    loaded = head.loader.from_pretrained(
+        model, dtype=dtype, trust_remote_code=trust, **head.settings, **straight_to(device)
+    )
     if adapter is None:
         return loaded
     from peft import PeftModel

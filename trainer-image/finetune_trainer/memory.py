@@ -1,28 +1,42 @@
-"""Memory at the end of a run: the model that was trained makes room for the one that is read back."""
+"""Memory of host and device: where weights are read to, and how a model makes room for another."""
 
 import gc
 from collections.abc import Iterator
 from typing import Any, Final
 
 import torch
+from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
 ROOM: Final = 1.3
 """How many times a model's size a GPU must have free for it to be put there."""
 
 
-def place_for(model: torch.nn.Module, device: torch.device) -> torch.device:
-    """The device if the model is there already or fits beside what is there, else the host."""
+def place_for(size: int, device: torch.device) -> torch.device:
+    """The device if so many bytes of weights fit beside what is there, else the host."""
     if device.type != "cuda":
         return device
-    weights = list(model.parameters())
-    if weights[0].device.type == device.type:
-        return device
-    size = sum(weight.numel() * weight.element_size() for weight in weights)
     gc.collect()
     # what the allocator keeps for itself counts as taken
     torch.cuda.empty_cache()
     free, _ = torch.cuda.mem_get_info(device)
     return device if free > ROOM * size else torch.device("cpu")
+
+
+def bytes_of(model: torch.nn.Module) -> int:
+    """Of all weights, also where ZeRO-3 has taken them apart."""
+    weights = model.parameters()
+    return sum(int(getattr(each, "ds_numel", each.numel())) * each.element_size() for each in weights)
+
+
+def straight_to(device: torch.device | None) -> dict[str, Any]:
+    """What transformers is told so that weights go to a device as they are read. By way of the host, a pod
+    would need the memory of the whole model, once for each of its ranks.
+
+    Nothing where there is no GPU to choose, and under ZeRO-3, which shares out weights as they are read.
+    """
+    if device is None or not torch.cuda.is_available() or is_deepspeed_zero3_enabled():
+        return {}
+    return {"device_map": {"": device}}
 
 
 def give_up(model: torch.nn.Module) -> None:

@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, set_seed
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, QuantoConfig, set_seed
 
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.model import ArchitectureSpec, ModelSpec
@@ -16,6 +16,7 @@ from finetune_trainer.errors import InvalidConfigError, ModelLoadError
 from finetune_trainer.heads import LANGUAGE, Head, add_extra
 from finetune_trainer.hub_trouble import hub_trouble
 from finetune_trainer.kernels import attention
+from finetune_trainer.memory import straight_to
 from finetune_trainer.precision import DTYPES
 from finetune_trainer.quantization import keep_packing
 from finetune_trainer.tokenizers import Tokenizer
@@ -127,12 +128,16 @@ def load_base(
     dtype: torch.dtype,
     quantization: Any | None = None,
     head: Head = LANGUAGE,
+    device: torch.device | None = None,
 ) -> PreTrainedModel:
     """The base model from a directory or the hub, every weight of it but a head that it does not have.
 
     `quantization` is transformers' configuration for it; without one the weights are as they were stored,
-    which is also what an adapter is merged into. Raises `ModelLoadError`.
+    which is also what an adapter is merged into. `device` is where they will be; None: in the host's memory,
+    or where a quantizer puts them. Raises `ModelLoadError`.
     """
+    # optimum-quanto packs in the host's memory
+    packs = isinstance(quantization, QuantoConfig)
     try:
         model, report = head.loader.from_pretrained(
             place,
@@ -143,6 +148,7 @@ def load_base(
             trust_remote_code=spec.trust_remote_code,
             output_loading_info=True,
             **({"quantization_config": quantization} if quantization is not None else {}),
+            **straight_to(None if packs else device),
         )
     except LOAD_ERRORS as error:
         if type(error).__name__ == "OutOfMemoryError":

@@ -103,7 +103,7 @@ def train(
     reporter.update(activity="loading", urgent=True)
     base = Base.of(spec.model, inputs.base)
     check_mergeable(spec.output, base)
-    loaded = load_model(inputs, start, precision)
+    loaded = load_model(inputs, start, precision, arguments.device)
     order = data_order(inputs.read, loaded.data)
     trained, weights = trained_parameters(loaded.model)
     room = Room.of(

@@ -41,8 +41,9 @@ def answer_file(
     records = list(_records(prompts))
     gpu = torch.cuda.is_available()
     # a GPU has its own 16-bit arithmetic, and may have no room for more
-    loaded = load_output(model, adapter, "auto" if gpu else torch.float32)
-    loaded.to("cuda" if gpu else "cpu").eval()
+    device = torch.device("cuda" if gpu else "cpu")
+    loaded = load_output(model, adapter, "auto" if gpu else torch.float32, device=device)
+    loaded.to(device).eval()
     tokenizer = AutoTokenizer.from_pretrained(adapter or model)
     answers = answer(
         loaded,

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from transformers import AutoTokenizer
 
 from finetune_api import ResolvedJob
+from finetune_trainer import assembly
 from finetune_trainer.assembly import load_model
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.inputs import Inputs, prepare_inputs
@@ -69,3 +71,41 @@ def test_all_that_is_trained_beside_a_16_bit_base_has_32_bit(
     assert set(trained.values()) == {torch.float32}, trained
     frozen = {weight.dtype for weight in model.parameters() if not weight.requires_grad}
     assert frozen == {DTYPES[precision]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "straight"),
+    [
+        ({"method": {"type": "full"}}, True),
+        ({"method": {"type": "full"}, "distributed": {"engine": "deepspeed"}}, False),
+        ({"method": {"type": "lora"}, "distributed": {"engine": "deepspeed"}}, True),
+        (
+            {
+                "method": {"type": "qlora"},
+                "quantization": {"type": "nf4"},
+                "distributed": {"engine": "deepspeed"},
+            },
+            True,
+        ),
+    ],
+    ids=["whole", "whole under DeepSpeed", "adapters under DeepSpeed", "packed under DeepSpeed"],
+)
+def test_weights_that_deepspeed_casts_wait_on_the_host(
+    make_job: MakeJob, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, spec: dict[str, Any], straight: bool
+) -> None:
+    told: list[object] = []
+
+    class Seen(Exception):
+        pass
+
+    def load_base(*given: object) -> None:
+        told.append(given[-1])
+        raise Seen
+
+    monkeypatch.setattr(assembly, "load_base", load_base)
+    job = make_job(spec)
+    inputs = cast(Any, SimpleNamespace(job=job, stage=stage_for(job.spec.training)))
+    gpu = torch.device("cuda", 0)
+    with pytest.raises(Seen):
+        load_model(inputs, Start(base=str(tiny_model), original=str(tiny_model)), "bf16", gpu)
+    assert told == [gpu if straight else None]

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
 
 from finetune_api import ResolvedJob
+from finetune_api.model import ModelSpec
 from finetune_trainer import memory
-from finetune_trainer.memory import give_up, place_for
+from finetune_trainer.heads import Head
+from finetune_trainer.memory import bytes_of, give_up, place_for
 from finetune_trainer.models import load_base
 from finetune_trainer.quantization import quantization_config
 
@@ -48,20 +49,57 @@ def test_packed_weights_are_given_up_too(
     assert packed.untyped_storage().nbytes() == 0
 
 
-@pytest.mark.parametrize(("free", "place"), [(2.0, "cuda"), (1.1, "cpu")])
-def test_a_model_goes_to_the_gpu_where_it_fits_and_stays_on_the_host_where_not(
-    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, free: float, place: str
+@pytest.mark.parametrize(("free", "place"), [(140, "cuda"), (110, "cpu")])
+def test_weights_go_to_the_gpu_where_they_fit_and_to_the_host_where_not(
+    monkeypatch: pytest.MonkeyPatch, free: int, place: str
 ) -> None:
-    model = AutoModelForCausalLM.from_pretrained(tiny_model)
-    size = sum(weight.numel() * weight.element_size() for weight in model.parameters())
     emptied: list[bool] = []
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(True))
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (int(free * size), 10 * size))
-    assert place_for(model, CUDA).type == place
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (free, 1000))
+    assert place_for(100, CUDA).type == place
     assert emptied, "what the allocator keeps for itself is room, too"
 
 
 def test_nothing_is_asked_of_cuda_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory.torch, "cuda", None)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", None)
     cpu = torch.device("cpu")
-    assert place_for(torch.nn.Linear(2, 2), cpu) == cpu
+    assert place_for(100, cpu) == cpu
+
+
+class Loader:
+    """In transformers' place: says where it was told to put the weights."""
+
+    told: object = None
+
+    @classmethod
+    def from_pretrained(cls, *_: object, **settings: Any) -> tuple[torch.nn.Module, dict[str, list[str]]]:
+        cls.told = settings.get("device_map")
+        return torch.nn.Linear(2, 2), {"missing_keys": [], "mismatched_keys": []}
+
+
+@pytest.mark.parametrize(
+    ("has_gpu", "zero3", "device", "told"),
+    [
+        (True, False, CUDA, {"": CUDA}),
+        # a quantizer would prefer the GPU
+        (True, False, torch.device("cpu"), {"": torch.device("cpu")}),
+        (True, True, CUDA, None),
+        (True, False, None, None),
+        (False, False, torch.device("cpu"), None),
+    ],
+)
+def test_a_base_is_read_straight_to_where_it_will_compute(
+    monkeypatch: pytest.MonkeyPatch, has_gpu: bool, zero3: bool, device: torch.device | None, told: object
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
+    monkeypatch.setattr(memory, "is_deepspeed_zero3_enabled", lambda: zero3)
+    load_base(ModelSpec(path="/m"), "/m", torch.float32, head=Head(Loader, task="CAUSAL_LM"), device=device)
+    assert Loader.told == told
+
+
+def test_the_size_of_a_model_that_zero_3_has_taken_apart_is_that_of_the_whole() -> None:
+    model = torch.nn.Linear(4, 4, bias=False)
+    assert bytes_of(model) == 64
+    share: Any = model.weight
+    share.data, share.ds_numel = torch.empty(0), 16
+    assert bytes_of(model) == 64

@@ -27,7 +27,6 @@ from finetune_trainer.evaluation.human_eval import human_eval
 from finetune_trainer.evaluation.prompts import prompts
 from finetune_trainer.evaluation.subject import Benchmark, Scored, Subject
 from finetune_trainer.files import write_atomically
-from finetune_trainer.memory import place_for
 from finetune_trainer.merge import Base
 
 log = logging.getLogger(__name__)
@@ -96,9 +95,11 @@ class Benchmarks:
         adapter = self.job.spec.method.uses_adapters
         model: Any = None
         if left and (adapter or compared):
-            model = self.base.load(self.dtype)
+            model = self.base.load(self.dtype, torch.device(self.job.device))
             self._ask("base", model, compared)
         if left:
+            if not adapter:
+                model = None  # a device may have no room for two
             model = self._tuned(model)
             self._ask("result", model, left)
         del model
@@ -114,7 +115,7 @@ class Benchmarks:
         if not specs:
             return
         subject = Subject(
-            model=model.to(place_for(model, torch.device(self.job.device))).eval(),
+            model=model.eval(),
             tokenizer=AutoTokenizer.from_pretrained(
                 self.result, trust_remote_code=self.base.trust_remote_code
             ),
@@ -155,9 +156,8 @@ class Benchmarks:
             from peft import PeftModel
 
             return PeftModel.from_pretrained(base, self.result)
-        del base
-        gc.collect()
-        return Base(str(self.result), None, self.base.trust_remote_code).load(self.dtype)
+        result = Base(str(self.result), None, self.base.trust_remote_code)
+        return result.load(self.dtype, torch.device(self.job.device))
 
     def _compares(self, spec: BenchmarkSpec) -> bool:
         """Whether the base is worth its time: not a random one, and not for thousands of questions."""
