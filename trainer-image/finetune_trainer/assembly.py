@@ -97,8 +97,8 @@ def load_model(
 
 
 def _is_cast_first(job: ResolvedJob, precision: Precision) -> bool:
-    """Whether DeepSpeed turns the weights into 16 bit on the host, before it moves them to a GPU that may have
-    no room for more."""
+    """Whether DeepSpeed turns the weights into 16 bit on the host, before it moves them to a GPU, which may
+    have no room for more."""
     spec = job.spec
     casts = spec.quantization.type == "none" and load_dtype(spec, precision) != DTYPES[precision]
     return casts and uses_deepspeed(spec.distributed, job.world_size)
