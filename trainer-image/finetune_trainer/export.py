@@ -28,7 +28,7 @@ from finetune_trainer.files import (
 )
 from finetune_trainer.guards import refuse_bad_weights
 from finetune_trainer.heads import LANGUAGE, Head, remove_extra
-from finetune_trainer.memory import bytes_of, give_up, place_for, straight_to
+from finetune_trainer.memory import bytes_of, free, give_up, place_for, straight_to
 from finetune_trainer.merge import explained, rewrite_model
 from finetune_trainer.methods import Start, make_ordinary, reload_trained
 from finetune_trainer.models import LOAD_ERRORS
@@ -259,11 +259,13 @@ def _release(trainer: FineTuneTrainer) -> None:
     stepping = trainer.optimizer
     while hasattr(stepping, "optimizer"):
         stepping = stepping.optimizer
-    if stepping is not None:
-        stepping.state.clear()
     trainer.optimizer = trainer.lr_scheduler = None
     trainer.callback_handler.optimizer = trainer.callback_handler.lr_scheduler = None
     trainer.accelerator.free_memory()
+    if stepping is not None:
+        stepping.state.clear()
+        # under DeepSpeed, weights of its own in fp32
+        free(weight for group in stepping.param_groups for weight in group["params"])
     give_up(trainer.model)
     trainer.model_wrapped, trainer.deepspeed = trainer.model, None
     # else the fresh load would be cut into ZeRO-3 shards, together with ranks that do not take part

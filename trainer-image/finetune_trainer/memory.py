@@ -1,7 +1,7 @@
 """Memory of host and device: where weights are read to, and how a model makes room for another."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import torch
@@ -42,7 +42,12 @@ def straight_to(device: torch.device | None) -> dict[str, Any]:
 def give_up(model: torch.nn.Module) -> None:
     """Frees the memory of a model's weights, buffers and gradients, whoever still holds the model or a part
     of it. It can't be used afterwards."""
-    for tensor in [*model.parameters(), *model.buffers()]:
+    free([*model.parameters(), *model.buffers()])
+
+
+def free(tensors: Iterable[torch.Tensor]) -> None:
+    """Frees the memory of tensors and their gradients, whoever still holds them."""
+    for tensor in tensors:
         tensor.grad = None
         for part in _parts(tensor):
             storage = part.untyped_storage()
