@@ -61,7 +61,7 @@ def effective_precision(job: ResolvedJob) -> Precision:
 
 def _computes_in_bf16() -> bool:
     """Whether the GPU does, as all do that have tf32; older ones only imitate it, many times slower."""
-    return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def _oldest_capability() -> tuple[int, int]:
