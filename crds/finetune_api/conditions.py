@@ -57,6 +57,11 @@ class Reason(DocumentedStr):
         "NameConflict",
         "An object with a child's name is there already and belongs to someone else.",
     )
+    DIRECTORY_IN_USE = (
+        "DirectoryInUse",
+        "Another job that has not ended writes to the same directory of the same claim; the job starts when "
+        "that one has ended.",
+    )
     AWAITING_PODS = "AwaitingPods", "The child Job is there, its pods are not yet."
     QUEUED = "Queued", "Kueue has not admitted the child Job yet."
     PODS_REFUSED = (

@@ -231,13 +231,25 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Rival:
+    """Another FineTuneJob that has the directory which this one would write to, or a pod of a deleted one
+    that may still write there; found when an attempt was about to be created. `place` says where, in words.
+    """
+
+    kind: str
+    name: str
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """Everything that `decide` may know about the world outside one FineTuneJob's own object.
 
     `reports` holds the newest progress report of each attempt; it may be empty after a restart of the
     operator. `conflicts` and `refusals` come from carrying out an earlier plan of the same reconciliation:
-    the shell decides again with them before it writes the status. `preset` is what the job's spec was
-    completed from, where it names one. `complaints` are what events say of an attempt that does not begin.
+    the shell decides again with them before it writes the status, and with a `rival` before it creates
+    anything. `preset` is what the job's spec was completed from, where it names one. `complaints` are what
+    events say of an attempt that does not begin.
     """
 
     jobs: tuple[ObservedJob, ...] = ()
@@ -247,6 +259,7 @@ class Observed:
     refusals: tuple[Refusal, ...] = ()
     preset: AppliedPreset | None = None
     complaints: tuple[Complaint, ...] = ()
+    rival: Rival | None = None
 
     @classmethod
     def from_kubernetes(

@@ -22,6 +22,7 @@ from finetune_operator.cache import Manifest
 from finetune_operator.cluster import FINETUNE_JOBS, JOBS, Cluster, resource_of
 from finetune_operator.complaint_reader import ComplaintReader
 from finetune_operator.decide import decide
+from finetune_operator.directories import Writers
 from finetune_operator.errors import (
     AdmissionError,
     AlreadyExistsError,
@@ -63,6 +64,7 @@ class Reconciler:
         self._events = events
         self._presets = Presets(cluster, state)
         self._complaints = ComplaintReader(cluster)
+        self._writers = Writers(state)
 
     async def reconcile(self, key: JobKey) -> float | None:
         """Bring the job up to date. Returns in how many seconds to look again; None: when something happens.
@@ -76,6 +78,7 @@ class Reconciler:
             self._state.forget(key)
             self._presets.forget(key)
             self._complaints.forget(key)
+            self._writers.forget(key)
             return None
         raw, status = stored.read(entry.value)
         if raw["metadata"].get("deletionTimestamp"):
@@ -83,9 +86,12 @@ class Reconciler:
         uid = raw["metadata"]["uid"]
         # Taken whatever becomes of the spec: a report that nobody took would be due again and again, at once.
         reports = self._state.reports.released(key, uid)
-        plan = await self._carry_out(key, raw, status, reports)
-        if await self._write_status(raw, status, plan.status):
-            await self._events.write(raw, plan.events)
+        try:
+            plan = await self._carry_out(key, raw, status, reports)
+            if await self._write_status(raw, status, plan.status):
+                await self._events.write(raw, plan.events)
+        finally:
+            self._writers.ends_beginning(key)
         waits = (plan.requeue_after, self._state.reports.next_release(key, uid))
         return min((seconds for seconds in waits if seconds is not None), default=None)
 
@@ -103,6 +109,14 @@ class Reconciler:
         seen = self._observed(key, reports, preset)
         observed = await self._with_complaints(key, job, status, seen)
         plan = self._decide(job, status, observed)
+        self._writers.note(key, job)
+        if plan.apply:
+            # nothing is awaited between this question and its answer: of two jobs one is the first
+            rival = self._writers.rival_of(key, job, status)
+            if rival is None:
+                self._writers.begins(key)
+            else:
+                plan = self._decide(job, status, replace(observed, rival=rival))
         for ref in plan.delete:
             await self._delete(key.namespace, ref)
         conflicts, refusals = [], []

@@ -7,6 +7,7 @@ from datetime import timedelta
 from finetune_api import FineTuneJobStatus, Phase, Reason
 from finetune_operator import attempts, cleanup, progress, refusal
 from finetune_operator.conditions import Situation, State, progressing
+from finetune_operator.observation import Rival
 from finetune_operator.planning import Decision
 from finetune_operator.rendering import render_attempt
 from finetune_operator.scene import Scene
@@ -63,8 +64,23 @@ def _creation(scene: Scene, status: FineTuneJobStatus, number: int) -> Decision:
     )
 
 
+def _in_use(status: FineTuneJobStatus, number: int, rival: Rival) -> Decision:
+    if rival.kind == "Pod":
+        message = f"Attempt {number} starts when {rival.name} has ended, which still writes to {rival.place}."
+        return Decision(status, progressing(Reason.AWAITING_PODS, message), Phase.PENDING, requeue_after=SOON)
+    message = (
+        f"checkpoints.storage: {rival.kind} {rival.name}, which has not ended, writes to {rival.place}. This "
+        "job starts when that one has ended or is gone. To train both at once, create this one with another "
+        "checkpoints.storage.subPath (or output.storage.subPath)."
+    )
+    situation = Situation(State.BLOCKED, Reason.DIRECTORY_IN_USE, message)
+    return Decision(status, situation, Phase.STALLED, requeue_after=LATER)
+
+
 def _obstacle(scene: Scene, status: FineTuneJobStatus, number: int) -> Decision | None:
-    """What the shell met when it carried out the plan to create this attempt."""
+    """What the shell met when it carried out the plan to create this attempt, or was about to."""
+    if (rival := scene.observed.rival) is not None:
+        return _in_use(status, number, rival)
     for conflict in scene.observed.conflicts:
         if conflict.leftover:
             message = f"{conflict.kind} {conflict.name} is in the way and is being deleted."

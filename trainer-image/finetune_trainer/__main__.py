@@ -132,6 +132,9 @@ def _talk(options: argparse.Namespace) -> None:
 
 def _train(command: str, job: ResolvedJob, file: Path) -> int:
     set_threads(job.processes_per_node)
+    if job.device == "cpu":
+        # libraries prefer a GPU that they see to what they are told
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     signal.signal(signal.SIGTERM, _leave)
     if command == "run":
         end_with_parent()
@@ -151,8 +154,19 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
     os._exit(error.exit_code)
 
 
+def end(status: int) -> None:
+    """Ends the process with this status. After a failure nothing else gets a say in it: what CUDA and NCCL do
+    at exit may wait for ranks that are gone, or end the process by a signal that says nothing."""
+    if status == 0:
+        sys.exit()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
     # transformers imports Comet wherever it is installed, which costs each rank seconds; trackers have
     # processes of their own
     sys.modules["comet_ml"] = None  # type: ignore[assignment]
-    sys.exit(main())
+    end(main())

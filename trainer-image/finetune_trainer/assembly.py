@@ -6,6 +6,7 @@ from typing import Any, cast
 import torch
 from transformers import TrainingArguments, set_seed
 
+from finetune_api.deepspeed import uses_deepspeed
 from finetune_api.resolved import ResolvedJob
 from finetune_trainer.by_document import attend_by_document
 from finetune_trainer.callbacks import RunCallback
@@ -23,9 +24,10 @@ from finetune_trainer.guards import Guard, Trend
 from finetune_trainer.inputs import Inputs
 from finetune_trainer.kernels import upcast_norms
 from finetune_trainer.methods import Start, apply_method, name_revision
-from finetune_trainer.models import check_fit, load_base, load_dtype
+from finetune_trainer.models import check_fit, load_base, load_dtype, train_in_fp32
 from finetune_trainer.optimizers import grouped_optimizer
 from finetune_trainer.plateau import plateau
+from finetune_trainer.precision import DTYPES
 from finetune_trainer.progress import Progress
 from finetune_trainer.quantization import quantization_config
 from finetune_trainer.stages.base import Setting
@@ -56,8 +58,11 @@ class LoadedModel:
         return next(weight.element_size() for weight in self.model.parameters() if weight.requires_grad)
 
 
-def load_model(inputs: Inputs, start: Start, precision: Precision) -> LoadedModel:
-    """Loads the base and applies the method. Raises `InvalidConfigError` where the parts do not fit."""
+def load_model(
+    inputs: Inputs, start: Start, precision: Precision, device: torch.device | None = None
+) -> LoadedModel:
+    """Loads the base, to a device where one is given, and applies the method. Raises `InvalidConfigError`
+    where the parts do not fit."""
     spec = inputs.job.spec
     # a head that the base does not have starts at random: alike on every rank and in every attempt
     set_seed(spec.training.seed)
@@ -67,11 +72,11 @@ def load_model(inputs: Inputs, start: Start, precision: Precision) -> LoadedMode
         load_dtype(spec, precision),
         quantization_config(spec, precision, start.base),
         inputs.stage.head,
+        None if _is_cast_first(inputs.job, precision) else device,
     )
     check_quantized(base, spec)
     longest = spec.training.max_sequence_length
     check_fit(base, inputs.tokenizer, longest)
-    # models load into the host's memory: where they will compute, their weights don't tell yet
     likelihood_on_cpu = inputs.job.device == "cpu" and inputs.stage.objective is None
     by_document = likelihood_on_cpu and attend_by_document(base, longest)
     data = inputs.data
@@ -81,12 +86,22 @@ def load_model(inputs: Inputs, start: Start, precision: Precision) -> LoadedMode
     if spec.model.upcast_layer_norm:
         upcast_norms(base)
     model = apply_method(base, spec.method, spec.training.seed, start)
+    if spec.model.load_precision == "auto":
+        train_in_fp32(model)
     name_revision(model, spec.model.revision)
     if likelihood_on_cpu and precision == "fp32" and needs_no_logits(spec):
         fuse_loss(model)
     return LoadedModel(
         model=model, data=data, attention=base.config._attn_implementation, by_document=by_document
     )
+
+
+def _is_cast_first(job: ResolvedJob, precision: Precision) -> bool:
+    """Whether DeepSpeed turns the weights into 16 bit on the host, before it moves them to a GPU, which may
+    have no room for more."""
+    spec = job.spec
+    casts = spec.quantization.type == "none" and load_dtype(spec, precision) != DTYPES[precision]
+    return casts and uses_deepspeed(spec.distributed, job.world_size)
 
 
 def data_order(job: ResolvedJob, data: TrainingData) -> GlobalOrder:

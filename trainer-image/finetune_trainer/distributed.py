@@ -55,8 +55,6 @@ def start_process_group(job: ResolvedJob) -> None:
         os.environ.setdefault(name, value)
     if "MASTER_ADDR" not in os.environ:
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    if job.device == "cuda":
-        torch.cuda.set_device(local_rank())
     timeout = datetime.timedelta(seconds=job.spec.distributed.timeout_seconds)
     dist.init_process_group(communication(job), timeout=timeout)
 

@@ -22,6 +22,18 @@ OUT_OF_SPACE_SIGNS = (
 """Parts of messages by which torch and safetensors say the same, in errors of their own."""
 
 
+OUT_OF_MEMORY_SIGNS = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "status_alloc_failed",
+)
+"""Parts of messages by which torch, CUDA's libraries and NCCL say that there is no memory left."""
+
+SHARED_MEMORY_SIGNS = ("out of shared memory", "/dev/shm")  # noqa: S108 - read in messages, not written to
+"""Parts of messages by which NCCL and data loaders say that /dev/shm is full."""
+
+
 class TrainerError(Exception):
     """A failure whose cause is known. The message names the field, the value, the rule and the way out."""
 
@@ -106,14 +118,16 @@ def classify(error: BaseException, *, ranks: int, volume: Path | None = None) ->
     if isinstance(error, TrainerError):
         return error
     text = f"{type(error).__name__}: {error}"
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return OutOfMemoryError(
-            f"{text.splitlines()[0]}. Lower training.microBatchSize or training.maxSequenceLength, set "
-            "training.gradientCheckpointing: full, or give the pod more memory"
+    if isinstance(error, RuntimeError) and _says_one_of(SHARED_MEMORY_SIGNS, error):
+        # NCCL says of it what volumes say that have no room
+        return InvalidConfigError(
+            "resources.sharedMemory: /dev/shm, by which ranks and data loaders talk, is full: "
+            f"{_told(text)}. Raise it"
         )
-    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+    if _says_that_memory_is_used_up(error):
         return OutOfMemoryError(
-            f"{text.splitlines()[0]}. Raise resources.memory or lower training.microBatchSize"
+            f"{_told(text)}. Lower training.microBatchSize or training.maxSequenceLength, set "
+            "training.gradientCheckpointing: full, or give the pod more memory (resources.memory)"
         )
     if _says_that_the_volume_is_at_fault(error, volume):
         return StorageError(f"{text}. The volume of checkpoints.storage must be writable and have room")
@@ -122,15 +136,33 @@ def classify(error: BaseException, *, ranks: int, volume: Path | None = None) ->
     return TrainerError(text)
 
 
+def _says_one_of(signs: tuple[str, ...], error: BaseException) -> bool:
+    return any(sign in str(error).lower() for sign in signs)
+
+
+def _told(text: str) -> str:
+    """The first line, and the last, where NCCL says what was wrong."""
+    lines = text.strip().splitlines()
+    return lines[0] if len(lines) == 1 or "nccl" not in text.lower() else f"{lines[0]} … {lines[-1]}"
+
+
+def _says_that_memory_is_used_up(error: BaseException) -> bool:
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, RuntimeError) and _says_one_of(OUT_OF_MEMORY_SIGNS, error)
+
+
 def _says_that_the_volume_is_at_fault(error: BaseException, volume: Path | None) -> bool:
     if isinstance(error, OSError) and error.errno is not None:
         named = Path(error.filename) if isinstance(error.filename, str) else None
         ours = volume is not None and named is not None and named.is_relative_to(volume)
         return ours or error.errno in OUT_OF_SPACE
-    return any(sign in str(error).lower() for sign in OUT_OF_SPACE_SIGNS)
+    return _says_one_of(OUT_OF_SPACE_SIGNS, error)
 
 
 def _says_that_a_peer_is_gone(error: BaseException) -> bool:
     if type(error).__name__ in {"DistBackendError", "DistNetworkError", "DistStoreError"}:
         return True
-    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in PEER_LOST_SIGNS)
+    return isinstance(error, RuntimeError) and _says_one_of(PEER_LOST_SIGNS, error)

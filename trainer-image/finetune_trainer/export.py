@@ -28,7 +28,8 @@ from finetune_trainer.files import (
 )
 from finetune_trainer.guards import refuse_bad_weights
 from finetune_trainer.heads import LANGUAGE, Head, remove_extra
-from finetune_trainer.merge import rewrite_model
+from finetune_trainer.memory import bytes_of, free, give_up, place_for, straight_to
+from finetune_trainer.merge import explained, rewrite_model
 from finetune_trainer.methods import Start, make_ordinary, reload_trained
 from finetune_trainer.models import LOAD_ERRORS
 from finetune_trainer.paths import volume_path
@@ -97,10 +98,11 @@ def export(trainer: FineTuneTrainer, job: ResolvedJob, start: Start, precision: 
     barrier()
 
     failure: TrainerError | None = None
-    size = 0
+    written_bytes = 0
     if first:
-        device = trainer.args.device
+        size = bytes_of(trainer.model)
         _release(trainer)
+        place = place_for(size, trainer.args.device)
         written = written_precision(job, precision)
         try:
             if start.adapter is not None:
@@ -109,22 +111,22 @@ def export(trainer: FineTuneTrainer, job: ResolvedJob, start: Start, precision: 
                 rewrite_model(staged, start.head.loader, precision=written, shard_bytes=shard_bytes(job))
             verify(
                 staged,
-                lambda: _reload(staged, kind, job, start, precision),
+                lambda: _reload(staged, kind, job, start, precision, place),
                 probe,
                 precision,
-                device,
+                place,
                 tolerance=max(TOLERANCE[precision], TOLERANCE[written]),
                 trust=job.spec.model.trust_remote_code,
                 generates=start.head.generates,
             )
-            size = commit(staged, target, kind, job, step)
+            written_bytes = commit(staged, target, kind, job, step)
         except TrainerError as error:
             failure = error
     (failed,) = any_rank(failure is not None)
     if failed:
         raise failure or OutputInvalidError("rank 0 found the output to be invalid")
     log.info("%s is written to %s, and was loaded and run once", kind, target)
-    return OutputStatus(kind=kind, path=volume_path(target), verified=True, bytes=size)
+    return OutputStatus(kind=kind, path=volume_path(target), verified=True, bytes=written_bytes)
 
 
 def remove_unfinished(output: Path) -> None:
@@ -166,7 +168,7 @@ def verify(
     reload: Callable[[], Any],
     probe: Probe,
     precision: Precision,
-    device: torch.device,
+    place: torch.device,
     *,
     tolerance: float,
     trust: bool,
@@ -176,11 +178,11 @@ def verify(
     try:
         tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=trust)
         model = reload()
-        model.to(device).eval()
+        model.to(place).eval()
         if not generates:
             # the score is that of the token before it, and an adapter can't bring it to its base
             model.config.pad_token_id = tokenizer.pad_token_id
-        ids = probe.ids.to(device)
+        ids = probe.ids.to(place)
         with torch.no_grad():
             logits = model(input_ids=ids).logits.float().cpu()
             if generates:
@@ -192,9 +194,8 @@ def verify(
                     pad_token_id=tokenizer.pad_token_id,
                 )
     except LOAD_ERRORS as error:
-        raise OutputInvalidError(
-            f"output: {volume_path(directory)} was written but does not load: {error}"
-        ) from error
+        what = f"output: {volume_path(directory)} was written but does not load"
+        raise explained(error, what, directory) from error
     if not bool(torch.isfinite(logits).all()):
         raise OutputInvalidError(f"output: {volume_path(directory)} loads, but its logits are not finite")
     scale = float(probe.logits.abs().max())
@@ -207,21 +208,28 @@ def verify(
     log.info("reloaded output: logits differ by %.1e of the largest", difference)
 
 
-def _reload(directory: Path, kind: Kind, job: ResolvedJob, start: Start, precision: Precision) -> Any:
+def _reload(
+    directory: Path, kind: Kind, job: ResolvedJob, start: Start, precision: Precision, place: torch.device
+) -> Any:
     if kind == "adapter":
-        return reload_trained(job.spec, start, directory, precision)
-    return load_output(directory, None, DTYPES[precision], job.spec.model.trust_remote_code, start.head)
+        return reload_trained(job.spec, start, directory, precision, place)
+    trust = job.spec.model.trust_remote_code
+    return load_output(directory, None, DTYPES[precision], trust, start.head, place)
 
 
 def load_output(
     model: Path | str,
     adapter: Path | None,
-    dtype: torch.dtype,
+    dtype: torch.dtype | Literal["auto"],
     trust: bool = False,
     head: Head = LANGUAGE,
+    device: torch.device | None = None,
 ) -> Any:
-    """A model from a directory or the hub, with an adapter on it where there is one."""
-    loaded = head.loader.from_pretrained(model, dtype=dtype, trust_remote_code=trust, **head.settings)
+    """A model from a directory or the hub, with an adapter on it where there is one; `auto` keeps the type in
+    which it is stored, `device` is where it will be."""
+    loaded = head.loader.from_pretrained(
+        model, dtype=dtype, trust_remote_code=trust, **head.settings, **straight_to(device)
+    )
     if adapter is None:
         return loaded
     from peft import PeftModel
@@ -246,9 +254,20 @@ def written_precision(job: ResolvedJob, precision: Precision) -> Precision:
 
 
 def _release(trainer: FineTuneTrainer) -> None:
-    """Frees what training held, so that a second copy of the model finds room."""
+    """Frees what training held, the model included: on a GPU that it fills, a second copy finds room only in
+    its place."""
+    stepping = trainer.optimizer
+    while hasattr(stepping, "optimizer"):
+        stepping = stepping.optimizer
     trainer.optimizer = trainer.lr_scheduler = None
+    trainer.callback_handler.optimizer = trainer.callback_handler.lr_scheduler = None
     trainer.accelerator.free_memory()
+    if stepping is not None:
+        stepping.state.clear()
+        # under DeepSpeed, weights of its own in fp32
+        free(weight for group in stepping.param_groups for weight in group["params"])
+    give_up(trainer.model)
+    trainer.model_wrapped, trainer.deepspeed = trainer.model, None
     # else the fresh load would be cut into ZeRO-3 shards, together with ranks that do not take part
     unset_hf_deepspeed_config()
     gc.collect()

@@ -1,6 +1,5 @@
 """The merged model: a fresh 16-bit base with the saved adapter in its weights, proved to compute the same."""
 
-import gc
 import logging
 import shutil
 import warnings
@@ -18,6 +17,7 @@ from finetune_api.model import ModelSpec
 from finetune_api.storage import OutputSpec
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.errors import InvalidConfigError, OutputInvalidError, TrainerError, classify
+from finetune_trainer.memory import bytes_of, place_for, straight_to
 from finetune_trainer.merge_proof import (
     PROBE_TOKENS,
     check_weights,
@@ -35,8 +35,6 @@ TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "bf16": 5e-2, "fp16": 2e-2}
 written, as a share of the largest logit: they may have been computed on different devices."""
 
 NEW_TOKENS = 8
-ROOM = 1.3
-"""How many times a model's size a GPU must have free for it to be merged there."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +51,25 @@ class Base:
         """The base of a job, which lies at a directory or under a hub id."""
         return cls(place, model.revision, model.trust_remote_code)
 
-    def load(self, dtype: torch.dtype) -> Any:
-        """The model with plain weights of one type, in the host's memory. Raises what transformers does."""
+    def load(self, dtype: torch.dtype, device: torch.device) -> Any:
+        """The model with plain weights of one type, on the device if it fits beside what is there, else in
+        the host's memory. Raises what transformers does."""
         return AutoModelForCausalLM.from_pretrained(
             self.place,
             revision=self.revision or "main",
             dtype=dtype,
             trust_remote_code=self.trust_remote_code,
+            **straight_to(self._place_for(dtype, device)),
         )
+
+    def _place_for(self, dtype: torch.dtype, device: torch.device) -> torch.device:
+        if device.type != "cuda":
+            return device
+        with torch.device("meta"):
+            empty = AutoModelForCausalLM.from_config(
+                self.config(), dtype=dtype, trust_remote_code=self.trust_remote_code
+            )
+        return place_for(bytes_of(empty), device)
 
     def config(self) -> Any:
         """Its configuration. Raises what transformers does."""
@@ -106,24 +115,23 @@ def write_merged(
     try:
         from peft import PeftModel
 
-        plain = base.load(dtype)
-        plain.to(_place_for(plain, device)).eval()
+        plain = base.load(dtype, device).eval()
         ids = probe_ids(plain.config.get_text_config().vocab_size)
         model = PeftModel.from_pretrained(plain, adapter).eval()
         weights = merged_weights(model, ids, dtype)
         apart = _logits(model, ids)
         merged = merged_model(model, dtype)
         expected = _logits(merged, ids)
-        merged.to("cpu").save_pretrained(directory, max_shard_size=shard_bytes)
+        size = bytes_of(merged)
+        merged.save_pretrained(directory, max_shard_size=shard_bytes)
         tokenizer = AutoTokenizer.from_pretrained(adapter, trust_remote_code=base.trust_remote_code)
         tokenizer.save_pretrained(directory)
         del plain, model, merged
-        gc.collect()
-        reloaded = _reloaded(directory, dtype, trust=base.trust_remote_code)
+        reloaded = _reloaded(directory, dtype, place_for(size, device), trust=base.trust_remote_code)
         check_weights(reloaded, weights, dtype)
-        found = _tried(reloaded, ids, device)
+        found = _tried(reloaded, ids)
     except LOAD_ERRORS as error:
-        raise _explained(error, "output.mergeAdapter: the adapter cannot be merged", directory) from error
+        raise explained(error, "output.mergeAdapter: the adapter cannot be merged", directory) from error
     difference = relative_difference(found, expected)
     if not difference <= TOLERANCE[precision]:
         raise OutputInvalidError(
@@ -192,7 +200,7 @@ def rewrite_model(
         shutil.rmtree(staged, ignore_errors=True)
         model.save_pretrained(staged, max_shard_size=shard_bytes)
     except LOAD_ERRORS as error:
-        raise _explained(error, "output: the model cannot be written again", directory) from error
+        raise explained(error, "output: the model cannot be written again", directory) from error
     for file in (*files, *directory.glob("model*.safetensors.index.json")):
         file.unlink()
     for file in staged.iterdir():
@@ -200,25 +208,26 @@ def rewrite_model(
     staged.rmdir()
 
 
-def _explained(error: Exception, what: str, directory: Path) -> TrainerError:
+def explained(error: Exception, what: str, directory: Path) -> TrainerError:
+    """What went wrong with an output in a directory: no memory and no room are no fault of the output."""
     known = classify(error, ranks=1, volume=directory)
     return known if type(known) is not TrainerError else OutputInvalidError(f"{what}: {error}")
 
 
-def _reloaded(directory: Path, dtype: torch.dtype, *, trust: bool) -> Any:
+def _reloaded(directory: Path, dtype: torch.dtype, place: torch.device, *, trust: bool) -> Any:
     """The model as a user's first line loads it. Raises what transformers does, and `ValueError` for files
     that are not the whole of it."""
     model, report = AutoModelForCausalLM.from_pretrained(
-        directory, dtype=dtype, trust_remote_code=trust, output_loading_info=True
+        directory, dtype=dtype, trust_remote_code=trust, output_loading_info=True, **straight_to(place)
     )
     if report["missing_keys"] or report["unexpected_keys"]:
         raise ValueError(f"weights are missing or left over: {report}")
     return model
 
 
-def _tried(model: Any, ids: torch.Tensor, device: torch.device) -> torch.Tensor:
+def _tried(model: Any, ids: torch.Tensor) -> torch.Tensor:
     """The logits of a model that has also generated."""
-    model.to(_place_for(model, device)).eval()
+    model.eval()
     start = ids[:, : PROBE_TOKENS // 2].to(model.device)
     with torch.no_grad():
         model.generate(
@@ -235,12 +244,3 @@ def _logits(model: Any, ids: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
         logits: torch.Tensor = model(input_ids=ids.to(model.device)).logits
     return logits.float().cpu()
-
-
-def _place_for(model: Any, device: torch.device) -> torch.device:
-    """The device if the model fits beside what is there, else the host."""
-    if device.type != "cuda":
-        return device
-    size = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
-    free, _ = torch.cuda.mem_get_info(device)
-    return device if free > ROOM * size else torch.device("cpu")

@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, set_seed
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, QuantoConfig, set_seed
 
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.model import ArchitectureSpec, ModelSpec
@@ -16,6 +16,7 @@ from finetune_trainer.errors import InvalidConfigError, ModelLoadError
 from finetune_trainer.heads import LANGUAGE, Head, add_extra
 from finetune_trainer.hub_trouble import hub_trouble
 from finetune_trainer.kernels import attention
+from finetune_trainer.memory import straight_to
 from finetune_trainer.precision import DTYPES
 from finetune_trainer.quantization import keep_packing
 from finetune_trainer.tokenizers import Tokenizer
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 
 _NAMES = {"gemma3": "gemma3_text"}
 """Families whose text model has another name in transformers."""
+
+_SIXTEEN_BIT = (torch.float16, torch.bfloat16)
 
 LOAD_ERRORS = (
     OSError,
@@ -125,12 +128,16 @@ def load_base(
     dtype: torch.dtype,
     quantization: Any | None = None,
     head: Head = LANGUAGE,
+    device: torch.device | None = None,
 ) -> PreTrainedModel:
     """The base model from a directory or the hub, every weight of it but a head that it does not have.
 
     `quantization` is transformers' configuration for it; without one the weights are as they were stored,
-    which is also what an adapter is merged into. Raises `ModelLoadError`.
+    which is also what an adapter is merged into. `device` is where they will be; None: in the host's memory,
+    or where a quantizer puts them. Raises `ModelLoadError`.
     """
+    # optimum-quanto packs in the host's memory
+    packs = isinstance(quantization, QuantoConfig)
     try:
         model, report = head.loader.from_pretrained(
             place,
@@ -141,6 +148,7 @@ def load_base(
             trust_remote_code=spec.trust_remote_code,
             output_loading_info=True,
             **({"quantization_config": quantization} if quantization is not None else {}),
+            **straight_to(None if packs else device),
         )
     except LOAD_ERRORS as error:
         if type(error).__name__ == "OutOfMemoryError":
@@ -169,6 +177,18 @@ def load_dtype(spec: FineTuneJobSpec, precision: Precision) -> torch.dtype:
         return DTYPES[spec.model.load_precision]
     keeps_type = spec.method.uses_adapters and spec.quantization.type == "none"
     return DTYPES[precision if keeps_type else "fp32"]
+
+
+def train_in_fp32(model: torch.nn.Module) -> None:
+    """Holds what is trained in fp32 where the rest of the model has 16 bit, as PEFT does with the adapters'
+    matrices: modules that are saved whole, the score of a reward model, and biases.
+
+    Loss scaling (fp16) refuses 16-bit gradients, and updates of a 16-bit weight are lost in rounding. ZeRO-3
+    keeps fp32 copies of its own.
+    """
+    for weight in model.parameters():
+        if weight.requires_grad and weight.dtype in _SIXTEEN_BIT and not hasattr(weight, "ds_id"):
+            weight.data = weight.data.float()
 
 
 def check_fit(model: PreTrainedModel, tokenizer: Tokenizer, max_sequence_length: int) -> None:

@@ -9,10 +9,11 @@ import torch
 
 @cache
 def mend_quanto() -> None:
-    """Makes optimum-quanto run without its extension, and under autocast."""
+    """Makes optimum-quanto run without its extensions, on GPUs too, and under autocast."""
     from optimum.quanto.tensor.function import QuantizedLinearFunction
 
     _unpack_in_python()
+    _stay_plain_on_gpus()
     QuantizedLinearFunction.backward = staticmethod(_backward)
 
 
@@ -27,6 +28,22 @@ def _backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None
         None,
         gradient.sum(dim=tuple(range(gradient.ndim - 1))) if wants_bias else None,
     )
+
+
+def _stay_plain_on_gpus() -> None:
+    """On a GPU quanto would pack the weights of 16-bit models anew, for kernels of its CUDA extension, which
+    is not there, or for some of PyTorch's, which take nothing but bf16."""
+    from optimum.quanto.tensor.weights.qbits import WeightQBitsTensor
+
+    best_form = WeightQBitsTensor.create
+
+    def create(
+        qtype: Any, axis: int, group_size: int, size: Any, stride: Any, data: Any, *others: Any, **named: Any
+    ) -> Any:
+        form = WeightQBitsTensor if data.device.type == "cuda" else best_form
+        return form(qtype, axis, group_size, size, stride, data, *others, **named)
+
+    WeightQBitsTensor.create = staticmethod(create)
 
 
 def _unpack_in_python() -> None:

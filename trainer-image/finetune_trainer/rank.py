@@ -31,7 +31,7 @@ from finetune_trainer.merge import Base, check_mergeable, merged_precision
 from finetune_trainer.methods import prepare_method
 from finetune_trainer.metrics import MetricsFile
 from finetune_trainer.models import trained_parameters
-from finetune_trainer.precision import check_device, effective_precision
+from finetune_trainer.precision import effective_precision, take_device
 from finetune_trainer.reporting import Reporter, sinks
 from finetune_trainer.saves import Saves
 from finetune_trainer.space import Room
@@ -75,7 +75,7 @@ def train(
     tracking = tracking or Tracking(reporter)
     reporter.update(activity="starting", urgent=True)
     refuse_invalid(job)
-    check_device(job)
+    take_device(job)
     precision = effective_precision(job)
     spec, run_directory = job.spec, Path(job.paths.run_directory)
     store = CheckpointStore(
@@ -103,7 +103,7 @@ def train(
     reporter.update(activity="loading", urgent=True)
     base = Base.of(spec.model, inputs.base)
     check_mergeable(spec.output, base)
-    loaded = load_model(inputs, start, precision)
+    loaded = load_model(inputs, start, precision, arguments.device)
     order = data_order(inputs.read, loaded.data)
     trained, weights = trained_parameters(loaded.model)
     room = Room.of(
@@ -149,7 +149,7 @@ def train(
         torn = take_best(trainer, store, job)
         reporter.update(checkpoints=checkpoints_status(store))
     if generations is not None:
-        generations.draw(trainer.model, trainer.state.global_step, arguments.device)
+        generations.draw(trainer.model, trainer.state.global_step, arguments)
     output = export(trainer, job, start, precision)
     reporter.update(output=output)
     end_process_group()

@@ -39,8 +39,11 @@ def answer_file(
     A line holds `messages`, or a `prompt`, or `instruction` and maybe `input`. Raises `DataError`.
     """
     records = list(_records(prompts))
-    loaded = load_output(model, adapter, torch.float32)
-    loaded.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    gpu = torch.cuda.is_available()
+    # a GPU has its own 16-bit arithmetic, and may have no room for more
+    device = torch.device("cuda" if gpu else "cpu")
+    loaded = load_output(model, adapter, "auto" if gpu else torch.float32, device=device)
+    loaded.to(device).eval()
     tokenizer = AutoTokenizer.from_pretrained(adapter or model)
     answers = answer(
         loaded,

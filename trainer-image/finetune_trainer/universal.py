@@ -204,10 +204,12 @@ def _fill_shards(optimizer: Any, universal: Path) -> None:
     else:
         optimizer.update_lp_params()
     inner = optimizer.optimizer
-    for state in inner.state.values():
-        # each its own: torch counts in place. DeepSpeed's optimizers count in plain integers
+    fused = any(group.get("fused") for group in inner.param_groups)
+    for weight, state in inner.state.items():
+        # each its own: torch counts in place, a fused one on the device. DeepSpeed's count in plain integers
         step = float(state["step"])
-        state["step"] = torch.tensor(step) if type(inner).__module__.startswith("torch.") else int(step)
+        counted = torch.tensor(step, device=weight.device if fused else "cpu")
+        state["step"] = counted if type(inner).__module__.startswith("torch.") else int(step)
 
 
 def _cannot(checkpoint: Checkpoint, written: Layout, wanted: Layout, reason: str) -> InvalidConfigError:

@@ -1,23 +1,36 @@
 """Model FLOPs utilisation: how much of the device's arithmetic the training itself makes use of."""
 
+import re
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from transformers.pytorch_utils import Conv1D
 
+from finetune_api.hardware.accelerators import find_accelerator
 from finetune_trainer.models import weight_count
 
-PEAK_FLOPS: dict[str, float] = {
-    "H200": 989e12,
-    "H100 PCIe": 756e12,
-    "H100": 989e12,
-    "A100": 312e12,
-    "L40S": 362e12,
-    "A10": 125e12,
-    "L4": 121e12,
+KINDS: Final[dict[str, str | None]] = {
+    # a slice's share of the device is not told
+    "MIG": None,
+    # fewer or slower units than what has the rest of the name
+    "H100 NVL": None,
+    "B200": "b200",
+    "H200": "h200",
+    "H100 PCIe": "h100-pcie",
+    "H100": "h100-80gb",
+    "A100": "a100-80gb",
+    "L40S": "l40s",
+    "L4": "l4",
+    "A10G": "a10g",
+    "RTX A6000": "a6000",
+    "RTX 5090": "rtx5090",
+    "RTX 4090": "rtx4090",
+    "RTX 3090": "rtx3090",
+    "T4": "t4",
 }
-"""Peak of dense 16-bit arithmetic by a part of the device's name, in FLOP/s, from NVIDIA's data sheets; the
-first that fits counts."""
+"""By words of a device's name, its name in the catalog, whose peak of 16-bit arithmetic counts. The first
+whose words are all there decides; None, and names that are not here: the peak is not known."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +81,10 @@ def peak_flops(device: torch.device, *, sixteen_bit: bool) -> float | None:
     """The device's peak in FLOP/s; None where it is not known, for 32-bit arithmetic and on CPU."""
     if device.type != "cuda" or not sixteen_bit:
         return None
-    name = torch.cuda.get_device_name(device)
-    return next((peak for part, peak in PEAK_FLOPS.items() if part in name), None)
+    words = set(re.findall(r"\w+", torch.cuda.get_device_name(device)))
+    kind = next((kind for key, kind in KINDS.items() if words.issuperset(key.split())), None)
+    found = find_accelerator(kind) if kind is not None else None
+    return 1e12 * found.tflops["fp16"] if found is not None else None
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,7 @@ class Code(DocumentedStr):
     OUTSIDE_VOLUMES = "OutsideVolumes", "A path is inside no volume of the job, so the image must hold it."
     DOES_NOT_FIT = "DoesNotFit", "The job can't fit into the memory of the named accelerator."
     NO_NODE_FITS = "NoNodeFits", "The job can't fit into the memory of any accelerator that the nodes have."
+    HOST_MEMORY = "HostMemory", "The pods' own memory can't hold what of the model stands there."
     MAY_NOT_FIT = "MayNotFit", "The job may not fit into the memory of the named accelerator."
 
 

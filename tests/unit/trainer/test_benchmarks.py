@@ -185,7 +185,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
         return Scored({"exactMatch": 1.0}, 3)
 
     monkeypatch.setitem(benchmarks.RUNNERS, "prompts", score)
-    monkeypatch.setattr(Base, "load", lambda self, _dtype: Loaded(self.place))
+    monkeypatch.setattr(Base, "load", lambda self, *_: Loaded(self.place))
     monkeypatch.setattr(benchmarks.AutoTokenizer, "from_pretrained", lambda *_args, **_kwargs: None)
     return found
 

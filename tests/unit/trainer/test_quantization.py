@@ -5,11 +5,15 @@ from typing import Any
 
 import pytest
 import torch
+from optimum.quanto import qint4
+from optimum.quanto.tensor.weights.qbits import WeightQBitsTensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from finetune_api import ResolvedJob
 from finetune_api.model import ModelSpec
 from finetune_trainer.models import load_base, trained_parameters
 from finetune_trainer.quantization import quantization_config, storage_type
+from finetune_trainer.quanto import mend_quanto
 
 MakeJob = Callable[..., ResolvedJob]
 
@@ -112,3 +116,21 @@ def test_int4_gives_the_gradients_of_its_values_in_16_bit_too(make_job: MakeJob)
         gradients.append(model.get_input_embeddings().weight.grad)
     whole, half = gradients
     assert (half - whole).norm() < 0.05 * whole.norm()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_int4_on_a_gpu_needs_no_kernels_that_would_have_to_be_compiled(dtype: torch.dtype) -> None:
+    mend_quanto()
+    with FakeTensorMode(), torch.device("cuda"):
+        weight = WeightQBitsTensor.create(
+            qint4,
+            0,
+            128,
+            torch.Size((256, 256)),
+            (256, 1),
+            torch.zeros((512, 128), dtype=torch.uint8),
+            torch.ones((512, 1), dtype=dtype),
+            torch.zeros((512, 1), dtype=dtype),
+        )
+    assert type(weight) is WeightQBitsTensor
+    assert weight.device.type == "cuda"

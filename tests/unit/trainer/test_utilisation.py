@@ -50,6 +50,34 @@ def test_the_share_is_that_of_all_devices() -> None:
     assert Utilisation(flops_per_token=6e9, peak=2 * 300e12).share(50_000) == 0.5
 
 
+@pytest.mark.parametrize(
+    ("name", "teraflops"),
+    [
+        ("NVIDIA H100 80GB HBM3", 989),
+        ("NVIDIA H100 PCIe", 756),
+        ("NVIDIA A100-SXM4-40GB", 312),
+        ("NVIDIA L40S", 362),
+        ("NVIDIA L4", 121),
+        ("NVIDIA A10G", 70),
+        ("Tesla T4", 65),
+        ("NVIDIA GeForce RTX 4090", 165.2),
+    ],
+)
+def test_the_peak_is_the_catalog_s_for_what_cuda_calls_the_device(
+    monkeypatch: pytest.MonkeyPatch, name: str, teraflops: float
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: name)
+    assert peak_flops(torch.device("cuda"), sixteen_bit=True) == pytest.approx(teraflops * 1e12)
+
+
+@pytest.mark.parametrize(
+    "name", ["NVIDIA L40", "NVIDIA RTX A1000", "NVIDIA H100 NVL", "NVIDIA A100-SXM4-40GB MIG 1g.5gb"]
+)
+def test_no_peak_is_taken_from_a_device_of_a_similar_name(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: name)
+    assert peak_flops(torch.device("cuda"), sixteen_bit=True) is None
+
+
 def test_what_has_no_known_peak_has_no_utilisation() -> None:
     cpu = torch.device("cpu")
     assert peak_flops(cpu, sixteen_bit=True) is None

@@ -95,9 +95,11 @@ class Benchmarks:
         adapter = self.job.spec.method.uses_adapters
         model: Any = None
         if left and (adapter or compared):
-            model = self.base.load(self.dtype)
+            model = self.base.load(self.dtype, torch.device(self.job.device))
             self._ask("base", model, compared)
         if left:
+            if not adapter:
+                model = None  # a device may have no room for two
             model = self._tuned(model)
             self._ask("result", model, left)
         del model
@@ -113,7 +115,7 @@ class Benchmarks:
         if not specs:
             return
         subject = Subject(
-            model=model.to(self.job.device).eval(),
+            model=model.eval(),
             tokenizer=AutoTokenizer.from_pretrained(
                 self.result, trust_remote_code=self.base.trust_remote_code
             ),
@@ -154,9 +156,8 @@ class Benchmarks:
             from peft import PeftModel
 
             return PeftModel.from_pretrained(base, self.result)
-        del base
-        gc.collect()
-        return Base(str(self.result), None, self.base.trust_remote_code).load(self.dtype)
+        result = Base(str(self.result), None, self.base.trust_remote_code)
+        return result.load(self.dtype, torch.device(self.job.device))
 
     def _compares(self, spec: BenchmarkSpec) -> bool:
         """Whether the base is worth its time: not a random one, and not for thousands of questions."""

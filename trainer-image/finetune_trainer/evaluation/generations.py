@@ -54,7 +54,7 @@ class Generations(TrainerCallback):  # type: ignore[misc]  # transformers is not
         if self.first:
             self._take_up(state.global_step)
         if state.global_step == 0:
-            self.draw(model, 0, args.device)
+            self.draw(model, 0, args)
 
     def on_log(
         self,
@@ -69,13 +69,13 @@ class Generations(TrainerCallback):  # type: ignore[misc]  # transformers is not
         step, every = state.global_step, self.spec.every_steps
         last = step >= state.max_steps
         if logs is not None and "loss" in logs and every > 0 and step % every == 0 and not last:
-            self.draw(model, step, args.device)
+            self.draw(model, step, args)
 
-    def draw(self, model: Any, step: int, device: torch.device) -> None:
+    def draw(self, model: Any, step: int, args: TrainingArguments) -> None:
         """One round of answers of the model as it is after a step; on all ranks together."""
         was_training = model.training
         model.eval()
-        with _own_randomness(self.job.spec.training.seed, device):
+        with _own_randomness(self.job.spec.training.seed, args.device), _arithmetic(args):
             answers = answer(
                 model,
                 self.tokenizer,
@@ -155,6 +155,12 @@ def _own_randomness(seed: int, device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
+
+
+def _arithmetic(args: TrainingArguments) -> torch.autocast:
+    """That of the run: what is trained has 32 bit on a model of 16."""
+    dtype = torch.float16 if args.fp16 else torch.bfloat16
+    return torch.autocast(args.device.type, dtype, enabled=args.fp16 or args.bf16)
 
 
 def _lines(file: Path) -> Iterator[dict[str, Any]]:

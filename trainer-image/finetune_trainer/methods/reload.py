@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from finetune_api.job import FineTuneJobSpec
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.methods.start import Start
@@ -13,17 +15,25 @@ FIRST = "first"
 """Name of the adapter that training started with."""
 
 
-def reload_trained(spec: FineTuneJobSpec, start: Start, adapter: Path, precision: Precision) -> Any:
+def reload_trained(
+    spec: FineTuneJobSpec,
+    start: Start,
+    adapter: Path,
+    precision: Precision,
+    device: torch.device | None = None,
+) -> Any:
     """The trained model from files: the base, quantized as it was in training, and an exported adapter.
 
     An exported adapter is for the original base. Where training went on from a residual, the part of the base
-    that became the first adapter is put back beside it. Raises `ModelLoadError` and what PEFT raises.
+    that became the first adapter is put back beside it. `device` is where it will be. Raises `ModelLoadError`
+    and what PEFT raises.
     """
     from peft import PeftConfig, PeftModel, load_peft_weights, set_peft_model_state_dict
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     quantization = quantization_config(spec, precision, start.base)
-    base = load_base(spec.model, start.base, load_dtype(spec, precision), quantization, start.head)
+    dtype = load_dtype(spec, precision)
+    base = load_base(spec.model, start.base, dtype, quantization, start.head, device)
     model = PeftModel.from_pretrained(base, adapter)
     if start.adapter is not None:
         config = PeftConfig.from_pretrained(start.adapter)

@@ -31,7 +31,7 @@ from finetune_trainer.guards import is_a_norm
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.metrics import MetricsFile, MetricsTracker, compute_perplexity
 from finetune_trainer.models import create_base, load_base
-from finetune_trainer.precision import effective_precision
+from finetune_trainer.precision import effective_precision, take_device
 from finetune_trainer.progress import Progress
 from finetune_trainer.python_api.config import TrainingConfig
 from finetune_trainer.python_api.spec import resolved
@@ -211,6 +211,7 @@ def _process_group(job: ResolvedJob) -> Iterator[None]:
     if dist.is_initialized():
         yield
         return
+    take_device(job)
     start_process_group(job)
     try:
         yield

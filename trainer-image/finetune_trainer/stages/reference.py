@@ -78,5 +78,8 @@ def reference_for(setting: Setting, other: str | None = None) -> Reference:
         return AdaptersOff(setting.model)
     model = spec.model if other is None else ModelSpec(id=other, attention=spec.model.attention)
     place = setting.base if other is None else other
-    copy = load_base(model, place, load_dtype(spec, setting.precision))
+    # under DeepSpeed it is cast before it is moved
+    casts = setting.accelerator.distributed_type == DistributedType.DEEPSPEED
+    device = None if casts else setting.accelerator.device
+    copy = load_base(model, place, load_dtype(spec, setting.precision), device=device)
     return FrozenCopy(copy, setting)

@@ -59,7 +59,7 @@ def load_reward_model(setting: Setting, spec: PpoSpec) -> RewardModel:
     place = spec.reward_model_path or str(spec.reward_model_id)
     try:
         tokenizer = AutoTokenizer.from_pretrained(place)
-        model = _load(place, DTYPES[setting.precision])
+        model = _load(place, DTYPES[setting.precision], setting.accelerator.device)
     except LOAD_ERRORS as error:
         raise ModelLoadError(f"training.ppo: the reward model {place} does not load: {error}") from error
     if tokenizer.pad_token_id is None:
@@ -74,13 +74,13 @@ def load_reward_model(setting: Setting, spec: PpoSpec) -> RewardModel:
     return RewardModel(model.to(device).eval(), renderer, device)
 
 
-def _load(place: str, dtype: torch.dtype) -> Any:
+def _load(place: str, dtype: torch.dtype, device: torch.device) -> Any:
     """A whole reward model must have its score's weights; to a base, an adapter brings them."""
     if not (Path(place) / "adapter_config.json").is_file():
-        return load_base(ModelSpec(path=place), place, dtype, head=replace(SCORE, fresh=()))
+        return load_base(ModelSpec(path=place), place, dtype, head=replace(SCORE, fresh=()), device=device)
     from peft import PeftConfig, PeftModel
 
     config = PeftConfig.from_pretrained(place)
     base = str(config.base_model_name_or_path)
     spec = ModelSpec(path=base, revision=config.revision)
-    return PeftModel.from_pretrained(load_base(spec, base, dtype, head=SCORE), place)
+    return PeftModel.from_pretrained(load_base(spec, base, dtype, head=SCORE, device=device), place)

@@ -1,16 +1,22 @@
-"""The rule about memory: a job that can't fit on the accelerator that it names is refused before it costs."""
+"""The rules about memory: a job that can't fit on the accelerator that it names is refused before it costs,
+and one whose pods have too little of their own is warned about."""
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from finetune_api.job import FineTuneJob
 from finetune_api.validation.codes import Code
 from finetune_api.validation.findings import Finding, error, warning
+from finetune_api.validation.rules.common import quantity
 
 if TYPE_CHECKING:
     from finetune_api.hardware import Accelerator
 
 PATH = "training.microBatchSize"
+
+ROOM_GIB = 8
+"""What is proposed beside the model: for libraries and data."""
 
 
 def memory_fit(job: FineTuneJob, _target: str) -> Iterator[Finding]:
@@ -33,7 +39,28 @@ def memory_fit(job: FineTuneJob, _target: str) -> Iterator[Finding]:
         return
     from finetune_api.estimate import automatic
 
-    yield from memory_fit_on(automatic(job, accelerator), accelerator)
+    decided = automatic(job, accelerator)
+    yield from memory_fit_on(decided, accelerator)
+    yield from _host_memory(decided, accelerator)
+
+
+def _host_memory(job: FineTuneJob, accelerator: "Accelerator") -> Iterator[Finding]:
+    """A warning where resources.memory is less than what must stand there."""
+    from finetune_api.estimate import setup_for
+    from finetune_api.estimate.host import host_memory
+
+    needed = host_memory(setup_for(job, accelerator), job.spec.distributed.nodes) / 2**30
+    memory = job.spec.resources.memory
+    if needed <= quantity(memory) / 2**30:
+        return
+    yield warning(
+        Code.HOST_MEMORY,
+        "resources.memory",
+        f"is less than the {needed:.0f} GiB of this model that stand in each pod's own memory, beside "
+        "libraries and data, while it is read, offloaded or saved; the kernel would end the pods",
+        f"Raise resources.memory to {math.ceil(needed) + ROOM_GIB}Gi",
+        memory,
+    )
 
 
 def memory_fit_on(job: FineTuneJob, accelerator: "Accelerator") -> Iterator[Finding]:

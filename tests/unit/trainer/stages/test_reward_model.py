@@ -24,5 +24,6 @@ def test_the_base_of_an_adapter_is_loaded_in_the_revision_that_it_was_trained_on
 
     monkeypatch.setattr(reward_model, "load_base", load_base)
     monkeypatch.setattr(peft.PeftModel, "from_pretrained", lambda _base, place: place)
-    assert reward_model._load(str(tmp_path), torch.float32) == str(tmp_path)
+    cpu = torch.device("cpu")
+    assert reward_model._load(str(tmp_path), torch.float32, cpu) == str(tmp_path)
     assert asked == [("me/base", "0a1b2c")]

@@ -77,6 +77,46 @@ def test_an_architecture_of_ones_own_is_judged_too(check):
     assert [found.code for found in about_memory(check(changes))] == ["DoesNotFit"]
 
 
+def about_the_pods(findings):
+    return [found for found in findings if found.code == "HostMemory"]
+
+
+OFFLOADED_8B = {
+    "model.id": "meta-llama/Llama-3.1-8B",
+    "method.type": "full",
+    "distributed.zeroStage": 3,
+    "distributed.offload": {"optimizer": "cpu"},
+    "resources.accelerators": {"perNode": 8, "type": "a100-80gb"},
+}
+
+
+def test_pods_that_cannot_hold_what_is_offloaded_are_warned_about(check):
+    """8.03 · 10⁹ weights: 12 bytes of each for the optimizer, and 2 while they are saved."""
+    (found,) = about_the_pods(check(OFFLOADED_8B | {"resources.memory": "100Gi"}))
+    assert (found.severity, found.path, found.value) == ("warning", "resources.memory", "100Gi")
+    assert "the 105 GiB of this model" in found.message
+    assert found.remedy == "Raise resources.memory to 113Gi"
+    assert about_the_pods(check(OFFLOADED_8B | {"resources.memory": "113Gi"})) == []
+
+
+def test_several_nodes_share_what_is_offloaded(check):
+    spread = OFFLOADED_8B | {"distributed.nodes": 2, "resources.memory": "64Gi"}
+    assert about_the_pods(check(spread)) == []
+
+
+def test_every_rank_reads_the_whole_model_that_deepspeed_casts(check):
+    """4 bytes of each weight, eight times."""
+    zero2 = {"distributed.zeroStage": 2, "distributed.offload": {}, "resources.memory": "200Gi"}
+    (found,) = about_the_pods(check(OFFLOADED_8B | zero2))
+    assert "the 239 GiB of this model" in found.message
+
+
+@pytest.mark.parametrize("method", [{"method.type": "lora"}, {k: QLORA_8B[k] for k in list(QLORA_8B)[1:3]}])
+def test_a_base_that_is_only_adapted_goes_straight_to_the_device(check, method):
+    changes = QLORA_8B | {"quantization.type": "none"} | method | {"resources.memory": "8Gi"}
+    assert about_the_pods(check(changes)) == []
+
+
 def test_the_estimator_is_not_imported_for_other_jobs(make_job, monkeypatch):
     from finetune_api import validate_job
 
