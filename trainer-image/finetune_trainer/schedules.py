@@ -23,6 +23,8 @@ def schedule(spec: ScheduleSpec, total_steps: int | None = None) -> tuple[str, d
             f"{spec.type}. Use schedule.type cosine, or minLearningRateRatio: 0"
         )
     match spec.type:
+        case "cosine" if start := spec.start_learning_rate_ratio:
+            return "cosine_warmup_with_min_lr", {"min_lr_rate": floor, "warmup_lr_rate": start}
         case "cosine" if floor:
             return "cosine_with_min_lr", {"min_lr_rate": floor}
         case "cosine" | "linear" as name:
@@ -40,6 +42,8 @@ def schedule(spec: ScheduleSpec, total_steps: int | None = None) -> tuple[str, d
             if total_steps is None:
                 raise AssertionError("the number of steps must be known where a share of them is asked for")
             return "warmup_stable_decay", {"num_decay_steps": decay_steps(spec, total_steps)}
+        case "greedy":
+            raise InvalidConfigError("training.schedule.type: greedy is not served. Use reduceOnPlateau")
 
 
 def total_steps(training: TrainingSpec, sequences: int | None, effective_batch: int) -> int | None:

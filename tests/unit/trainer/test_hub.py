@@ -40,6 +40,40 @@ def test_a_repository_is_made_and_filled(hub_server: FakeHub, result: Path) -> N
     }
 
 
+def test_a_model_replaces_one_in_other_pieces_and_leaves_other_files_alone(
+    hub_server: FakeHub, tmp_path: Path
+) -> None:
+    whole, cut = tmp_path / "checkpoint", tmp_path / "model"
+    for directory, names in {
+        whole: ["model.safetensors", "config.json"],
+        cut: ["model-00001-of-00001.safetensors", "model.safetensors.index.json"],
+    }.items():
+        directory.mkdir()
+        for name in names:
+            (directory / name).write_text(name)
+    hub_server.publish("me/model", {"README.md": b"mine", "merged/model.safetensors": b"merged"})
+    hub = hub_at(hub_server)
+    hub.push(whole, "step 2")
+    hub.push(cut, "model after 4 steps")
+    assert sorted(hub_server.branches["me/model", "main"]) == [
+        "README.md",
+        "config.json",
+        "merged/model.safetensors",
+        "model-00001-of-00001.safetensors",
+        "model.safetensors.index.json",
+    ]
+
+
+def test_what_is_to_be_private_does_not_go_where_everybody_can_read_it(
+    hub_server: FakeHub, result: Path
+) -> None:
+    hub_at(hub_server, private=False).push(result, "for everybody")
+    waits: list[float] = []
+    with pytest.raises(HubError, match=r"everybody can read this repository, and output.hub.private is true"):
+        hub_at(hub_server, waits).push(result, "for me")
+    assert (waits, len(hub_server.commits)) == ([], 1)
+
+
 def test_another_branch_and_folder(hub_server: FakeHub, result: Path) -> None:
     hub_at(hub_server, revision="v2", private=False).push(result, "merged", into="merged")
     assert hub_server.repositories["me/model"]["visibility"] == "public"

@@ -18,6 +18,7 @@ def schedule(job: FineTuneJob, _target: str) -> Iterator[Finding]:
 
 def _settings(spec: ScheduleSpec) -> Iterator[Finding]:
     given = {
+        "startLearningRateRatio": (spec.start_learning_rate_ratio, 0.0, "cosine"),
         "minLearningRateRatio": (spec.min_learning_rate_ratio, 0.0, "cosine"),
         "cycles": (spec.cycles, 1, "cosineWithRestarts"),
         "power": (spec.power, 1.0, "polynomial"),
