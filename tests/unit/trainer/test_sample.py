@@ -2,15 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from finetune_api import ExitCode
 from finetune_api.stages import SamplingSpec
+from finetune_trainer import sample
 from finetune_trainer.__main__ import main
 from finetune_trainer.errors import DataError
-from finetune_trainer.sample import answer, answer_file, under
+from finetune_trainer.sample import Prompt, answer, answer_file, under
 
 SHORT = SamplingSpec(max_new_tokens=4, temperature=0)
 
@@ -36,31 +38,24 @@ def test_each_line_is_copied_with_an_answer(tiny_model: Path, tmp_path: Path) ->
     assert again.read_text() == out.read_text()
 
 
-@pytest.mark.parametrize(
-    ("settings", "other"),
-    [
-        ([], False),
-        (["--system=Add."], True),
-        (["--temperature=9", "--top-p=1"], True),
-        (["--temperature=0"], False),
-    ],
-    ids=["plain", "system", "drawn", "likeliest"],
-)
 def test_a_file_is_answered_as_the_command_says(
-    tiny_model: Path, tmp_path: Path, settings: list[str], other: bool
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prompts, out, asked = (tmp_path / f"{name}.jsonl" for name in ("p", "out", "asked"))
-    write(prompts, [{"prompt": "add 1 and 1"}])
-    answer_file(str(tiny_model), None, prompts, out, SHORT)
-    command = [
-        "generate",
-        f"--model={tiny_model}",
-        f"--prompts={prompts}",
-        f"--out={asked}",
-        "--max-new-tokens=4",
-    ]
-    assert main([*command, *settings]) == 0
-    assert (asked.read_text() != out.read_text()) is other
+    asked: list[tuple[list[Prompt], SamplingSpec]] = []
+
+    def note(
+        _model: Any, _tokenizer: Any, prompts: list[Prompt], sampling: SamplingSpec, **_: Any
+    ) -> list[str]:
+        asked.append((prompts, sampling))
+        return ["2"]
+
+    monkeypatch.setattr(sample, "answer", note)
+    prompts, out = write(tmp_path / "p.jsonl", [{"prompt": "1 and 1"}]), tmp_path / "out.jsonl"
+    words = [f"--model={tiny_model}", f"--prompts={prompts}", f"--out={out}", "--system=Add."]
+    assert main(["generate", *words, "--max-new-tokens=4", "--temperature=0.5", "--top-p=0.9"]) == 0
+    turns = [{"role": "system", "content": "Add."}, {"role": "user", "content": "1 and 1"}]
+    assert asked == [([turns], SamplingSpec(max_new_tokens=4, temperature=0.5, top_p=0.9))]
+    assert json.loads(out.read_text()) == {"prompt": "1 and 1", "answer": "2"}
 
 
 @pytest.mark.parametrize(
@@ -72,10 +67,10 @@ def test_a_file_is_answered_as_the_command_says(
     ],
 )
 def test_a_setting_that_cannot_be_is_named(
-    tiny_model: Path, caplog: pytest.LogCaptureFixture, setting: str, says: str
+    tiny_model: Path, capsys: pytest.CaptureFixture[str], setting: str, says: str
 ) -> None:
     assert main(["generate", f"--model={tiny_model}", "--prompt=x", setting]) == ExitCode.INVALID_CONFIG
-    assert says in caplog.text
+    assert says in capsys.readouterr().err
 
 
 def test_a_conversation_has_one_system_turn() -> None:

@@ -93,7 +93,7 @@ def _method(spec: MethodSpec) -> Iterator[Finding]:
 
 
 def _optimizer(spec: TrainingSpec) -> Iterator[Finding]:
-    unread = _OF_ADAM if spec.optimizer in _NO_ADAM else ()
+    unread: tuple[str, ...] = _OF_ADAM if spec.optimizer in _NO_ADAM else ()
     if "lion" in spec.optimizer.lower():
         unread = ("adamEpsilon",)
     yield from _unread(spec, "training", unread, f"{spec.optimizer} has none", "use training.optimizer adamw")
