@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from breadth import EVERYTHING
 from finetune_api import ResolvedJob
@@ -47,7 +49,7 @@ STEPPING = {
 
 PAGED = {name for name in OPTIMIZERS if name.startswith("paged")}
 
-A_FEW = ["rmsprop8bit", "scheduleFreeRadam"]
+A_FEW = ["scheduleFreeRadam"]
 
 
 def spec(name: str) -> dict[str, Any]:
@@ -83,6 +85,26 @@ def test_it_steps_on_layers_of_other_kinds(
     make_job: MakeJob, family_model: Callable[[str], Path], tmp_path: Path, family: str, name: str
 ) -> None:
     check(make_job, spec(name) | {"model": {"path": str(family_model(family))}}, tmp_path, name)
+
+
+def test_sample_answers_are_those_of_the_average(
+    make_job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered: list[torch.Tensor] = []
+
+    def look(model: torch.nn.Module, *_: Any, **__: Any) -> list[str]:
+        answered.append(next(model.parameters()).detach().clone())
+        return ["an answer"]
+
+    what = spec("scheduleFreeAdamw")
+    asking = what | {"evaluation": {"generations": {"prompts": ["add 1 and 1"], "everySteps": 2}}}
+    plain, asked = make_job(what, run_directory=tmp_path / "plain"), make_job(asking)
+    train(plain)
+    monkeypatch.setattr("finetune_trainer.evaluation.generations.answer", look)
+    train(asked)
+    assert losses(asked) == losses(plain)
+    saved = load_file(tmp_path / "plain" / "checkpoints" / "step-00000002" / "model.safetensors")
+    assert torch.equal(answered[1], saved["model.embed_tokens.weight"])
 
 
 def check(make_job: MakeJob, what: dict[str, Any], directory: Path, name: str) -> None:

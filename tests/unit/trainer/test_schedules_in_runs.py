@@ -142,9 +142,7 @@ class TestWholeRuns:
 
     pytestmark = in_runs
 
-    @pytest.mark.parametrize(
-        "name", OF_TRANSFORMERS if EVERYTHING else ["warmup_stable_decay", "cosine_warmup_with_min_lr"]
-    )
+    @pytest.mark.parametrize("name", OF_TRANSFORMERS if EVERYTHING else ["cosine_warmup_with_min_lr"])
     def test_a_run_follows_the_schedule_and_so_does_one_that_was_killed(
         self, make_job: MakeJob, stepping: Stepping, name: str
     ) -> None:
