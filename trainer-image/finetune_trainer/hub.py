@@ -74,13 +74,14 @@ class Hub:
         others; with `replacing`, all files that are no longer there. Returns the commit.
 
         Raises `HubError` after the last try, and for a repository that everybody can read where it was to be
-        private."""
+        private.
+        """
         for delay in (*self.delays, None):
             try:
                 return self._push(directory, message, into=into, only=only, replacing=replacing)
-            # whatever the client raises: a push must cost neither the result nor the training
             except HubError:
                 raise
+            # whatever the client raises: a push must cost neither the result nor the training
             except Exception as error:  # noqa: BLE001
                 reason = self._told(error)
                 if delay is None or _is_hopeless(error):

@@ -90,8 +90,10 @@ class HubSaves:
                 (step, directory), self._waiting = self._waiting, None
             try:
                 commit = self._push(step, directory)
-            except (HubError, OSError) as error:
-                self.failed(step, str(error))
+            # and whatever else: the next checkpoint will be tried again
+            except Exception as error:  # noqa: BLE001
+                known = isinstance(error, HubError | OSError)
+                self.failed(step, str(error) if known else f"{type(error).__name__}: {error}")
             else:
                 self.pushed(step, commit)
             shutil.rmtree(directory, ignore_errors=True)

@@ -142,8 +142,8 @@ class ScheduleFreeAdamW(_Exact, AdamWScheduleFree):  # type: ignore[misc]  # sch
 
 
 class ScheduleFreeRAdam(_Exact, RAdamScheduleFree):  # type: ignore[misc]  # schedulefree is not typed
-    """RAdam with averaging: it does not move until its second moments can be trusted, five steps with the
-    usual betas, and so needs no warm-up."""
+    """RAdam with averaging: it does not move in its first four steps, until its second moments can be
+    trusted, and so needs no warm-up."""
 
 
 class ScheduleFreeSGD(_Exact, SGDScheduleFree):  # type: ignore[misc]  # schedulefree is not typed

@@ -26,7 +26,7 @@ from finetune_trainer.errors import TrainerError
 
 CHILD: Final = Path(__file__).with_name("sandbox_child.py")
 NO_FILTER: Final = 97
-"""Exit status of a child that cannot be confined."""
+"""Exit status of a child that cannot be confined, and has said nothing. A program may end with it too."""
 
 Verdict = Literal["passed", "failed", "timed out"]
 
@@ -66,7 +66,7 @@ def run_program(program: str, limits: Limits = Limits()) -> Verdict:
             process.kill()
             return "timed out"
         said = process.stdout.read() if process.stdout is not None else b""
-    if process.returncode == NO_FILTER:
+    if process.returncode == NO_FILTER and not said:
         raise SandboxError(
             "evaluation.benchmarks: humanEval needs a Linux kernel on x86-64 with seccomp filters, to keep "
             "the model's programs from network and files. Remove the benchmark"

@@ -94,12 +94,14 @@ def confine(cpu_seconds: int, memory_bytes: int) -> bool:
 
 
 def main() -> None:
-    """Reads a word and a program, runs the program, and says the word when it has come to its end."""
+    """Reads a word and a program, says that it is confined, runs the program, and says the word when it has
+    come to its end."""
     word, _, program = sys.stdin.buffer.read().decode().partition("\n")
     answers = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     if not confine(int(sys.argv[1]), int(sys.argv[2])):
         os._exit(NO_FILTER)
+    os.write(answers, b"confined\n")
     exec(compile(program, "program", "exec"), {"__name__": "__main__"})  # noqa: S102 - this is what it is for
     os.write(answers, word.encode())
 
