@@ -1,5 +1,6 @@
 """What whole runs push while training goes on is a model that loads, whatever their checkpoints hold."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from fake_hub import FakeHub
 from finetune_api import ResolvedJob
+from finetune_trainer.reporting import Reporter
 from one_rank import train
 
 MakeJob = Callable[..., ResolvedJob]
@@ -51,6 +53,26 @@ def pushed_at_step_2(make_job: MakeJob, hub: FakeHub, directory: Path, spec: dic
     for name, data in hub.branches["me/model", "main"].items():
         (directory / name).write_bytes(data)
     return job
+
+
+def test_the_token_is_in_no_file_report_or_log_of_a_run(
+    make_job: MakeJob, hub: FakeHub, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    hub.fail = lambda method, _path: 507 if method == "PUT" else None
+    target = {"id": "me/model", "strategy": "checkpoint", "tokenSecret": {"name": "hub", "key": "token"}}
+    job = make_job({"output": {"hub": target, "modelCard": True}})
+    reporter = Reporter([])
+    result = train(job, reporter)
+    assert hub.repositories["me/model"]["visibility"] == "private"
+    assert "upload/" in (result.hub.message or "" if result.hub else "")
+    (told,) = reporter.report.warnings
+    assert "the checkpoint of step" in told
+    said = [caplog.text, result.model_dump_json(), reporter.report.model_dump_json()]
+    written = [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
+    for each in (*written, *(text.encode() for text in said)):
+        assert b"hub-token" not in each
+        assert b"signed-secret" not in each
 
 
 def test_an_adapter_that_started_as_a_part_of_the_base_goes_up_for_the_whole_base(
