@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from finetune_api.stages import SamplingSpec
 
 log = logging.getLogger("finetune_trainer")
+
+CHATTY: Final = ("httpx", "httpx2", "filelock", "DeepSpeed", "torch.distributed")
+"""Loggers of libraries. The HTTP clients tell every address, with the query that signs it."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,16 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     generate.add_argument("--batch-size", type=int, default=32)
     options = parser.parse_args(arguments)
 
-    rank = os.environ.get("RANK")
-    logging.basicConfig(
-        level=logging.INFO,
-        format=f"%(asctime)s %(levelname)s {f'[rank {rank}] ' if rank else ''}%(name)s: %(message)s",
-        stream=sys.stderr,
-        force=True,
-    )
-    for chatty in ("httpx", "filelock", "DeepSpeed", "torch.distributed"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-
+    log_to_stderr()
     if options.command == "generate":
         if (options.prompts is None) != (options.out is None):
             generate.error("--prompts and --out go together")
@@ -74,6 +68,19 @@ def main(arguments: list[str] | None = None) -> int:
     if options.command == "check-data":
         return _check(job, options)
     return _train(options.command, job, options.job)
+
+
+def log_to_stderr() -> None:
+    """What is worth a line, and of some libraries only what is wrong."""
+    rank = os.environ.get("RANK")
+    logging.basicConfig(
+        level=logging.INFO,
+        format=f"%(asctime)s %(levelname)s {f'[rank {rank}] ' if rank else ''}%(name)s: %(message)s",
+        stream=sys.stderr,
+        force=True,
+    )
+    for chatty in CHATTY:
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def read_job(file: Path) -> ResolvedJob:

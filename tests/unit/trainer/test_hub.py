@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fake_hub import HUNG_UP, FakeHub, hub_at, hub_spec
+from finetune_trainer.__main__ import log_to_stderr
 from finetune_trainer.hub import Hub, HubError
 
 pytestmark = pytest.mark.filterwarnings(
@@ -226,6 +227,17 @@ def test_no_secret_is_told(hub_server: FakeHub, result: Path, caplog: pytest.Log
     assert "signed-secret" not in told_and_logged
     assert "hub-token" not in told_and_logged
     assert "hub-token" not in caplog.text
+
+
+def test_addresses_that_are_signed_are_not_logged(
+    hub_server: FakeHub, result: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log_to_stderr()
+    hub_at(hub_server).push(result, "adapter")
+    assert hub_server.uploads() == 2
+    logged = capsys.readouterr().err
+    assert "signed-secret" not in logged
+    assert "/upload/" not in logged
 
 
 def test_the_token_is_the_one_for_writing_where_there_are_two() -> None:
