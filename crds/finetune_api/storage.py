@@ -86,7 +86,10 @@ class HubOutputSpec(ApiModel):
     revision: Annotated[str, Field(min_length=1, max_length=128)] = Field(
         default="main", description="Branch that is pushed to."
     )
-    private: bool = Field(default=True, description="Whether a new repository is private.")
+    private: bool = Field(
+        default=True,
+        description="Whether the repository is private; then one that everybody can read is not pushed to.",
+    )
     strategy: Literal["end", "everySave", "checkpoint"] = Field(
         default="end",
         description="end: the result once. everySave: also the model at each checkpoint. checkpoint: also "

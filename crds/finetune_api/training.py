@@ -19,40 +19,70 @@ Optimizer = Literal[
     "ademamix8bit",
     "lion",
     "lion8bit",
+    "pagedAdemamix",
+    "pagedAdemamix8bit",
     "pagedLion",
     "pagedLion8bit",
     "sgd",
     "adagrad",
     "rmsprop",
+    "rmspropBnb",
+    "rmsprop8bit",
     "galoreAdamw",
+    "galoreAdafactor",
+    "stableAdamw",
+    "scheduleFreeAdamw",
+    "scheduleFreeRadam",
+    "scheduleFreeSgd",
+    "adamwTorch4bit",
+    "adamwTorch8bit",
+    "adamwTorchXla",
+    "adamwTorchNpuFused",
+    "adamwAnyprecision",
+    "galoreAdamw8bit",
+    "galoreAdamwLayerwise",
+    "galoreAdamw8bitLayerwise",
+    "galoreAdafactorLayerwise",
     "apolloAdamw",
+    "apolloAdamwLayerwise",
     "lomo",
     "adalomo",
     "grokadamw",
-    "stableAdamw",
-    "scheduleFreeAdamw",
-    "scheduleFreeSgd",
 ]
+"""Every optimizer that transformers knows by name. From adamwTorch4bit on, all are refused, each with the
+reason (`validation/capabilities.py`)."""
+
+
+ScheduleType = Literal[
+    "cosine",
+    "linear",
+    "constant",
+    "polynomial",
+    "cosineWithRestarts",
+    "inverseSqrt",
+    "warmupStableDecay",
+    "reduceOnPlateau",
+    "greedy",
+]
+"""Every schedule that transformers knows by name, its cosines as one. The last is refused, with the reason
+(`validation/capabilities.py`)."""
 
 
 class ScheduleSpec(ApiModel):
     """How the learning rate changes over the run."""
 
-    type: Literal[
-        "cosine",
-        "linear",
-        "constant",
-        "polynomial",
-        "cosineWithRestarts",
-        "inverseSqrt",
-        "warmupStableDecay",
-        "reduceOnPlateau",
-    ] = Field(default="cosine", description="Shape of the decay after the warm-up; constant does not decay.")
+    type: ScheduleType = Field(
+        default="cosine", description="Shape of the decay after the warm-up; constant does not decay."
+    )
     warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.03, description="Share of all steps in which the rate rises from 0; see warmupSteps."
     )
     warmup_steps: Annotated[Integer, Field(ge=0, le=10_000_000)] | None = Field(
         default=None, description="Steps in which the rate rises from 0; replaces warmupRatio."
+    )
+    start_learning_rate_ratio: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.0,
+        description="Rate of the first step of the warm-up, as a share of training.learningRate; for cosine.",
     )
     min_learning_rate_ratio: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.0, description="Lowest rate, as a share of training.learningRate; for cosine."

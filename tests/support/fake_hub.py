@@ -77,8 +77,10 @@ class FakeHub:
                     return 200, self._commit(repository, files, body)
                 case "tree":
                     return 200, [_entry(name, data) for name, data in files.items()]
-                case _ if self.commits:
-                    return 200, {"id": repository, "sha": self.commits[-1], "siblings": []}
+                case _ if self.commits or repository in self.repositories:
+                    private = self.repositories.get(repository, {}).get("visibility") == "private"
+                    sha = self.commits[-1] if self.commits else None
+                    return 200, {"id": repository, "private": private, "sha": sha, "siblings": []}
         return 404, {"error": f"{method} {path}"}
 
     def _create(self, asked: dict[str, Any]) -> tuple[int, Any]:

@@ -7,6 +7,7 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
@@ -16,7 +17,13 @@ from finetune_trainer.cpus import set_threads
 from finetune_trainer.errors import InterruptedRunError, InvalidConfigError, TrainerError
 from finetune_trainer.interruption import end_with_parent
 
+if TYPE_CHECKING:
+    from finetune_api.stages import SamplingSpec
+
 log = logging.getLogger("finetune_trainer")
+
+CHATTY: Final = ("httpx", "httpx2", "filelock", "DeepSpeed", "torch.distributed")
+"""Loggers of libraries. The HTTP clients tell every address, with the query that signs it."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,19 +52,12 @@ def main(arguments: list[str] | None = None) -> int:
     generate.add_argument("--batch-size", type=int, default=32)
     options = parser.parse_args(arguments)
 
-    rank = os.environ.get("RANK")
-    logging.basicConfig(
-        level=logging.INFO,
-        format=f"%(asctime)s %(levelname)s {f'[rank {rank}] ' if rank else ''}%(name)s: %(message)s",
-        stream=sys.stderr,
-        force=True,
-    )
-    for chatty in ("httpx", "filelock", "DeepSpeed", "torch.distributed"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-
+    log_to_stderr()
     if options.command == "generate":
         if (options.prompts is None) != (options.out is None):
             generate.error("--prompts and --out go together")
+        if options.prompts is not None and options.plain:
+            generate.error("--plain goes on with a --prompt, and the lines of --prompts are asked")
         return _generate(options)
     try:
         job = read_job(options.job)
@@ -68,6 +68,19 @@ def main(arguments: list[str] | None = None) -> int:
     if options.command == "check-data":
         return _check(job, options)
     return _train(options.command, job, options.job)
+
+
+def log_to_stderr() -> None:
+    """What is worth a line, and of some libraries only what is wrong."""
+    rank = os.environ.get("RANK")
+    logging.basicConfig(
+        level=logging.INFO,
+        format=f"%(asctime)s %(levelname)s {f'[rank {rank}] ' if rank else ''}%(name)s: %(message)s",
+        stream=sys.stderr,
+        force=True,
+    )
+    for chatty in CHATTY:
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def read_job(file: Path) -> ResolvedJob:
@@ -95,30 +108,47 @@ def _generate(options: argparse.Namespace) -> int:
         if options.prompts is None:
             _talk(options)
         else:
-            from finetune_trainer.sample import answer_file
-
-            answer_file(
-                options.model,
-                options.adapter,
-                options.prompts,
-                options.out,
-                max_new_tokens=options.max_new_tokens,
-                batch_size=options.batch_size,
-            )
+            _answer(options)
     except TrainerError as error:
         log.error("%s", error)
         return int(error.exit_code)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     return 0
 
 
-def _talk(options: argparse.Namespace) -> None:
+def _answer(options: argparse.Namespace) -> None:
+    from finetune_trainer.sample import answer_file
+
+    answer_file(
+        options.model,
+        options.adapter,
+        options.prompts,
+        options.out,
+        _sampling(options),
+        batch_size=options.batch_size,
+        system=options.system,
+    )
+
+
+def _sampling(options: argparse.Namespace) -> "SamplingSpec":
     from finetune_api.stages import SamplingSpec
+
+    try:
+        return SamplingSpec(
+            max_new_tokens=options.max_new_tokens, temperature=options.temperature, top_p=options.top_p
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = str(first["loc"][0]).replace("_", "-")
+        raise InvalidConfigError(f"--{option}: {first['input']}: {first['msg']}") from error
+
+
+def _talk(options: argparse.Namespace) -> None:
     from finetune_trainer.chat import Talk, places
 
     adapter = str(options.adapter) if options.adapter is not None else None
-    sampling = SamplingSpec(
-        max_new_tokens=options.max_new_tokens, temperature=options.temperature, top_p=options.top_p
-    )
+    sampling = _sampling(options)
     where = places(options.model, adapter)
     talk = Talk.load(where, sampling, sys.stdout, system=options.system, plain=options.plain)
     if options.prompt is not None:

@@ -36,6 +36,10 @@ REMEDIES: Final[Mapping[int, str]] = {
 """What a user can do, by answer."""
 
 
+WEIGHTS: Final = "model*.safetensors*"
+"""Files of a model's weights, and the index of those that are in pieces."""
+
+
 class HubError(Exception):
     """The hub does not take what it is given; the message says why, without token or signed addresses."""
 
@@ -66,11 +70,17 @@ class Hub:
         replacing: bool = False,
     ) -> str:
         """Pushes a directory, or of it the files that match `only`, into a folder of the repository, which is
-        made if need be; with `replacing`, files of that folder that are no longer there go. Returns the
-        commit. Raises `HubError` after the last try."""
+        made if need be. With a model, weights of that folder that are not among its own go, whose pieces were
+        others; with `replacing`, all files that are no longer there. Returns the commit.
+
+        Raises `HubError` after the last try, and for a repository that everybody can read where it was to be
+        private.
+        """
         for delay in (*self.delays, None):
             try:
                 return self._push(directory, message, into=into, only=only, replacing=replacing)
+            except HubError:
+                raise
             # whatever the client raises: a push must cost neither the result nor the training
             except Exception as error:  # noqa: BLE001
                 reason = self._told(error)
@@ -87,6 +97,11 @@ class Hub:
         api = HfApi(endpoint=self.endpoint, token=self.token or False)
         spec = self.spec
         api.create_repo(spec.id, private=spec.private, exist_ok=True)
+        if spec.private and api.model_info(spec.id).private is False:
+            raise HubError(
+                f"{spec.id}: everybody can read this repository, and output.hub.private is true. Make it "
+                "private on the hub, set output.hub.private: false, or name another one in output.hub.id"
+            )
         if spec.revision != "main":
             api.create_branch(spec.id, branch=spec.revision, exist_ok=True)
         commit = api.upload_folder(
@@ -96,7 +111,7 @@ class Hub:
             revision=spec.revision,
             commit_message=message,
             allow_patterns=list(only) if only is not None else None,
-            delete_patterns="*" if replacing else None,
+            delete_patterns="*" if replacing else WEIGHTS if any(directory.glob(WEIGHTS)) else None,
         )
         return str(commit.oid)
 

@@ -12,14 +12,16 @@ from finetune_api.resolved import ResolvedJob
 from finetune_api.status import HubStatus
 from finetune_trainer.checkpoints import Checkpoint, CheckpointStore
 from finetune_trainer.files import link_tree
-from finetune_trainer.hub import Hub, HubError
+from finetune_trainer.hub import WEIGHTS, Hub, HubError
+from finetune_trainer.methods import Start
+from finetune_trainer.methods.loadable import is_loadable, make_loadable
 from finetune_trainer.reporting import Reporter
 
 log = logging.getLogger(__name__)
 
 MODEL_FILES: Final = (
     "adapter_*",
-    "model*.safetensors*",
+    WEIGHTS,
     "config.json",
     "generation_config.json",
     "tokenizer*",
@@ -44,6 +46,10 @@ class HubSaves:
     store: CheckpointStore
     pushed: Callable[[int, str], None]
     """Told the step and the commit of each push."""
+    failed: Callable[[int, str], None]
+    """Told the step of each push that was given up, and why."""
+    start: Start
+    """What the checkpoints' adapters started from."""
     _waiting: tuple[int, Path] | None = None
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _closing: bool = False
@@ -84,21 +90,39 @@ class HubSaves:
                 (step, directory), self._waiting = self._waiting, None
             try:
                 commit = self._push(step, directory)
-            except HubError as error:
-                log.warning("the checkpoint of step %d is not on the hub: %s", step, error)
+            # and whatever else: the next checkpoint will be tried again
+            except Exception as error:  # noqa: BLE001
+                known = isinstance(error, HubError | OSError)
+                self.failed(step, str(error) if known else f"{type(error).__name__}: {error}")
             else:
                 self.pushed(step, commit)
             shutil.rmtree(directory, ignore_errors=True)
 
     def _push(self, step: int, directory: Path) -> str:
-        commit = self.hub.push(directory, f"Step {step}", only=MODEL_FILES)
+        commit = self._push_model(step, directory)
         if self.hub.spec.strategy == "checkpoint":
             message = f"Checkpoint of step {step}"
             commit = self.hub.push(directory, message, into=WHOLE, replacing=True)
         return commit
 
+    def _push_model(self, step: int, directory: Path) -> str:
+        """What loads, as the result will; in files of its own where it is not what the checkpoint holds,
+        since those of `directory` are the checkpoint's too."""
+        message = f"Step {step}"
+        if is_loadable(directory, self.start):
+            return self.hub.push(directory, message, only=MODEL_FILES)
+        copy = directory.with_name(f"{directory.name}-copy")
+        try:
+            copy.mkdir(exist_ok=True)
+            for file in {file for pattern in MODEL_FILES for file in directory.glob(pattern)}:
+                shutil.copyfile(file, copy / file.name)
+            make_loadable(copy, self.start)
+            return self.hub.push(copy, message, only=MODEL_FILES)
+        finally:
+            shutil.rmtree(copy, ignore_errors=True)
 
-def hub_saves(job: ResolvedJob, store: CheckpointStore, reporter: Reporter) -> HubSaves | None:
+
+def hub_saves(job: ResolvedJob, store: CheckpointStore, start: Start, reporter: Reporter) -> HubSaves | None:
     """What pushes the checkpoints of a job; None where its strategy is to push the result alone."""
     spec = job.spec.output.hub
     if spec is None or spec.strategy == "end":
@@ -109,4 +133,8 @@ def hub_saves(job: ResolvedJob, store: CheckpointStore, reporter: Reporter) -> H
         shown = HubStatus(repository=spec.id, revision=spec.revision, step=step, commit=commit)
         reporter.update(hub=shown)
 
-    return HubSaves(Hub.of(spec), store, pushed)
+    def failed(step: int, why: str) -> None:
+        log.warning("the checkpoint of step %d is not on the hub: %s", step, why)
+        reporter.warn("hub", f"output.hub: the checkpoint of step {step} is not on the hub: {why}")
+
+    return HubSaves(Hub.of(spec), store, pushed, failed, start)

@@ -1,17 +1,17 @@
 """GaLore, StableAdamW and Schedule-Free: so that the whole spec counts, and a resume is exact.
 
-transformers knows them by name. But it gives GaLore neither the spec's weight decay nor its betas, hands
-Schedule-Free a warm-up as a share of the run where the library counts steps, and leaves it to StableAdamW to
-find out that there is no GPU, which it does not.
+transformers knows them by name. But it gives GaLore neither the spec's weight decay nor its betas, knows no
+Conv1D, hands Schedule-Free a warm-up as a share of the run where the library counts steps, and leaves it to
+StableAdamW to find out that there is no GPU, which it does not.
 """
 
 from typing import Any, Final
 
 import torch
-from galore_torch import GaLoreAdamW
+from galore_torch import GaLoreAdafactor, GaLoreAdamW
 from galore_torch.galore_projector import GaLoreProjector
 from optimi import StableAdamW
-from schedulefree import AdamWScheduleFree, SGDScheduleFree
+from schedulefree import AdamWScheduleFree, RAdamScheduleFree, SGDScheduleFree
 from transformers.pytorch_utils import Conv1D
 
 from finetune_api.training import TrainingSpec
@@ -35,21 +35,27 @@ def library_optimizer(
     is where the weights will be."""
     adam = {"betas": (training.adam_beta1, training.adam_beta2), "eps": training.adam_epsilon}
     match training.optimizer:
-        case "galoreAdamw":
+        case "galoreAdamw" | "galoreAdafactor" as name:
             # checkpoints are read with nothing but tensors and what is named here
             torch.serialization.add_safe_globals([GaLoreProjector])
             GaLoreProjector.get_orthogonal_matrix = _directions_alone
-            return GaLore, {**adam, "no_deprecation_warning": True, "params": projected(groups, model)}
+            parts = projected(groups, model, name)
+            if name == "galoreAdamw":
+                return GaLore, {**adam, "no_deprecation_warning": True, "params": parts}
+            # as transformers sets up its own Adafactor: the rate is the schedule's
+            return GaLoreFactored, {"scale_parameter": False, "relative_step": False, "params": parts}
         case "stableAdamw":
             return StableAdamW, {**adam, "triton": device.type == "cuda", "params": groups}
         case "scheduleFreeAdamw":
             return ScheduleFreeAdamW, {**adam, "params": groups}
+        case "scheduleFreeRadam":
+            return ScheduleFreeRAdam, {**adam, "params": groups}
         case "scheduleFreeSgd":
             return ScheduleFreeSGD, {"params": groups}
     raise AssertionError(f"{training.optimizer} is made by transformers")
 
 
-def projected(groups: Groups, model: torch.nn.Module) -> Groups:
+def projected(groups: Groups, model: torch.nn.Module, optimizer: str) -> Groups:
     """The groups, each taken apart into the matrices of the decoder layers' linear modules, whose gradients
     are projected, and the rest. Raises `InvalidConfigError` for a model without a list of layers, and for
     weights that are no matrices."""
@@ -57,7 +63,7 @@ def projected(groups: Groups, model: torch.nn.Module) -> Groups:
     for name, weight in model.named_parameters():
         if name.startswith(layers) and weight.ndim > 2:
             raise InvalidConfigError(
-                f"training.optimizer: galoreAdamw projects matrices, and {name} has "
+                f"training.optimizer: {optimizer} projects matrices, and {name} has "
                 f"{weight.ndim} dimensions, as experts have. Use adamw8bit or adafactor"
             )
     matrices = {
@@ -83,15 +89,25 @@ def _directions_alone(self: GaLoreProjector, weights: torch.Tensor, rank: int, t
     return directions.clone()
 
 
-class GaLore(GaLoreAdamW):  # type: ignore[misc]  # galore_torch is not typed
-    """AdamW on projected gradients."""
+class _Projections:
+    """Takes up the projections of a checkpoint too."""
+
+    state: dict[torch.Tensor, dict[str, Any]]
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes up a checkpoint, and brings projections, which are no tensors to torch, to their weights."""
-        super().load_state_dict(state_dict)
+        super().load_state_dict(state_dict)  # type: ignore[misc]  # of the library's class beside this one
         for weight, state in self.state.items():
             if "projector" in state:
                 state["projector"].ortho_matrix = state["projector"].ortho_matrix.to(weight.device)
+
+
+class GaLore(_Projections, GaLoreAdamW):  # type: ignore[misc]  # galore_torch is not typed
+    """AdamW on projected gradients."""
+
+
+class GaLoreFactored(_Projections, GaLoreAdafactor):  # type: ignore[misc]  # galore_torch is not typed
+    """Adafactor on projected gradients."""
 
 
 class _Exact:
@@ -123,6 +139,11 @@ class _Exact:
 
 class ScheduleFreeAdamW(_Exact, AdamWScheduleFree):  # type: ignore[misc]  # schedulefree is not typed
     """AdamW with averaging in place of a schedule (Defazio et al. 2024, arXiv:2405.15682)."""
+
+
+class ScheduleFreeRAdam(_Exact, RAdamScheduleFree):  # type: ignore[misc]  # schedulefree is not typed
+    """RAdam with averaging: it does not move in its first four steps, until its second moments can be
+    trusted, and so needs no warm-up."""
 
 
 class ScheduleFreeSGD(_Exact, SGDScheduleFree):  # type: ignore[misc]  # schedulefree is not typed

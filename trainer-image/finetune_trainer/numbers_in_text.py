@@ -9,8 +9,9 @@ RELATIVE_ERROR: Final = 1e-6
 
 
 def last_number(text: str) -> float | None:
-    """The last number in a text (1,234.5 and 1e-3 too, while 1,2,3 are three); None where there is none."""
-    found = NUMBER.findall(text)
+    """The last number in a text (1,234.5 and 1e-3 too, while 1,2,3 are three), with either sign of minus;
+    None where there is none."""
+    found = NUMBER.findall(text.replace("\N{MINUS SIGN}", "-"))
     return float(found[-1].replace(",", "")) if found else None
 
 

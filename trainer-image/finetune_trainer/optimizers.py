@@ -21,6 +21,8 @@ OPTIMIZERS: Final[dict[Optimizer, str]] = {
     "adafactor": "adafactor",
     "ademamix": "ademamix",
     "ademamix8bit": "ademamix_8bit",
+    "pagedAdemamix": "paged_ademamix_32bit",
+    "pagedAdemamix8bit": "paged_ademamix_8bit",
     "lion": "lion_32bit",
     "lion8bit": "lion_8bit",
     "pagedLion": "paged_lion_32bit",
@@ -28,15 +30,26 @@ OPTIMIZERS: Final[dict[Optimizer, str]] = {
     "sgd": "sgd",
     "adagrad": "adagrad",
     "rmsprop": "rmsprop",
+    "rmspropBnb": "rmsprop_bnb_32bit",
+    "rmsprop8bit": "rmsprop_bnb_8bit",
     "galoreAdamw": "galore_adamw",
+    "galoreAdafactor": "galore_adafactor",
     "stableAdamw": "stable_adamw",
     "scheduleFreeAdamw": "schedule_free_adamw",
+    "scheduleFreeRadam": "schedule_free_radam",
     "scheduleFreeSgd": "schedule_free_sgd",
 }
 """Our names of optimizers, and transformers'. The validator refuses the others (`capabilities.py`)."""
 
 SET_UP_HERE: Final[frozenset[Optimizer]] = frozenset(
-    {"galoreAdamw", "stableAdamw", "scheduleFreeAdamw", "scheduleFreeSgd"}
+    {
+        "galoreAdamw",
+        "galoreAdafactor",
+        "stableAdamw",
+        "scheduleFreeAdamw",
+        "scheduleFreeRadam",
+        "scheduleFreeSgd",
+    }
 )
 """Optimizers for which transformers' settings do not do (`library_optimizers.py`)."""
 

@@ -120,7 +120,7 @@ def train(
         evaluates=inputs.evaluation is not None,
     )
     room.check(run_directory, Path(job.paths.output_directory))
-    hub = hub_saves(job, store, reporter) if first else None
+    hub = hub_saves(job, store, start, reporter) if first else None
     follower = RunCallback(
         job=job,
         order=order,

@@ -30,13 +30,15 @@ def answer_file(
     adapter: Path | None,
     prompts: Path,
     out: Path,
+    sampling: SamplingSpec,
     *,
-    max_new_tokens: int = 64,
     batch_size: int = 32,
+    system: str | None = None,
 ) -> None:
     """Copies each line of `prompts` to `out` with an `answer` added.
 
-    A line holds `messages`, or a `prompt`, or `instruction` and maybe `input`. Raises `DataError`.
+    A line holds `messages`, or a `prompt`, or `instruction` and maybe `input`; what begins without a system
+    turn begins with `system`. Raises `DataError`.
     """
     records = list(_records(prompts))
     gpu = torch.cuda.is_available()
@@ -48,8 +50,8 @@ def answer_file(
     answers = answer(
         loaded,
         tokenizer,
-        [turns_of(record) for record in records],
-        SamplingSpec(max_new_tokens=max_new_tokens, temperature=0),
+        [under(system, turns_of(record)) for record in records],
+        sampling,
         batch_size=batch_size,
     )
     with out.open("w", encoding="utf-8") as file:
@@ -113,6 +115,12 @@ def turns_of(record: Record) -> Turns:
     except (BrokenRecordError, KeyError, TypeError) as error:
         raise DataError(f"{record.origin}: {error}") from error
     return [{"role": "user", "content": f"{instruction}\n\n{extra}" if extra else instruction}]
+
+
+def under(system: str | None, turns: Turns) -> Turns:
+    """The conversation, behind a system turn unless it has one of its own."""
+    has_one = turns[0]["role"] == "system"
+    return turns if system is None or has_one else [{"role": "system", "content": system}, *turns]
 
 
 @contextmanager

@@ -4,6 +4,8 @@ import math
 from typing import Any, Final
 
 from finetune_api.training import ScheduleSpec, TrainingSpec
+from finetune_trainer.data.prompts import repeated
+from finetune_trainer.data.sampling import GlobalOrder
 from finetune_trainer.errors import InvalidConfigError
 
 STABLE_RATIO: Final = 0.8
@@ -23,6 +25,8 @@ def schedule(spec: ScheduleSpec, total_steps: int | None = None) -> tuple[str, d
             f"{spec.type}. Use schedule.type cosine, or minLearningRateRatio: 0"
         )
     match spec.type:
+        case "cosine" if start := spec.start_learning_rate_ratio:
+            return "cosine_warmup_with_min_lr", {"min_lr_rate": floor, "warmup_lr_rate": start}
         case "cosine" if floor:
             return "cosine_with_min_lr", {"min_lr_rate": floor}
         case "cosine" | "linear" as name:
@@ -40,15 +44,19 @@ def schedule(spec: ScheduleSpec, total_steps: int | None = None) -> tuple[str, d
             if total_steps is None:
                 raise AssertionError("the number of steps must be known where a share of them is asked for")
             return "warmup_stable_decay", {"num_decay_steps": decay_steps(spec, total_steps)}
+        case "greedy":
+            raise InvalidConfigError("training.schedule.type: greedy is not served. Use reduceOnPlateau")
 
 
 def total_steps(training: TrainingSpec, sequences: int | None, effective_batch: int) -> int | None:
-    """Optimizer steps of the run; None where neither maxSteps nor the number of sequences is known."""
+    """Optimizer steps of the run; None where neither maxSteps nor the number of sequences is known. Stages
+    that draw answers take several steps for a batch of prompts."""
     if training.max_steps is not None:
         return training.max_steps
     if sequences is None:
         return None
-    return math.ceil(training.epochs * math.ceil(sequences / effective_batch))
+    order = repeated(GlobalOrder(sequences, effective_batch, training.seed), training)
+    return math.ceil(training.epochs * order.steps_per_epoch)
 
 
 def decay_steps(spec: ScheduleSpec, total: int) -> int:

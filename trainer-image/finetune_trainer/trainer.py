@@ -141,10 +141,14 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """transformers' schedule, or the one that follows the job's own evaluations."""
+        optimizer = optimizer or self.optimizer
+        # DeepSpeed's wrappers have the groups of what they wrap, but not the rate that polynomial reads
+        while not hasattr(optimizer, "defaults"):
+            optimizer = optimizer.optimizer
         if self.plateau is None or self.lr_scheduler is not None:
             return super().create_scheduler(num_training_steps, optimizer)
         self.plateau.warmup_steps = self.args.get_warmup_steps(num_training_steps)
-        self.lr_scheduler = LambdaLR(optimizer or self.optimizer, self.plateau)
+        self.lr_scheduler = LambdaLR(optimizer, self.plateau)
         return self.lr_scheduler
 
     def load_weights(self, checkpoint: Path) -> None:

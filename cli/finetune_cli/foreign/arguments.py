@@ -23,6 +23,10 @@ from finetune_cli.foreign.rules import (
 OPTIMIZERS = {
     "adamw_torch": "adamw",
     "adamw_torch_fused": "adamwFused",
+    "adamw_torch_4bit": "adamwTorch4bit",
+    "adamw_torch_xla": "adamwTorchXla",
+    "adamw_torch_npu_fused": "adamwTorchNpuFused",
+    "adamw_anyprecision": "adamwAnyprecision",
     "adamw_8bit": "adamw8bit",
     "adamw_bnb_8bit": "adamw8bit",
     "adamw_torch_8bit": "adamw8bit",
@@ -33,6 +37,8 @@ OPTIMIZERS = {
     "adafactor": "adafactor",
     "ademamix": "ademamix",
     "ademamix_8bit": "ademamix8bit",
+    "paged_ademamix_32bit": "pagedAdemamix",
+    "paged_ademamix_8bit": "pagedAdemamix8bit",
     "lion_32bit": "lion",
     "lion": "lion",
     "lion_8bit": "lion8bit",
@@ -41,22 +47,33 @@ OPTIMIZERS = {
     "sgd": "sgd",
     "adagrad": "adagrad",
     "rmsprop": "rmsprop",
+    "rmsprop_bnb": "rmspropBnb",
+    "rmsprop_bnb_32bit": "rmspropBnb",
+    "rmsprop_bnb_8bit": "rmsprop8bit",
     "galore_adamw": "galoreAdamw",
+    "galore_adamw_8bit": "galoreAdamw8bit",
+    "galore_adafactor": "galoreAdafactor",
+    "galore_adamw_layerwise": "galoreAdamwLayerwise",
+    "galore_adamw_8bit_layerwise": "galoreAdamw8bitLayerwise",
+    "galore_adafactor_layerwise": "galoreAdafactorLayerwise",
     "apollo_adamw": "apolloAdamw",
+    "apollo_adamw_layerwise": "apolloAdamwLayerwise",
     "lomo": "lomo",
     "adalomo": "adalomo",
     "grokadamw": "grokadamw",
     "stable_adamw": "stableAdamw",
     "schedule_free_adamw": "scheduleFreeAdamw",
+    "schedule_free_radam": "scheduleFreeRadam",
     "schedule_free_sgd": "scheduleFreeSgd",
 }
-"""transformers' names of optimizers."""
+"""transformers' names of optimizers, all of them, and a few that other tools add."""
 
 OPTIMIZER_NOTES = {"adamw_torch_8bit": "bitsandbytes' 8 bit, not torchao's"}
 
 SCHEDULES = {
     "cosine": "cosine",
     "cosine_with_min_lr": "cosine",
+    "cosine_warmup_with_min_lr": "cosine",
     "linear": "linear",
     "constant": "constant",
     "constant_with_warmup": "constant",
@@ -65,8 +82,9 @@ SCHEDULES = {
     "inverse_sqrt": "inverseSqrt",
     "warmup_stable_decay": "warmupStableDecay",
     "reduce_lr_on_plateau": "reduceOnPlateau",
+    "greedy": "greedy",
 }
-"""transformers' names of schedules."""
+"""transformers' names of schedules, all of them."""
 
 DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "auto": "auto"}
 BIAS = {"none": "none", "all": "all", "lora_only": "loraOnly"}

@@ -43,7 +43,7 @@ def draft(values: Values) -> Draft:
     _template(found)
     _evaluation(found)
     _order(found)
-    if values["training.optimizer"] in ("galoreAdamw", "apolloAdamw"):
+    if values["training.optimizer"].startswith(("galore", "apollo")):
         found.document["optim_target_modules"] = "all_linear"
     _trackers(found)
     writing_axolotl_data.write(found)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from finetune_api.job import FineTuneJob, FineTuneJobSpec
-from finetune_api.training import Optimizer
+from finetune_api.training import Optimizer, ScheduleType
 from finetune_api.validation.codes import Code
 from finetune_api.validation.fields import default_at, plain, value_at
 from finetune_api.validation.findings import Finding, error
@@ -44,20 +44,45 @@ IN_THE_IMAGE: Final[tuple[Optimizer, ...]] = (
     "ademamix8bit",
     "lion",
     "lion8bit",
+    "pagedAdemamix",
+    "pagedAdemamix8bit",
     "pagedLion",
     "pagedLion8bit",
     "sgd",
     "adagrad",
     "rmsprop",
+    "rmspropBnb",
+    "rmsprop8bit",
     "galoreAdamw",
+    "galoreAdafactor",
     "stableAdamw",
     "scheduleFreeAdamw",
+    "scheduleFreeRadam",
     "scheduleFreeSgd",
 )
 """Optimizers of torch, transformers, bitsandbytes, galore-torch, torch-optimi and schedulefree."""
 
+_TORCHAO: Final = "comes from torchao, which the image does not hold: adamw8bit is bitsandbytes' in its place"
+_LAYERWISE: Final = (
+    "updates each weight in the backward pass and keeps its state out of checkpoints: a resumed run would "
+    "start without it, and maxGradNorm would be ignored"
+)
+_APOLLO: Final = "comes from apollo-torch, whose licence forbids commercial use"
+
 LEFT_OUT: Final[Mapping[str, str]] = {
-    "apolloAdamw": "comes from apollo-torch, whose licence forbids commercial use",
+    "adamwTorch4bit": _TORCHAO,
+    "adamwTorch8bit": _TORCHAO,
+    "adamwTorchXla": "comes from torch_xla, which is for TPUs, and this trainer runs on CPUs and NVIDIA GPUs",
+    "adamwTorchNpuFused": "comes from torch_npu, which is for Ascend NPUs, and this trainer runs on CPUs and "
+    "NVIDIA GPUs",
+    "adamwAnyprecision": "comes from torchdistx, which is no longer kept and on no package index",
+    "galoreAdamw8bit": "hands bitsandbytes its settings in an order that bitsandbytes no longer has, so that "
+    "updates would be clipped to a norm that nobody has set",
+    "galoreAdamwLayerwise": _LAYERWISE,
+    "galoreAdamw8bitLayerwise": _LAYERWISE,
+    "galoreAdafactorLayerwise": _LAYERWISE,
+    "apolloAdamw": _APOLLO,
+    "apolloAdamwLayerwise": _APOLLO,
     "lomo": "comes from lomo-optim, which clips gradients in a second backward pass that transformers does "
     "not make, and does not average them over ranks",
     "adalomo": "comes from lomo-optim, which keeps its state out of checkpoints: a resumed run would start "
@@ -65,7 +90,25 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "grokadamw": "comes from grokadamw, which keeps its state under the identity of tensors: a resumed run "
     "would start without it",
 }
-"""Optimizers whose libraries are not in the trainer's image, and why not."""
+"""Optimizers that the trainer's image can't serve, and why not. With those above, all of the schema."""
+
+SCHEDULES: Final[tuple[ScheduleType, ...]] = (
+    "cosine",
+    "linear",
+    "constant",
+    "polynomial",
+    "cosineWithRestarts",
+    "inverseSqrt",
+    "warmupStableDecay",
+    "reduceOnPlateau",
+)
+"""Schedules of transformers, and PyTorch's plateau."""
+
+SCHEDULES_LEFT_OUT: Final[Mapping[str, str]] = {
+    "greedy": "keeps the rate between limits that transformers sets to 0.001 and 1, above the rates of "
+    "fine-tuning: it would never be lowered",
+}
+"""Schedules that this trainer does not serve, and why not."""
 
 LIMITS: Final[tuple[Limit, ...]] = (
     Limit(
@@ -80,6 +123,12 @@ LIMITS: Final[tuple[Limit, ...]] = (
         IN_THE_IMAGE,
         remedy="Use adamw, or adamw8bit for less memory",
         reasons=LEFT_OUT,
+    ),
+    Limit(
+        "training.schedule.type",
+        SCHEDULES,
+        remedy="Use reduceOnPlateau, which follows evaluations too",
+        reasons=SCHEDULES_LEFT_OUT,
     ),
     Limit("training.engine", ("transformers",)),
     Limit(

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import small_models
 from fake_hub import FakeHub, fake_hub
 from finetune_api import ResolvedJob, parse_job, resolve
 from finetune_api.model import ArchitectureSpec, TokenizerTrainSpec
+from finetune_trainer.hub import Hub
 
 MakeJob = Callable[..., ResolvedJob]
 FamilyModel = Callable[[str], Path]
@@ -80,6 +82,14 @@ def hub_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
     with fake_hub() as server:
         yield server
+
+
+@pytest.fixture
+def hub(hub_server: FakeHub, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
+    """The hub that jobs push to, without waiting between tries."""
+    at_once = partial(Hub, endpoint=hub_server.url, delays=(), token="hub-token")
+    monkeypatch.setattr(Hub, "of", staticmethod(at_once))
+    return hub_server
 
 
 @pytest.fixture

@@ -288,5 +288,9 @@ def test_a_task_from_a_file_is_scored_by_the_harness(
     assert found.scores["own_sums.acc"] == right / 4
     assert len(found.details) == 4
 
+    task.write_text(task.read_text() + "unsafe_code: true\n")
+    with pytest.raises(InvalidConfigError, match="Use type humanEval, which confines them"):
+        harness(subject, asked, None)
+
     with pytest.raises(InvalidConfigError, match="there is no task file"):
         harness(subject, spec(type="lmEvaluationHarness", tasks=[f"{tmp_path}/none.yaml"]), None)

@@ -90,6 +90,14 @@ def test_the_command_answers_a_prompt_or_each_line(
     assert capsys.readouterr().out == once, "a fresh adapter changes nothing"
 
 
+def test_who_interrupts_it_sees_no_traceback(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Talk, "listen", interrupted)
+    assert main(["generate", f"--model={tiny_model}"]) == 130
+
+
 def test_text_is_continued_as_it_is(tiny_model: Path) -> None:
     talk = Talk.load(Places(str(tiny_model)), SHORT, io.StringIO(), plain=True)
     said = talk.say("add 1")

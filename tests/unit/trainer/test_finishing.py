@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from fake_hub import FakeHub
 from finetune_api import ResolvedJob
 from finetune_trainer import merge
 from finetune_trainer.errors import OutputInvalidError
-from finetune_trainer.hub import Hub
 from one_rank import train
 from runs import run as run_launched
 
@@ -231,14 +229,6 @@ def test_the_card_tells_what_the_run_was(make_job: MakeJob, tmp_path: Path) -> N
         assert "README.md" not in {entry["path"] for entry in manifest["files"]}
     assert result.output is not None
     assert result.output.verified
-
-
-@pytest.fixture
-def hub(hub_server: FakeHub, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
-    """The hub that jobs push to, without waiting between tries."""
-    at_once = partial(Hub, endpoint=hub_server.url, delays=(), token="hub-token")
-    monkeypatch.setattr(Hub, "of", staticmethod(at_once))
-    return hub_server
 
 
 HUB = {"id": "me/sums", "tokenSecret": {"name": "hub", "key": "token"}}

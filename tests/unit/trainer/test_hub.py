@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fake_hub import HUNG_UP, FakeHub, hub_at, hub_spec
+from finetune_trainer.__main__ import log_to_stderr
 from finetune_trainer.hub import Hub, HubError
 
 pytestmark = pytest.mark.filterwarnings(
@@ -38,6 +39,40 @@ def test_a_repository_is_made_and_filled(hub_server: FakeHub, result: Path) -> N
     assert hub_server.branches["me/model", "main"] == {
         path.name: path.read_bytes() for path in result.iterdir()
     }
+
+
+def test_a_model_replaces_one_in_other_pieces_and_leaves_other_files_alone(
+    hub_server: FakeHub, tmp_path: Path
+) -> None:
+    whole, cut = tmp_path / "checkpoint", tmp_path / "model"
+    for directory, names in {
+        whole: ["model.safetensors", "config.json"],
+        cut: ["model-00001-of-00001.safetensors", "model.safetensors.index.json"],
+    }.items():
+        directory.mkdir()
+        for name in names:
+            (directory / name).write_text(name)
+    hub_server.publish("me/model", {"README.md": b"mine", "merged/model.safetensors": b"merged"})
+    hub = hub_at(hub_server)
+    hub.push(whole, "step 2")
+    hub.push(cut, "model after 4 steps")
+    assert sorted(hub_server.branches["me/model", "main"]) == [
+        "README.md",
+        "config.json",
+        "merged/model.safetensors",
+        "model-00001-of-00001.safetensors",
+        "model.safetensors.index.json",
+    ]
+
+
+def test_what_is_to_be_private_does_not_go_where_everybody_can_read_it(
+    hub_server: FakeHub, result: Path
+) -> None:
+    hub_at(hub_server, private=False).push(result, "for everybody")
+    waits: list[float] = []
+    with pytest.raises(HubError, match=r"everybody can read this repository, and output.hub.private is true"):
+        hub_at(hub_server, waits).push(result, "for me")
+    assert (waits, len(hub_server.commits)) == ([], 1)
 
 
 def test_another_branch_and_folder(hub_server: FakeHub, result: Path) -> None:
@@ -192,6 +227,17 @@ def test_no_secret_is_told(hub_server: FakeHub, result: Path, caplog: pytest.Log
     assert "signed-secret" not in told_and_logged
     assert "hub-token" not in told_and_logged
     assert "hub-token" not in caplog.text
+
+
+def test_addresses_that_are_signed_are_not_logged(
+    hub_server: FakeHub, result: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log_to_stderr()
+    hub_at(hub_server).push(result, "adapter")
+    assert hub_server.uploads() == 2
+    logged = capsys.readouterr().err
+    assert "signed-secret" not in logged
+    assert "/upload/" not in logged
 
 
 def test_the_token_is_the_one_for_writing_where_there_are_two() -> None:

@@ -1,9 +1,10 @@
 """How answers are compared with what was expected."""
 
 import pytest
+from rouge_score.tokenizers import DefaultTokenizer
 
 from finetune_trainer.errors import DataError
-from finetune_trainer.evaluation.matching import MATCHES
+from finetune_trainer.evaluation.matching import MATCHES, Words
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,9 @@ from finetune_trainer.evaluation.matching import MATCHES
         ("numeric", "It costs 1,234.50 in all", ["1234.5"], 1),
         ("numeric", "about 1e-3", ["0.001"], 1),
         ("numeric", "7 or 8", ["7"], 0),
+        ("numeric", "1,000.0", ["1000"], 1),
+        ("numeric", "it is \u22125 degrees", ["-5"], 1),
+        ("numeric", "it is 5 degrees", ["\u22125"], 0),
         ("numeric", "none at all", ["7"], 0),
         ("rouge", "the cat sat", ["the cat sat"], 1),
         ("rouge", "something else", ["the cat sat"], 0),
@@ -36,6 +40,30 @@ def test_rouge_gives_part_of_the_score_for_part_of_the_words() -> None:
     found = MATCHES["rouge"]("the cat sat on a mat", ["the cat sat"])
     assert found["rouge1"] == pytest.approx(2 * 0.5 * 1 / 1.5)
     assert found["rouge2"] < found["rouge1"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("Η γάτα κοιμάται.", "η γάτα κοιμάται"),
+        ("кошка спит", "Кошка спит!"),
+        ("猫が寝ている。", "猫が寝ている"),
+    ],
+)
+def test_rouge_knows_words_of_every_script(answer: str, expected: str) -> None:
+    assert set(MATCHES["rouge"](answer, [expected]).values()) == {1.0}
+    assert MATCHES["rouge"](answer, ["何 другое άλλο"])["rouge1"] == 0.0
+
+
+@pytest.mark.parametrize("text", ["The runners' “running” shoes ran — 3 naps", "cats, dogs_and 42 mice"])
+def test_rouge_has_the_words_of_the_library_in_english(text: str) -> None:
+    library = DefaultTokenizer(use_stemmer=True).tokenize
+    assert Words(library).tokenize(text) == library(text)
+
+
+def test_a_blank_text_is_contained_in_everything() -> None:
+    with pytest.raises(DataError, match="blank text, which every answer contains"):
+        MATCHES["contains"]("Paris", ["Paris", " "])
 
 
 @pytest.mark.parametrize("pattern", ["(", "(?:a+)+$"])

@@ -1,18 +1,21 @@
-"""Optimizers: all that the validator lets pass can be made and move weights; groups of weights have the rates
-that they are given."""
+"""Optimizers: every one that transformers names is ours or refused; all that the validator lets pass can be
+made and move weights; groups of weights have the rates that they are given."""
 
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 from transformers import Trainer
+from transformers.training_args import OptimizerNames
 
 from finetune_api import ResolvedJob
 from finetune_api.model import ModelSpec
-from finetune_api.validation.capabilities import IN_THE_IMAGE
+from finetune_api.training import Optimizer
+from finetune_api.validation.capabilities import IN_THE_IMAGE, LEFT_OUT
+from finetune_cli.foreign.arguments import OPTIMIZERS as NAMES_OF_OTHERS
 from finetune_trainer.arguments import training_arguments
 from finetune_trainer.errors import InvalidConfigError
 from finetune_trainer.methods import apply_method
@@ -39,6 +42,19 @@ pytestmark = pytest.mark.filterwarnings(
 
 def test_the_trainer_knows_what_the_validator_lets_pass() -> None:
     assert set(OPTIMIZERS) == set(IN_THE_IMAGE)
+
+
+@pytest.mark.parametrize("name", [each.value for each in OptimizerNames])
+def test_every_optimizer_that_transformers_names_trains_or_is_refused_by_name(name: str) -> None:
+    ours: Any = NAMES_OF_OTHERS[name]
+    assert (ours in IN_THE_IMAGE) != (ours in LEFT_OUT)
+
+
+def test_the_schema_has_no_other() -> None:
+    assert sorted(get_args(Optimizer)) == sorted([*IN_THE_IMAGE, *LEFT_OUT])
+    in_use = [each for each in NAMES_OF_OTHERS if NAMES_OF_OTHERS[each] in IN_THE_IMAGE]
+    assert {NAMES_OF_OTHERS[name] for name in in_use} == set(IN_THE_IMAGE)
+    assert set(OPTIMIZERS.values()) <= {each.value for each in OptimizerNames}
 
 
 def test_another_one_is_refused() -> None:

@@ -1,7 +1,10 @@
 """What a program in the sandbox can do, and what it can't."""
 
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,6 +35,7 @@ def test_a_program_may_compute_and_import_from_the_standard_library() -> None:
         "this is no program",
         "import os; os._exit(0)",
         "raise SystemExit(0)",
+        f"raise SystemExit({sandbox.NO_FILTER})",
     ],
 )
 def test_only_who_comes_to_the_end_passes(program: str) -> None:
@@ -70,6 +74,41 @@ def test_everything_else_is_refused(tmp_path: Path, attempt: tuple[str, str]) ->
     assert run_program(program, QUICK) == "passed"
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
     assert (tmp_path / "kept").read_text() == "kept"
+
+
+def test_what_it_prints_goes_nowhere() -> None:
+    assert run_program("print('x' * 1_000_000)\n", QUICK) == "passed"
+
+
+def test_the_way_to_us_holds_a_word_and_not_a_flood() -> None:
+    flood = "import os\nfor way in range(3, 32):\n"
+    flood += "    try:\n        os.write(way, b'x' * 1_000_000)\n    except OSError:\n        pass\n"
+    assert run_program(flood, Limits(wall_seconds=0.5)) == "timed out"
+
+
+def test_it_does_not_outlive_the_trainer() -> None:
+    trainer = (
+        "import subprocess, sys, time\n"
+        f"child = subprocess.Popen([sys.executable, '-I', '-S', {str(sandbox.CHILD)!r}, '10', '1000000000'], "
+        "stdin=-1, stdout=-1)\n"
+        "child.stdin.write(b'word\\nimport time; time.sleep(60)')\n"
+        "child.stdin.close()\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", trainer], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        child = Path("/proc") / process.stdout.readline().strip()
+        wait_until(lambda: "Seccomp:\t2" in (child / "status").read_text())
+        process.kill()
+    wait_until(lambda: not child.exists())
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_no_variable_of_the_trainer_is_seen(environment: None) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import get_scheduler
 
+from finetune_api.stages import GrpoSpec, PpoSpec
 from finetune_api.training import ScheduleSpec, TrainingSpec
 from finetune_trainer.errors import InvalidConfigError
 from finetune_trainer.schedules import decay_steps, schedule, total_steps
@@ -91,6 +92,9 @@ def test_a_lowest_rate_belongs_to_cosine() -> None:
         (TrainingSpec(epochs=2.0), 33, 6),
         (TrainingSpec(epochs=0.5), 33, 2),
         (TrainingSpec(epochs=2.0), None, None),
+        # a group of 8 answers to each prompt, which are learned from twice: 2 prompts in 2 steps
+        (TrainingSpec(stage="grpo", epochs=0.5, grpo=GrpoSpec(group_size=8, updates_per_batch=2)), 32, 16),
+        (TrainingSpec(stage="ppo", epochs=1.0, ppo=PpoSpec(updates_per_batch=4)), 32, 8),
     ],
 )
 def test_a_run_is_as_long_as_it_is_told_or_as_its_data(

@@ -63,12 +63,16 @@ class Generations(TrainerCallback):  # type: ignore[misc]  # transformers is not
         _control: TrainerControl,
         logs: dict[str, float] | None = None,
         model: Any = None,
+        optimizer: Any = None,
         **_kwargs: Any,
     ) -> None:
         """Called once per step with its loss."""
         step, every = state.global_step, self.spec.every_steps
         last = step >= state.max_steps
         if logs is not None and "loss" in logs and every > 0 and step % every == 0 and not last:
+            if hasattr(optimizer, "eval"):
+                # the average of a Schedule-Free optimizer, as in evaluations; the next step takes it away
+                optimizer.eval()
             self.draw(model, step, args)
 
     def draw(self, model: Any, step: int, args: TrainingArguments) -> None:

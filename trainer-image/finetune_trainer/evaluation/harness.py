@@ -11,7 +11,8 @@ LONGEST_NAME: Final = 64
 
 
 def harness(subject: Subject, spec: BenchmarkSpec, _path: Path | None) -> Scored:
-    """Runs the tasks. Raises `InvalidConfigError` for a task that there is not."""
+    """Runs the tasks. Raises `InvalidConfigError` for a task that there is not, and for one that runs
+    programs of the model."""
     from lm_eval import simple_evaluate
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
@@ -37,12 +38,20 @@ def harness(subject: Subject, spec: BenchmarkSpec, _path: Path | None) -> Scored
             bootstrap_iters=0,
             log_samples=True,
             task_manager=manager,
-            confirm_run_unsafe_code=spec.allow_code_execution,
+            # such a task runs the model's programs in this process, with its tokens and its network
+            confirm_run_unsafe_code=False,
         )
     except KeyError as error:
         raise InvalidConfigError(
             f"evaluation.benchmarks {spec.name}: {error.args[0]}. Name a task of lm-evaluation-harness, or "
             "the path of a task file"
+        ) from error
+    except ValueError as error:
+        if "marked as unsafe" not in str(error):
+            raise
+        raise InvalidConfigError(
+            f"evaluation.benchmarks {spec.name}: {', '.join(spec.tasks)} runs programs of the model in the "
+            "trainer itself. Use type humanEval, which confines them, with problems of your own in prompts"
         ) from error
     if found is None:
         raise AssertionError("a single process gets the results")

@@ -1,6 +1,7 @@
 """How an answer is compared with what was expected: each way a function from 0 (wrong) to 1 (right)."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import regex
@@ -10,6 +11,10 @@ from finetune_trainer.numbers_in_text import last_number, same_number
 
 Score = Callable[[str, Sequence[str]], dict[str, float]]
 """Scores of an answer against the texts of which any is right."""
+
+_UNSPACED: Final = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]"
+WORD: Final = regex.compile(rf"(?V1){_UNSPACED}\p{{M}}*|(?:[[\p{{L}}\p{{N}}]--{_UNSPACED}]\p{{M}}*)+")
+"""A run of letters and digits; in scripts that do not set words apart, a character."""
 
 PATTERN_SECONDS: Final = 1.0
 """Longest search for a pattern: some patterns never end."""
@@ -21,7 +26,9 @@ def exact(answer: str, expected: Sequence[str]) -> dict[str, float]:
 
 
 def contains(answer: str, expected: Sequence[str]) -> dict[str, float]:
-    """The expected text is somewhere in the answer."""
+    """The expected text is somewhere in the answer. Raises `DataError` for a blank one, which is in all."""
+    if not all(text.strip() for text in expected):
+        raise DataError(f"match: contains: {expected} holds a blank text, which every answer contains")
     return {"contains": float(any(text.strip() in answer for text in expected))}
 
 
@@ -48,11 +55,28 @@ def numeric(answer: str, expected: Sequence[str]) -> dict[str, float]:
 
 def rouge(answer: str, expected: Sequence[str]) -> dict[str, float]:
     """F-measures of ROUGE-1, ROUGE-2 and ROUGE-L (Lin 2004) with stemming; of the text that fits best."""
-    from rouge_score.rouge_scorer import RougeScorer  # a second of nltk and scipy, in every rank's start
+    # a second of nltk and scipy, in every rank's start
+    from rouge_score.rouge_scorer import RougeScorer
+    from rouge_score.tokenizers import DefaultTokenizer
 
     kinds = ("rouge1", "rouge2", "rougeL")
-    found = RougeScorer(kinds, use_stemmer=True).score_multi(list(expected), answer)
+    words = Words(DefaultTokenizer(use_stemmer=True).tokenize)
+    found = RougeScorer(kinds, tokenizer=words).score_multi(list(expected), answer)
     return {kind: float(found[kind].fmeasure) for kind in kinds}
+
+
+@dataclass(frozen=True)
+class Words:
+    """ROUGE's words of any script. The library's own tokenizer knows no letters but a to z: to it, texts in
+    Greek have nothing in common."""
+
+    of_english: Callable[[str], list[str]]
+    """The library's, which stems."""
+
+    def tokenize(self, text: str) -> list[str]:
+        """In lower case and in their order; English ones without their endings."""
+        words = WORD.findall(text.lower())
+        return [each for word in words for each in (self.of_english(word) if word.isascii() else [word])]
 
 
 MATCHES: Final[dict[str, Score]] = {

@@ -12,7 +12,7 @@ from finetune_trainer.data.examples import Record
 from finetune_trainer.errors import DataError
 from finetune_trainer.evaluation.matching import MATCHES
 from finetune_trainer.evaluation.subject import Scored, Subject, mean, questions
-from finetune_trainer.sample import Prompt, Turns, turns_of
+from finetune_trainer.sample import Prompt, Turns, turns_of, under
 
 EXPECTED: Final = ("expected", "output", "completion")
 
@@ -51,6 +51,5 @@ def _question(subject: Subject, solved: list[Record], record: Record) -> Prompt:
         turns += [*turns_of(example), {"role": "assistant", "content": expected(example)[0]}]
     turns += turns_of(record)
     if subject.answers_turns:
-        system = [{"role": "system", "content": subject.system}] if subject.system else []
-        return turns if turns[0]["role"] == "system" else [*system, *turns]
+        return under(subject.system, turns)
     return "\n".join(turn["content"] for turn in turns) + "\n"

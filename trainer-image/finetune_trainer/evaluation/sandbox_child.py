@@ -5,6 +5,7 @@ import ctypes
 import os
 import platform
 import resource
+import signal
 import struct
 import sys
 
@@ -85,19 +86,24 @@ def confine(cpu_seconds: int, memory_bytes: int) -> bool:
     buffer = ctypes.create_string_buffer(code)
     program = Program(len(code) // 8, ctypes.addressof(buffer))
     libc = ctypes.CDLL(None)
-    set_no_new_privileges, set_seccomp, mode_filter = 38, 22, 2
-    done = libc.prctl(set_no_new_privileges, 1, 0, 0, 0)
+    set_death_signal, set_no_new_privileges, set_seccomp, mode_filter = 1, 38, 22, 2
+    done = libc.prctl(set_death_signal, signal.SIGKILL, 0, 0, 0)
+    done = done or libc.prctl(set_no_new_privileges, 1, 0, 0, 0)
     done = done or libc.prctl(set_seccomp, mode_filter, ctypes.byref(program), 0, 0)
     return bool(done == 0)
 
 
 def main() -> None:
-    """Reads a word and a program, runs the program, and says the word when it has come to its end."""
+    """Reads a word and a program, says that it is confined, runs the program, and says the word when it has
+    come to its end."""
     word, _, program = sys.stdin.buffer.read().decode().partition("\n")
+    answers = os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     if not confine(int(sys.argv[1]), int(sys.argv[2])):
         os._exit(NO_FILTER)
+    os.write(answers, b"confined\n")
     exec(compile(program, "program", "exec"), {"__name__": "__main__"})  # noqa: S102 - this is what it is for
-    os.write(1, word.encode())
+    os.write(answers, word.encode())
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from finetune_trainer.checkpoints import Checkpoint, CheckpointStore
 from finetune_trainer.data.cache import exclusive
 from finetune_trainer.data.dataset import TokenizedDataset
 from finetune_trainer.distributed import end_process_group, on_first_rank, rank, start_process_group
-from finetune_trainer.errors import classify
+from finetune_trainer.errors import InvalidConfigError, classify
 from finetune_trainer.exactness import exactness
 from finetune_trainer.files import staged_as
 from finetune_trainer.guards import is_a_norm
@@ -33,7 +33,7 @@ from finetune_trainer.metrics import MetricsFile, MetricsTracker, compute_perple
 from finetune_trainer.models import create_base, load_base
 from finetune_trainer.precision import effective_precision, take_device
 from finetune_trainer.progress import Progress
-from finetune_trainer.python_api.config import TrainingConfig
+from finetune_trainer.python_api.config import InvalidTrainingConfigError, TrainingConfig
 from finetune_trainer.python_api.spec import resolved
 from finetune_trainer.python_api.tokens import NoTokenizer, TokenDataset
 from finetune_trainer.reporting import Reporter
@@ -145,17 +145,28 @@ class Trainer:
     def _prepare(self, job: ResolvedJob, store: CheckpointStore) -> Checkpoint | None:
         """Makes the directory ready; the checkpoint to go on from."""
         directory = Path(job.paths.run_directory)
-        self.config.to_yaml(directory / CONFIG_FILE)
         checkpoint = None
         if self.config.resume_from_checkpoint:
-            checkpoint = store.newest_whole(lineage_hash(job.spec))
+            checkpoint = self._newest(job, store)
             if checkpoint is None:
                 log.warning("No checkpoint found to resume from in %s: training starts afresh", directory)
         elif aside := store.set_aside(datetime.now(UTC)):
             MetricsFile(directory).set_aside(aside)
             log.info("resume_from_checkpoint is False: earlier checkpoints are now in %s", aside)
         store.prepare()
+        # not before: the settings of a run that is refused here are not those of the run that is there
+        self.config.to_yaml(directory / CONFIG_FILE)
         return checkpoint
+
+    def _newest(self, job: ResolvedJob, store: CheckpointStore) -> Checkpoint | None:
+        try:
+            return store.newest_whole(lineage_hash(job.spec))
+        except InvalidConfigError as error:
+            raise InvalidTrainingConfigError(
+                f"checkpoint_dir: {self.config.checkpoint_dir} holds checkpoints of another run, of another "
+                "model, batch, rate or schedule. Name another directory, or set them aside with "
+                "resume_from_checkpoint=False"
+            ) from error
 
     def _fresh_model(self, job: ResolvedJob) -> torch.nn.Module:
         """The same on every rank, also where each has drawn other random numbers before."""

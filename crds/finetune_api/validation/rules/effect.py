@@ -10,6 +10,7 @@ from finetune_api.evaluation import BenchmarkSpec
 from finetune_api.job import FineTuneJob
 from finetune_api.method import MethodSpec
 from finetune_api.quantization import QuantizationSpec
+from finetune_api.training import Optimizer, TrainingSpec
 from finetune_api.validation.codes import Code
 from finetune_api.validation.fields import default_at, plain, value_at
 from finetune_api.validation.findings import Finding, warning
@@ -30,6 +31,21 @@ _OF_LORA: Final = (
 )
 """Fields of adapters that no other rule refuses without them."""
 
+_OF_ADAM: Final = ("adamBeta1", "adamBeta2", "adamEpsilon")
+_NO_ADAM: Final[frozenset[Optimizer]] = frozenset(
+    {
+        "adafactor",
+        "adagrad",
+        "galoreAdafactor",
+        "rmsprop",
+        "rmsprop8bit",
+        "rmspropBnb",
+        "scheduleFreeSgd",
+        "sgd",
+    }
+)
+"""Optimizers with settings of their own, which are their libraries'."""
+
 _OF_BENCHMARK: Final[Mapping[str, tuple[str, ...]]] = {
     "lmEvaluationHarness": ("tasks", "fewShot", "allowCodeExecution"),
     "humanEval": ("prompts", "maxNewTokens", "allowCodeExecution"),
@@ -42,6 +58,7 @@ def effect(job: FineTuneJob, _target: str) -> Iterator[Finding]:
     """A warning for each setting without effect."""
     yield from _quantization(job.spec.quantization)
     yield from _method(job.spec.method)
+    yield from _optimizer(job.spec.training)
     for index, benchmark in enumerate(job.spec.evaluation.benchmarks):
         yield from _benchmark(benchmark, f"evaluation.benchmarks[{index}]")
 
@@ -73,6 +90,13 @@ def _method(spec: MethodSpec) -> Iterator[Finding]:
     if spec.freeze is not None and spec.freeze.layers:
         why, remedy = "layers are named", "remove method.freeze.layers"
         yield from _unread(spec.freeze, "method.freeze", ("trainableLayers", "fromLayer"), why, remedy)
+
+
+def _optimizer(spec: TrainingSpec) -> Iterator[Finding]:
+    unread: tuple[str, ...] = _OF_ADAM if spec.optimizer in _NO_ADAM else ()
+    if "lion" in spec.optimizer.lower():
+        unread = ("adamEpsilon",)
+    yield from _unread(spec, "training", unread, f"{spec.optimizer} has none", "use training.optimizer adamw")
 
 
 def _benchmark(spec: BenchmarkSpec, path: str) -> Iterator[Finding]:

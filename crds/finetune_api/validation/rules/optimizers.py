@@ -11,13 +11,14 @@ from finetune_api.validation.rules.common import uses_deepspeed
 IN_BACKWARD: Final = ("lomo", "adalomo")
 """They change the weights while the backward pass runs, and keep no gradients."""
 
-PROJECTING: Final = ("galoreAdamw", "apolloAdamw")
+PROJECTING: Final = ("galoreAdamw", "galoreAdafactor", "apolloAdamw")
 """They project the gradient of each whole weight matrix onto a few dimensions."""
 
-WHOLE: Final = (*PROJECTING, "stableAdamw")
-"""What they do to a weight depends on the rest of its matrix."""
+WHOLE: Final = (*PROJECTING, "adafactor", "stableAdamw")
+"""What they do to a weight depends on the rest of its matrix. In a flat row, adafactor would also remember as
+much as Adam's second moment."""
 
-AVERAGING: Final = ("scheduleFreeAdamw", "scheduleFreeSgd")
+AVERAGING: Final = ("scheduleFreeAdamw", "scheduleFreeRadam", "scheduleFreeSgd")
 """They train one set of weights and show another, the average, to evaluations and in checkpoints."""
 
 
@@ -47,7 +48,7 @@ def _in_backward(job: FineTuneJob, optimizer: str) -> Iterator[Finding]:
             Code.OPTIMIZER_CONFLICT,
             "training.optimizer",
             "updates weights in the backward pass, which DeepSpeed runs itself",
-            "Use optimizer adamw or adafactor, or distributed.engine torch",
+            "Use optimizer adamw, or distributed.engine torch",
             optimizer,
         )
 
@@ -82,11 +83,11 @@ def _averaging(job: FineTuneJob, optimizer: str) -> Iterator[Finding]:
             "Use distributed.engine torch with zeroStage 0, or optimizer adamw",
             optimizer,
         )
-    if optimizer == "scheduleFreeAdamw" and training.adam_beta1 == 0:
+    if optimizer != "scheduleFreeSgd" and training.adam_beta1 == 0:
         yield error(
             Code.OPTIMIZER_CONFLICT,
             "training.adamBeta1",
-            "weighs the average that scheduleFreeAdamw trains on, which cannot be 0",
+            f"weighs the average that {optimizer} trains on, which cannot be 0",
             "Use training.adamBeta1 0.9",
             training.adam_beta1,
         )

@@ -9,6 +9,7 @@ from finetune_api.job import FineTuneJob, FineTuneJobSpec
 from finetune_api.method import ALL_LINEAR, MethodSpec
 from finetune_api.validation.codes import Code
 from finetune_api.validation.findings import Finding, error, warning
+from finetune_api.validation.rules.optimizers import PROJECTING
 
 TRANSPOSED: Final = "gpt2"
 """The family whose layers are transformers' Conv1D rather than linear ones."""
@@ -40,7 +41,7 @@ def _experts(spec: FineTuneJobSpec, architecture: Architecture) -> Iterator[Find
     reached = architecture.layers * sum(linear.weights for linear in architecture.linears)
     share = f"{reached / architecture.parameters:.0%} of the weights"
     lora = spec.method.lora
-    if spec.training.optimizer == "galoreAdamw":
+    if spec.training.optimizer in PROJECTING:
         yield error(
             Code.OPTIMIZER_CONFLICT,
             "training.optimizer",

@@ -18,6 +18,7 @@ def schedule(job: FineTuneJob, _target: str) -> Iterator[Finding]:
 
 def _settings(spec: ScheduleSpec) -> Iterator[Finding]:
     given = {
+        "startLearningRateRatio": (spec.start_learning_rate_ratio, 0.0, "cosine"),
         "minLearningRateRatio": (spec.min_learning_rate_ratio, 0.0, "cosine"),
         "cycles": (spec.cycles, 1, "cosineWithRestarts"),
         "power": (spec.power, 1.0, "polynomial"),
@@ -39,6 +40,15 @@ def _settings(spec: ScheduleSpec) -> Iterator[Finding]:
 
 def _phases(spec: ScheduleSpec, max_steps: int | None) -> Iterator[Finding]:
     steps = spec.warmup_steps
+    without = spec.warmup_ratio == 0 if steps is None else steps == 0
+    if spec.start_learning_rate_ratio > 0 and without:
+        yield error(
+            Code.CONFLICT,
+            "training.schedule.startLearningRateRatio",
+            "is the rate that the warm-up begins with, and there is none",
+            "Set training.schedule.warmupRatio, such as 0.03, or remove startLearningRateRatio",
+            spec.start_learning_rate_ratio,
+        )
     if steps is not None and max_steps is not None and steps >= max_steps:
         yield error(
             Code.CONFLICT,

@@ -242,6 +242,36 @@ def test_troubleshooting(settings: dict[str, Any]) -> None:
     TrainingConfig(**settings).validate()
 
 
+EXAMPLES = {
+    "small": (
+        "model_config: {vocab_size: 50257, hidden_size: 256, num_layers: 4, num_heads: 4}\n"
+        "batch_size: 16\nlearning_rate: 0.001\nmax_steps: 10000\nwarmup_steps: 500\nmixed_precision: bf16\n",
+        16,
+    ),
+    "medium": (
+        "model_config: {vocab_size: 50257, hidden_size: 768, num_layers: 12, num_heads: 12}\n"
+        "batch_size: 8\ngradient_accumulation_steps: 4\nlearning_rate: 0.0006\nmax_steps: 100000\n"
+        "warmup_steps: 2000\nscheduler_type: cosine\nmixed_precision: bf16\n",
+        32,
+    ),
+    "large": (
+        "model_config: {vocab_size: 50257, hidden_size: 1024, num_layers: 24, num_heads: 16}\n"
+        "batch_size: 4\ngradient_accumulation_steps: 8\nlearning_rate: 0.00025\nmax_steps: 300000\n"
+        "warmup_steps: 4000\nscheduler_type: cosine\nmixed_precision: bf16\nmax_grad_norm: 1.0\n"
+        "weight_decay: 0.01\n",
+        32,
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "batch"), EXAMPLES.values(), ids=EXAMPLES)
+def test_example_configurations(text: str, batch: int) -> None:
+    Path("config.yaml").write_text(text)
+    config = TrainingConfig.from_yaml("config.yaml")
+    config.validate()
+    assert config.get_effective_batch_size() == batch
+
+
 def test_checkpoints_of_a_run_are_the_managers_too(
     model_config: TransformerConfig, train_data: MyDataset, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,6 +12,7 @@ import torch
 from api_ranks import COUNTING, train_on_ranks
 from finetune_trainer import Trainer, TrainingConfig, TransformerConfig
 from finetune_trainer.errors import DataError, InterruptedRunError
+from finetune_trainer.python_api.config import InvalidTrainingConfigError
 
 pytestmark = pytest.mark.slow
 
@@ -81,6 +82,15 @@ def test_what_is_there_is_set_aside_rather_than_lost(tmp_path: Path) -> None:
     Trainer(config(tmp_path, seed=7), SEQUENCES).train()
     [aside] = tmp_path.glob("checkpoints-before-*")
     assert (aside / "step-00000006" / "model.safetensors").exists()
+
+
+def test_another_run_is_refused_in_its_place_and_leaves_its_settings_alone(tmp_path: Path) -> None:
+    Trainer(config(tmp_path), SEQUENCES).train()
+    with pytest.raises(
+        InvalidTrainingConfigError, match=r"checkpoint_dir: .* holds checkpoints of another run"
+    ):
+        Trainer(config(tmp_path, learning_rate=1e-4, resume_from_checkpoint=True), SEQUENCES).train()
+    assert TrainingConfig.from_yaml(tmp_path / "config.yaml") == config(tmp_path)
 
 
 def test_a_gpt2_is_trained_saved_and_read_by_transformers(tmp_path: Path) -> None:

@@ -19,6 +19,10 @@ FREEZE = FULL | {"method.type": "freeze"}
         ({}, "method.lora.pissaIterations", 4),
         (SPECTRUM | {"method.spectrum.layers": [1]}, "method.spectrum.topFraction", 0.25),
         (FREEZE | {"method.freeze.layers": [1]}, "method.freeze.fromLayer", "first"),
+        ({"training.optimizer": "sgd"}, "training.adamBeta1", 0.95),
+        ({"training.optimizer": "rmspropBnb"}, "training.adamBeta2", 0.95),
+        ({"training.optimizer": "adafactor"}, "training.adamEpsilon", 1e-6),
+        ({"training.optimizer": "lion8bit"}, "training.adamEpsilon", 1e-6),
     ],
 )
 def test_what_nothing_reads_is_told(check, changes, field, value):
@@ -36,6 +40,8 @@ def test_what_nothing_reads_is_told(check, changes, field, value):
         {"method.lora.initialization": "pissa", "method.lora.pissaIterations": 4},
         {"method.type": "pissa", "method.lora.pissaIterations": 4},
         SPECTRUM | {"method.spectrum.topFraction": 0.25},
+        {"training.optimizer": "lion", "training.adamBeta2": 0.95},
+        {"training.optimizer": "stableAdamw", "training.adamEpsilon": 1e-6},
         # what an API server fills in
         FULL | {"method.lora": {"rank": 16, "alpha": 32.0, "targetModules": ["all-linear"]}},
     ],

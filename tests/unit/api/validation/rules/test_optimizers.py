@@ -20,7 +20,7 @@ def test_what_updates_in_the_backward_pass_does_not_run_under_deepspeed(brief, o
     assert brief(chosen | {"distributed.processesPerNode": 2, "distributed.engine": "torch"}) == []
 
 
-@pytest.mark.parametrize("optimizer", ["galoreAdamw", "apolloAdamw"])
+@pytest.mark.parametrize("optimizer", ["galoreAdamw", "galoreAdafactor", "apolloAdamw"])
 def test_what_projects_gradients_needs_whole_matrices(brief, optimizer):
     chosen = {OPTIMIZER: optimizer} | FULL
     assert brief(chosen) == []
@@ -29,10 +29,11 @@ def test_what_projects_gradients_needs_whole_matrices(brief, optimizer):
 
 
 WHOLE_MATRICES = {OPTIMIZER: "stableAdamw"}
+FACTORED = {OPTIMIZER: "adafactor"}
 AVERAGING = {OPTIMIZER: "scheduleFreeAdamw", "training.schedule.type": "constant"}
 
 
-@pytest.mark.parametrize("chosen", [WHOLE_MATRICES, AVERAGING])
+@pytest.mark.parametrize("chosen", [WHOLE_MATRICES, FACTORED, AVERAGING])
 def test_what_deepspeed_would_break_runs_without_it(brief, chosen):
     assert brief(chosen) == []
     refused = [("error", "OptimizerConflict", OPTIMIZER)]
@@ -41,10 +42,11 @@ def test_what_deepspeed_would_break_runs_without_it(brief, chosen):
     assert brief(chosen | {"distributed.processesPerNode": 2, "distributed.engine": "torch"}) == []
 
 
-def test_an_average_has_a_weight(brief):
-    found = brief(AVERAGING | {"training.adamBeta1": 0.0})
+@pytest.mark.parametrize("optimizer", ["scheduleFreeAdamw", "scheduleFreeRadam"])
+def test_an_average_has_a_weight(brief, optimizer):
+    found = brief(AVERAGING | {OPTIMIZER: optimizer, "training.adamBeta1": 0.0})
     assert found == [("error", "OptimizerConflict", "training.adamBeta1")]
 
 
 def test_other_optimizers_go_with_everything(brief):
-    assert brief({OPTIMIZER: "adafactor", STEPS: 8, "distributed.zeroStage": 2}) == []
+    assert brief({OPTIMIZER: "lion", STEPS: 8, "distributed.zeroStage": 2}) == []

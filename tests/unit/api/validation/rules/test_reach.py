@@ -39,5 +39,6 @@ def test_spectrum_and_galore_look_at_matrices(brief):
     assert brief(MIXTRAL | RATE | {"method.type": "spectrum"}) == [
         ("warning", "UnreachedExperts", "method.type")
     ]
-    found = brief(MIXTRAL | RATE | {"method.type": "full", "training.optimizer": "galoreAdamw"})
-    assert found == [("error", "OptimizerConflict", "training.optimizer")]
+    for optimizer in ("galoreAdamw", "galoreAdafactor"):
+        found = brief(MIXTRAL | RATE | {"method.type": "full", "training.optimizer": optimizer})
+        assert found == [("error", "OptimizerConflict", "training.optimizer")]

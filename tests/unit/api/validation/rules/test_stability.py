@@ -43,7 +43,7 @@ def test_a_long_run_ends_with_a_decay(brief, steps, long):
     assert found == ([("suggestion", "ConstantRate", f"{SCHEDULE}.type")] if long else [])
 
 
-@pytest.mark.parametrize("optimizer", ["scheduleFreeAdamw", "scheduleFreeSgd"])
+@pytest.mark.parametrize("optimizer", ["scheduleFreeAdamw", "scheduleFreeRadam", "scheduleFreeSgd"])
 def test_a_schedule_free_optimizer_wants_a_constant_rate(brief, optimizer):
     changes = {"training.optimizer": optimizer}
     assert brief(changes) == [("warning", "ScheduledScheduleFree", f"{SCHEDULE}.type")]
