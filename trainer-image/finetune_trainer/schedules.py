@@ -42,13 +42,9 @@ def schedule(spec: ScheduleSpec, total_steps: int | None = None) -> tuple[str, d
             return "warmup_stable_decay", {"num_decay_steps": decay_steps(spec, total_steps)}
 
 
-def total_steps(training: TrainingSpec, sequences: int | None, effective_batch: int) -> int | None:
-    """Optimizer steps of the run; None where neither maxSteps nor the number of sequences is known."""
-    if training.max_steps is not None:
-        return training.max_steps
-    if sequences is None:
-        return None
-    return math.ceil(training.epochs * math.ceil(sequences / effective_batch))
+def total_steps(training: TrainingSpec, steps_per_epoch: int) -> int:
+    """Optimizer steps of the whole run, as transformers counts them."""
+    return training.max_steps or math.ceil(training.epochs * steps_per_epoch)
 
 
 def decay_steps(spec: ScheduleSpec, total: int) -> int:

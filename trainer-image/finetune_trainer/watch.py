@@ -5,12 +5,12 @@ runs by mistake.
 """
 
 import logging
-import math
 from typing import Final, TypedDict
 
 from finetune_api.failure_policy import DivergenceSpec
 from finetune_api.training import TrainingSpec
 from finetune_trainer.guards import Trend, TrendState
+from finetune_trainer.schedules import total_steps
 
 log = logging.getLogger(__name__)
 
@@ -89,5 +89,4 @@ def watch(training: TrainingSpec, steps_per_epoch: int) -> Watch | None:
     """What watches a run's loss; None for stages whose loss says nothing of this kind."""
     if training.stage in AROUND_ZERO:
         return None
-    steps = training.max_steps or math.ceil(training.epochs * steps_per_epoch)
-    return Watch(min(LONGEST, max(SHORTEST, round(SHARE * steps))))
+    return Watch(min(LONGEST, max(SHORTEST, round(SHARE * total_steps(training, steps_per_epoch)))))

@@ -61,6 +61,13 @@ class Renderer:
     preprocessing: PreprocessingSpec
     max_length: int
     supervise: Supervise
+    limit: str = "training.maxSequenceLength"
+    """What `max_length` comes from, in words."""
+
+    @property
+    def drops(self) -> bool:
+        """Whether examples that are too long are to be left out."""
+        return self.preprocessing.overlong == "drop"
 
     def __call__(self, example: Example) -> Tokens:
         """Raises `DataError` for an example that is too long where that is to fail, `InvalidConfigError` for
@@ -152,8 +159,8 @@ class Renderer:
         cut = max(0, len(ids) - self.max_length)
         if cut and self.preprocessing.overlong == "fail":
             raise DataError(
-                f"{origin}: {len(ids)} tokens, training.maxSequenceLength is {self.max_length}. Raise it, "
-                "shorten the record, or set dataset.preprocessing.overlong: truncate"
+                f"{origin}: {len(ids)} tokens, {self.limit} is {self.max_length}. Raise it, shorten the "
+                "record, or set dataset.preprocessing.overlong: truncate"
             )
         return Tokens(
             ids=np.asarray(ids[: self.max_length], dtype=np.int32),

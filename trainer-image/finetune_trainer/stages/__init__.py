@@ -5,12 +5,13 @@ around it, with its data order, checkpoints, guards, reports and export, is the 
 """
 
 from finetune_api.training import TrainingSpec
+from finetune_trainer.data.making import documents
 from finetune_trainer.errors import InvalidConfigError
 from finetune_trainer.stages import dpo, grpo, kto, ppo, rm
 from finetune_trainer.stages.base import Stage
 
 STAGES: dict[str, Stage] = {
-    "pretrain": Stage(),
+    "pretrain": Stage(recipe=documents),
     "sft": Stage(),
     "rm": rm.STAGE,
     "dpo": dpo.STAGE,

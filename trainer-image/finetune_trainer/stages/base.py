@@ -8,16 +8,14 @@ import torch
 from accelerate import Accelerator
 
 from finetune_api.resolved import ResolvedJob
-from finetune_trainer.data.examples import Example
-from finetune_trainer.data.preparation import prepare_data
+from finetune_trainer.data.making import MakeRecipe, conversations
+from finetune_trainer.data.preparation import Examples, prepare_data, renderer_for
 from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.heads import LANGUAGE, Head
 from finetune_trainer.tokenizers import Tokenizer
 
 Batch = Mapping[str, torch.Tensor]
-Examples = Callable[[], list[Example]]
-Prepare = Callable[[ResolvedJob, Examples, Tokenizer], tuple[TrainingData, TrainingData | None]]
 
 
 @dataclass(frozen=True)
@@ -85,11 +83,17 @@ class Objective(ABC):
 class Stage:
     """One value of `training.stage`."""
 
-    prepare: Prepare = prepare_data
-    """From the job's examples to training and evaluation data."""
+    recipe: MakeRecipe = conversations
+    """How the job's examples become items."""
     head: Head = LANGUAGE
     objective: Callable[[Setting], Objective] | None = None
     """How the loss is computed; None: the likelihood of the next token, which models compute themselves."""
+
+    def prepare(
+        self, job: ResolvedJob, examples: Examples, tokenizer: Tokenizer
+    ) -> tuple[TrainingData, TrainingData | None]:
+        """The training and evaluation data of a job. Raises what `prepare_data` raises."""
+        return prepare_data(job, examples, self.recipe(job, renderer_for(job.spec, tokenizer)))
 
 
 def supervised_rows(labels: torch.Tensor, ignored: int) -> torch.Tensor:

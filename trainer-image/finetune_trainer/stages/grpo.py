@@ -7,15 +7,15 @@ import torch
 
 from finetune_api.resolved import ResolvedJob
 from finetune_api.stages import GrpoSpec
-from finetune_trainer.data.prompts import PromptDataset, prepare_prompts
-from finetune_trainer.data.rendering import IGNORED
+from finetune_trainer.data.making import Recipe
+from finetune_trainer.data.prompts import PromptDataset, prompts
+from finetune_trainer.data.rendering import IGNORED, Renderer
 from finetune_trainer.distributed import sum_over_ranks
-from finetune_trainer.stages.base import Batch, Examples, Outcome, Setting, Stage
+from finetune_trainer.stages.base import Batch, Outcome, Setting, Stage
 from finetune_trainer.stages.drawn import DrawnAnswers
 from finetune_trainer.stages.reference import Reference, reference_for, without_training
 from finetune_trainer.stages.reward_functions import REWARDS
 from finetune_trainer.stages.rollouts import Rollouts, Sampler, inputs_of
-from finetune_trainer.tokenizers import Tokenizer
 
 SPREAD_FLOOR = 1e-4
 """Added to a group's standard deviation, so that equal rewards give no advantage rather than NaN."""
@@ -132,11 +132,9 @@ def settings(job: ResolvedJob) -> GrpoSpec:
     return job.spec.training.grpo
 
 
-def prepare(
-    job: ResolvedJob, examples: Examples, tokenizer: Tokenizer
-) -> tuple[PromptDataset, PromptDataset | None]:
+def recipe(job: ResolvedJob, renderer: Renderer) -> Recipe[PromptDataset]:
     """The prompts of a job."""
-    return prepare_prompts(job, examples, tokenizer, settings(job).sampling.max_new_tokens)
+    return prompts(renderer, settings(job).sampling.max_new_tokens)
 
 
 def _row_means(values: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
@@ -148,4 +146,4 @@ def _share(values: torch.Tensor, whole: torch.Tensor, rank: int) -> list[torch.T
     return list(values.reshape(whole.shape)[:, rank])
 
 
-STAGE = Stage(prepare=prepare, objective=objective)
+STAGE = Stage(recipe=recipe, objective=objective)
