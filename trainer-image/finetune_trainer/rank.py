@@ -134,7 +134,7 @@ def train(
         order=order,
         progress=progress(inputs, loaded, order, arguments, precision),
         guard=guard(job, loaded.data, order, precision),
-        watch=watch(spec.training, order.steps_per_epoch),
+        watch=watch(spec.training, order),
         saves=Saves(job, store, reporter, tracking, hub, data, exact.reasons),
         reporter=reporter,
         tracking=tracking,

@@ -17,6 +17,7 @@ from typing import Final
 from jinja2 import TemplateError
 
 from finetune_trainer.data.examples import Json, Origin
+from finetune_trainer.data.hidden import refuse_hidden_reasoning, refuse_hidden_tools
 from finetune_trainer.errors import DataError, InvalidConfigError
 from finetune_trainer.tokenizers import Tokenizer
 
@@ -41,16 +42,27 @@ def render_with_answers(
     """The conversation as text, and where the answers from message `first` on are: character positions, each
     with the end of its turn.
 
-    Raises `DataError` when the template refuses the conversation, `InvalidConfigError` when it does not let
-    answers be told from prompts.
+    Raises `DataError` when the template refuses the conversation or leaves tools or reasoning out of it,
+    `InvalidConfigError` when it does not let answers be told from prompts.
     """
     template = _Template(tokenizer, tools)
     try:
         if GENERATION_BLOCK.search(str(tokenizer.chat_template)):
-            return _in_blocks(template, messages, first, origin)
-        text = template.render(messages)
+            text, spans = _in_blocks(template, messages, first, origin)
+        else:
+            text = template.render(messages)
+            spans = _in_turns(template, messages, first, text, origin)
     except REFUSALS as error:
         raise refused(origin, error) from error
+    refuse_hidden_tools(text, messages, tools, origin)
+    last = next((message for message in reversed(messages) if message["role"] == "assistant"), {})
+    refuse_hidden_reasoning([text[start:end] for start, end in spans], last, origin)
+    return text, spans
+
+
+def _in_turns(
+    template: "_Template", messages: Sequence[Json], first: int, text: str, origin: Origin
+) -> list[Span]:
     turns = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
     spans: list[Span] = []
     for turn in (turn for turn in turns if turn >= first):
@@ -64,7 +76,7 @@ def render_with_answers(
                 "generation %} in the template, or set dataset.preprocessing.supervise: lastAnswer"
             )
         spans.append(span)
-    return text, spans
+    return spans
 
 
 def refused(origin: Origin, error: Exception) -> DataError:

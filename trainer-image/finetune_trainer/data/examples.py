@@ -64,6 +64,8 @@ class Message:
     name: str | None = None
     """The tool that a turn of role `tool` comes from."""
     tool_call_id: str | None = None
+    reasoning: str | None = None
+    """What the assistant thought before its answer, where the record has it beside the content."""
 
     def to_template(self) -> Json:
         """The turn as a chat template sees it."""
@@ -74,6 +76,9 @@ class Message:
             turn["name"] = self.name
         if self.tool_call_id is not None:
             turn["tool_call_id"] = self.tool_call_id
+        if self.reasoning is not None:
+            # most templates' name for it, and that of gpt-oss
+            turn["reasoning_content"] = turn["thinking"] = self.reasoning
         return turn
 
 

@@ -13,6 +13,7 @@ from finetune_api.training import TrainingSpec
 from finetune_trainer.data.answers import REFUSALS, Span, refused
 from finetune_trainer.data.dataset import DataFacts, TokenizedDataset
 from finetune_trainer.data.examples import Conversation, Example, Json, Message, Origin, last_answer
+from finetune_trainer.data.hidden import refuse_hidden_tools
 from finetune_trainer.data.making import Recipe
 from finetune_trainer.data.rendering import Ids, Renderer, Tokens
 from finetune_trainer.data.sampling import GlobalOrder
@@ -150,16 +151,17 @@ class PromptRenderer(Renderer):
     def _rendered(self, example: Example) -> tuple[str, list[Span]]:
         if not isinstance(example, Conversation):
             raise AssertionError(f"{example.origin}: a prompt is made of a conversation")
+        turns = self.turns(example.messages[: last_answer(example)])
         try:
-            text = self.tokenizer.apply_chat_template(
-                self.turns(example.messages[: last_answer(example)]),
-                tools=list(example.tools) or None,
-                tokenize=False,
-                add_generation_prompt=True,
+            text = str(
+                self.tokenizer.apply_chat_template(
+                    turns, tools=list(example.tools) or None, tokenize=False, add_generation_prompt=True
+                )
             )
         except REFUSALS as error:
             raise refused(example.origin, error) from error
-        return str(text), []
+        refuse_hidden_tools(text, turns, example.tools, example.origin)
+        return text, []
 
 
 def prompts(renderer: Renderer, longest_answer: int) -> Recipe[PromptDataset]:

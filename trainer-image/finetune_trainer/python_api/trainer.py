@@ -122,7 +122,7 @@ class Trainer:
             order=order,
             progress=Progress(job=job, data=data, order=order, utilisation=None, likelihood=True),
             guard=guard(job, data, order, precision),
-            watch=watch(spec.training, order.steps_per_epoch),
+            watch=watch(spec.training, order),
             saves=Saves(job, store, reporter, tracking, None, fingerprint, exact.reasons),
             reporter=reporter,
             tracking=tracking,

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from finetune_api.model import ModelSpec
+from finetune_trainer.chat_templates import chat_template
 from finetune_trainer.data.answers import MARK, render_with_answers
 from finetune_trainer.data.examples import Origin
 from finetune_trainer.errors import DataError, InvalidConfigError
@@ -142,6 +143,47 @@ def test_calls_of_tools_are_answers_and_what_tools_say_is_not(tokenizer: Tokeniz
     ]
     tool: dict[str, object] = {"type": "function", "function": {"name": "add", "parameters": {}}}
     assert answers(tokenizer, template, turns, tools=(tool,)) == ['[add {"a": 1}]</>', "two</>"]
+
+
+ADD: dict[str, Any] = {"type": "function", "function": {"name": "add", "parameters": {}}}
+CALLING: list[dict[str, Any]] = [
+    {"role": "user", "content": "q"},
+    {"role": "assistant", "content": "", "tool_calls": [ADD]},
+    {"role": "tool", "content": "2"},
+    {"role": "assistant", "content": "two"},
+]
+
+
+@pytest.mark.parametrize("template", [CHATML, chat_template("chatml"), chat_template("plain")])
+@pytest.mark.parametrize(
+    ("turns", "tools", "what"), [(TURNS, (ADD,), "the tool 'add'"), (CALLING, (), "the call of 'add'")]
+)
+def test_tools_that_the_template_leaves_out_are_named(
+    tokenizer: Tokenizer,
+    template: str,
+    turns: list[dict[str, Any]],
+    tools: tuple[dict[str, object], ...],
+    what: str,
+) -> None:
+    """ChatML, which a tokenizer without a template gets, left them out: a call was learned as an empty
+    answer."""
+    with pytest.raises(DataError, match=rf"^f, line 1: the chat template does not show {what}\. Set model\."):
+        answers(tokenizer, template, turns, tools=tools)
+
+
+THINKING = (
+    "{%- for m in messages -%}{{ '<' + m['role'] + '>' }}"
+    "{%- if m['reasoning_content'] and loop.last -%}{{ '<think>' + m['reasoning_content'] + '</think>' }}"
+    "{%- endif -%}{{ m['content'] + '</>' }}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{ '<assistant>' }}{%- endif -%}"
+)
+
+
+def test_reasoning_beside_the_content_is_learned_where_the_template_shows_it(tokenizer: Tokenizer) -> None:
+    turns = [{**turn, "reasoning_content": "hm"} if turn["role"] == "assistant" else turn for turn in TURNS]
+    assert answers(tokenizer, THINKING, turns) == ["3</>", "<think>hm</think>4 </>"]
+    with pytest.raises(DataError, match=r"does not show the reasoning_content of the last answer"):
+        answers(tokenizer, CHATML, turns)
 
 
 def test_a_conversation_that_the_template_refuses_is_named_with_what_the_template_says(
