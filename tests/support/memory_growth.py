@@ -7,7 +7,7 @@ from transformers import AutoTokenizer
 
 from finetune_api import ResolvedJob
 from finetune_trainer.data.loading import load_examples
-from finetune_trainer.stages import stage_for
+from finetune_trainer.data.recipes import prepare
 from finetune_trainer.tokenizers import CHATML
 from preloaded import forked
 
@@ -33,7 +33,7 @@ def _peak(job: ResolvedJob, tokenizer: Any) -> int:
     # 5: the largest size is counted from here
     Path("/proc/self/clear_refs").write_text("5")
     examples = lambda: load_examples(spec, spec.train, job.paths.train)  # noqa: E731
-    data, _ = stage_for(job.spec.training).prepare(job, examples, tokenizer)
+    data, _ = prepare(job, examples, tokenizer)
     assert len(data[len(data) - 1]["input_ids"]) > 0
     fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(fields["VmHWM"].split()[0]) * 1024

@@ -91,7 +91,7 @@ def our_rows(job: Any, steps: int) -> tuple[list[dict[str, list[int]]], list[int
     from finetune_trainer.data.loading import load_examples
     from finetune_trainer.data.order import data_order
     from finetune_trainer.data.packed import PackedDataset
-    from finetune_trainer.stages import stage_for
+    from finetune_trainer.data.recipes import prepare
 
     spec = job.spec
 
@@ -99,7 +99,7 @@ def our_rows(job: Any, steps: int) -> tuple[list[dict[str, list[int]]], list[int
         return load_examples(spec.dataset, spec.dataset.train, job.paths.train)
 
     tokenizer, _ = prepare_base(job, examples)
-    data, _ = stage_for(spec.training).prepare(job, examples, tokenizer)
+    data, _ = prepare(job, examples, tokenizer)
     order = data_order(job, data)
     if steps > order.steps_per_epoch:
         raise AssertionError(

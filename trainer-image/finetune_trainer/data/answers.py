@@ -45,7 +45,7 @@ def render_with_answers(
     Raises `DataError` when the template refuses the conversation or leaves tools or reasoning out of it,
     `InvalidConfigError` when it does not let answers be told from prompts.
     """
-    template = _Template(tokenizer, tools)
+    template = Template(tokenizer, tools)
     try:
         if GENERATION_BLOCK.search(str(tokenizer.chat_template)):
             text, spans = _in_blocks(template, messages, first, origin)
@@ -54,14 +54,14 @@ def render_with_answers(
             spans = _in_turns(template, messages, first, text, origin)
     except REFUSALS as error:
         raise refused(origin, error) from error
-    refuse_hidden_tools(text, messages, tools, origin)
+    refuse_hidden_tools(template.try_other, messages, tools, origin)
     last = next((message for message in reversed(messages) if message["role"] == "assistant"), {})
     refuse_hidden_reasoning([text[start:end] for start, end in spans], last, origin)
     return text, spans
 
 
 def _in_turns(
-    template: "_Template", messages: Sequence[Json], first: int, text: str, origin: Origin
+    template: "Template", messages: Sequence[Json], first: int, text: str, origin: Origin
 ) -> list[Span]:
     turns = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
     spans: list[Span] = []
@@ -87,7 +87,7 @@ def refused(origin: Origin, error: Exception) -> DataError:
     )
 
 
-class _Template:
+class Template:
     """The tokenizer's chat template with the tools of one conversation."""
 
     def __init__(self, tokenizer: Tokenizer, tools: Sequence[Json]) -> None:
@@ -112,6 +112,10 @@ class _Template:
         )
         return str(rendered[0]), [(start, end) for start, end in spans[0]]
 
+    def try_other(self, messages: Sequence[Json], tools: Sequence[Json]) -> str | None:
+        """A conversation with tools of its own; None where the template refuses them."""
+        return Template(self.tokenizer, tools).try_render(messages)
+
     def try_marked(self, messages: Sequence[Json]) -> tuple[str, list[Span]] | None:
         """None where the template cannot render a part of a conversation by itself."""
         try:
@@ -128,7 +132,7 @@ class _Template:
 
 
 def _in_blocks(
-    template: _Template, messages: Sequence[Json], first: int, origin: Origin
+    template: Template, messages: Sequence[Json], first: int, origin: Origin
 ) -> tuple[str, list[Span]]:
     text, spans = template.marked(messages)
     given = _blocks_of_given_turns(template, messages, first, text, spans)
@@ -149,7 +153,7 @@ def _in_blocks(
 
 
 def _blocks_of_given_turns(
-    template: _Template, messages: Sequence[Json], first: int, text: str, spans: list[Span]
+    template: Template, messages: Sequence[Json], first: int, text: str, spans: list[Span]
 ) -> int | None:
     """How many blocks, of all in the conversation, are of turns before `first`; None where that is not
     certain. A turn may have several (reasoning, content) or none (a call of a tool)."""
@@ -163,7 +167,7 @@ def _blocks_of_given_turns(
     return given if len(spans) == answers else None
 
 
-def _behind_prompt(template: _Template, messages: Sequence[Json], turn: int, text: str) -> Span | None:
+def _behind_prompt(template: Template, messages: Sequence[Json], turn: int, text: str) -> Span | None:
     prompt = template.try_render(messages[:turn], prompt=True)
     last = turn == len(messages) - 1
     answered = text if last else template.try_render(messages[: turn + 1])
@@ -173,7 +177,7 @@ def _behind_prompt(template: _Template, messages: Sequence[Json], turn: int, tex
     return (start, end) if start < end else None
 
 
-def _in_place_of_mark(template: _Template, messages: Sequence[Json], turn: int, text: str) -> Span | None:
+def _in_place_of_mark(template: Template, messages: Sequence[Json], turn: int, text: str) -> Span | None:
     if messages[turn].get("tool_calls"):
         return None
     mark = MARK

@@ -112,6 +112,8 @@ class Preference:
     prompt: tuple[Message, ...]
     chosen: tuple[Message, ...]
     rejected: tuple[Message, ...]
+    tools: tuple[Json, ...] = ()
+    """Tools that the assistant may call, in both."""
 
 
 def last_answer(conversation: Conversation) -> int:
@@ -123,7 +125,7 @@ def sides(preference: Preference) -> tuple[Conversation, Conversation]:
     """The preferred and the other conversation; only what follows the prompt is an answer."""
     prompt = preference.prompt
     chosen, rejected = (
-        Conversation(preference.origin, (*prompt, *answer), prompt_turns=len(prompt))
+        Conversation(preference.origin, (*prompt, *answer), preference.tools, prompt_turns=len(prompt))
         for answer in (preference.chosen, preference.rejected)
     )
     return chosen, rejected

@@ -1,8 +1,7 @@
 """What a chat template leaves out of a conversation, silently: the model would learn without it, and nobody
 would know."""
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from finetune_trainer.data.examples import Json, Origin
@@ -10,15 +9,32 @@ from finetune_trainer.errors import DataError
 
 REMEDY = "Set model.tokenizer.chatTemplate to a template that does, or take it out of the record"
 
+Render = Callable[[Sequence[Json], Sequence[Json]], str | None]
+"""A conversation and its tools as text; None where the template refuses them."""
 
-def refuse_hidden_tools(text: str, messages: Sequence[Json], tools: Sequence[Json], origin: Origin) -> None:
-    """Raises `DataError` for a tool, or a call of one, whose name is not in the rendered conversation."""
-    for what, name in [("tool", name) for name in _names(tools)] + [
-        ("call of", name) for message in messages for name in _names(message.get("tool_calls") or ())
-    ]:
-        # a template that writes JSON may write a letter as an escape
-        if name not in text and json.dumps(name)[1:-1] not in text:
-            raise DataError(f"{origin}: the chat template does not show the {what} {name!r}. {REMEDY}")
+
+def refuse_hidden_tools(
+    render: Render, messages: Sequence[Json], tools: Sequence[Json], origin: Origin
+) -> None:
+    """Raises `DataError` for a tool, or a call of one, that is not in the rendered conversation.
+
+    The conversation is rendered with other names in the place of theirs, since a name like `search` may stand
+    in it anyway.
+    """
+    names: list[str] = []
+    marked_tools = _renamed(tools, "tool", names)
+    marked = [
+        {**message, "tool_calls": _renamed(message["tool_calls"], "call of", names)}
+        if message.get("tool_calls")
+        else message
+        for message in messages
+    ]
+    text = render(marked, marked_tools) if names else None
+    if text is None:
+        return
+    for number, name in enumerate(names):
+        if _mark(number) not in text:
+            raise DataError(f"{origin}: the chat template does not show the {name}. {REMEDY}")
 
 
 def refuse_hidden_reasoning(answers: Sequence[str], message: Json, origin: Origin) -> None:
@@ -31,8 +47,17 @@ def refuse_hidden_reasoning(answers: Sequence[str], message: Json, origin: Origi
         )
 
 
-def _names(functions: Any) -> Iterator[str]:
+def _renamed(functions: Any, what: str, names: list[str]) -> list[Json]:
+    """Tools, or calls, under marks; what each mark stands for is added to the names."""
+    renamed = []
     for function in functions:
-        name = function.get("function", function).get("name")
-        if isinstance(name, str):
-            yield name
+        nested = "function" in function
+        inner = function["function"] if nested else function
+        other = {**inner, "name": _mark(len(names))}
+        names.append(f"{what} {inner['name']!r}")
+        renamed.append({**function, "function": other} if nested else other)
+    return renamed
+
+
+def _mark(number: int) -> str:
+    return f"marked_function_{number}_"

@@ -9,8 +9,9 @@ from typing import TypedDict
 import numpy as np
 import torch
 
+from finetune_api.resolved import ResolvedJob
 from finetune_api.training import TrainingSpec
-from finetune_trainer.data.answers import REFUSALS, Span, refused
+from finetune_trainer.data.answers import REFUSALS, Span, Template, refused
 from finetune_trainer.data.dataset import DataFacts, TokenizedDataset
 from finetune_trainer.data.examples import Conversation, Example, Json, Message, Origin, last_answer
 from finetune_trainer.data.hidden import refuse_hidden_tools
@@ -152,25 +153,26 @@ class PromptRenderer(Renderer):
         if not isinstance(example, Conversation):
             raise AssertionError(f"{example.origin}: a prompt is made of a conversation")
         turns = self.turns(example.messages[: last_answer(example)])
+        template = Template(self.tokenizer, example.tools)
         try:
-            text = str(
-                self.tokenizer.apply_chat_template(
-                    turns, tools=list(example.tools) or None, tokenize=False, add_generation_prompt=True
-                )
-            )
+            text = template.render(turns, prompt=True)
         except REFUSALS as error:
             raise refused(example.origin, error) from error
-        refuse_hidden_tools(text, turns, example.tools, example.origin)
+        refuse_hidden_tools(template.try_other, turns, example.tools, example.origin)
         return text, []
 
 
-def prompts(renderer: Renderer, longest_answer: int) -> Recipe[PromptDataset]:
+def prompts(job: ResolvedJob, renderer: Renderer) -> Recipe[PromptDataset]:
     """One sequence per conversation: what is before its last answer, which is what is expected. Prompts that
-    leave no room for an answer of so many tokens are left out and counted."""
+    leave no room for an answer of the length that the stage draws are left out and counted."""
+    training = job.spec.training
+    drawing = training.grpo if training.stage == "grpo" else training.ppo
+    if drawing is None:
+        raise AssertionError(f"training.{training.stage} is required")
     prompted = PromptRenderer(
         renderer.tokenizer,
         renderer.preprocessing,
-        renderer.max_length - longest_answer,
+        renderer.max_length - drawing.sampling.max_new_tokens,
         renderer.supervise,
         "training.maxSequenceLength less sampling.maxNewTokens",
     )

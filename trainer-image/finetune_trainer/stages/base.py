@@ -1,4 +1,4 @@
-"""What a stage is: how records become items, which head the model has, how a micro-batch becomes a loss."""
+"""What a stage is: which head the model has, how a micro-batch becomes a loss."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -8,9 +8,6 @@ import torch
 from accelerate import Accelerator
 
 from finetune_api.resolved import ResolvedJob
-from finetune_trainer.data.making import MakeRecipe, conversations
-from finetune_trainer.data.preparation import Examples, prepare_data, renderer_for
-from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.heads import LANGUAGE, Head
 from finetune_trainer.tokenizers import Tokenizer
@@ -83,17 +80,10 @@ class Objective(ABC):
 class Stage:
     """One value of `training.stage`."""
 
-    recipe: MakeRecipe = conversations
-    """How the job's examples become items."""
     head: Head = LANGUAGE
+    """What the model ends with."""
     objective: Callable[[Setting], Objective] | None = None
     """How the loss is computed; None: the likelihood of the next token, which models compute themselves."""
-
-    def prepare(
-        self, job: ResolvedJob, examples: Examples, tokenizer: Tokenizer
-    ) -> tuple[TrainingData, TrainingData | None]:
-        """The training and evaluation data of a job. Raises what `prepare_data` raises."""
-        return prepare_data(job, examples, self.recipe(job, renderer_for(job.spec, tokenizer)))
 
 
 def supervised_rows(labels: torch.Tensor, ignored: int) -> torch.Tensor:

@@ -7,9 +7,7 @@ import torch
 
 from finetune_api.resolved import ResolvedJob
 from finetune_api.stages import GrpoSpec
-from finetune_trainer.data.making import Recipe
-from finetune_trainer.data.prompts import PromptDataset, prompts
-from finetune_trainer.data.rendering import IGNORED, Renderer
+from finetune_trainer.data.rendering import IGNORED
 from finetune_trainer.distributed import sum_over_ranks
 from finetune_trainer.stages.base import Batch, Outcome, Setting, Stage
 from finetune_trainer.stages.drawn import DrawnAnswers
@@ -132,11 +130,6 @@ def settings(job: ResolvedJob) -> GrpoSpec:
     return job.spec.training.grpo
 
 
-def recipe(job: ResolvedJob, renderer: Renderer) -> Recipe[PromptDataset]:
-    """The prompts of a job."""
-    return prompts(renderer, settings(job).sampling.max_new_tokens)
-
-
 def _row_means(values: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
     """The mean of each row over what is counted; 0 for a row without."""
     return (values * counted).sum(dim=1) / counted.sum(dim=1).clamp(min=1)
@@ -146,4 +139,4 @@ def _share(values: torch.Tensor, whole: torch.Tensor, rank: int) -> list[torch.T
     return list(values.reshape(whole.shape)[:, rank])
 
 
-STAGE = Stage(recipe=recipe, objective=objective)
+STAGE = Stage(objective=objective)

@@ -7,9 +7,7 @@ import torch
 
 from finetune_api.resolved import ResolvedJob
 from finetune_api.stages import PpoSpec
-from finetune_trainer.data.making import Recipe
-from finetune_trainer.data.prompts import PromptDataset, prompts
-from finetune_trainer.data.rendering import IGNORED, Renderer
+from finetune_trainer.data.rendering import IGNORED
 from finetune_trainer.distributed import sum_over_ranks
 from finetune_trainer.heads import VALUED
 from finetune_trainer.stages.advantages import centered, estimate, whitened
@@ -135,14 +133,9 @@ def settings(job: ResolvedJob) -> PpoSpec:
     return job.spec.training.ppo
 
 
-def recipe(job: ResolvedJob, renderer: Renderer) -> Recipe[PromptDataset]:
-    """The prompts of a job."""
-    return prompts(renderer, settings(job).sampling.max_new_tokens)
-
-
 def _counted(batch: Batch) -> torch.Tensor:
     """Which tokens are those of an answer that is learned from."""
     return (batch["labels"][:, 1:] != IGNORED) & batch["real"].unsqueeze(1)
 
 
-STAGE = Stage(recipe=recipe, head=VALUED, objective=objective)
+STAGE = Stage(head=VALUED, objective=objective)

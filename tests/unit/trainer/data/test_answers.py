@@ -146,7 +146,7 @@ def test_calls_of_tools_are_answers_and_what_tools_say_is_not(tokenizer: Tokeniz
 
 
 ADD: dict[str, Any] = {"type": "function", "function": {"name": "add", "parameters": {}}}
-CALLING: list[dict[str, Any]] = [
+CALLED: list[dict[str, Any]] = [
     {"role": "user", "content": "q"},
     {"role": "assistant", "content": "", "tool_calls": [ADD]},
     {"role": "tool", "content": "2"},
@@ -156,7 +156,7 @@ CALLING: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("template", [CHATML, chat_template("chatml"), chat_template("plain")])
 @pytest.mark.parametrize(
-    ("turns", "tools", "what"), [(TURNS, (ADD,), "the tool 'add'"), (CALLING, (), "the call of 'add'")]
+    ("turns", "tools", "what"), [(TURNS, (ADD,), "the tool 'add'"), (CALLED, (), "the call of 'add'")]
 )
 def test_tools_that_the_template_leaves_out_are_named(
     tokenizer: Tokenizer,
@@ -166,7 +166,7 @@ def test_tools_that_the_template_leaves_out_are_named(
     what: str,
 ) -> None:
     """ChatML, which a tokenizer without a template gets, left them out: a call was learned as an empty
-    answer."""
+    answer. That somebody speaks of adding shows no tool."""
     with pytest.raises(DataError, match=rf"^f, line 1: the chat template does not show {what}\. Set model\."):
         answers(tokenizer, template, turns, tools=tools)
 
@@ -206,14 +206,14 @@ BLOCKS = (
     "{%- for m in messages -%}<{{ m['role'] }}>"
     "{%- if m['role'] == 'assistant' -%}"
     "{%- if m['thought'] -%}{% generation %}{{ m['thought'] }}{% endgeneration %}{{ '|' }}{%- endif -%}"
-    "{%- if m['tool_calls'] -%}{{ '[call]' }}"
+    "{%- if m['tool_calls'] -%}{{ '[' + m['tool_calls'][0]['function']['name'] + ']' }}"
     "{%- else -%}{% generation %}{{ m['content'] }}{{ '</>' }}{% endgeneration %}{%- endif -%}"
     "{%- else -%}{{ m['content'] }}{%- endif -%}{%- endfor -%}"
 )
 """Reasoning and answer are two blocks, and a call of a tool stands in none."""
 CALLING: list[dict[str, Any]] = [
     {"role": "user", "content": "q"},
-    {"role": "assistant", "content": "", "tool_calls": [{"type": "function"}]},
+    {"role": "assistant", "content": "", "tool_calls": [ADD]},
     {"role": "tool", "content": "2"},
     {"role": "assistant", "content": "two", "thought": "so"},
     {"role": "user", "content": "r"},

@@ -10,9 +10,9 @@ from finetune_api import ResolvedJob
 from finetune_trainer.data import lengths
 from finetune_trainer.data.lengths import lengths_to_group_by
 from finetune_trainer.data.loading import load_examples
+from finetune_trainer.data.recipes import prepare
 from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.errors import DataError
-from finetune_trainer.stages import stage_for
 from finetune_trainer.tokenizers import complete_tokenizer, load_tokenizer
 
 MakeJob = Callable[..., ResolvedJob]
@@ -30,7 +30,7 @@ def data_of(tiny_model: Path) -> Callable[[ResolvedJob], TrainingData]:
             use_chat_template=True,
         )
         read = lambda: load_examples(spec.dataset, spec.dataset.train, job.paths.train)  # noqa: E731
-        return stage_for(job.spec.training).prepare(job, read, tokenizer)[0]
+        return prepare(job, read, tokenizer)[0]
 
     return prepared
 

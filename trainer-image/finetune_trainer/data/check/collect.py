@@ -33,14 +33,14 @@ from finetune_trainer.data.loading import read_examples, sample
 from finetune_trainer.data.making import Recipe
 from finetune_trainer.data.order import data_order
 from finetune_trainer.data.packed import PackedDataset
-from finetune_trainer.data.preparation import divided, packed, renderer_for
+from finetune_trainer.data.preparation import divided, packed
 from finetune_trainer.data.reading import find_files
+from finetune_trainer.data.recipes import recipe_for
 from finetune_trainer.data.rendering import IGNORED, Renderer, Tokens
 from finetune_trainer.data.training_data import Divisible, TrainingData
 from finetune_trainer.data.workers import CHUNK
 from finetune_trainer.errors import DataError
 from finetune_trainer.schedules import total_steps
-from finetune_trainer.stages import stage_for
 from finetune_trainer.tokenizers import Tokenizer, complete_tokenizer, load_tokenizer, train_tokenizer
 
 BARS = 20
@@ -56,7 +56,7 @@ def check_data(job: ResolvedJob, samples: int = 3) -> DataReport:
     spec = job.spec
     train = _read(job, spec.dataset.train, job.paths.train)
     tokenizer = _tokenizer(job, train.examples)
-    recipe = stage_for(spec.training).recipe(job, renderer_for(spec, tokenizer))
+    recipe = recipe_for(job, tokenizer)
     part, data = _measure("train", train, recipe)
     evaluation: Part | None = None
     repeated_in_eval: list[Duplicate] = []

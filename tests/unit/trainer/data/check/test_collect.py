@@ -13,8 +13,8 @@ from finetune_trainer.data import loading
 from finetune_trainer.data.check.collect import check_data
 from finetune_trainer.data.check.encoding import encoding_of
 from finetune_trainer.data.check.report import DataReport
+from finetune_trainer.data.recipes import prepare
 from finetune_trainer.errors import DataError
-from finetune_trainer.stages import stage_for
 
 MakeJob = Callable[..., ResolvedJob]
 
@@ -93,7 +93,7 @@ def test_numbers_are_those_of_the_training_run(
     tokenizer = load_tokenizer(job.spec.model, base=str(tiny_model), revision=None)
     complete_tokenizer(tokenizer, job.spec.model, use_chat_template=True)
     source = job.spec.dataset.train
-    data, evaluation = stage_for(job.spec.training).prepare(
+    data, evaluation = prepare(
         job, lambda: load_examples(job.spec.dataset, source, job.paths.train), tokenizer
     )
     assert evaluation is not None
