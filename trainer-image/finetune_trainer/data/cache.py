@@ -90,13 +90,16 @@ def remove_unused(directory: Path) -> None:
     with exclusive(directory / "lock", wait=False) as alone:
         if not alone:
             return
-        places = [place for place in directory.iterdir() if NAME.fullmatch(place.name)]
-        for place in sorted(places):
-            if place in _read_here or _is_read(place):
-                continue
-            size = sum(file.stat().st_size for file in place.iterdir())
-            shutil.rmtree(place, ignore_errors=True)
-            log.info("tokens that nothing reads any more are removed: %s (%d bytes)", place.name, size)
+        try:
+            places = [place for place in directory.iterdir() if NAME.fullmatch(place.name)]
+            for place in sorted(places):
+                if place in _read_here or _is_read(place):
+                    continue
+                size = sum(file.stat().st_size for file in place.iterdir())
+                shutil.rmtree(place)
+                log.info("tokens that nothing reads any more are removed: %s (%d bytes)", place.name, size)
+        except OSError as error:
+            log.warning("tokens that nothing reads any more cannot be removed: %s", error)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -251,6 +252,18 @@ def test_tokens_that_another_process_reads_stay_until_it_ends(tmp_path: Path) ->
         assert names(tmp_path) == [OLD, "lock"]
     remove_unused(tmp_path)
     assert names(tmp_path) == ["lock"]
+
+
+def test_tokens_that_cannot_be_removed_cost_a_warning_and_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_place: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    (tmp_path / OLD).mkdir()
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    remove_unused(tmp_path)
+    assert "cannot be removed: [Errno 30] Read-only file system" in caplog.text
 
 
 def test_where_another_process_is_at_work_all_is_left_as_it_is(
