@@ -12,21 +12,14 @@ Three ways, the first that holds is taken, and none of them guesses:
 
 import re
 from collections.abc import Sequence
-from typing import Final
-
-from jinja2 import TemplateError
 
 from finetune_trainer.data.examples import Json, Origin
-from finetune_trainer.data.hidden import refuse_hidden_reasoning, refuse_hidden_tools
+from finetune_trainer.data.hidden import refuse_hidden_reasoning, refuse_hidden_tools, refuse_hidden_turns
+from finetune_trainer.data.template import REFUSALS, Span, Template
 from finetune_trainer.errors import DataError, InvalidConfigError
 from finetune_trainer.tokenizers import Tokenizer
 
-Span = tuple[int, int]
-
 GENERATION_BLOCK = re.compile(r"\{%-?\s*generation\b")
-REFUSALS: Final = (TemplateError, TypeError, ValueError)
-"""What a chat template raises for a conversation that it was not written for."""
-
 MARK = "\u27eaanswer\u27eb"
 """Stands for an answer; made longer until the conversation does not hold it."""
 
@@ -54,7 +47,8 @@ def render_with_answers(
             spans = _in_turns(template, messages, first, text, origin)
     except REFUSALS as error:
         raise refused(origin, error) from error
-    refuse_hidden_tools(template.try_other, messages, tools, origin)
+    refuse_hidden_turns(template, messages, origin)
+    refuse_hidden_tools(template, messages, tools, origin)
     last = next((message for message in reversed(messages) if message["role"] == "assistant"), {})
     refuse_hidden_reasoning([text[start:end] for start, end in spans], last, origin)
     return text, spans
@@ -85,50 +79,6 @@ def refused(origin: Origin, error: Exception) -> DataError:
         f"{origin}: the chat template refuses this conversation: {error}. Mend the record, remove "
         "dataset.preprocessing.systemPrompt where it knows no such role, or set model.tokenizer.chatTemplate"
     )
-
-
-class Template:
-    """The tokenizer's chat template with the tools of one conversation."""
-
-    def __init__(self, tokenizer: Tokenizer, tools: Sequence[Json]) -> None:
-        self.tokenizer = tokenizer
-        self.tools = list(tools) or None
-
-    def render(self, messages: Sequence[Json], *, prompt: bool = False) -> str:
-        text = self.tokenizer.apply_chat_template(
-            list(messages), tools=self.tools, tokenize=False, add_generation_prompt=prompt
-        )
-        return str(text)
-
-    def marked(self, messages: Sequence[Json]) -> tuple[str, list[Span]]:
-        from transformers.utils.chat_template_utils import render_jinja_template
-
-        rendered, spans = render_jinja_template(
-            conversations=[list(messages)],
-            tools=self.tools,
-            chat_template=str(self.tokenizer.chat_template),
-            return_assistant_tokens_mask=True,
-            **self.tokenizer.special_tokens_map,
-        )
-        return str(rendered[0]), [(start, end) for start, end in spans[0]]
-
-    def try_other(self, messages: Sequence[Json], tools: Sequence[Json]) -> str | None:
-        """A conversation with tools of its own; None where the template refuses them."""
-        return Template(self.tokenizer, tools).try_render(messages)
-
-    def try_marked(self, messages: Sequence[Json]) -> tuple[str, list[Span]] | None:
-        """None where the template cannot render a part of a conversation by itself."""
-        try:
-            return self.marked(messages)
-        except REFUSALS:
-            return None
-
-    def try_render(self, messages: Sequence[Json], *, prompt: bool = False) -> str | None:
-        """None where the template cannot render a part of a conversation by itself."""
-        try:
-            return self.render(messages, prompt=prompt)
-        except REFUSALS:
-            return None
 
 
 def _in_blocks(

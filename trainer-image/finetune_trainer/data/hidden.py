@@ -1,20 +1,41 @@
 """What a chat template leaves out of a conversation, silently: the model would learn without it, and nobody
 would know."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from finetune_trainer.data.examples import Json, Origin
+from finetune_trainer.data.template import Template
 from finetune_trainer.errors import DataError
+from finetune_trainer.tokenizers import Tokenizer
 
 REMEDY = "Set model.tokenizer.chatTemplate to a template that does, or take it out of the record"
 
-Render = Callable[[Sequence[Json], Sequence[Json]], str | None]
-"""A conversation and its tools as text; None where the template refuses them."""
+
+def refuse_hidden_turns(template: Template, messages: Sequence[Json], origin: Origin) -> None:
+    """Raises `DataError` for a turn of somebody else than the assistant that is not in the rendered
+    conversation: a system prompt, say, that a template passes over."""
+    roles = tuple(str(message["role"]) for message in messages)
+    hidden = _hidden_turn(template.tokenizer, str(template.tokenizer.chat_template), roles)
+    if hidden is not None:
+        raise DataError(
+            f"{origin}: the chat template does not show turn {hidden + 1} ({roles[hidden]}). {REMEDY}"
+        )
+
+
+@lru_cache(maxsize=1024)
+def _hidden_turn(tokenizer: Tokenizer, _template: str, roles: tuple[str, ...]) -> int | None:
+    """The first turn that the template does not show of a conversation of these roles; None where it shows
+    all, or cannot render such a conversation without its calls of tools."""
+    marked: list[Json] = [{"role": role, "content": _mark(turn)} for turn, role in enumerate(roles)]
+    text = Template(tokenizer, ()).try_render(marked)
+    others = [turn for turn, role in enumerate(roles) if role != "assistant"]
+    return None if text is None else next((turn for turn in others if _mark(turn) not in text), None)
 
 
 def refuse_hidden_tools(
-    render: Render, messages: Sequence[Json], tools: Sequence[Json], origin: Origin
+    template: Template, messages: Sequence[Json], tools: Sequence[Json], origin: Origin
 ) -> None:
     """Raises `DataError` for a tool, or a call of one, that is not in the rendered conversation.
 
@@ -29,7 +50,7 @@ def refuse_hidden_tools(
         else message
         for message in messages
     ]
-    text = render(marked, marked_tools) if names else None
+    text = Template(template.tokenizer, marked_tools).try_render(marked) if names else None
     if text is None:
         return
     for number, name in enumerate(names):
@@ -60,4 +81,4 @@ def _renamed(functions: Any, what: str, names: list[str]) -> list[Json]:
 
 
 def _mark(number: int) -> str:
-    return f"marked_function_{number}_"
+    return f"mark_{number}_"

@@ -11,14 +11,15 @@ import torch
 
 from finetune_api.resolved import ResolvedJob
 from finetune_api.training import TrainingSpec
-from finetune_trainer.data.answers import REFUSALS, Span, Template, refused
+from finetune_trainer.data.answers import refused
 from finetune_trainer.data.dataset import DataFacts, TokenizedDataset
 from finetune_trainer.data.examples import Conversation, Example, Json, Message, Origin, last_answer
-from finetune_trainer.data.hidden import refuse_hidden_tools
+from finetune_trainer.data.hidden import refuse_hidden_tools, refuse_hidden_turns
 from finetune_trainer.data.making import Recipe
 from finetune_trainer.data.rendering import Ids, Renderer, Tokens
 from finetune_trainer.data.sampling import GlobalOrder
 from finetune_trainer.data.sieve import Sieve
+from finetune_trainer.data.template import REFUSALS, Span, Template
 from finetune_trainer.data.workers import Noted
 from finetune_trainer.errors import DataError, InvalidConfigError
 
@@ -158,7 +159,8 @@ class PromptRenderer(Renderer):
             text = template.render(turns, prompt=True)
         except REFUSALS as error:
             raise refused(example.origin, error) from error
-        refuse_hidden_tools(template.try_other, turns, example.tools, example.origin)
+        refuse_hidden_turns(template, turns, example.origin)
+        refuse_hidden_tools(template, turns, example.tools, example.origin)
         return text, []
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from finetune_api.dataset import PreprocessingSpec
-from finetune_trainer.data.answers import Span, render_with_answers
+from finetune_trainer.data.answers import render_with_answers
 from finetune_trainer.data.examples import (
     Document,
     Example,
@@ -20,6 +20,7 @@ from finetune_trainer.data.examples import (
     Preference,
     last_answer,
 )
+from finetune_trainer.data.template import Span
 from finetune_trainer.errors import DataError, InvalidConfigError
 from finetune_trainer.tokenizers import Tokenizer
 

@@ -171,6 +171,20 @@ def test_tools_that_the_template_leaves_out_are_named(
         answers(tokenizer, template, turns, tools=tools)
 
 
+def test_a_turn_that_the_template_passes_over_is_named(tokenizer: Tokenizer) -> None:
+    """A system prompt that the model never sees, or what a tool said."""
+    deaf = (
+        "{%- for m in messages if m['role'] in ['user', 'assistant'] -%}"
+        "{{ '<' + m['role'] + '>' + m['content'] + '</>' }}{%- endfor -%}"
+        "{%- if add_generation_prompt -%}{{ '<assistant>' }}{%- endif -%}"
+    )
+    assert answers(tokenizer, deaf, TURNS[1:]) == ["3</>", "4 </>"]
+    with pytest.raises(DataError, match=r"^f, line 1: the chat template does not show turn 1 \(system\)\. "):
+        answers(tokenizer, deaf, TURNS)
+    with pytest.raises(DataError, match=r"does not show turn 3 \(tool\)"):
+        answers(tokenizer, deaf, CALLED)
+
+
 THINKING = (
     "{%- for m in messages -%}{{ '<' + m['role'] + '>' }}"
     "{%- if m['reasoning_content'] and loop.last -%}{{ '<think>' + m['reasoning_content'] + '</think>' }}"
