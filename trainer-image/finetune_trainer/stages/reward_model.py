@@ -50,7 +50,9 @@ class RewardModel:
     def _row(self, messages: tuple[Message, ...], tools: tuple[Json, ...], answer: str) -> Sample:
         # an empty answer is no turn; templates may refuse it
         said = Message("assistant", answer if answer.strip() else " ")
-        tokens = self.renderer(Conversation(Origin("drawn", 0), (*messages, said), tools))
+        tokens = self.renderer(
+            Conversation(Origin("training.ppo: the reward model", 0), (*messages, said), tools)
+        )
         return Sample(input_ids=tokens.ids, labels=tokens.labels)
 
 
