@@ -7,7 +7,7 @@ from transformers import AutoTokenizer
 
 from finetune_api import ResolvedJob
 from finetune_trainer.data.loading import load_examples
-from finetune_trainer.data.preparation import prepare_data
+from finetune_trainer.data.recipes import prepare
 from finetune_trainer.tokenizers import CHATML
 from preloaded import forked
 
@@ -32,7 +32,8 @@ def _peak(job: ResolvedJob, tokenizer: Any) -> int:
     spec = job.spec.dataset
     # 5: the largest size is counted from here
     Path("/proc/self/clear_refs").write_text("5")
-    data, _ = prepare_data(job, lambda: load_examples(spec, spec.train, job.paths.train), tokenizer)
+    examples = lambda: load_examples(spec, spec.train, job.paths.train)  # noqa: E731
+    data, _ = prepare(job, examples, tokenizer)
     assert len(data[len(data) - 1]["input_ids"]) > 0
     fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(fields["VmHWM"].split()[0]) * 1024

@@ -10,20 +10,19 @@ from finetune_api.resolved import ResolvedJob
 from finetune_trainer.deepspeed_config import Precision, deepspeed_config
 from finetune_trainer.kernels import compile_mode, liger_is_on
 from finetune_trainer.optimizers import optimizer_name
-from finetune_trainer.schedules import schedule, total_steps
+from finetune_trainer.schedules import schedule
 
 
 def training_arguments(
-    job: ResolvedJob, precision: Precision, staging: Path, sequences: int | None = None
+    job: ResolvedJob, precision: Precision, staging: Path, steps: int | None = None
 ) -> TrainingArguments:
     """How transformers runs the job; `staging` is where it writes checkpoints before they are committed,
-    `sequences` how many there are to train on, where that is known.
+    `steps` how many the whole run has, where `training.maxSteps` does not say it.
 
     Raises `InvalidConfigError` for an optimizer or schedule that this trainer does not know.
     """
     training = job.spec.training
-    steps = total_steps(training, sequences, job.effective_batch_size)
-    scheduler, scheduler_settings = schedule(training.schedule, steps)
+    scheduler, scheduler_settings = schedule(training.schedule, training.max_steps or steps)
     warmup = training.schedule.warmup_steps
     deepspeed = uses_deepspeed(job.spec.distributed, job.world_size)
     return TrainingArguments(

@@ -11,9 +11,7 @@ from finetune_api.resolved import ResolvedJob
 from finetune_trainer.by_document import attend_by_document
 from finetune_trainer.callbacks import RunCallback
 from finetune_trainer.coverage import check_quantized
-from finetune_trainer.data.lengths import lengths_to_group_by
 from finetune_trainer.data.packed import PackedDataset, check_isolation
-from finetune_trainer.data.prompts import repeated
 from finetune_trainer.data.sampling import GlobalOrder
 from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.deepspeed_config import Precision
@@ -102,19 +100,6 @@ def _is_cast_first(job: ResolvedJob, precision: Precision) -> bool:
     spec = job.spec
     casts = spec.quantization.type == "none" and load_dtype(spec, precision) != DTYPES[precision]
     return casts and uses_deepspeed(spec.distributed, job.world_size)
-
-
-def data_order(job: ResolvedJob, data: TrainingData) -> GlobalOrder:
-    """Which sequences each step of the run learns from."""
-    training = job.spec.training
-    order = GlobalOrder(
-        size=len(data),
-        global_batch=job.effective_batch_size,
-        seed=training.seed if training.data_seed is None else training.data_seed,
-        shuffle=training.sampling != "sequential",
-        lengths=lengths_to_group_by(job, data),
-    )
-    return repeated(order, training)
 
 
 def guard(job: ResolvedJob, data: TrainingData, order: GlobalOrder, precision: Precision) -> Guard:

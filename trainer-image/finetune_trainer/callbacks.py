@@ -229,7 +229,11 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
     ) -> None:
         loss = (metrics or {})["eval_loss"]
         if not math.isfinite(loss):
-            raise DivergedError(f"the evaluation loss after step {state.global_step} is {loss}")
+            raise DivergedError(
+                f"step {state.global_step}: the evaluation loss is {loss}, though loss and gradients were "
+                "finite. The last checkpoint is from before. Lower training.learningRate, or look at the "
+                "evaluation data"
+            )
         self.scores = scores(metrics or {}, likelihood=self.progress.likelihood)
         self.scored_step = state.global_step
         spec = self.job.spec

@@ -46,17 +46,11 @@ class Trend:
     The smoothed loss is the median of the last `windowSteps` losses. A loss is an outlier when it is above
     m + k · max(1.4826 · MAD, 0.01 · m), where k is `spikeDeviations`, m the median and MAD the median
     absolute deviation of the last `windowSteps` losses that were none. Nothing is judged before a window is
-    full. A loss of at most `floor` is no outlier, and where the lowest smoothed loss is under it, the
-    increase counts from there.
+    full.
     """
 
-    def __init__(
-        self, limits: DivergenceSpec, *, floor: float = 0.0, rules: str = "failurePolicy.divergence."
-    ) -> None:
+    def __init__(self, limits: DivergenceSpec) -> None:
         self.limits = limits
-        self.floor = floor
-        self.rules = rules
-        """What messages put before the name of a limit."""
         self._recent: deque[float] = deque(maxlen=limits.window_steps)
         self._usual: deque[float] = deque(maxlen=limits.window_steps)
         self._lowest: float | None = None
@@ -87,13 +81,13 @@ class Trend:
             middle = median(self._usual)
             spread = NORMAL * median(abs(other - middle) for other in self._usual)
             limit = middle + deviations * max(spread, LEAST_SPREAD * abs(middle))
-            if loss > max(limit, self.floor):
+            if loss > limit:
                 self._spikes += 1
                 if self._spikes < SPIKES:
                     return None
                 return (
                     f"{SPIKES} losses in a row are outliers: {loss:.4g} is above {limit:.4g}, by "
-                    f"{self.rules}spikeDeviations: {deviations:g} (median of {steps} steps: "
+                    f"failurePolicy.divergence.spikeDeviations: {deviations:g} (median of {steps} steps: "
                     f"{middle:.4g})"
                 )
         self._spikes = 0
@@ -109,13 +103,13 @@ class Trend:
         if limits.max_loss is not None and smoothed > limits.max_loss:
             return (
                 f"the loss (median of {limits.window_steps} steps) is {smoothed:.4g}, above "
-                f"{self.rules}maxLoss: {limits.max_loss:g}"
+                f"failurePolicy.divergence.maxLoss: {limits.max_loss:g}"
             )
         factor = limits.loss_increase_factor
-        if factor is not None and smoothed > factor * max(self._lowest, self.floor):
+        if factor is not None and smoothed > factor * self._lowest:
             return (
                 f"the loss (median of {limits.window_steps} steps) is {smoothed:.4g} and was "
-                f"{self._lowest:.4g}: more than {self.rules}lossIncreaseFactor: {factor:g} "
+                f"{self._lowest:.4g}: more than failurePolicy.divergence.lossIncreaseFactor: {factor:g} "
                 "times as much"
             )
         return None

@@ -8,6 +8,7 @@ from finetune_trainer.bases import prepare_base
 from finetune_trainer.data.commits import at_commits
 from finetune_trainer.data.download import fetch_sources
 from finetune_trainer.data.loading import load_examples
+from finetune_trainer.data.recipes import prepare
 from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.distributed import on_first_rank
 from finetune_trainer.stages import stage_for
@@ -43,7 +44,7 @@ def prepare_inputs(job: ResolvedJob) -> Inputs:
     examples = cache(lambda: load_examples(dataset, dataset.train, job.paths.train))
     tokenizer, base = prepare_base(job, examples)
     stage = stage_for(job.spec.training)
-    data, evaluation = stage.prepare(read, examples, tokenizer)
+    data, evaluation = prepare(read, examples, tokenizer)
     return Inputs(
         job=job, read=read, stage=stage, tokenizer=tokenizer, base=base, data=data, evaluation=evaluation
     )

@@ -14,7 +14,8 @@ from finetune_trainer.files import FileEntry
 from finetune_trainer.paths import volume_path
 
 MANIFEST = "manifest.json"
-LIBRARIES = ("torch", "transformers", "accelerate", "peft", "deepspeed")
+LIBRARIES = ("torch", "transformers", "accelerate", "peft", "deepspeed", "bitsandbytes", "numpy")
+"""What a step is computed with; numpy makes the order of the data."""
 VERSION = 1
 """Of the manifest. Raise it when an older trainer would take a checkpoint for something that it is not."""
 RANDOM_STATES = re.compile(r"rng_state(_\d+)?\.pth")

@@ -12,10 +12,13 @@ from finetune_api.result import TrainingResult
 from finetune_api.validation import validate_job
 from finetune_trainer import results
 from finetune_trainer.arguments import training_arguments
-from finetune_trainer.assembly import data_order, guard, load_model, make_trainer, progress, sample_answers
+from finetune_trainer.assembly import guard, load_model, make_trainer, progress, sample_answers
 from finetune_trainer.callbacks import RunCallback
 from finetune_trainer.checkpoints import Checkpoint, CheckpointStore, checkpoints_status
+from finetune_trainer.data.cache import remove_unused
 from finetune_trainer.data.fingerprint import fingerprint
+from finetune_trainer.data.order import data_order
+from finetune_trainer.data.preparation import CACHE
 from finetune_trainer.decisions import decisions
 from finetune_trainer.distributed import end_process_group, on_first_rank, rank, start_process_group
 from finetune_trainer.effective import effective
@@ -34,6 +37,7 @@ from finetune_trainer.models import trained_parameters
 from finetune_trainer.precision import effective_precision, take_device
 from finetune_trainer.reporting import Reporter, sinks
 from finetune_trainer.saves import Saves
+from finetune_trainer.schedules import total_steps
 from finetune_trainer.space import Room
 from finetune_trainer.tracking.fanout import Tracking
 from finetune_trainer.universal import carry_over
@@ -90,7 +94,9 @@ def train(
     stop.check()
     inputs = prepare_inputs(job)
     job = inputs.job
-    data = on_first_rank(lambda: fingerprint(inputs.data))
+    order = data_order(inputs.read, inputs.data)
+    said = None if spec.dataset.columns.length is None else order.lengths
+    data = on_first_rank(lambda: fingerprint(inputs.data, said))
     exact = exactness(checkpoint, job, data)
     if first and exact.last_word:
         log.warning("%s", exact.last_word)
@@ -98,13 +104,15 @@ def train(
     pad_id = inputs.tokenizer.pad_token_id or 0
     start = prepare_method(job, inputs.base, precision, inputs.stage.head, inputs.data, pad_id)
     # From here on, ZeRO-3 makes every new model take part in collectives: rank 0 must have made its base.
-    arguments = training_arguments(job, precision, store.staging, len(inputs.data))
+    steps = total_steps(spec.training, order.steps_per_epoch)
+    arguments = training_arguments(job, precision, store.staging, steps)
 
     reporter.update(activity="loading", urgent=True)
     base = Base.of(spec.model, inputs.base)
     check_mergeable(spec.output, base)
     loaded = load_model(inputs, start, precision, arguments.device)
-    order = data_order(inputs.read, loaded.data)
+    if first:
+        remove_unused(run_directory / CACHE)
     trained, weights = trained_parameters(loaded.model)
     room = Room.of(
         job,
@@ -126,7 +134,7 @@ def train(
         order=order,
         progress=progress(inputs, loaded, order, arguments, precision),
         guard=guard(job, loaded.data, order, precision),
-        watch=watch(spec.training, order.steps_per_epoch),
+        watch=watch(spec.training, order),
         saves=Saves(job, store, reporter, tracking, hub, data, exact.reasons),
         reporter=reporter,
         tracking=tracking,

@@ -19,6 +19,7 @@ from finetune_trainer.data.fingerprint import Fingerprint
 from finetune_trainer.distributed import barrier, on_first_rank, rank
 from finetune_trainer.hub_saves import HubSaves
 from finetune_trainer.manifest import Manifest, library_versions
+from finetune_trainer.metrics import MetricsFile
 from finetune_trainer.progress import epoch_of
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.tracking.fanout import Tracking
@@ -88,6 +89,8 @@ class Saves:
 
     def _commit(self, staged: Path, manifest: Manifest) -> None:
         """On a thread of rank 0, while the next steps are done."""
+        # a run that goes on from here keeps the lines up to here: they must be there
+        MetricsFile(Path(self.job.paths.run_directory)).sync()
         checkpoint = self.store.commit(staged, manifest)
         self.reporter.update(checkpoints=checkpoints_status(self.store), activity="training", urgent=True)
         log.info("checkpoint of step %d is committed", manifest.step)

@@ -4,8 +4,6 @@ import math
 from typing import Any, Final
 
 from finetune_api.training import ScheduleSpec, TrainingSpec
-from finetune_trainer.data.prompts import repeated
-from finetune_trainer.data.sampling import GlobalOrder
 from finetune_trainer.errors import InvalidConfigError
 
 STABLE_RATIO: Final = 0.8
@@ -48,15 +46,9 @@ def schedule(spec: ScheduleSpec, total_steps: int | None = None) -> tuple[str, d
             raise InvalidConfigError("training.schedule.type: greedy is not served. Use reduceOnPlateau")
 
 
-def total_steps(training: TrainingSpec, sequences: int | None, effective_batch: int) -> int | None:
-    """Optimizer steps of the run; None where neither maxSteps nor the number of sequences is known. Stages
-    that draw answers take several steps for a batch of prompts."""
-    if training.max_steps is not None:
-        return training.max_steps
-    if sequences is None:
-        return None
-    order = repeated(GlobalOrder(sequences, effective_batch, training.seed), training)
-    return math.ceil(training.epochs * order.steps_per_epoch)
+def total_steps(training: TrainingSpec, steps_per_epoch: int) -> int:
+    """Optimizer steps of the whole run, as transformers counts them."""
+    return training.max_steps or math.ceil(training.epochs * steps_per_epoch)
 
 
 def decay_steps(spec: ScheduleSpec, total: int) -> int:

@@ -1,6 +1,5 @@
 """Room on the volumes: asked for before the first step, not missed at a checkpoint or at the end."""
 
-import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from finetune_api.training import Optimizer
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.errors import StorageError
 from finetune_trainer.precision import DTYPES
+from finetune_trainer.schedules import total_steps
 
 VALUE_BYTES = 4
 
@@ -43,7 +43,7 @@ def checkpoint_bytes(
 def saves_to_come(spec: FineTuneJobSpec, *, start: int, steps_per_epoch: int) -> int:
     """At most so many checkpoints are written after step `start`. What the clock and evaluations add is not
     known before, and counts as one per step."""
-    steps = spec.training.max_steps or math.ceil(spec.training.epochs * steps_per_epoch)
+    steps = total_steps(spec.training, steps_per_epoch)
     left = max(0, steps - start)
     if spec.checkpoints.every_minutes is not None or spec.output.checkpoint == "best":
         return left

@@ -89,9 +89,9 @@ def our_rows(job: Any, steps: int) -> tuple[list[dict[str, list[int]]], list[int
     """The rows of so many steps in our order, as TRL wants them, and the real tokens of each step."""
     from finetune_trainer.bases import prepare_base
     from finetune_trainer.data.loading import load_examples
+    from finetune_trainer.data.order import data_order
     from finetune_trainer.data.packed import PackedDataset
-    from finetune_trainer.data.preparation import prepare_data
-    from finetune_trainer.data.sampling import GlobalOrder
+    from finetune_trainer.data.recipes import prepare
 
     spec = job.spec
 
@@ -99,13 +99,8 @@ def our_rows(job: Any, steps: int) -> tuple[list[dict[str, list[int]]], list[int
         return load_examples(spec.dataset, spec.dataset.train, job.paths.train)
 
     tokenizer, _ = prepare_base(job, examples)
-    data, _ = prepare_data(job, examples, tokenizer)
-    order = GlobalOrder(
-        size=len(data),
-        global_batch=job.effective_batch_size,
-        seed=spec.training.seed,
-        lengths=data.lengths() if spec.training.sampling == "groupByLength" else None,
-    )
+    data, _ = prepare(job, examples, tokenizer)
+    order = data_order(job, data)
     if steps > order.steps_per_epoch:
         raise AssertionError(
             f"{steps} steps are more than an epoch ({order.steps_per_epoch}): fillers would be rows"

@@ -78,21 +78,37 @@ def test_a_run_diverges_by_the_rule_and_at_the_same_step_when_it_was_killed_befo
     assert losses(again) == losses(whole)
 
 
-def test_without_a_limit_the_run_goes_on_and_says_to_its_end_that_its_loss_ran_away(
-    make: MakeJob, make_job: MakeJob, tmp_path: Path
+@pytest.fixture
+def learned(make_job: MakeJob, write_jsonl: Callable[..., Path], tmp_path: Path) -> Path:
+    """A model that knows these answers by heart; the job's data is the same."""
+    write_jsonl([{"instruction": f"add {letter}", "output": letter * 3} for letter in "abcdefghijkl"])
+    training = {"maxSteps": 120, "microBatchSize": 12, "gradientAccumulationSteps": 1}
+    job = make_job({"training": training}, run_directory=tmp_path / "learned")
+    train(job)
+    return Path(job.paths.output_directory) / "model"
+
+
+def test_without_a_limit_a_spoilt_run_goes_on_and_says_so_to_its_end_and_a_good_one_says_nothing(
+    make_job: MakeJob, learned: Path, tmp_path: Path
 ) -> None:
-    make("unused")
-    unlimited = {name: section for name, section in SPEC.items() if name != "failurePolicy"}
-    job = make_job(unlimited, run_directory=tmp_path / "unlimited")
-    reporter = Reporter([])
-    result = train(job, reporter)
-    assert result.outcome == "succeeded"
-    (warning,) = reporter.report.warnings
-    found = re.match(r"step (\d+): (3 losses in a row are outliers|the loss \(median)", warning)
+    """The rate spoils the model within three steps, before there is a window of good losses."""
+
+    def told(name: str, rate: float) -> tuple[list[str], str, dict[int, int]]:
+        training = {"maxSteps": 40, "learningRate": rate, "schedule": {"type": "constant"}}
+        job = make_job({"model": {"path": str(learned)}, "training": training}, run_directory=tmp_path / name)
+        reporter = Reporter([])
+        result = train(job, reporter)
+        assert result.outcome == "succeeded"
+        lines = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+        counted = {line["step"]: line["offCurveSteps"] for line in map(json.loads, lines)}
+        return reporter.report.warnings, result.message, counted
+
+    warnings, message, counted = told("good", 1e-3)
+    assert (warnings, "curve" in message, counted[40]) == ([], False, 0)
+
+    (warning,), message, counted = told("spoilt", 0.3)
+    found = re.match(r"step (\d+): the loss \(median of 20 steps\) is \S+ and was 0\.", warning)
     assert found is not None, warning
     left = int(found[1])
-    assert DIVERGES <= left <= LEARNED + 10
-    assert f"the loss left its curve at step {left} and has not come back" in result.message
-    lines = (tmp_path / "unlimited" / "metrics.jsonl").read_text().splitlines()
-    counted = {line["step"]: line["offCurveSteps"] for line in map(json.loads, lines)}
+    assert f"the loss left its curve at step {left} and has not come back" in message
     assert (counted[left - 1], counted[left]) == (0, 1)

@@ -62,8 +62,9 @@ def test_what_a_checkpoint_does_not_know_is_taken_to_be_the_same(make_job: MakeJ
             TWO_RANKS,
             "step 10 was computed with torch 1.0; same order of data",
         ),
+        ({"libraries": {"numpy": "1.0"}}, TWO_RANKS, "step 10 was computed with numpy 1.0"),
     ],
-    ids=["layout", "data", "layout and data", "device", "micro-batch", "libraries"],
+    ids=["layout", "data", "layout and data", "device", "micro-batch", "libraries", "what makes the order"],
 )
 def test_whatever_makes_a_resume_approximate_is_named(
     make_job: MakeJob, known: dict[str, Any], spec: dict[str, Any], said: str

@@ -87,6 +87,25 @@ def test_a_gradient_that_is_not_a_number_ends_the_run_though_the_loss_is_fine(ba
     assert_nothing_of_the_step_is_kept(job)
 
 
+def test_an_evaluation_loss_that_is_not_a_number_ends_the_run_before_its_step_is_saved(
+    make_job: MakeJob, tiny_model: Path, tmp_path: Path, write_jsonl: Callable[..., Path]
+) -> None:
+    """The run trains on good records alone, and would go on to its end."""
+    spec = {
+        "model": {"path": str(poisoned(tiny_model, tmp_path / "loss", "loss"))},
+        "dataset": {"eval": {"path": str(write_jsonl([RECORD], "eval.jsonl"))}},
+        "evaluation": {"everySteps": 2},
+        "checkpoints": {"everySteps": 1},
+        "output": {"checkpoint": "best"},
+    }
+    job = make_job(spec)
+    with pytest.raises(DivergedError, match=r"^step 2: the evaluation loss is nan, though .* were finite"):
+        train(job)
+    store = CheckpointStore(Path(job.paths.run_directory), keep=3, greater_is_better=False)
+    assert [checkpoint.step for checkpoint in store.all()] == [1]
+    assert not Path(job.paths.output_directory).exists()
+
+
 def test_a_weight_that_is_not_a_number_is_in_no_checkpoint_though_no_record_meets_it(
     make_job: MakeJob, tiny_model: Path, tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ from finetune_trainer.bases import prepare_base
 from finetune_trainer.data.dataset import TokenizedDataset
 from finetune_trainer.data.examples import Example
 from finetune_trainer.data.loading import load_examples
-from finetune_trainer.data.preparation import prepare_data
+from finetune_trainer.data.recipes import prepare
 from finetune_trainer.data.sampling import GlobalOrder
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.reporting import Reporter
@@ -35,7 +35,7 @@ def reference_curve(job: ResolvedJob, model_path: Path) -> list[float]:
         return load_examples(job.spec.dataset, job.spec.dataset.train, job.paths.train)
 
     tokenizer, _ = prepare_base(job, examples)
-    data, _ = prepare_data(job, examples, tokenizer)
+    data, _ = prepare(job, examples, tokenizer)
     order = GlobalOrder(size=len(data), global_batch=BATCH, seed=training.seed)
     model = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32)
     decayed = [weight for weight in model.parameters() if weight.ndim == 2]

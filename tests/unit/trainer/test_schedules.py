@@ -7,7 +7,6 @@ import pytest
 import torch
 from transformers import get_scheduler
 
-from finetune_api.stages import GrpoSpec, PpoSpec
 from finetune_api.training import ScheduleSpec, TrainingSpec
 from finetune_trainer.errors import InvalidConfigError
 from finetune_trainer.schedules import decay_steps, schedule, total_steps
@@ -85,22 +84,11 @@ def test_a_lowest_rate_belongs_to_cosine() -> None:
 
 
 @pytest.mark.parametrize(
-    ("training", "sequences", "steps"),
-    [
-        (TrainingSpec(max_steps=7), None, 7),
-        (TrainingSpec(max_steps=7), 1000, 7),
-        (TrainingSpec(epochs=2.0), 33, 6),
-        (TrainingSpec(epochs=0.5), 33, 2),
-        (TrainingSpec(epochs=2.0), None, None),
-        # a group of 8 answers to each prompt, which are learned from twice: 2 prompts in 2 steps
-        (TrainingSpec(stage="grpo", epochs=0.5, grpo=GrpoSpec(group_size=8, updates_per_batch=2)), 32, 16),
-        (TrainingSpec(stage="ppo", epochs=1.0, ppo=PpoSpec(updates_per_batch=4)), 32, 8),
-    ],
+    ("training", "steps"),
+    [(TrainingSpec(max_steps=7), 7), (TrainingSpec(epochs=2.0), 6), (TrainingSpec(epochs=0.5), 2)],
 )
-def test_a_run_is_as_long_as_it_is_told_or_as_its_data(
-    training: TrainingSpec, sequences: int | None, steps: int | None
-) -> None:
-    assert total_steps(training, sequences, 16) == steps
+def test_a_run_is_as_long_as_it_is_told_or_as_its_data(training: TrainingSpec, steps: int) -> None:
+    assert total_steps(training, steps_per_epoch=3) == steps
 
 
 def test_a_warm_up_by_share_is_rounded_as_transformers_does() -> None:

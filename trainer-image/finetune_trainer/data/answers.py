@@ -12,20 +12,14 @@ Three ways, the first that holds is taken, and none of them guesses:
 
 import re
 from collections.abc import Sequence
-from typing import Final
-
-from jinja2 import TemplateError
 
 from finetune_trainer.data.examples import Json, Origin
+from finetune_trainer.data.hidden import refuse_hidden_reasoning, refuse_hidden_tools, refuse_hidden_turns
+from finetune_trainer.data.template import REFUSALS, Span, Template
 from finetune_trainer.errors import DataError, InvalidConfigError
 from finetune_trainer.tokenizers import Tokenizer
 
-Span = tuple[int, int]
-
 GENERATION_BLOCK = re.compile(r"\{%-?\s*generation\b")
-REFUSALS: Final = (TemplateError, TypeError, ValueError)
-"""What a chat template raises for a conversation that it was not written for."""
-
 MARK = "\u27eaanswer\u27eb"
 """Stands for an answer; made longer until the conversation does not hold it."""
 
@@ -41,16 +35,28 @@ def render_with_answers(
     """The conversation as text, and where the answers from message `first` on are: character positions, each
     with the end of its turn.
 
-    Raises `DataError` when the template refuses the conversation, `InvalidConfigError` when it does not let
-    answers be told from prompts.
+    Raises `DataError` when the template refuses the conversation or leaves tools or reasoning out of it,
+    `InvalidConfigError` when it does not let answers be told from prompts.
     """
-    template = _Template(tokenizer, tools)
+    template = Template(tokenizer, tools)
     try:
         if GENERATION_BLOCK.search(str(tokenizer.chat_template)):
-            return _in_blocks(template, messages, first, origin)
-        text = template.render(messages)
+            text, spans = _in_blocks(template, messages, first, origin)
+        else:
+            text = template.render(messages)
+            spans = _in_turns(template, messages, first, text, origin)
     except REFUSALS as error:
         raise refused(origin, error) from error
+    refuse_hidden_turns(template, messages, origin)
+    refuse_hidden_tools(template, messages, tools, origin)
+    last = next((message for message in reversed(messages) if message["role"] == "assistant"), {})
+    refuse_hidden_reasoning([text[start:end] for start, end in spans], last, origin)
+    return text, spans
+
+
+def _in_turns(
+    template: "Template", messages: Sequence[Json], first: int, text: str, origin: Origin
+) -> list[Span]:
     turns = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
     spans: list[Span] = []
     for turn in (turn for turn in turns if turn >= first):
@@ -64,7 +70,7 @@ def render_with_answers(
                 "generation %} in the template, or set dataset.preprocessing.supervise: lastAnswer"
             )
         spans.append(span)
-    return text, spans
+    return spans
 
 
 def refused(origin: Origin, error: Exception) -> DataError:
@@ -75,48 +81,8 @@ def refused(origin: Origin, error: Exception) -> DataError:
     )
 
 
-class _Template:
-    """The tokenizer's chat template with the tools of one conversation."""
-
-    def __init__(self, tokenizer: Tokenizer, tools: Sequence[Json]) -> None:
-        self.tokenizer = tokenizer
-        self.tools = list(tools) or None
-
-    def render(self, messages: Sequence[Json], *, prompt: bool = False) -> str:
-        text = self.tokenizer.apply_chat_template(
-            list(messages), tools=self.tools, tokenize=False, add_generation_prompt=prompt
-        )
-        return str(text)
-
-    def marked(self, messages: Sequence[Json]) -> tuple[str, list[Span]]:
-        from transformers.utils.chat_template_utils import render_jinja_template
-
-        rendered, spans = render_jinja_template(
-            conversations=[list(messages)],
-            tools=self.tools,
-            chat_template=str(self.tokenizer.chat_template),
-            return_assistant_tokens_mask=True,
-            **self.tokenizer.special_tokens_map,
-        )
-        return str(rendered[0]), [(start, end) for start, end in spans[0]]
-
-    def try_marked(self, messages: Sequence[Json]) -> tuple[str, list[Span]] | None:
-        """None where the template cannot render a part of a conversation by itself."""
-        try:
-            return self.marked(messages)
-        except REFUSALS:
-            return None
-
-    def try_render(self, messages: Sequence[Json], *, prompt: bool = False) -> str | None:
-        """None where the template cannot render a part of a conversation by itself."""
-        try:
-            return self.render(messages, prompt=prompt)
-        except REFUSALS:
-            return None
-
-
 def _in_blocks(
-    template: _Template, messages: Sequence[Json], first: int, origin: Origin
+    template: Template, messages: Sequence[Json], first: int, origin: Origin
 ) -> tuple[str, list[Span]]:
     text, spans = template.marked(messages)
     given = _blocks_of_given_turns(template, messages, first, text, spans)
@@ -137,7 +103,7 @@ def _in_blocks(
 
 
 def _blocks_of_given_turns(
-    template: _Template, messages: Sequence[Json], first: int, text: str, spans: list[Span]
+    template: Template, messages: Sequence[Json], first: int, text: str, spans: list[Span]
 ) -> int | None:
     """How many blocks, of all in the conversation, are of turns before `first`; None where that is not
     certain. A turn may have several (reasoning, content) or none (a call of a tool)."""
@@ -151,7 +117,7 @@ def _blocks_of_given_turns(
     return given if len(spans) == answers else None
 
 
-def _behind_prompt(template: _Template, messages: Sequence[Json], turn: int, text: str) -> Span | None:
+def _behind_prompt(template: Template, messages: Sequence[Json], turn: int, text: str) -> Span | None:
     prompt = template.try_render(messages[:turn], prompt=True)
     last = turn == len(messages) - 1
     answered = text if last else template.try_render(messages[: turn + 1])
@@ -161,7 +127,7 @@ def _behind_prompt(template: _Template, messages: Sequence[Json], turn: int, tex
     return (start, end) if start < end else None
 
 
-def _in_place_of_mark(template: _Template, messages: Sequence[Json], turn: int, text: str) -> Span | None:
+def _in_place_of_mark(template: Template, messages: Sequence[Json], turn: int, text: str) -> Span | None:
     if messages[turn].get("tool_calls"):
         return None
     mark = MARK

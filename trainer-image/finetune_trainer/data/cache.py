@@ -3,28 +3,40 @@
 One process tokenises, the others wait for its file lock. The system gives the lock up when its holder ends,
 however it ends; and waiting for a file is no collective, so that no timeout of the process group runs. Where
 the file system knows no locks, each process tokenises for itself, under a temporary name of its own.
+
+Who reads tokens holds a lock on them as long as it does. What nobody reads any more can go.
 """
 
 import fcntl
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Final
+from weakref import WeakValueDictionary, finalize
 
 from finetune_trainer.data import stored
 from finetune_trainer.data.dataset import DataFacts, TokenizedDataset
 from finetune_trainer.data.making import Making
 from finetune_trainer.data.rendering import Tokens
+from finetune_trainer.data.stored import StoredSequences
 from finetune_trainer.errors import StorageError
 from finetune_trainer.files import staged_as, sync_tree
 
 log = logging.getLogger(__name__)
 
 META = "meta.json"
+
+NAME: Final = re.compile(r"[0-9a-f]{64}|\.[0-9a-f]{64}\.[0-9a-f]{32}\.tmp")
+"""Of tokens, and of tokens that somebody is, or was, writing."""
+
+_read_here: "WeakValueDictionary[Path, StoredSequences]" = WeakValueDictionary()
+"""What this process reads. Not every file system lets locks of one process exclude each other."""
 
 
 def cached(directory: Path, key: str | None, make: Callable[[], TokenizedDataset]) -> TokenizedDataset:
@@ -69,9 +81,31 @@ def cached_stream(directory: Path, key: str, make: Callable[[], Making]) -> Toke
     return found
 
 
+def remove_unused(directory: Path) -> None:
+    """Removes tokens that no process reads: of an earlier commit of a data set on the hub, of a file that has
+    changed, or half-written. It says what it has removed.
+
+    Where another process is at work, or the file system knows no locks, all is left as it is.
+    """
+    with exclusive(directory / "lock", wait=False) as alone:
+        if not alone:
+            return
+        try:
+            places = [place for place in directory.iterdir() if NAME.fullmatch(place.name)]
+            for place in sorted(places):
+                if place in _read_here or _is_read(place):
+                    continue
+                size = sum(file.stat().st_size for file in place.iterdir())
+                shutil.rmtree(place)
+                log.info("tokens that nothing reads any more are removed: %s (%d bytes)", place.name, size)
+        except OSError as error:
+            log.warning("tokens that nothing reads any more cannot be removed: %s", error)
+
+
 @contextmanager
-def exclusive(file: Path) -> Iterator[bool]:
-    """Only one process at a time is inside, wherever the file system can tell; whether it could."""
+def exclusive(file: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Only one process at a time is inside, wherever the file system can tell; whether it could. Who does not
+    wait comes in beside another one, and is told so."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(file, os.O_CREAT | os.O_RDWR, 0o644)
@@ -85,8 +119,10 @@ def exclusive(file: Path) -> Iterator[bool]:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                log.info("waiting for another process: %s", file.name)
-                fcntl.flock(handle, fcntl.LOCK_EX)
+                if wait:
+                    log.info("waiting for another process: %s", file.name)
+                    fcntl.flock(handle, fcntl.LOCK_EX)
+                alone = wait
         except OSError as error:
             log.warning("%s cannot be locked: %s", file, error)
             alone = False
@@ -120,4 +156,31 @@ def _load(place: Path) -> TokenizedDataset | None:
     if not whole:
         log.warning("the tokenised data in %s is not whole and is made again", place)
         return None
+    _hold(place, sequences)
     return TokenizedDataset(sequences, facts)
+
+
+def _hold(place: Path, sequences: StoredSequences) -> None:
+    """Lets other processes know that these are read, until they are given up."""
+    handle = os.open(place / META, os.O_RDONLY)
+    finalize(sequences, os.close, handle).atexit = False
+    _read_here[place] = sequences
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        log.warning("%s cannot be locked: %s", place, error)
+
+
+def _is_read(place: Path) -> bool:
+    """Whether another process reads these; True where that cannot be told. Half-written ones are read by
+    nobody."""
+    if place.name.startswith("."):
+        return False
+    try:
+        with (place / META).open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False

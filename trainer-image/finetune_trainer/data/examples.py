@@ -64,6 +64,8 @@ class Message:
     name: str | None = None
     """The tool that a turn of role `tool` comes from."""
     tool_call_id: str | None = None
+    reasoning: str | None = None
+    """What the assistant thought before its answer, where the record has it beside the content."""
 
     def to_template(self) -> Json:
         """The turn as a chat template sees it."""
@@ -74,6 +76,9 @@ class Message:
             turn["name"] = self.name
         if self.tool_call_id is not None:
             turn["tool_call_id"] = self.tool_call_id
+        if self.reasoning is not None:
+            # most templates' name for it, and that of gpt-oss
+            turn["reasoning_content"] = turn["thinking"] = self.reasoning
         return turn
 
 
@@ -107,6 +112,8 @@ class Preference:
     prompt: tuple[Message, ...]
     chosen: tuple[Message, ...]
     rejected: tuple[Message, ...]
+    tools: tuple[Json, ...] = ()
+    """Tools that the assistant may call, in both."""
 
 
 def last_answer(conversation: Conversation) -> int:
@@ -118,7 +125,7 @@ def sides(preference: Preference) -> tuple[Conversation, Conversation]:
     """The preferred and the other conversation; only what follows the prompt is an answer."""
     prompt = preference.prompt
     chosen, rejected = (
-        Conversation(preference.origin, (*prompt, *answer), prompt_turns=len(prompt))
+        Conversation(preference.origin, (*prompt, *answer), preference.tools, prompt_turns=len(prompt))
         for answer in (preference.chosen, preference.rejected)
     )
     return chosen, rejected

@@ -31,8 +31,10 @@ class Fingerprint(BaseModel):
         return f"{self.items} items, SHA-256 {self.sha256[:12]}"
 
 
-def fingerprint(data: TrainingData) -> Fingerprint:
+def fingerprint(data: TrainingData, lengths: Sequence[int] | None = None) -> Fingerprint:
     """Reads all tokens once, as fast as they can be hashed; packs follow from the records that are in them.
+
+    `lengths` are those that the records say themselves, by which items are grouped.
 
     Raises `TypeError` for data of another kind than the stages make.
     """
@@ -48,6 +50,8 @@ def fingerprint(data: TrainingData) -> Fingerprint:
             digests = _of_prompts(data)
         case _:
             raise TypeError(f"{type(data).__name__} has no fingerprint")
+    if lengths is not None:
+        digests.append(hashlib.sha256(np.asarray(lengths, dtype=np.int64).tobytes()).digest())
     return Fingerprint(items=len(data), sha256=hashlib.sha256(b"".join(digests)).hexdigest())
 
 
@@ -73,6 +77,6 @@ def _of_prompts(data: PromptDataset) -> list[bytes]:
     """Tokens, and what a reward function sees."""
     digest = hashlib.sha256()
     for prompt in map(data.__getitem__, range(len(data))):
-        seen = (prompt["input_ids"].tolist(), prompt["messages"], prompt["expected"])
+        seen = (prompt["input_ids"].tolist(), prompt["messages"], prompt["expected"], *prompt["tools"])
         digest.update(repr(seen).encode("utf-8", "surrogatepass"))
     return [digest.digest()]

@@ -1,7 +1,6 @@
 """Answers that are desired or not, each by itself: the data of kto."""
 
-import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypedDict
 
@@ -11,14 +10,11 @@ import torch
 from finetune_api.resolved import ResolvedJob
 from finetune_trainer.data.dataset import DataFacts, Sample, TokenizedDataset, collate
 from finetune_trainer.data.examples import Conversation, Example, Origin, Preference, last_answer, sides
-from finetune_trainer.data.making import Making, Sieve
-from finetune_trainer.data.preparation import Recipe, renderer_for, train_and_evaluation
+from finetune_trainer.data.making import Recipe
 from finetune_trainer.data.rendering import IGNORED, Renderer
-from finetune_trainer.data.workers import render_noted
+from finetune_trainer.data.sieve import Sieve
+from finetune_trainer.data.workers import Noted
 from finetune_trainer.errors import DataError
-from finetune_trainer.tokenizers import Tokenizer
-
-log = logging.getLogger(__name__)
 
 DESIRED: Final = "true"
 UNDESIRED: Final = "false"
@@ -132,44 +128,22 @@ def answer_start(sample: Sample) -> int:
     return int(np.flatnonzero(sample["labels"] != IGNORED)[0])
 
 
-def judged(examples: Iterable[Example], renderer: Renderer, workers: int) -> Making:
-    """One sequence per labelled conversation, of which the last answer is judged; two per preference.
+def judged(_job: ResolvedJob, renderer: Renderer) -> Recipe[JudgedDataset]:
+    """One sequence per labelled conversation, of which the last answer is judged; two per preference."""
 
-    Raises `DataError` when a record says nothing of its answer; the facts raise it when none is left.
-    """
-    sieve = Sieve(renderer)
-    return sieve(render_noted(_judgements(examples), renderer, workers)), sieve.facts
+    def wrap(records: TokenizedDataset) -> JudgedDataset:
+        return JudgedDataset(records, renderer.max_length)
 
-
-def _judgements(examples: Iterable[Example]) -> Iterator[tuple[Example, str]]:
-    for example in examples:
-        if isinstance(example, Preference):
-            chosen, rejected = sides(example)
-            yield chosen, DESIRED
-            yield rejected, UNDESIRED
-        elif isinstance(example, Conversation) and example.desired is not None:
-            learned = replace(example, prompt_turns=last_answer(example))
-            yield learned, DESIRED if example.desired else UNDESIRED
-        else:
-            raise DataError(f"{example.origin}: {unjudged(example)}")
+    return Recipe("judged", renderer, lambda: Sieve(renderer, renderer.drops), wrap, _judgements)
 
 
-def unjudged(example: Example) -> str | None:
-    """Why kto cannot learn from an example, in words; None where it can."""
-    if isinstance(example, Preference) or (isinstance(example, Conversation) and example.desired is not None):
-        return None
-    return (
-        "the record does not say whether its answer is desired. Add a 'label' of true or false, or name its "
-        "column in dataset.columns.label"
+def _judgements(example: Example) -> Iterable[Noted]:
+    if isinstance(example, Preference):
+        return tuple(zip(sides(example), (DESIRED, UNDESIRED), strict=True))
+    if isinstance(example, Conversation) and example.desired is not None:
+        learned = replace(example, prompt_turns=last_answer(example))
+        return ((learned, DESIRED if example.desired else UNDESIRED),)
+    raise DataError(
+        f"{example.origin}: the record does not say whether its answer is desired. Add a 'label' of true or "
+        "false, or name its column in dataset.columns.label"
     )
-
-
-def prepare_judged(
-    job: ResolvedJob, examples: Callable[[], list[Example]], tokenizer: Tokenizer
-) -> tuple[JudgedDataset, JudgedDataset | None]:
-    """Training and evaluation data of a job."""
-    renderer = renderer_for(job.spec, tokenizer)
-    recipe = Recipe("judged", judged, lambda records: JudgedDataset(records, renderer.max_length))
-    data, evaluation = train_and_evaluation(job, examples, renderer, recipe)
-    log.info("%d answers, %d of them desired", len(data), sum(data.desired))
-    return data, evaluation

@@ -1,55 +1,75 @@
-"""From examples to sequences, one after the other, for conversations and for text; what became of the records
-is known once all are taken."""
+"""From examples to sequences, one after the other: what each stage makes of its data is a recipe."""
 
-import logging
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain
+from sys import maxsize
+from typing import Generic, TypeVar
 
-import numpy as np
-
+from finetune_api.resolved import ResolvedJob
 from finetune_trainer.data.dataset import DataFacts, TokenizedDataset
-from finetune_trainer.data.examples import Example, Origin
+from finetune_trainer.data.examples import Example
 from finetune_trainer.data.rendering import Renderer, Tokens
-from finetune_trainer.data.workers import render_each
-from finetune_trainer.errors import DataError
-
-log = logging.getLogger(__name__)
-
-SHOWN = 5
-"""Records that a warning names; the rest are counted."""
+from finetune_trainer.data.sieve import NewSieve, Sieve, StreamSieve
+from finetune_trainer.data.training_data import Divisible
+from finetune_trainer.data.workers import Noted, render_noted
 
 Making = tuple[Iterator[Tokens], Callable[[], DataFacts]]
 """Sequences, and what became of the records; the latter is asked once all sequences are taken, and raises
 `DataError` when there is none."""
 
-Make = Callable[[Iterable[Example], Renderer, int], Making]
-"""How the data of a stage is made from examples, by so many processes."""
+Data_co = TypeVar("Data_co", bound=Divisible, covariant=True)
 
 
-def conversations(examples: Iterable[Example], renderer: Renderer, workers: int) -> Making:
+def one_sequence(example: Example) -> Iterable[Noted]:
+    """An example as it is, with nothing to note."""
+    return ((example, ""),)
+
+
+@dataclass(frozen=True)
+class Recipe(Generic[Data_co]):
+    """How a stage makes its data. The check of the data goes through the same steps."""
+
+    name: str
+    """Another one for whatever makes other sequences of the same examples, templates and settings."""
+    renderer: Renderer
+    sieve: NewSieve
+    wrap: Callable[[TokenizedDataset], Data_co]
+    """The sequences as items of the stage."""
+    parts: Callable[[Example], Iterable[Noted]] = one_sequence
+    """What of an example becomes a sequence each, with its note. Raises `DataError`, which begins with the
+    example's origin, where the stage cannot use the example."""
+    drawn: bool = False
+    """Whether sequences are prompts, which the model answers itself."""
+
+    def make(self, examples: Iterable[Example], workers: int) -> Making:
+        """The sequences of all examples, rendered by so many processes. Raises what `parts` and the renderer
+        raise; the facts raise `DataError` when nothing is left to train on."""
+        sieve = self.sieve()
+        parts = chain.from_iterable(map(self.parts, examples))
+        return sieve(render_noted(parts, self.renderer, workers)), sieve.facts
+
+
+MakeRecipe = Callable[[ResolvedJob, Renderer], Recipe[Divisible]]
+"""The recipe of a stage for a job, whose examples this renderer renders."""
+
+
+def conversations(_job: ResolvedJob, renderer: Renderer) -> Recipe[TokenizedDataset]:
     """One sequence per example. Records on which nothing is supervised are left out and counted."""
-    sieve = Sieve(renderer)
-    return sieve(render_each(examples, renderer, workers)), sieve.facts
+    return Recipe("conversations", renderer, lambda: Sieve(renderer, renderer.drops), as_they_are)
 
 
-def documents(examples: Iterable[Example], renderer: Renderer, workers: int) -> Making:
-    """All examples one after the other, each closed by the end token, cut into sequences of the full length.
+def documents(_job: ResolvedJob, renderer: Renderer) -> Recipe[TokenizedDataset]:
+    """All examples one after the other, each closed by the end token, cut into sequences of the full
+    length."""
+    unlimited = replace(renderer, max_length=maxsize)
+    sieve = lambda: StreamSieve(Sieve(renderer, renderer.drops))  # noqa: E731
+    return Recipe(f"documents of {renderer.max_length} tokens", unlimited, sieve, as_they_are)
 
-    A sequence is said to come from the example that its first token is of.
-    """
-    sieve = Sieve(renderer)
-    records = 0
 
-    def counted() -> Iterator[Example]:
-        nonlocal records
-        for example in examples:
-            records += 1
-            yield example
-
-    parts = render_each(counted(), unlimited(renderer), workers)
-    sequences = sieve(cut_stream(parts, renderer.max_length))
-    return sequences, lambda: replace(sieve.facts(), records=records)
+def as_they_are(data: TokenizedDataset) -> TokenizedDataset:
+    """Sequences that are items."""
+    return data
 
 
 def in_memory(making: Making) -> TokenizedDataset:
@@ -57,104 +77,3 @@ def in_memory(making: Making) -> TokenizedDataset:
     sequences, facts = making
     made = list(sequences)
     return TokenizedDataset(made, facts())
-
-
-@dataclass
-class Sieve:
-    """Lets through what is trained on, and counts what became of the rest."""
-
-    renderer: Renderer
-    counts: DataFacts = field(default_factory=lambda: DataFacts(0, 0, 0, 0))
-    overlong: list[Origin] = field(default_factory=list)
-    """The first of them, to be named."""
-    unsupervised: list[Origin] = field(default_factory=list)
-
-    def __call__(self, rendered: Iterable[Tokens]) -> Iterator[Tokens]:
-        """The sequences to be trained on, one after the other."""
-        drop = self.renderer.preprocessing.overlong == "drop"
-        for tokens in rendered:
-            dropped = drop and tokens.cut > 0
-            kept = not dropped and tokens.supervised > 0
-            length, supervised = len(tokens.ids), tokens.supervised
-            self.counts = replace(
-                self.counts,
-                records=self.counts.records + 1,
-                sequences=self.counts.sequences + kept,
-                tokens=self.counts.tokens + kept * length,
-                supervised_tokens=self.counts.supervised_tokens + kept * supervised,
-                truncated=self.counts.truncated + (tokens.cut > 0),
-                cut_tokens=self.counts.cut_tokens + tokens.cut + dropped * length,
-                cut_supervised_tokens=self.counts.cut_supervised_tokens
-                + tokens.cut_supervised
-                + dropped * supervised,
-                unsupervised=self.counts.unsupervised + (not dropped and not kept),
-            )
-            if tokens.cut and len(self.overlong) < SHOWN:
-                self.overlong.append(tokens.origin)
-            if not dropped and not kept and len(self.unsupervised) < SHOWN:
-                self.unsupervised.append(tokens.origin)
-            if kept:
-                yield tokens
-
-    def facts(self) -> DataFacts:
-        """What became of all records, once they are through; logged, too. Raises `DataError` when none is
-        left."""
-        facts = self.counts
-        if facts.truncated:
-            log.warning(
-                "%d of %d records are longer than training.maxSequenceLength (%d) and were %s: %d tokens are "
-                "lost, %d of them supervised (%s)",
-                facts.truncated,
-                facts.records,
-                self.renderer.max_length,
-                "dropped" if self.renderer.preprocessing.overlong == "drop" else "cut",
-                facts.cut_tokens,
-                facts.cut_supervised_tokens,
-                _named(self.overlong, facts.truncated),
-            )
-        if facts.unsupervised:
-            log.warning(
-                "%d of %d records train on nothing and were left out (%s)",
-                facts.unsupervised,
-                facts.records,
-                _named(self.unsupervised, facts.unsupervised),
-            )
-        if not facts.sequences:
-            raise DataError(
-                f"none of {facts.records} records trains on anything: {facts.truncated} were longer than "
-                f"training.maxSequenceLength ({self.renderer.max_length}). Raise it, or look at the data"
-            )
-        return facts
-
-
-def unlimited(renderer: Renderer) -> Renderer:
-    """The renderer without its limit, for text that is cut into sequences afterwards."""
-    return Renderer(renderer.tokenizer, renderer.preprocessing, sys.maxsize, renderer.supervise)
-
-
-def cut_stream(parts: Iterable[Tokens], length: int) -> Iterator[Tokens]:
-    """One stream of tokens in sequences of a length, of which the last may be shorter; those on which nothing
-    is learned are left out."""
-    ids, labels = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int32)
-    origin: Origin | None = None
-    for part in parts:
-        start = origin if len(ids) else part.origin
-        ids, labels = np.concatenate([ids, part.ids]), np.concatenate([labels, part.labels])
-        for begin in range(0, len(ids) - length + 1, length):
-            whole = slice(begin, begin + length)
-            yield from _learned(Tokens(ids[whole], labels[whole], start or part.origin))
-            start = part.origin
-        rest = len(ids) // length * length
-        ids, labels, origin = ids[rest:], labels[rest:], start
-    if len(ids) and origin is not None:
-        yield from _learned(Tokens(ids, labels, origin))
-
-
-def _learned(tokens: Tokens) -> Iterator[Tokens]:
-    if tokens.supervised:
-        yield tokens
-
-
-def _named(origins: Sequence[Origin], count: int) -> str:
-    shown = "; ".join(map(str, origins))
-    return f"{shown}; and {count - len(origins)} more" if count > len(origins) else shown

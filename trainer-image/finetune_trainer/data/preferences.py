@@ -1,22 +1,18 @@
 """Preferences as tokens: two sequences per record, which stay together whatever happens to one of them."""
 
-import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 
 from finetune_api.resolved import ResolvedJob
 from finetune_trainer.data.dataset import Batch, DataFacts, Sample, TokenizedDataset, collate
 from finetune_trainer.data.examples import Example, Origin, Preference, sides
-from finetune_trainer.data.making import Making
-from finetune_trainer.data.preparation import Recipe, renderer_for, train_and_evaluation
-from finetune_trainer.data.rendering import Renderer, Tokens
-from finetune_trainer.data.workers import render_each
-from finetune_trainer.errors import DataError, InvalidConfigError
-from finetune_trainer.tokenizers import Tokenizer
-
-log = logging.getLogger(__name__)
+from finetune_trainer.data.making import Recipe
+from finetune_trainer.data.rendering import Renderer
+from finetune_trainer.data.sieve import Sieve
+from finetune_trainer.data.workers import Noted
+from finetune_trainer.errors import InvalidConfigError
 
 Pair = tuple[Sample, Sample]
 
@@ -62,86 +58,16 @@ class PairedDataset(torch.utils.data.Dataset[Pair]):
         return collate([pair[side] for side in (0, 1) for pair in pairs], pad_id)
 
 
-def pairs(examples: Iterable[Example], renderer: Renderer, workers: int) -> Making:
+def pairs(_job: ResolvedJob, renderer: Renderer) -> Recipe[PairedDataset]:
     """Two sequences per preference. A pair is left out when one of its sides is to be dropped for its length,
-    or has no answer within it.
-
-    Raises `InvalidConfigError` for examples that are no preferences; the facts raise `DataError` when no pair
-    is left.
-    """
-    sieve = PairSieve(renderer)
-    return sieve(render_each(_sides(examples), renderer, workers)), sieve.facts
+    or has no answer within it."""
+    return Recipe("pairs", renderer, lambda: Sieve(renderer, renderer.drops, sides=2), PairedDataset, _sides)
 
 
-def _sides(examples: Iterable[Example]) -> Iterator[Example]:
-    for example in examples:
-        if not isinstance(example, Preference):
-            raise InvalidConfigError("dataset.format: this stage compares two answers. Use format preference")
-        yield from sides(example)
-
-
-@dataclass
-class PairSieve:
-    """Lets pairs through of which both sides can be compared, and counts what became of the rest."""
-
-    renderer: Renderer
-    counts: DataFacts = field(default_factory=lambda: DataFacts(0, 0, 0, 0))
-
-    def __call__(self, rendered: Iterable[Tokens]) -> Iterator[Tokens]:
-        """The sequences to be compared, one after the other."""
-        drop = self.renderer.preprocessing.overlong == "drop"
-        remaining = iter(rendered)
-        for pair in zip(remaining, remaining, strict=True):
-            too_long = [tokens for tokens in pair if tokens.cut]
-            dropped = drop and bool(too_long)
-            kept = not dropped and all(tokens.supervised for tokens in pair)
-            counts = self.counts
-            self.counts = replace(
-                counts,
-                records=counts.records + 1,
-                sequences=counts.sequences + 2 * kept,
-                tokens=counts.tokens + kept * sum(len(tokens.ids) for tokens in pair),
-                supervised_tokens=counts.supervised_tokens + kept * sum(side.supervised for side in pair),
-                truncated=counts.truncated + bool(too_long),
-                cut_tokens=counts.cut_tokens + sum(tokens.cut for tokens in too_long),
-                cut_supervised_tokens=counts.cut_supervised_tokens
-                + sum(tokens.cut_supervised for tokens in too_long),
-                unsupervised=counts.unsupervised + (not dropped and not kept),
-            )
-            if kept:
-                yield from pair
-
-    def facts(self) -> DataFacts:
-        """What became of all preferences, once they are through; logged, too. Raises `DataError` when none is
-        left."""
-        facts = self.counts
-        if facts.truncated or facts.unsupervised:
-            log.warning(
-                "of %d preferences %d are longer than training.maxSequenceLength (%d), and %d have no answer "
-                "within it and were left out",
-                facts.records,
-                facts.truncated,
-                self.renderer.max_length,
-                facts.unsupervised,
-            )
-        if not facts.sequences:
-            raise DataError(
-                f"none of {facts.records} preferences has two answers within training.maxSequenceLength "
-                f"({self.renderer.max_length}). Raise it, or look at the data"
-            )
-        return facts
-
-
-PAIRS = Recipe("pairs", pairs, PairedDataset)
-
-
-def prepare_pairs(
-    job: ResolvedJob, examples: Callable[[], list[Example]], tokenizer: Tokenizer
-) -> tuple[PairedDataset, PairedDataset | None]:
-    """Training and evaluation pairs of a job, as `prepare_data` makes sequences."""
-    data, evaluation = train_and_evaluation(job, examples, renderer_for(job.spec, tokenizer), PAIRS)
-    log.info("%d pairs of answers, %d tokens", len(data), data.facts.tokens)
-    return data, evaluation
+def _sides(example: Example) -> Iterable[Noted]:
+    if not isinstance(example, Preference):
+        raise InvalidConfigError("dataset.format: this stage compares two answers. Use format preference")
+    return [(side, "") for side in sides(example)]
 
 
 def _both(indices: Iterable[int]) -> list[int]:

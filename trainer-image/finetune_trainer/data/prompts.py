@@ -1,9 +1,8 @@
 """Prompts that the model answers itself while it learns, each with the answer that its record expects."""
 
 import json
-import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TypedDict
 
@@ -12,17 +11,17 @@ import torch
 
 from finetune_api.resolved import ResolvedJob
 from finetune_api.training import TrainingSpec
-from finetune_trainer.data.answers import REFUSALS, refused
+from finetune_trainer.data.answers import refused
 from finetune_trainer.data.dataset import DataFacts, TokenizedDataset
 from finetune_trainer.data.examples import Conversation, Example, Json, Message, Origin, last_answer
-from finetune_trainer.data.making import Making
-from finetune_trainer.data.preparation import Recipe, renderer_for, train_and_evaluation
-from finetune_trainer.data.rendering import IGNORED, Ids, Renderer, Tokens
+from finetune_trainer.data.hidden import refuse_hidden_tools, refuse_hidden_turns
+from finetune_trainer.data.making import Recipe
+from finetune_trainer.data.rendering import Ids, Renderer, Tokens
 from finetune_trainer.data.sampling import GlobalOrder
+from finetune_trainer.data.sieve import Sieve
+from finetune_trainer.data.template import REFUSALS, Span, Template
+from finetune_trainer.data.workers import Noted
 from finetune_trainer.errors import DataError, InvalidConfigError
-from finetune_trainer.tokenizers import Tokenizer
-
-log = logging.getLogger(__name__)
 
 
 class Prompt(TypedDict):
@@ -30,6 +29,7 @@ class Prompt(TypedDict):
 
     input_ids: Ids
     messages: tuple[Message, ...]
+    tools: tuple[Json, ...]
     expected: str
     real: bool
     """Whether it is no filler."""
@@ -42,6 +42,7 @@ class PromptBatch(TypedDict):
     attention_mask: torch.Tensor
     real: torch.Tensor
     messages: list[tuple[Message, ...]]
+    tools: list[tuple[Json, ...]]
     expected: list[str]
 
 
@@ -50,10 +51,10 @@ class PromptDataset(torch.utils.data.Dataset[Prompt]):
     """Prompts by index; every index from `len` on is a filler whose answer is not learned from."""
 
     records: TokenizedDataset
-    """Each with its turns and its answer as its note (`_note`)."""
+    """Each with its turns, its tools and its answer as its note (`_asked`)."""
     filler: Prompt = field(
         default_factory=lambda: Prompt(
-            input_ids=np.zeros(2, dtype=np.int32), messages=(), expected="", real=False
+            input_ids=np.zeros(2, dtype=np.int32), messages=(), tools=(), expected="", real=False
         )
     )
 
@@ -97,6 +98,7 @@ class PromptDataset(torch.utils.data.Dataset[Prompt]):
             attention_mask=mask,
             real=torch.tensor([item["real"] for item in items]),
             messages=[item["messages"] for item in items],
+            tools=[item["tools"] for item in items],
             expected=[item["expected"] for item in items],
         )
 
@@ -144,75 +146,62 @@ def repeated(plain: GlobalOrder, training: TrainingSpec) -> GlobalOrder:
     )
 
 
-@dataclass
-class PromptMaker:
-    """One sequence per conversation: what is before its last answer, which is what is expected. Prompts of
-    more than `longest` tokens are left out and counted."""
+class PromptRenderer(Renderer):
+    """Renders what stands before the last answer of a conversation, as the chat template opens it, with the
+    tools that may be called."""
 
-    longest: int
-    counts: DataFacts = field(default_factory=lambda: DataFacts(0, 0, 0, 0))
-
-    def __call__(self, examples: Iterable[Example], renderer: Renderer, _workers: int) -> Making:
-        """Raises `InvalidConfigError` for examples without prompts; the facts raise `DataError` when none is
-        left."""
-        self.counts = DataFacts(0, 0, 0, 0)
-        return self._prompts(examples, renderer), self._facts
-
-    def _prompts(self, examples: Iterable[Example], renderer: Renderer) -> Iterator[Tokens]:
-        for example in examples:
-            if not isinstance(example, Conversation):
-                raise InvalidConfigError(
-                    "dataset.format: this stage answers prompts. Use a format with prompts and answers"
-                )
-            place = last_answer(example)
-            if (problem := unanswerable(example)) is not None:
-                raise DataError(f"{example.origin}: {problem}")
-            given, expected = example.messages[:place], example.messages[place].content
-            try:
-                ids = prompt_ids(renderer, given, example.tools)
-            except REFUSALS as error:
-                raise refused(example.origin, error) from error
-            fits = len(ids) <= self.longest
-            counts = self.counts
-            self.counts = replace(
-                counts,
-                records=counts.records + 1,
-                sequences=counts.sequences + fits,
-                tokens=counts.tokens + fits * len(ids),
-                truncated=counts.truncated + (not fits),
-            )
-            if fits:
-                unlearned = np.full(len(ids), IGNORED, dtype=np.int32)
-                yield Tokens(ids, unlearned, example.origin, note=_note(given, expected))
-
-    def _facts(self) -> DataFacts:
-        facts = self.counts
-        if facts.truncated:
-            log.warning(
-                "%d of %d prompts are left out: more than %d tokens",
-                facts.truncated,
-                facts.records,
-                self.longest,
-            )
-        if not facts.sequences:
-            raise DataError(
-                f"none of {facts.records} prompts leaves room for an answer: training.maxSequenceLength less "
-                f"sampling.maxNewTokens is {self.longest}. Raise the one or lower the other"
-            )
-        return facts
+    def _rendered(self, example: Example) -> tuple[str, list[Span]]:
+        if not isinstance(example, Conversation):
+            raise AssertionError(f"{example.origin}: a prompt is made of a conversation")
+        turns = self.turns(example.messages[: last_answer(example)])
+        template = Template(self.tokenizer, example.tools)
+        try:
+            text = template.render(turns, prompt=True)
+        except REFUSALS as error:
+            raise refused(example.origin, error) from error
+        refuse_hidden_turns(template, turns, example.origin)
+        refuse_hidden_tools(template, turns, example.tools, example.origin)
+        return text, []
 
 
-def unanswerable(example: Example) -> str | None:
-    """Why an example holds no prompt, in words; None where it does."""
-    if isinstance(example, Conversation):
-        before = example.messages[: last_answer(example)]
-        if any(message.role != "system" for message in before):
-            return None
-    return "nothing stands before its last answer that the model could answer. Remove the record, or use sft"
+def prompts(job: ResolvedJob, renderer: Renderer) -> Recipe[PromptDataset]:
+    """One sequence per conversation: what is before its last answer, which is what is expected. Prompts that
+    leave no room for an answer of the length that the stage draws are left out and counted."""
+    training = job.spec.training
+    drawing = training.grpo if training.stage == "grpo" else training.ppo
+    if drawing is None:
+        raise AssertionError(f"training.{training.stage} is required")
+    prompted = PromptRenderer(
+        renderer.tokenizer,
+        renderer.preprocessing,
+        renderer.max_length - drawing.sampling.max_new_tokens,
+        renderer.supervise,
+        "training.maxSequenceLength less sampling.maxNewTokens",
+    )
+    return Recipe(
+        f"prompts of {prompted.max_length} tokens",
+        prompted,
+        lambda: Sieve(prompted, drops=True, learns=False),
+        PromptDataset,
+        _asked,
+        drawn=True,
+    )
 
 
-def _note(messages: tuple[Message, ...], expected: str) -> str:
-    return json.dumps({"messages": [asdict(message) for message in messages], "expected": expected})
+def _asked(example: Example) -> Iterable[Noted]:
+    if not isinstance(example, Conversation):
+        raise InvalidConfigError(
+            "dataset.format: this stage answers prompts. Use a format with prompts and answers"
+        )
+    place = last_answer(example)
+    given, expected = example.messages[:place], example.messages[place].content
+    if all(message.role == "system" for message in given):
+        raise DataError(
+            f"{example.origin}: nothing stands before its last answer that the model could answer. Remove "
+            "the record, or use sft"
+        )
+    turns = [asdict(message) for message in given]
+    return ((example, json.dumps({"messages": turns, "tools": example.tools, "expected": expected})),)
 
 
 def _prompt(tokens: Tokens) -> Prompt:
@@ -220,29 +209,13 @@ def _prompt(tokens: Tokens) -> Prompt:
     messages = tuple(
         Message(**turn | {"tool_calls": tuple(turn["tool_calls"])}) for turn in noted["messages"]
     )
-    return Prompt(input_ids=tokens.ids, messages=messages, expected=noted["expected"], real=True)
-
-
-def prompt_ids(renderer: Renderer, messages: tuple[Message, ...], tools: tuple[Json, ...] = ()) -> Ids:
-    """The tokens before an answer, as the chat template opens it, with the tools that may be called.
-
-    Raises one of `REFUSALS`."""
-    tokenizer = renderer.tokenizer
-    text = tokenizer.apply_chat_template(
-        renderer.turns(messages), tools=list(tools) or None, tokenize=False, add_generation_prompt=True
+    return Prompt(
+        input_ids=tokens.ids,
+        messages=messages,
+        tools=tuple(noted["tools"]),
+        expected=noted["expected"],
+        real=True,
     )
-    return np.asarray(tokenizer(str(text), add_special_tokens=False)["input_ids"], dtype=np.int32)
-
-
-def prepare_prompts(
-    job: ResolvedJob, examples: Callable[[], list[Example]], tokenizer: Tokenizer, longest_answer: int
-) -> tuple[PromptDataset, PromptDataset | None]:
-    """Training and evaluation prompts of a job, which leave room for an answer of so many tokens."""
-    longest = job.spec.training.max_sequence_length - longest_answer
-    recipe = Recipe(f"prompts of {longest} tokens", PromptMaker(longest), PromptDataset)
-    data, evaluation = train_and_evaluation(job, examples, renderer_for(job.spec, tokenizer), recipe)
-    log.info("%d prompts, %d tokens", len(data), data.facts.tokens)
-    return data, evaluation
 
 
 def _length(prompt: Prompt) -> int:

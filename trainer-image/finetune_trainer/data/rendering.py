@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from finetune_api.dataset import PreprocessingSpec
-from finetune_trainer.data.answers import Span, render_with_answers
+from finetune_trainer.data.answers import render_with_answers
 from finetune_trainer.data.examples import (
     Document,
     Example,
@@ -20,6 +20,7 @@ from finetune_trainer.data.examples import (
     Preference,
     last_answer,
 )
+from finetune_trainer.data.template import Span
 from finetune_trainer.errors import DataError, InvalidConfigError
 from finetune_trainer.tokenizers import Tokenizer
 
@@ -61,6 +62,13 @@ class Renderer:
     preprocessing: PreprocessingSpec
     max_length: int
     supervise: Supervise
+    limit: str = "training.maxSequenceLength"
+    """What `max_length` comes from, in words."""
+
+    @property
+    def drops(self) -> bool:
+        """Whether examples that are too long are to be left out."""
+        return self.preprocessing.overlong == "drop"
 
     def __call__(self, example: Example) -> Tokens:
         """Raises `DataError` for an example that is too long where that is to fail, `InvalidConfigError` for
@@ -152,8 +160,8 @@ class Renderer:
         cut = max(0, len(ids) - self.max_length)
         if cut and self.preprocessing.overlong == "fail":
             raise DataError(
-                f"{origin}: {len(ids)} tokens, training.maxSequenceLength is {self.max_length}. Raise it, "
-                "shorten the record, or set dataset.preprocessing.overlong: truncate"
+                f"{origin}: {len(ids)} tokens, {self.limit} is {self.max_length}. Raise it, shorten the "
+                "record, or set dataset.preprocessing.overlong: truncate"
             )
         return Tokens(
             ids=np.asarray(ids[: self.max_length], dtype=np.int32),

@@ -1,7 +1,7 @@
 """What the training loop asks of data, whatever its items are: sequences, packs, pairs or prompts."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from finetune_trainer.data.dataset import DataFacts
 from finetune_trainer.data.examples import Origin
@@ -30,3 +30,10 @@ class TrainingData(Protocol):
 
     def collate(self, items: Sequence[Any], pad_id: int) -> Any:
         """A micro-batch: what the stage's objective, or the model, takes."""
+
+
+class Divisible(TrainingData, Protocol):
+    """Data of which a part is data of the same kind."""
+
+    def part(self, indices: Iterable[int]) -> Self:
+        """The items at these indices."""

@@ -68,7 +68,11 @@ def render_each(examples: Iterable[Example], renderer: Renderer, workers: int) -
         pool.shutdown(cancel_futures=True)
 
 
-def render_noted(noted: Iterable[tuple[Example, str]], renderer: Renderer, workers: int) -> Iterator[Tokens]:
+Noted = tuple[Example, str]
+"""An example with the note of its sequence (`Tokens.note`)."""
+
+
+def render_noted(noted: Iterable[Noted], renderer: Renderer, workers: int) -> Iterator[Tokens]:
     """The tokens of every example, each with the note that came with it. Raises what `render_each` raises."""
     notes: deque[str] = deque()
 

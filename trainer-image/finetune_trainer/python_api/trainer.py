@@ -18,11 +18,12 @@ from finetune_api import ResolvedJob, TrainingResult
 from finetune_api.lineage import lineage_hash
 from finetune_trainer import results
 from finetune_trainer.arguments import training_arguments
-from finetune_trainer.assembly import data_order, guard
+from finetune_trainer.assembly import guard
 from finetune_trainer.callbacks import RunCallback
 from finetune_trainer.checkpoints import Checkpoint, CheckpointStore
 from finetune_trainer.data.cache import exclusive
 from finetune_trainer.data.dataset import TokenizedDataset
+from finetune_trainer.data.order import data_order
 from finetune_trainer.distributed import end_process_group, on_first_rank, rank, start_process_group
 from finetune_trainer.errors import InvalidConfigError, classify
 from finetune_trainer.exactness import exactness
@@ -121,7 +122,7 @@ class Trainer:
             order=order,
             progress=Progress(job=job, data=data, order=order, utilisation=None, likelihood=True),
             guard=guard(job, data, order, precision),
-            watch=watch(spec.training, order.steps_per_epoch),
+            watch=watch(spec.training, order),
             saves=Saves(job, store, reporter, tracking, None, fingerprint, exact.reasons),
             reporter=reporter,
             tracking=tracking,

@@ -1,7 +1,8 @@
 """The registry of stages: one stage, one module, one test.
 
-A module says how examples become items, which head the model has, and how a batch becomes a loss. The loop
-around it, with its data order, checkpoints, guards, reports and export, is the same for all.
+A module says which head the model has, and how a batch becomes a loss; how examples become items, its recipe
+does (`data/recipes.py`). The loop around it, with its data order, checkpoints, guards, reports and export, is
+the same for all.
 """
 
 from finetune_api.training import TrainingSpec

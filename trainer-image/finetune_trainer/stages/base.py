@@ -1,4 +1,4 @@
-"""What a stage is: how records become items, which head the model has, how a micro-batch becomes a loss."""
+"""What a stage is: which head the model has, how a micro-batch becomes a loss."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -8,16 +8,11 @@ import torch
 from accelerate import Accelerator
 
 from finetune_api.resolved import ResolvedJob
-from finetune_trainer.data.examples import Example
-from finetune_trainer.data.preparation import prepare_data
-from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.heads import LANGUAGE, Head
 from finetune_trainer.tokenizers import Tokenizer
 
 Batch = Mapping[str, torch.Tensor]
-Examples = Callable[[], list[Example]]
-Prepare = Callable[[ResolvedJob, Examples, Tokenizer], tuple[TrainingData, TrainingData | None]]
 
 
 @dataclass(frozen=True)
@@ -85,9 +80,8 @@ class Objective(ABC):
 class Stage:
     """One value of `training.stage`."""
 
-    prepare: Prepare = prepare_data
-    """From the job's examples to training and evaluation data."""
     head: Head = LANGUAGE
+    """What the model ends with."""
     objective: Callable[[Setting], Objective] | None = None
     """How the loss is computed; None: the likelihood of the next token, which models compute themselves."""
 

@@ -5,7 +5,6 @@ from typing import Any
 import torch
 
 from finetune_api.stages import DpoSpec
-from finetune_trainer.data.preferences import prepare_pairs
 from finetune_trainer.data.rendering import IGNORED
 from finetune_trainer.stages.base import Batch, Objective, Outcome, Setting, Stage, supervised_rows
 from finetune_trainer.stages.likelihoods import Likelihood, answer_likelihood
@@ -76,4 +75,4 @@ def _sides(rows: Likelihood, real: torch.Tensor) -> tuple[Likelihood, Likelihood
     return rows.of(chosen[real]), rows.of(rejected[real])
 
 
-STAGE = Stage(prepare=prepare_pairs, objective=objective)
+STAGE = Stage(objective=objective)

@@ -7,15 +7,13 @@ import torch
 
 from finetune_api.resolved import ResolvedJob
 from finetune_api.stages import GrpoSpec
-from finetune_trainer.data.prompts import PromptDataset, prepare_prompts
 from finetune_trainer.data.rendering import IGNORED
 from finetune_trainer.distributed import sum_over_ranks
-from finetune_trainer.stages.base import Batch, Examples, Outcome, Setting, Stage
+from finetune_trainer.stages.base import Batch, Outcome, Setting, Stage
 from finetune_trainer.stages.drawn import DrawnAnswers
 from finetune_trainer.stages.reference import Reference, reference_for, without_training
 from finetune_trainer.stages.reward_functions import REWARDS
 from finetune_trainer.stages.rollouts import Rollouts, Sampler, inputs_of
-from finetune_trainer.tokenizers import Tokenizer
 
 SPREAD_FLOOR = 1e-4
 """Added to a group's standard deviation, so that equal rewards give no advantage rather than NaN."""
@@ -132,13 +130,6 @@ def settings(job: ResolvedJob) -> GrpoSpec:
     return job.spec.training.grpo
 
 
-def prepare(
-    job: ResolvedJob, examples: Examples, tokenizer: Tokenizer
-) -> tuple[PromptDataset, PromptDataset | None]:
-    """The prompts of a job."""
-    return prepare_prompts(job, examples, tokenizer, settings(job).sampling.max_new_tokens)
-
-
 def _row_means(values: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
     """The mean of each row over what is counted; 0 for a row without."""
     return (values * counted).sum(dim=1) / counted.sum(dim=1).clamp(min=1)
@@ -148,4 +139,4 @@ def _share(values: torch.Tensor, whole: torch.Tensor, rank: int) -> list[torch.T
     return list(values.reshape(whole.shape)[:, rank])
 
 
-STAGE = Stage(prepare=prepare, objective=objective)
+STAGE = Stage(objective=objective)

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 
 from finetune_api.stages import KtoSpec
-from finetune_trainer.data.judged import prepare_judged
 from finetune_trainer.data.rendering import IGNORED
 from finetune_trainer.distributed import sum_over_ranks
 from finetune_trainer.stages.base import Batch, Objective, Outcome, Setting, Stage, supervised_rows
@@ -78,4 +77,4 @@ def _real(rows: Likelihood) -> torch.Tensor:
     return rows.total[rows.tokens > 0]
 
 
-STAGE = Stage(prepare=prepare_judged, objective=objective)
+STAGE = Stage(objective=objective)

@@ -7,17 +7,15 @@ import torch
 
 from finetune_api.resolved import ResolvedJob
 from finetune_api.stages import PpoSpec
-from finetune_trainer.data.prompts import PromptDataset, prepare_prompts
 from finetune_trainer.data.rendering import IGNORED
 from finetune_trainer.distributed import sum_over_ranks
 from finetune_trainer.heads import VALUED
 from finetune_trainer.stages.advantages import centered, estimate, whitened
-from finetune_trainer.stages.base import Batch, Examples, Outcome, Setting, Stage
+from finetune_trainer.stages.base import Batch, Outcome, Setting, Stage
 from finetune_trainer.stages.drawn import DrawnAnswers
 from finetune_trainer.stages.reference import Reference, reference_for, without_training
 from finetune_trainer.stages.reward_model import RewardModel, load_reward_model
 from finetune_trainer.stages.rollouts import Rollouts, Sampler, inputs_of
-from finetune_trainer.tokenizers import Tokenizer
 
 VALUE_CLIP = 0.2
 """How far one update may move a value, as in PPO's and TRL's implementations."""
@@ -135,16 +133,9 @@ def settings(job: ResolvedJob) -> PpoSpec:
     return job.spec.training.ppo
 
 
-def prepare(
-    job: ResolvedJob, examples: Examples, tokenizer: Tokenizer
-) -> tuple[PromptDataset, PromptDataset | None]:
-    """The prompts of a job."""
-    return prepare_prompts(job, examples, tokenizer, settings(job).sampling.max_new_tokens)
-
-
 def _counted(batch: Batch) -> torch.Tensor:
     """Which tokens are those of an answer that is learned from."""
     return (batch["labels"][:, 1:] != IGNORED) & batch["real"].unsqueeze(1)
 
 
-STAGE = Stage(prepare=prepare, head=VALUED, objective=objective)
+STAGE = Stage(head=VALUED, objective=objective)

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 from finetune_api.model import ModelSpec
 from finetune_api.stages import PpoSpec
 from finetune_trainer.data.dataset import Sample, collate
-from finetune_trainer.data.examples import Conversation, Message, Origin
+from finetune_trainer.data.examples import Conversation, Json, Message, Origin
 from finetune_trainer.data.rendering import Renderer
 from finetune_trainer.errors import ModelLoadError
 from finetune_trainer.heads import SCORE
@@ -32,9 +32,9 @@ class RewardModel:
     def score(self, prompts: Mapping[str, Any], answers: Sequence[Answer]) -> torch.Tensor:
         """The reward of each answer to the prompt in the same row; fillers get 0."""
         rows = [
-            self._row(messages, answer.text) if real else None
-            for messages, answer, real in zip(
-                prompts["messages"], answers, prompts["real"].tolist(), strict=True
+            self._row(messages, tools, answer.text) if real else None
+            for messages, tools, answer, real in zip(
+                prompts["messages"], prompts["tools"], answers, prompts["real"].tolist(), strict=True
             )
         ]
         scores = torch.zeros(len(rows), device=self.device)
@@ -47,10 +47,12 @@ class RewardModel:
                 scores[known] = self.model(**inputs, use_cache=False).logits.squeeze(-1).float()
         return scores
 
-    def _row(self, messages: tuple[Message, ...], answer: str) -> Sample:
+    def _row(self, messages: tuple[Message, ...], tools: tuple[Json, ...], answer: str) -> Sample:
         # an empty answer is no turn; templates may refuse it
         said = Message("assistant", answer if answer.strip() else " ")
-        tokens = self.renderer(Conversation(Origin("drawn", 0), (*messages, said)))
+        tokens = self.renderer(
+            Conversation(Origin("training.ppo: the reward model", 0), (*messages, said), tools)
+        )
         return Sample(input_ids=tokens.ids, labels=tokens.labels)
 
 

@@ -6,7 +6,6 @@ import torch
 from torch.nn.functional import logsigmoid
 
 from finetune_api.stages import RewardModelSpec
-from finetune_trainer.data.preferences import prepare_pairs
 from finetune_trainer.data.rendering import IGNORED
 from finetune_trainer.heads import SCORE
 from finetune_trainer.stages.base import Batch, Objective, Outcome, Setting, Stage, supervised_rows
@@ -55,4 +54,4 @@ def _real(batch: Batch) -> torch.Tensor:
     return supervised_rows(batch["labels"], IGNORED).chunk(2)[0]
 
 
-STAGE = Stage(prepare=prepare_pairs, head=SCORE, objective=objective)
+STAGE = Stage(head=SCORE, objective=objective)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from finetune_api.model import ModelSpec
+from finetune_trainer.chat_templates import chat_template
 from finetune_trainer.data.answers import MARK, render_with_answers
 from finetune_trainer.data.examples import Origin
 from finetune_trainer.errors import DataError, InvalidConfigError
@@ -144,6 +145,61 @@ def test_calls_of_tools_are_answers_and_what_tools_say_is_not(tokenizer: Tokeniz
     assert answers(tokenizer, template, turns, tools=(tool,)) == ['[add {"a": 1}]</>', "two</>"]
 
 
+ADD: dict[str, Any] = {"type": "function", "function": {"name": "add", "parameters": {}}}
+CALLED: list[dict[str, Any]] = [
+    {"role": "user", "content": "q"},
+    {"role": "assistant", "content": "", "tool_calls": [ADD]},
+    {"role": "tool", "content": "2"},
+    {"role": "assistant", "content": "two"},
+]
+
+
+@pytest.mark.parametrize("template", [CHATML, chat_template("chatml"), chat_template("plain")])
+@pytest.mark.parametrize(
+    ("turns", "tools", "what"), [(TURNS, (ADD,), "the tool 'add'"), (CALLED, (), "the call of 'add'")]
+)
+def test_tools_that_the_template_leaves_out_are_named(
+    tokenizer: Tokenizer,
+    template: str,
+    turns: list[dict[str, Any]],
+    tools: tuple[dict[str, object], ...],
+    what: str,
+) -> None:
+    """ChatML, which a tokenizer without a template gets, left them out: a call was learned as an empty
+    answer. That somebody speaks of adding shows no tool."""
+    with pytest.raises(DataError, match=rf"^f, line 1: the chat template does not show {what}\. Set model\."):
+        answers(tokenizer, template, turns, tools=tools)
+
+
+def test_a_turn_that_the_template_passes_over_is_named(tokenizer: Tokenizer) -> None:
+    """A system prompt that the model never sees, or what a tool said."""
+    deaf = (
+        "{%- for m in messages if m['role'] in ['user', 'assistant'] -%}"
+        "{{ '<' + m['role'] + '>' + m['content'] + '</>' }}{%- endfor -%}"
+        "{%- if add_generation_prompt -%}{{ '<assistant>' }}{%- endif -%}"
+    )
+    assert answers(tokenizer, deaf, TURNS[1:]) == ["3</>", "4 </>"]
+    with pytest.raises(DataError, match=r"^f, line 1: the chat template does not show turn 1 \(system\)\. "):
+        answers(tokenizer, deaf, TURNS)
+    with pytest.raises(DataError, match=r"does not show turn 3 \(tool\)"):
+        answers(tokenizer, deaf, CALLED)
+
+
+THINKING = (
+    "{%- for m in messages -%}{{ '<' + m['role'] + '>' }}"
+    "{%- if m['reasoning_content'] and loop.last -%}{{ '<think>' + m['reasoning_content'] + '</think>' }}"
+    "{%- endif -%}{{ m['content'] + '</>' }}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{ '<assistant>' }}{%- endif -%}"
+)
+
+
+def test_reasoning_beside_the_content_is_learned_where_the_template_shows_it(tokenizer: Tokenizer) -> None:
+    turns = [{**turn, "reasoning_content": "hm"} if turn["role"] == "assistant" else turn for turn in TURNS]
+    assert answers(tokenizer, THINKING, turns) == ["3</>", "<think>hm</think>4 </>"]
+    with pytest.raises(DataError, match=r"does not show the reasoning_content of the last answer"):
+        answers(tokenizer, CHATML, turns)
+
+
 def test_a_conversation_that_the_template_refuses_is_named_with_what_the_template_says(
     tokenizer: Tokenizer,
 ) -> None:
@@ -164,14 +220,14 @@ BLOCKS = (
     "{%- for m in messages -%}<{{ m['role'] }}>"
     "{%- if m['role'] == 'assistant' -%}"
     "{%- if m['thought'] -%}{% generation %}{{ m['thought'] }}{% endgeneration %}{{ '|' }}{%- endif -%}"
-    "{%- if m['tool_calls'] -%}{{ '[call]' }}"
+    "{%- if m['tool_calls'] -%}{{ '[' + m['tool_calls'][0]['function']['name'] + ']' }}"
     "{%- else -%}{% generation %}{{ m['content'] }}{{ '</>' }}{% endgeneration %}{%- endif -%}"
     "{%- else -%}{{ m['content'] }}{%- endif -%}{%- endfor -%}"
 )
 """Reasoning and answer are two blocks, and a call of a tool stands in none."""
 CALLING: list[dict[str, Any]] = [
     {"role": "user", "content": "q"},
-    {"role": "assistant", "content": "", "tool_calls": [{"type": "function"}]},
+    {"role": "assistant", "content": "", "tool_calls": [ADD]},
     {"role": "tool", "content": "2"},
     {"role": "assistant", "content": "two", "thought": "so"},
     {"role": "user", "content": "r"},

@@ -2,16 +2,18 @@
 
 import errno
 import fcntl
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from finetune_trainer.data import cache, stored
-from finetune_trainer.data.cache import cached, exclusive
+from finetune_trainer.data.cache import cached, exclusive, remove_unused
 from finetune_trainer.data.dataset import DataFacts, TokenizedDataset
 from finetune_trainer.data.examples import Origin
 from finetune_trainer.data.rendering import Tokens
@@ -179,15 +181,22 @@ sys.stdin.read()
 """
 
 
-@pytest.fixture
-def holder(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
-    """Another process that holds the lock until it is killed."""
-    command = [sys.executable, "-c", HOLDER, str(tmp_path / "lock")]
+@contextmanager
+def held(file: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Another process that holds the lock of a file until it is killed."""
+    command = [sys.executable, "-c", HOLDER, str(file)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         yield process
         process.kill()
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Another process that holds the lock of all tokens."""
+    with held(tmp_path / "lock") as process:
+        yield process
 
 
 def test_a_holder_that_is_killed_gives_the_lock_up(tmp_path: Path, holder: "subprocess.Popen[str]") -> None:
@@ -196,3 +205,78 @@ def test_a_holder_that_is_killed_gives_the_lock_up(tmp_path: Path, holder: "subp
     holder.kill()
     with exclusive(tmp_path / "lock"):
         pass
+
+
+OLD, NEW = "0" * 64, "f" * 64
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def test_tokens_that_nothing_reads_any_more_are_removed_by_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    for key in (OLD, NEW):
+        # given up at once by the first one, held by this test for the second
+        data = cached(tmp_path, key, Made())
+    (tmp_path / f".{OLD}.{'1' * 32}.tmp").mkdir()
+    (tmp_path / "not-ours").mkdir()
+    remove_unused(tmp_path)
+    assert names(tmp_path) == [NEW, "lock", "not-ours"]
+    assert f"removed: {OLD} (" in caplog.text
+    assert same(data, dataset())
+
+
+def test_tokens_that_a_part_of_them_still_shows_stay(tmp_path: Path) -> None:
+    part = cached(tmp_path, OLD, Made()).part([2])
+    remove_unused(tmp_path)
+    assert names(tmp_path) == [OLD, "lock"]
+    assert len(part) == 1
+
+
+def test_who_reads_tokens_holds_a_lock_on_them_until_it_gives_them_up(tmp_path: Path) -> None:
+    data = cached(tmp_path, OLD, Made())
+    with (tmp_path / OLD / cache.META).open("r+b") as file:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        del data
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_tokens_that_another_process_reads_stay_until_it_ends(tmp_path: Path) -> None:
+    cached(tmp_path, OLD, Made())
+    with held(tmp_path / OLD / cache.META):
+        remove_unused(tmp_path)
+        assert names(tmp_path) == [OLD, "lock"]
+    remove_unused(tmp_path)
+    assert names(tmp_path) == ["lock"]
+
+
+def test_tokens_that_cannot_be_removed_cost_a_warning_and_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_place: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    (tmp_path / OLD).mkdir()
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    remove_unused(tmp_path)
+    assert "cannot be removed: [Errno 30] Read-only file system" in caplog.text
+
+
+def test_where_another_process_is_at_work_all_is_left_as_it_is(
+    tmp_path: Path, holder: "subprocess.Popen[str]"
+) -> None:
+    (tmp_path / OLD).mkdir()
+    remove_unused(tmp_path)
+    assert (tmp_path / OLD).is_dir()
+    assert holder.poll() is None
+
+
+@pytest.mark.usefixtures("without_locks")
+def test_without_locks_nothing_is_removed(tmp_path: Path) -> None:
+    (tmp_path / OLD).mkdir()
+    remove_unused(tmp_path)
+    assert (tmp_path / OLD).is_dir()

@@ -11,7 +11,7 @@ import pytest
 
 from finetune_trainer.data import stored
 from finetune_trainer.data.dataset import DataFacts, TokenizedDataset
-from finetune_trainer.data.examples import Message, Origin
+from finetune_trainer.data.examples import Json, Message, Origin
 from finetune_trainer.data.fingerprint import fingerprint
 from finetune_trainer.data.judged import DESIRED, UNDESIRED, JudgedDataset
 from finetune_trainer.data.packed import pack_dataset
@@ -46,8 +46,8 @@ def judged(sequences: list[Tokens], last: str = DESIRED) -> JudgedDataset:
     return JudgedDataset(data([*noted[:-1], replace(noted[-1], note=last)]), 8)
 
 
-def prompts(expected: str = "4", said: str = "2 + 2?") -> PromptDataset:
-    note = json.dumps({"messages": [asdict(Message("user", said))], "expected": expected})
+def prompts(expected: str = "4", said: str = "2 + 2?", *tools: Json) -> PromptDataset:
+    note = json.dumps({"messages": [asdict(Message("user", said))], "tools": tools, "expected": expected})
     return PromptDataset(data([replace(sequence(0, 1, 2), note=note)]))
 
 
@@ -97,6 +97,13 @@ def test_prompts_count_with_all_that_a_reward_sees() -> None:
     assert fingerprint(prompts()) == fingerprint(prompts())
     assert fingerprint(prompts()) != fingerprint(prompts(expected="5"))
     assert fingerprint(prompts()) != fingerprint(prompts(said="2 plus 2?"))
+    assert fingerprint(prompts()) != fingerprint(prompts("4", "2 + 2?", {"type": "function"}))
+
+
+def test_lengths_that_records_say_themselves_count_too() -> None:
+    """Steps are made by them: the same tokens in another order would be resumed as if nothing had changed."""
+    assert fingerprint(data(), [1, 2, 3, 4]) == fingerprint(data(), [1, 2, 3, 4])
+    assert len({fingerprint(data(), said).sha256 for said in (None, [1, 2, 3, 4], [4, 3, 2, 1])}) == 3
 
 
 def test_data_of_a_kind_that_nobody_knows_is_an_error() -> None:

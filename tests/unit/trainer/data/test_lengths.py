@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from finetune_api import ResolvedJob
+from finetune_trainer.data import lengths
 from finetune_trainer.data.lengths import lengths_to_group_by
 from finetune_trainer.data.loading import load_examples
-from finetune_trainer.data.preparation import prepare_data
+from finetune_trainer.data.recipes import prepare
 from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.errors import DataError
 from finetune_trainer.tokenizers import complete_tokenizer, load_tokenizer
@@ -29,7 +30,7 @@ def data_of(tiny_model: Path) -> Callable[[ResolvedJob], TrainingData]:
             use_chat_template=True,
         )
         read = lambda: load_examples(spec.dataset, spec.dataset.train, job.paths.train)  # noqa: E731
-        return prepare_data(job, read, tokenizer)[0]
+        return prepare(job, read, tokenizer)[0]
 
     return prepared
 
@@ -60,6 +61,21 @@ def test_a_column_says_the_lengths(
     write(7, 300, "20")
     job = make_job(GIVEN)
     assert lengths_to_group_by(job, data_of(job)) == [7, 300, 20]
+
+
+def test_one_rank_reads_the_column_for_all(
+    monkeypatch: pytest.MonkeyPatch,
+    make_job: MakeJob,
+    write: Callable[..., None],
+    data_of: Callable[[ResolvedJob], TrainingData],
+) -> None:
+    """What `on_first_rank` does for ranks that wait is in `test_distributed.py`."""
+    write(7, 300)
+    job = make_job(GIVEN)
+    data = data_of(job)
+    monkeypatch.setattr(lengths, "on_first_rank", lambda _work: [1, 2])
+    monkeypatch.setattr(lengths, "read_examples", lambda *_: pytest.fail("another rank has read it"))
+    assert lengths_to_group_by(job, data) == [1, 2]
 
 
 @pytest.mark.parametrize("size", [None, 0, -3, 2.5, True, "many", [4]])

@@ -1,18 +1,23 @@
 """From examples to sequences: what is cut, left out and counted."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from finetune_api import ResolvedJob
 from finetune_api.dataset import PreprocessingSpec
 from finetune_api.model import ModelSpec
 from finetune_trainer.data.dataset import TokenizedDataset
 from finetune_trainer.data.examples import Conversation, Document, Example, Message, Origin
-from finetune_trainer.data.making import conversations, cut_stream, documents, in_memory
+from finetune_trainer.data.making import conversations, documents, in_memory
 from finetune_trainer.data.rendering import Renderer, Tokens
+from finetune_trainer.data.sieve import cut_stream
 from finetune_trainer.errors import DataError
 from finetune_trainer.tokenizers import Tokenizer, complete_tokenizer, load_tokenizer
+
+Tokenize = Callable[[list[Example], Renderer], TokenizedDataset]
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +36,17 @@ def conversation(question: str, line: int = 1) -> Conversation:
     return Conversation(Origin("f", line), (Message("user", question), Message("assistant", "ok")))
 
 
-def tokenize(examples: list[Example], renderer: Renderer) -> TokenizedDataset:
-    return in_memory(conversations(examples, renderer, 1))
+@pytest.fixture
+def tokenize(make_job: Callable[[], ResolvedJob]) -> Tokenize:
+    def made(examples: list[Example], renderer: Renderer) -> TokenizedDataset:
+        return in_memory(conversations(make_job(), renderer).make(examples, 1))
+
+    return made
 
 
-def test_records_that_train_on_nothing_are_left_out_and_counted(tokenizer: Tokenizer) -> None:
+def test_records_that_train_on_nothing_are_left_out_and_counted(
+    tokenizer: Tokenizer, tokenize: Tokenize
+) -> None:
     data = tokenize([conversation("a"), conversation("a" * 300, 2)], renderer(tokenizer))
     assert len(data) == 1
     assert data.facts.records == 2
@@ -43,7 +54,7 @@ def test_records_that_train_on_nothing_are_left_out_and_counted(tokenizer: Token
     assert data.facts.cut_tokens > 0
 
 
-def test_overlong_records_may_be_dropped_whole(tokenizer: Tokenizer) -> None:
+def test_overlong_records_may_be_dropped_whole(tokenizer: Tokenizer, tokenize: Tokenize) -> None:
     long_answer = Conversation(Origin("f", 2), (Message("user", "a"), Message("assistant", "b" * 300)))
     examples = [conversation("a"), long_answer]
     assert len(tokenize(examples, renderer(tokenizer))) == 2
@@ -52,7 +63,7 @@ def test_overlong_records_may_be_dropped_whole(tokenizer: Tokenizer) -> None:
 
 @pytest.mark.parametrize("overlong", ["truncate", "drop"])
 def test_what_is_lost_to_the_limit_is_counted_and_said(
-    tokenizer: Tokenizer, caplog: pytest.LogCaptureFixture, overlong: str
+    tokenizer: Tokenizer, tokenize: Tokenize, caplog: pytest.LogCaptureFixture, overlong: str
 ) -> None:
     long_answer = Conversation(Origin("f", 2), (Message("user", "a"), Message("assistant", "b" * 300)))
     examples = [conversation("a"), long_answer]
@@ -65,14 +76,17 @@ def test_what_is_lost_to_the_limit_is_counted_and_said(
     assert "(f, line 2)" in caplog.text
 
 
-def test_data_that_trains_on_nothing_at_all_is_an_error(tokenizer: Tokenizer) -> None:
+def test_data_that_trains_on_nothing_at_all_is_an_error(tokenizer: Tokenizer, tokenize: Tokenize) -> None:
     with pytest.raises(DataError, match="none of 1 records trains on anything"):
         tokenize([conversation("a" * 300)], renderer(tokenizer))
 
 
-def test_pretraining_text_is_one_stream_with_an_end_token_between_documents(tokenizer: Tokenizer) -> None:
+def test_pretraining_text_is_one_stream_with_an_end_token_between_documents(
+    tokenizer: Tokenizer, make_job: Callable[[], ResolvedJob]
+) -> None:
     texts = [Document(Origin(name, 0), text) for name, text in [("a", "x = 1\n" * 20), ("b", "y = 2\n" * 20)]]
-    data = in_memory(documents(texts, Renderer(tokenizer, PreprocessingSpec(), 16, "all"), 1))
+    recipe = documents(make_job(), Renderer(tokenizer, PreprocessingSpec(), 16, "all"))
+    data = in_memory(recipe.make(texts, 1))
     joined = np.concatenate([tokens.ids for tokens in data.sequences])
     end = tokenizer.eos_token
     assert tokenizer.decode(joined) == "x = 1\n" * 20 + end + "y = 2\n" * 20 + end

@@ -2,6 +2,7 @@
 by the other ranks and by later attempts."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,32 +13,14 @@ from huggingface_hub import DatasetInfo, HfApi
 
 from finetune_api import ResolvedJob
 from finetune_trainer import inputs
-from finetune_trainer.data import cache, cache_key, loading, preparation
+from finetune_trainer.data import cache, cache_key, loading, preparation, workers
 from finetune_trainer.data.fingerprint import fingerprint
 from finetune_trainer.inputs import Inputs, prepare_inputs
+from stage_data import ANSWERED, STAGES
 
 MakeJob = Callable[..., ResolvedJob]
 
 COMMIT = "1" * 40
-SAMPLING = {"sampling": {"maxNewTokens": 4}}
-ASKED = [
-    {"prompt": f"add {number} and 1", "chosen": str(number + 1), "rejected": "no"} for number in range(8)
-]
-ANSWERED = [{"instruction": f"add {number} and 1", "output": str(number + 1)} for number in range(8)]
-LABELLED = [record | {"label": number % 3 == 0} for number, record in enumerate(ANSWERED)]
-TOLD = [{"text": record["instruction"] * 9} for record in ANSWERED]
-
-Case = tuple[str, list[dict[str, Any]], dict[str, Any]]
-
-STAGES: dict[str, Case] = {
-    "sft": ("alpaca", ANSWERED, {}),
-    "pretrain": ("text", TOLD, {}),
-    "rm": ("preference", ASKED, {}),
-    "dpo": ("preference", ASKED, {}),
-    "kto": ("alpaca", LABELLED, {}),
-    "grpo": ("alpaca", ANSWERED, {"grpo": {"rewardFunctions": ["brevity"], "groupSize": 2} | SAMPLING}),
-    "ppo": ("alpaca", ANSWERED, {"ppo": {"rewardModelPath": "judge"} | SAMPLING}),
-}
 
 
 class Counted:
@@ -102,6 +85,20 @@ def test_what_is_streamed_is_what_is_kept_in_memory_and_is_kept_too(
     tokenised = Counted(monkeypatch, cache, "_keep")
     assert all(same(prepare_inputs(job), whole) for job in streams)
     assert tokenised.times == 1
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "grpo", "ppo"])
+def test_as_many_processes_tokenise_as_are_asked_for_and_make_the_same(
+    monkeypatch: pytest.MonkeyPatch, job_of: Callable[..., ResolvedJob], make_job: MakeJob, stage: str
+) -> None:
+    """Prompts (grpo, ppo) were once tokenised by one process, however many cores there were."""
+    alone = prepare_inputs(job_of(stage, preprocessing={"workers": 1}))
+    # the tokens are the same, and so is their place: they have to be made again
+    shutil.rmtree(Path(job_of(stage).paths.run_directory) / preparation.CACHE)
+    pools = Counted(monkeypatch, workers, "ProcessPoolExecutor")
+    together = prepare_inputs(job_of(stage, preprocessing={"workers": 2}))
+    assert pools.times == 1
+    assert same(together, alone)
 
 
 def test_files_are_hashed_by_one_rank_which_the_others_wait_for_without_a_timeout(

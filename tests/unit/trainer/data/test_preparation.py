@@ -10,7 +10,7 @@ from finetune_api import ResolvedJob
 from finetune_trainer.data.examples import Example
 from finetune_trainer.data.loading import load_examples
 from finetune_trainer.data.packed import PackedDataset
-from finetune_trainer.data.preparation import prepare_data
+from finetune_trainer.data.recipes import prepare
 from finetune_trainer.tokenizers import Tokenizer, complete_tokenizer, load_tokenizer
 
 MakeJob = Callable[..., ResolvedJob]
@@ -37,7 +37,7 @@ def tokenizer(make_job: MakeJob, tiny_model: Path) -> Tokenizer:
 
 def prepared(job: ResolvedJob, tokenizer: Tokenizer) -> tuple[Any, Any, int]:
     reader = Reader(job)
-    return *prepare_data(job, reader, tokenizer), reader.times
+    return *prepare(job, reader, tokenizer), reader.times
 
 
 def test_a_later_attempt_reads_and_tokenises_nothing(make_job: MakeJob, tokenizer: Tokenizer) -> None:

@@ -17,7 +17,7 @@ from finetune_trainer.data import stored
 from finetune_trainer.data.dataset import TokenizedDataset
 from finetune_trainer.data.examples import Origin
 from finetune_trainer.data.loading import load_examples
-from finetune_trainer.data.preparation import prepare_data
+from finetune_trainer.data.recipes import prepare
 from finetune_trainer.data.rendering import Tokens
 from finetune_trainer.errors import DataError
 from finetune_trainer.tokenizers import CHATML
@@ -37,7 +37,7 @@ def prepared(job: ResolvedJob, tiny_model: Path) -> tuple[Any, TokenizedDataset 
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     tokenizer.chat_template = CHATML
     spec = job.spec.dataset
-    return prepare_data(job, lambda: load_examples(spec, spec.train, job.paths.train), tokenizer)
+    return prepare(job, lambda: load_examples(spec, spec.train, job.paths.train), tokenizer)
 
 
 def plain(data: TokenizedDataset) -> list[tuple[list[int], list[int], Origin, int]]:

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from finetune_api.stages import GrpoSpec, SamplingSpec
+from finetune_trainer import rank
 from finetune_trainer.data.prompts import RepeatedOrder
 from finetune_trainer.stages.grpo import GroupRelative
 from finetune_trainer.stages.rollouts import Sampler
+from one_rank import train
 from runs import run
 from stage_runs import MakeJob, curve
 
@@ -28,6 +30,25 @@ def test_a_prompt_is_answered_by_its_whole_group_and_each_batch_is_learned_from_
         [2, 2, 3, 3],
         [2, 2, 3, 3],
     ]
+
+
+def test_a_schedule_that_counts_steps_counts_groups_and_passes(
+    stage_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of the eight prompts a step, in three passes: the rate of warmupStableDecay once fell as if the run
+    had two steps, and was 0 from then on."""
+    grpo = {"rewardFunctions": ["brevity"], "groupSize": 2, "updatesPerBatch": 3}
+    training = {"maxSteps": None, "epochs": 1, "grpo": grpo | {"sampling": {"maxNewTokens": 4}}}
+    told: list[int | None] = []
+
+    def look(*_arguments: Any) -> None:
+        told.append(_arguments[-1])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rank, "training_arguments", look)
+    with pytest.raises(KeyboardInterrupt):
+        train(stage_job("grpo", {"training": training}, format_="alpaca", records=QUESTIONS))
+    assert told == [12]
 
 
 def test_answers_are_measured_against_their_group(monkeypatch: pytest.MonkeyPatch) -> None:

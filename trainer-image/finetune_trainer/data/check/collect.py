@@ -1,8 +1,7 @@
 """Reads, renders and counts; the tokenizer is loaded, the model is not."""
 
-import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -26,25 +25,22 @@ from finetune_trainer.data.check.report import (
     RenderedSample,
     Steps,
 )
-from finetune_trainer.data.check.stages import items_of, problem_of, sequences_of, sides_of
-from finetune_trainer.data.dataset import DataFacts, TokenizedDataset
-from finetune_trainer.data.dataset import held_out as divide
+from finetune_trainer.data.dataset import TokenizedDataset
 from finetune_trainer.data.download import fetch_sources
-from finetune_trainer.data.examples import (
-    BrokenRecord,
-    Example,
-    Record,
-    texts,
-)
+from finetune_trainer.data.examples import BrokenRecord, Example, Origin, Record, texts
 from finetune_trainer.data.formats import FORMATS
 from finetune_trainer.data.loading import read_examples, sample
-from finetune_trainer.data.packing import pack
-from finetune_trainer.data.preparation import renderer_for
-from finetune_trainer.data.prompts import repeated
+from finetune_trainer.data.making import Recipe
+from finetune_trainer.data.order import data_order
+from finetune_trainer.data.packed import PackedDataset
+from finetune_trainer.data.preparation import divided, packed
 from finetune_trainer.data.reading import find_files
+from finetune_trainer.data.recipes import recipe_for
 from finetune_trainer.data.rendering import IGNORED, Renderer, Tokens
-from finetune_trainer.data.sampling import GlobalOrder
+from finetune_trainer.data.training_data import Divisible, TrainingData
+from finetune_trainer.data.workers import CHUNK
 from finetune_trainer.errors import DataError
+from finetune_trainer.schedules import total_steps
 from finetune_trainer.tokenizers import Tokenizer, complete_tokenizer, load_tokenizer, train_tokenizer
 
 BARS = 20
@@ -60,24 +56,23 @@ def check_data(job: ResolvedJob, samples: int = 3) -> DataReport:
     spec = job.spec
     train = _read(job, spec.dataset.train, job.paths.train)
     tokenizer = _tokenizer(job, train.examples)
-    renderer = renderer_for(spec, tokenizer)
-    part, data = _measure("train", train, renderer, spec.training.stage)
+    recipe = recipe_for(job, tokenizer)
+    part, data = _measure("train", train, recipe)
     evaluation: Part | None = None
     repeated_in_eval: list[Duplicate] = []
     if spec.dataset.eval is not None:
         read = _read(job, spec.dataset.eval, job.paths.eval)
-        evaluation, _ = _measure("eval", read, renderer, spec.training.stage)
+        evaluation, _ = _measure("eval", read, recipe)
         repeated_in_eval = overlaps(train.examples, read.examples)
     steps, held_out = None, 0
     if data is not None:
-        items = items_of(data, train.examples, renderer, spec.training.stage)
-        trained, kept_back = divide(len(items), spec.dataset.eval_split, spec.training.seed)
-        held_out = len(kept_back)
-        if held_out:
+        trained, kept_back = divided(spec, recipe.wrap(data))
+        if kept_back is not None:
+            held_out = len(kept_back)
             repeated_in_eval = overlaps_of_split(
-                train.examples, trained=items.origins(trained), held_out=items.origins(kept_back)
+                train.examples, trained=_origins(trained), held_out=_origins(kept_back)
             )
-        steps = _steps(job, items.part(trained).lengths())
+        steps = _steps(job, packed(spec, trained))
     return DataReport(
         job=job.job.name,
         format=spec.dataset.format,
@@ -148,28 +143,14 @@ def _tokenizer(job: ResolvedJob, examples: list[Example]) -> Tokenizer:
     )
 
 
-def _measure(
-    name: str, read: _Source, renderer: Renderer, stage: str
-) -> tuple[Part, TokenizedDataset | None]:
-    rendered: list[Tokens] = []
-    for example in read.examples:
-        if (problem := problem_of(stage, example)) is not None:
-            read.add_broken(Problem(str(example.origin), problem))
-        try:
-            rendered += [renderer(side) for side in sides_of(example)]
-        except DataError as error:
-            read.add_broken(Problem(str(example.origin), str(error).removeprefix(f"{example.origin}: ")))
-    data: TokenizedDataset | None = None
-    facts = DataFacts(len(rendered), 0, 0, 0, unsupervised=len(rendered))
-    if rendered:
-        try:
-            data = sequences_of(stage, read.examples, rendered, renderer)
-            facts = data.facts
-        except DataError:
-            # nothing is left to train on: the part says so with no sequences
-            data = None
+def _measure(name: str, read: _Source, recipe: Recipe[Divisible]) -> tuple[Part, TokenizedDataset | None]:
+    """What the stage makes of a source, by its own steps. Examples that it cannot use go to the broken
+    ones."""
+    rendered = list(_rendered(read, recipe))
+    sieve = recipe.sieve()
+    sequences = list(sieve(rendered))
+    facts = sieve.counts
     repeats = duplicates(read.examples)
-    unsupervised = [str(tokens.origin) for tokens in rendered if not tokens.supervised]
     part = Part(
         name=name,
         files=read.files,
@@ -187,11 +168,48 @@ def _measure(
         cut_tokens=facts.cut_tokens,
         cut_supervised_tokens=facts.cut_supervised_tokens,
         unsupervised=facts.unsupervised,
-        first_unsupervised=unsupervised[:SHOWN],
-        ended=sum(_ends(tokens, renderer) for tokens in data.sequences) if data is not None else 0,
+        first_unsupervised=[str(origin) for origin in sieve.unsupervised],
+        ended=sum(_ends(tokens, recipe.renderer) for tokens in sequences),
         continues=read.continues,
+        drawn=recipe.drawn,
     )
-    return part, data
+    return part, TokenizedDataset(sequences, facts) if sequences else None
+
+
+def _rendered(read: _Source, recipe: Recipe[Divisible]) -> Iterator[Tokens]:
+    """The sequences of all examples that the stage can use, which are those that are left in `read`."""
+    usable: list[Example] = []
+    for start in range(0, len(read.examples), CHUNK):
+        chunk = read.examples[start : start + CHUNK]
+        try:
+            tokens = _render(recipe, chunk)
+        except DataError:
+            # one of them, or more: each by itself, then
+            tokens, chunk = _render_each(read, recipe, chunk)
+        usable += chunk
+        yield from tokens
+    read.examples = usable
+
+
+def _render_each(
+    read: _Source, recipe: Recipe[Divisible], examples: list[Example]
+) -> tuple[list[Tokens], list[Example]]:
+    tokens, usable = [], []
+    for example in examples:
+        try:
+            tokens += _render(recipe, [example])
+            usable.append(example)
+        except DataError as error:
+            read.add_broken(Problem(str(example.origin), str(error).removeprefix(f"{example.origin}: ")))
+    return tokens, usable
+
+
+def _render(recipe: Recipe[Divisible], examples: list[Example]) -> list[Tokens]:
+    return recipe.renderer.all([part for example in examples for part, _ in recipe.parts(example)])
+
+
+def _origins(data: Divisible) -> list[Origin]:
+    return data.origins(range(len(data)))
 
 
 def _ends(tokens: Tokens, renderer: Renderer) -> bool:
@@ -221,33 +239,21 @@ def _lengths(lengths: Sequence[int]) -> Lengths | None:
     )
 
 
-def _steps(job: ResolvedJob, lengths: list[int]) -> Steps:
+def _steps(job: ResolvedJob, data: TrainingData) -> Steps:
     training = job.spec.training
-    packs: list[list[int]] | None = None
-    if job.spec.dataset.packing:
-        packs = pack(lengths, training.max_sequence_length)
-        lengths = [sum(lengths[index] for index in members) for members in packs]
-    order = GlobalOrder(
-        size=len(lengths),
-        global_batch=job.effective_batch_size,
-        seed=training.seed if training.data_seed is None else training.data_seed,
-        shuffle=training.sampling != "sequential",
-        lengths=lengths if training.sampling == "groupByLength" else None,
-    )
-    order = repeated(order, training)
+    order, lengths = data_order(job, data), data.lengths()
     epoch = order.epoch(0)
     batches = [
         [lengths[index] for index in epoch[start : start + training.micro_batch_size] if index < len(lengths)]
         for start in range(0, len(epoch), training.micro_batch_size)
     ]
     computed = sum(max(batch) * len(batch) for batch in batches if batch)
-    total = training.max_steps or math.ceil(training.epochs * order.steps_per_epoch)
     return Steps(
         effective_batch_size=job.effective_batch_size,
         steps_per_epoch=order.steps_per_epoch,
-        total_steps=total,
-        packed_sequences=len(packs) if packs is not None else None,
-        filled_share=round(sum(lengths[index] for index in epoch if index < len(lengths)) / computed, 4),
+        total_steps=total_steps(training, order.steps_per_epoch),
+        packed_sequences=len(data) if isinstance(data, PackedDataset) else None,
+        filled_share=round(sum(sum(batch) for batch in batches) / computed, 4),
     )
 
 

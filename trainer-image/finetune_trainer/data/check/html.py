@@ -62,12 +62,7 @@ def _part(part: Part) -> str:
         ("Records", part.records),
         ("Broken", part.broken),
         ("Duplicates", part.duplicates),
-        ("Sequences", part.sequences),
-        ("Tokens", part.tokens),
-        ("Supervised", f"{part.supervised_tokens} ({part.supervised_share:.1%})"),
-        ("End in a supervised end token", part.ended),
-        ("Too long", f"{part.truncated} ({part.cut_tokens} tokens lost)"),
-        ("Train on nothing", part.unsupervised),
+        *(_prompts(part) if part.drawn else _sequences(part)),
         ("Columns", ", ".join(f"{column.name} ({column.records})" for column in part.columns)),
     ]
     named = [f"{problem.where}: {problem.problem}" for problem in part.first_broken]
@@ -76,6 +71,25 @@ def _part(part: Part) -> str:
     plot = _plot(part.lengths.histogram) if part.lengths is not None else ""
     listed = f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in named)}</ul>" if named else ""
     return f"<h2>{escape(part.name)}</h2>{_table(rows)}{listed}{plot}"
+
+
+def _sequences(part: Part) -> list[tuple[str, object]]:
+    return [
+        ("Sequences", part.sequences),
+        ("Tokens", part.tokens),
+        ("Supervised", f"{part.supervised_tokens} ({part.supervised_share:.1%})"),
+        ("End in a supervised end token", part.ended),
+        ("Too long", f"{part.truncated} ({part.cut_tokens} tokens lost)"),
+        ("Train on nothing", part.unsupervised),
+    ]
+
+
+def _prompts(part: Part) -> list[tuple[str, object]]:
+    return [
+        ("Prompts", part.sequences),
+        ("Tokens", part.tokens),
+        ("Without room for an answer", part.truncated),
+    ]
 
 
 def _steps(report: DataReport) -> str:

@@ -66,8 +66,16 @@ def _size(train: Part) -> Iterator[Remark]:
 
 
 def _limit(train: Part) -> Iterator[Remark]:
-    if train.truncated:
-        share = train.truncated / max(1, train.records)
+    share = train.truncated / max(1, train.records)
+    if train.truncated and train.drawn:
+        yield Remark(
+            "warning" if share >= MANY else "suggestion",
+            "NoRoomForAnswers",
+            f"{train.truncated} prompts ({share:.1%}) are longer than training.maxSequenceLength less "
+            "sampling.maxNewTokens and are left out",
+            "Raise training.maxSequenceLength, lower sampling.maxNewTokens, or shorten these prompts",
+        )
+    elif train.truncated:
         yield Remark(
             "warning" if share >= MANY else "suggestion",
             "LongRecords",
@@ -86,7 +94,7 @@ def _limit(train: Part) -> Iterator[Remark]:
 
 def _answers(train: Part, examples: Sequence[Example]) -> Iterator[Remark]:
     # text that is cut into sequences ends anywhere; so does what the limit cut
-    missing = train.sequences - train.ended - train.truncated
+    missing = 0 if train.drawn else train.sequences - train.ended - train.truncated
     if missing > 0 and any(isinstance(example, Conversation) for example in examples):
         yield Remark(
             "warning",

@@ -89,6 +89,9 @@ class Part:
     """Sequences whose last answer is closed by a supervised end token."""
     continues: bool = False
     """Whether there are more records, which were not looked at."""
+    drawn: bool = False
+    """Whether sequences are prompts, which the model answers itself: nothing of them is supervised, and those
+    that leave no room for an answer are the truncated ones, left out whole."""
 
     @property
     def supervised_share(self) -> float:

@@ -65,11 +65,16 @@ def _part(part: Part) -> Iterator[str]:
         yield visible(f"  duplicate: {duplicate.where} is {duplicate.same_as}")
     for where in part.first_unsupervised[:SHOWN_LINES]:
         yield visible(f"  trains on nothing: {where}")
-    yield (
-        f"  {part.sequences} sequences, {part.tokens} tokens, {part.supervised_share:.1%} supervised; "
-        f"{part.ended} end in a supervised end token"
-    )
-    if part.truncated:
+    if part.drawn:
+        yield f"  {part.sequences} prompts, {part.tokens} tokens; the model answers them itself"
+    else:
+        yield (
+            f"  {part.sequences} sequences, {part.tokens} tokens, {part.supervised_share:.1%} supervised; "
+            f"{part.ended} end in a supervised end token"
+        )
+    if part.truncated and part.drawn:
+        yield f"  {part.truncated} prompts leave no room for an answer and are left out"
+    elif part.truncated:
         yield (
             f"  {part.truncated} records are too long: {part.cut_tokens} tokens are lost, "
             f"{part.cut_supervised_tokens} of them supervised"

@@ -1,4 +1,5 @@
-"""preference: `chosen` and `rejected`, and a `prompt` in front of both; text or lists of messages.
+"""preference: `chosen` and `rejected`, and a `prompt` in front of both; text or lists of messages; optional
+`tools`.
 
 Without a `prompt`, the turns that both lists share at their start are the prompt.
 """
@@ -7,7 +8,7 @@ from finetune_api.dataset import ColumnsSpec
 from finetune_trainer.data.examples import BrokenRecordError, Message, Preference, Record
 from finetune_trainer.data.formats.base import Format, optional_text
 from finetune_trainer.data.formats.prompt_completion import side
-from finetune_trainer.data.formats.turns import require_answer
+from finetune_trainer.data.formats.turns import read_tools, require_answer
 from finetune_trainer.data.reading import RECORD_SUFFIXES, read_records
 
 
@@ -33,7 +34,8 @@ def parse(record: Record, columns: ColumnsSpec) -> Preference:
         )
     for name, answer in zip(names, (chosen, rejected), strict=True):
         require_answer(answer, name)
-    return Preference(record.origin, prompt, chosen, rejected)
+    tools = read_tools(record, columns.tools or "tools")
+    return Preference(record.origin, prompt, chosen, rejected, tools)
 
 
 def _shared(chosen: tuple[Message, ...], rejected: tuple[Message, ...]) -> int:

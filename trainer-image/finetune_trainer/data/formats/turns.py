@@ -85,9 +85,10 @@ def _message(turn: object, where: str, role_key: str, content_key: str) -> Messa
     content = _text(turn.get(content_key), f"{where}.{content_key}", may_be_null=bool(calls))
     if role == "assistant" and not content.strip() and not calls:
         raise BrokenRecordError(f"{where}.{content_key} is empty; an answer must hold text or call a tool")
-    return Message(
-        role, content, calls, _optional(turn, "name", where), _optional(turn, "tool_call_id", where)
+    name, call_id, reasoning, thinking = (
+        _optional(turn, key, where) for key in ("name", "tool_call_id", "reasoning_content", "thinking")
     )
+    return Message(role, content, calls, name, call_id, reasoning or thinking or None)
 
 
 def _text(content: object, where: str, *, may_be_null: bool) -> str:

@@ -13,7 +13,7 @@ from finetune_trainer.data import loading
 from finetune_trainer.data.check.collect import check_data
 from finetune_trainer.data.check.encoding import encoding_of
 from finetune_trainer.data.check.report import DataReport
-from finetune_trainer.data.preparation import prepare_data
+from finetune_trainer.data.recipes import prepare
 from finetune_trainer.errors import DataError
 
 MakeJob = Callable[..., ResolvedJob]
@@ -93,7 +93,7 @@ def test_numbers_are_those_of_the_training_run(
     tokenizer = load_tokenizer(job.spec.model, base=str(tiny_model), revision=None)
     complete_tokenizer(tokenizer, job.spec.model, use_chat_template=True)
     source = job.spec.dataset.train
-    data, evaluation = prepare_data(
+    data, evaluation = prepare(
         job, lambda: load_examples(job.spec.dataset, source, job.paths.train), tokenizer
     )
     assert evaluation is not None

@@ -38,6 +38,16 @@ def test_a_cell_of_a_table_may_hold_the_turns_as_json() -> None:
     assert turns({"messages": '[{"role": "assistant", "content": "a"}]'}) == [("assistant", "a")]
 
 
+@pytest.mark.parametrize("key", ["reasoning_content", "thinking"])
+def test_reasoning_goes_to_the_template_under_both_its_names(key: str) -> None:
+    conversation = parse(
+        Record(Origin("f", 1), {"messages": [QUESTION, ANSWER | {key: "hm"}]}), ColumnsSpec()
+    )
+    turn = conversation.messages[1].to_template()
+    assert (turn["reasoning_content"], turn["thinking"]) == ("hm", "hm")
+    assert "thinking" not in conversation.messages[0].to_template()
+
+
 def test_tools_come_with_the_conversation() -> None:
     tool = {"type": "function", "function": {"name": "add"}}
     record = Record(Origin("f", 1), {"messages": [QUESTION, ANSWER], "tools": [tool]})

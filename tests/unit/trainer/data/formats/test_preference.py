@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from finetune_api.dataset import ColumnsSpec
-from finetune_trainer.data.examples import BrokenRecordError, Message, Origin, Record
+from finetune_trainer.data.examples import BrokenRecordError, Message, Origin, Record, sides
 from finetune_trainer.data.formats.preference import parse
 
 USER = {"role": "user", "content": "q"}
@@ -20,6 +20,14 @@ def texts(fields: dict[str, Any], columns: ColumnsSpec | None = None) -> tuple[s
         return " ".join(f"{message.role}:{message.content}" for message in messages)
 
     return joined(example.prompt), joined(example.chosen), joined(example.rejected)
+
+
+def test_tools_are_those_of_both_answers() -> None:
+    """They were once left out: answers that call tools were compared without any."""
+    tool = {"type": "function", "function": {"name": "add"}}
+    record = Record(Origin("f", 1), {"chosen": [USER, GOOD], "rejected": [USER, BAD], "tools": [tool]})
+    example = parse(record, ColumnsSpec())
+    assert [side.tools for side in sides(example)] == [(tool,), (tool,)]
 
 
 @pytest.mark.parametrize(
