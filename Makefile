@@ -78,12 +78,15 @@ lock: ## resolve pyproject.toml into requirements/*.txt
 	scripts/lock
 
 ##@ Cluster and images
-.PHONY: binaries cluster-up cluster-status cluster-down images
+.PHONY: binaries cluster-up cluster-env cluster-status cluster-down images
 binaries: ## Kubernetes, helm and friends, built from pinned Go modules
 	$(PYTHON) -m onenode build
 
 cluster-up: ## a one-node cluster: kind where Docker answers, else our own
 	$(PYTHON) -m onenode up
+
+cluster-env: ## shell lines that point kubectl and helm at it: eval "$(make -s cluster-env)"
+	@$(PYTHON) -m onenode env
 
 cluster-status: ## what runs, and how to reach it
 	$(PYTHON) -m onenode status
