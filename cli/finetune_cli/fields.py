@@ -63,6 +63,11 @@ def all_fields() -> Mapping[str, Field]:
     return {field.path: field for field in _walk("", structural_schema(FineTuneJobSpec))}
 
 
+def spec_field() -> Field:
+    """The spec itself."""
+    return Field("spec", structural_schema(FineTuneJobSpec), required=True)
+
+
 @cache
 def status_fields() -> Mapping[str, Field]:
     """The same of the status, below `status`."""

@@ -23,7 +23,9 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GoModule:
 
 def test_a_python_without_any_package_can_build_them_as_scripts_prepare_does() -> None:
     cluster = Path(__file__).parents[3] / "cluster"
-    program = f"import sys; sys.path.insert(0, {str(cluster)!r}); from onenode import binaries; binaries.build"
+    program = (
+        f"import sys; sys.path.insert(0, {str(cluster)!r}); from onenode import binaries; binaries.build"
+    )
     subprocess.run([sys.executable, "-I", "-S", "-c", program], check=True)
 
 
