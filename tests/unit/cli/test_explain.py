@@ -116,6 +116,17 @@ def test_items_of_lists_are_fields_too() -> None:
 
 
 @pytest.mark.parametrize(
+    ("key", "field"),
+    [
+        ("resources.nodeSelector.zone", "resources.nodeSelector"),
+        ("status.effective.resume", "status.effective"),
+    ],
+)
+def test_a_key_of_a_map_is_explained_by_the_map(key: str, field: str) -> None:
+    assert field_at(key).path == field
+
+
+@pytest.mark.parametrize(
     ("wrong", "meant"),
     [("learningRate", "training.learningRate"), ("training.learnRate", "training.learningRate")],
 )
