@@ -95,6 +95,17 @@ def fit_object(proposal: tuple[Fit, Fit] | None) -> dict[str, Any] | None:
     }
 
 
+def proposals(proposal: tuple[Fit, Fit] | None) -> str:
+    """Return the cheapest and the fastest setting for people, one per line."""
+    if proposal is None:
+        return "nothing that was tried fits with this effective batch"
+    lines = []
+    for name, fit in zip(("cheapest", "fastest"), proposal, strict=True):
+        gib, hours = fit.estimate.memory.expected / 2**30, fit.estimate.duration_seconds.expected / 3600
+        lines.append(f"{name}: {gib:.1f} GiB, {hours:.2f} h: {fit.text or 'as it is'}")
+    return "\n".join(lines)
+
+
 def difference(before: Estimate, after: Estimate) -> dict[str, tuple[str, str]]:
     """Return what differs between two estimates, for people: before and after by the name of the figure."""
 

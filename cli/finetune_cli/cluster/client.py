@@ -16,7 +16,7 @@ PRESETS: Final = "/apis/finetune.dev/v1alpha1/namespaces/{namespace}/finetunepre
 FIELD_MANAGER: Final = "finetune"
 _TABLE: Final = "application/json;as=Table;v=v1;g=meta.k8s.io"
 _NO_CLIENT: Final = (
-    "the cluster commands need the Kubernetes client: pip install 'finetune-operator[operator]'"
+    "the cluster commands need the Kubernetes client: pip install '.[operator]' in the repository"
 )
 
 Object = dict[str, Any]

@@ -1,4 +1,4 @@
-"""Say what a field means: its type, its default, its range or values. A section lists its fields.
+"""Explain a field: what it means, its type, default, and range or values. A section lists its fields.
 
 With FILE, also the value that the job has there, and where it came from: the manifest, --set, a preset, or
 the default.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `finetune explain`."""
     parser.add_argument(
-        "field", nargs="?", default="", metavar="FIELD", help="as in training.learningRate; all when absent"
+        "field", nargs="?", default="", metavar="FIELD", help="such as training.learningRate; all when absent"
     )
     parser.add_argument("file", nargs="?", metavar="FILE", help="manifest, or - for standard input")
     add_job(parser)
@@ -80,7 +80,7 @@ def _effective(arguments: argparse.Namespace) -> Effective:
 
 
 def _json_object(field: "Field", effective: Effective | None) -> dict[str, Any]:
-    told = {
+    told: dict[str, Any] = {
         "path": field.path,
         "type": field.type,
         "description": field.description,

@@ -3,7 +3,7 @@
 Throughput is dense bf16 (fp16 where there is no bf16). Prices are typical list prices, with their source and
 date in `-o json`; administrators set their own, which --hardware-file lays over the catalog.
 
-exit status: 0 listed, 1 the file can't be used, 2 wrong use
+exit status: 0 listed, 1 the file can't be used, 2 usage error
 """
 
 import argparse

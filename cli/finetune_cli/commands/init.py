@@ -3,7 +3,7 @@
 A data set is `organisation/name` (hub), `/path` (in a mounted volume, or local), `pvc:CLAIM/FILE` or
 `configmap:NAME/KEY`.
 
-exit status: 0 written, 1 the job would be invalid, 2 wrong use, or the file is there already
+exit status: 0 written, 1 the job would be invalid, 2 usage error, or the file is there already
 """
 
 import argparse
