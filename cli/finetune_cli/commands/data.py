@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from finetune_cli.argument_types import count
 from finetune_cli.errors import CommandError
 from finetune_cli.local.job import add_job_arguments, job_here
 
@@ -30,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for action in (check, preview):
         add_job_arguments(action)
         action.add_argument(
-            "-n", "--samples", type=int, default=3, metavar="N", help="records to show (default: 3)"
+            "-n", "--samples", type=count, default=3, metavar="N", help="records to show (default: 3)"
         )
     check.add_argument("-o", "--output", choices=_FORMS, default="text", help="form of the report")
     check.add_argument("--out", type=Path, metavar="FILE", help="write the report here")

@@ -12,6 +12,7 @@ exit status: 0 the job is expected to fit, 1 it is not, or the manifest can't be
 import argparse
 import json
 
+from finetune_cli.argument_types import count
 from finetune_cli.arguments import add_hardware, add_job, add_set
 from finetune_cli.errors import INVALID, CommandError
 
@@ -20,11 +21,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `finetune estimate`."""
     parser.add_argument("file", metavar="FILE", help="manifest, or - for standard input")
     parser.add_argument("--accelerator", metavar="NAME", help="device, by its name in `finetune hardware`")
-    parser.add_argument(
-        "--devices", type=_count, metavar="N", help="number of devices, on all nodes together"
-    )
-    parser.add_argument("--records", type=_count, metavar="N", help="records of the training data")
-    parser.add_argument("--tokens", type=_count, metavar="N", help="tokens of the training data")
+    parser.add_argument("--devices", type=count, metavar="N", help="number of devices, on all nodes together")
+    parser.add_argument("--records", type=count, metavar="N", help="records of the training data")
+    parser.add_argument("--tokens", type=count, metavar="N", help="tokens of the training data")
     add_hardware(parser)
     add_job(parser)
     add_set(parser)
@@ -75,10 +74,3 @@ def run(arguments: argparse.Namespace) -> int:
         parts += [proposals(proposal)] if arguments.fit else []
         print("\n\n".join(parts))
     return 0 if result.fits else 1
-
-
-def _count(text: str) -> int:
-    number = int(text.replace("_", ""))
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number

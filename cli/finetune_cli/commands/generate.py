@@ -16,6 +16,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
+from finetune_cli.argument_types import count
 from finetune_cli.errors import CommandError
 
 
@@ -27,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--system", metavar="TEXT", help="system prompt")
     parser.add_argument("--plain", action="store_true", help="continue the text, without the chat template")
     parser.add_argument(
-        "--max-new-tokens", type=_positive, default=256, metavar="N", help="longest answer (default: 256)"
+        "--max-new-tokens", type=count, default=256, metavar="N", help="longest answer (default: 256)"
     )
     parser.add_argument(
         "--temperature",
@@ -66,10 +67,3 @@ def command(arguments: argparse.Namespace) -> list[str]:
     words.append(f"--temperature={arguments.temperature}")
     words.append(f"--top-p={arguments.top_p}")
     return words
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from finetune_cli.argument_types import count, job_name
 from finetune_cli.cluster.verb import add_cluster, cluster_of
-from finetune_cli.cluster.words import count, job_name
 from finetune_cli.errors import INVALID, CommandError
 from finetune_cli.terminal import log_line
 
