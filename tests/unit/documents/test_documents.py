@@ -1,5 +1,6 @@
 """What the documents promise is there: links, files, functions, fields, chart values, samples, commands."""
 
+import ast
 import re
 import shlex
 import subprocess
@@ -49,6 +50,11 @@ def anchors(document: Path) -> set[str]:
     headings = re.findall(r"^#+ +(.*)$", document.read_text(encoding="utf-8"), re.MULTILINE)
     plain = (re.sub(r"[^\w\- ]", "", heading.strip().lower()) for heading in headings)
     return {heading.replace(" ", "-") for heading in plain}
+
+
+def tracked_files() -> list[str]:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return listed.stdout.splitlines()
 
 
 def commands(*programs: str) -> Iterator[tuple[str, list[str]]]:
@@ -135,9 +141,15 @@ def test_the_readme_counts_the_presets_right() -> None:
 def test_the_tree_in_the_readme_is_the_repositorys() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     told = set(re.findall(r"^ {4}([a-z-]+)/ +\S", readme, re.MULTILINE))
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
-    rooms = {file.partition("/")[0] for file in listed.stdout.splitlines() if "/" in file}
-    assert told == {room for room in rooms if not room.startswith(".")}
+    folders = {file.partition("/")[0] for file in tracked_files() if "/" in file}
+    assert told == {folder for folder in folders if not folder.startswith(".")}
+
+
+def test_every_package_says_what_it_is_for() -> None:
+    packages = [file for file in tracked_files() if file.endswith("/__init__.py")]
+    assert len(packages) > 20
+    for package in packages:
+        assert ast.get_docstring(ast.parse((ROOT / package).read_text(encoding="utf-8"))), package
 
 
 def test_every_target_of_make_and_every_verb_is_there() -> None:
