@@ -19,11 +19,11 @@ help: ## list the targets
 demo: prepare ## a cluster, the chart, the images; pre-train and tune a small model, show what it learned
 	scripts/with-cluster $(PYTHON) -m finetune_demo
 
-test: prepare ## every test there is, from the fastest to the slowest
+test: prepare ## the tests that CI runs, from the fastest to the slowest
 	@scripts/beside "$(MAKE) test-unit" "$(MAKE) test-integration"
 	@$(MAKE) --no-print-directory test-trainer test-e2e
 
-prepare: ## what both need the first time; part of them
+prepare: ## what both need the first time; they run it themselves
 	@scripts/prepare
 
 ##@ Tests
@@ -34,13 +34,13 @@ test-unit: ## pure logic, and the parts of the trainer; no cluster
 test-trainer: ## whole runs of the trainer on tiny models: killed, resumed, on several ranks, as real processes
 	@scripts/test-trainer $(PYTEST_ARGS)
 
-test-combinations: ## every combination that validation allows, trained; goes on where it was ended; no part of `make test`
+test-combinations: ## train every combination that validation allows; continues where it stopped; not part of `make test`
 	@scripts/test-combinations $(PYTEST_ARGS)
 
 test-integration: binaries ## the operator against a real control plane
 	$(PYTHON) -m pytest tests/integration $(PYTEST_ARGS)
 
-test-cert-manager: binaries ## the chart with a real cert-manager, whose build takes minutes: `make test` does without
+test-cert-manager: binaries ## the chart with a real cert-manager, which takes minutes to build; not part of `make test`
 	$(PYTHON) -m onenode build cert-manager
 	$(PYTHON) -m pytest tests/integration/operator/test_cert_manager.py $(PYTEST_ARGS)
 
@@ -54,7 +54,7 @@ test-e2e: test-cluster ## real images in real pods on the node
 bench-cli: ## how fast the command line starts, as a multiple of `python -c pass`
 	$(PYTHON) tests/performance/bench_cli.py
 
-bench-trainer: ## the trainer against TRL and the bare libraries, in turns: some 15 minutes of a quiet machine
+bench-trainer: ## the trainer against TRL and the bare libraries: about 15 minutes on a quiet machine
 	$(PYTHON) tests/performance/bench_trainer.py $(BENCH_ARGS)
 	$(PYTHON) tests/performance/bench_tokenising.py
 
@@ -78,12 +78,15 @@ lock: ## resolve pyproject.toml into requirements/*.txt
 	scripts/lock
 
 ##@ Cluster and images
-.PHONY: binaries cluster-up cluster-status cluster-down images
+.PHONY: binaries cluster-up cluster-env cluster-status cluster-down images
 binaries: ## Kubernetes, helm and friends, built from pinned Go modules
 	$(PYTHON) -m onenode build
 
 cluster-up: ## a one-node cluster: kind where Docker answers, else our own
 	$(PYTHON) -m onenode up
+
+cluster-env: ## shell lines that point kubectl and helm at it: eval "$(make -s cluster-env)"
+	@$(PYTHON) -m onenode env
 
 cluster-status: ## what runs, and how to reach it
 	$(PYTHON) -m onenode status

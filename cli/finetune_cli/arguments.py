@@ -11,7 +11,7 @@ def add_set(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="PATH=VALUE",
         dest="overrides",
-        help="override a field of the spec, as in training.learningRate=1e-4; null removes a field, "
+        help="override a field of the spec, such as training.learningRate=1e-4; null removes a field, "
         "trackers[0].type=wandb also adds the first element, and a key with dots is quoted: "
         'resources.nodeSelector."kubernetes.io/arch"=amd64; may be repeated',
     )

@@ -66,7 +66,7 @@ def page(job: FineTuneJob, result: Estimate, nearest: Fit | None) -> str:
         f"between {low:.1f} and {high:.1f} GiB",
         "",
         f"steps      {result.steps.steps.expected:,.0f}",
-        f"speed      {result.tokens_per_second:,.0f} tokens/s (held up by {result.throughput.bound})",
+        f"speed      {result.tokens_per_second:,.0f} tokens/s (limited by {result.throughput.bound})",
         f"time       {_time(duration.expected)} (between {_time(duration.low)} and {_time(duration.high)})",
         f"cost       {_dollars(result)}",
         f"energy     {cost.energy_kwh.expected:.2f} kWh "
@@ -95,6 +95,17 @@ def fit_object(proposal: tuple[Fit, Fit] | None) -> dict[str, Any] | None:
     }
 
 
+def proposals(proposal: tuple[Fit, Fit] | None) -> str:
+    """Return the cheapest and the fastest setting for people, one per line."""
+    if proposal is None:
+        return "nothing that was tried fits with this effective batch"
+    lines = []
+    for name, fit in zip(("cheapest", "fastest"), proposal, strict=True):
+        gib, hours = fit.estimate.memory.expected / 2**30, fit.estimate.duration_seconds.expected / 3600
+        lines.append(f"{name}: {gib:.1f} GiB, {hours:.2f} h: {fit.text or 'as it is'}")
+    return "\n".join(lines)
+
+
 def difference(before: Estimate, after: Estimate) -> dict[str, tuple[str, str]]:
     """Return what differs between two estimates, for people: before and after by the name of the figure."""
 
@@ -105,7 +116,7 @@ def difference(before: Estimate, after: Estimate) -> dict[str, tuple[str, str]]:
             "fits": "yes" if result.fits else "no",
             "steps": f"{result.steps.steps.expected:,.0f}",
             "time": _time(result.duration_seconds.expected),
-            "cost": "unknown" if usd is None else f"{usd.expected:.2f} $",
+            "cost": "unknown" if usd is None else f"${usd.expected:.2f}",
             "carbon": f"{carbon:.2f} kg CO2",
         }
 
@@ -127,8 +138,8 @@ def _dollars(result: Estimate) -> str:
     usd, price = result.cost.usd, result.accelerator.price
     if usd is None or price is None:
         return "unknown: the catalog has no price for this device"
-    per_hour = f"{price.usd_per_hour:.2f} $ per device and hour, {price.source}, {price.date}"
-    return f"{usd.expected:.2f} $ (between {usd.low:.2f} and {usd.high:.2f}; {per_hour})"
+    per_hour = f"${price.usd_per_hour:.2f} per device and hour, {price.source}, {price.date}"
+    return f"${usd.expected:.2f} (between ${usd.low:.2f} and ${usd.high:.2f}; {per_hour})"
 
 
 def _time(seconds: float) -> str:

@@ -63,6 +63,11 @@ def all_fields() -> Mapping[str, Field]:
     return {field.path: field for field in _walk("", structural_schema(FineTuneJobSpec))}
 
 
+def spec_field() -> Field:
+    """The spec itself."""
+    return Field("spec", structural_schema(FineTuneJobSpec), required=True)
+
+
 @cache
 def status_fields() -> Mapping[str, Field]:
     """The same of the status, below `status`."""
@@ -77,7 +82,8 @@ def _fields_around(path: str) -> Mapping[str, Field]:
 def field_at(path: str) -> Field:
     """Return the field that a user means: with or without `spec.`, indices, and in snake_case too.
 
-    A path that begins with `status` is one of the status.
+    A path that begins with `status` is one of the status. With a key of a map (`resources.nodeSelector.zone`)
+    the map is meant.
 
     Raises `CommandError`, with the nearest field.
     """
@@ -85,6 +91,9 @@ def field_at(path: str) -> Field:
     fields = _fields_around(wanted)
     if wanted in fields:
         return fields[wanted]
+    around = fields.get(wanted.rpartition(".")[0])
+    if around is not None and "additionalProperties" in around.schema:
+        return around
     last = wanted.rpartition(".")[2]
     named = [known for known in fields if known.rpartition(".")[2].lower() == last.lower()]
     near = difflib.get_close_matches(wanted, fields, n=1, cutoff=0.6)

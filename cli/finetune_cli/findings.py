@@ -40,7 +40,11 @@ class FileReport:
         """Return `{file, valid, errors, warnings, suggestions}`, the form that programs rely on."""
         groups: dict[Severity, str] = {"error": "errors", "warning": "warnings", "suggestion": "suggestions"}
         return {"file": self.file, "valid": self.valid} | {
-            key: [_plain(placed.finding) for placed in self.findings if placed.finding.severity == severity]
+            key: [
+                placed.finding.for_machines()
+                for placed in self.findings
+                if placed.finding.severity == severity
+            ]
             for severity, key in groups.items()
         }
 
@@ -71,11 +75,6 @@ def check_files(
     return [
         file if isinstance(file, FileReport) else _check(file, target, presets, overrides) for file in files
     ]
-
-
-def check_file(source: str, target: Target = "cluster") -> FileReport:
-    """Return every finding about the jobs in one source."""
-    return check_files([source], target)[0]
 
 
 def _check(
@@ -145,14 +144,3 @@ def unreadable(error: YamlError) -> PlacedFinding:
         remedy=error.remedy.removesuffix("."),
     )
     return PlacedFinding(finding, error.position)
-
-
-def _plain(finding: Finding) -> dict[str, Any]:
-    """All five keys, also where the value is absent."""
-    return {
-        "code": finding.code,
-        "path": finding.path,
-        "value": finding.value,
-        "message": finding.message,
-        "remedy": finding.remedy,
-    }

@@ -16,14 +16,14 @@ from finetune_cli.terminal import stop_writing, write_utf8
 
 VERBS: Final = {
     "init": "write a commented manifest to start from",
-    "validate": "say what is wrong with manifests, before anything is paid for",
-    "explain": "say what a field means, and what value a job has there",
-    "compare": "say in what two jobs differ, and what that means",
+    "validate": "check manifests before anything is paid for",
+    "explain": "explain a field, and show the value that a job has there",
+    "compare": "show how two jobs differ, and what that means",
     "presets": "list the built-in presets, or show one",
-    "import": "make a job of another program's configuration",
+    "import": "turn another program's configuration into a job",
     "export": "write a job as another program's configuration",
-    "data": "look at training data before a run, and divide it",
-    "estimate": "say what a job needs: memory, time, money, energy",
+    "data": "check, preview or split training data before a run",
+    "estimate": "estimate what a job needs: memory, time, money, energy",
     "hardware": "list the accelerators that estimates know",
     "models": "list the models that estimates know",
     "run": "train on this machine, without a cluster",
@@ -31,12 +31,12 @@ VERBS: Final = {
     "submit": "send jobs to the cluster",
     "list": "list the jobs of a namespace",
     "get": "show jobs by name",
-    "describe": "describe a job for people",
+    "describe": "describe a job: conditions, attempts, checkpoints, events",
     "watch": "follow a job until it has ended",
-    "logs": "print what a job's pods have written",
+    "logs": "print the logs of a job's pods",
     "suspend": "pause a job; its ranks save a checkpoint",
-    "resume": "let a suspended job go on",
-    "cancel": "end a job for good, and keep it",
+    "resume": "continue a suspended job",
+    "cancel": "end a job for good, keeping what it has saved",
     "delete": "delete a job; its volumes stay",
     "completion": "print the completion script of a shell",
     "version": "print the version",
@@ -44,7 +44,7 @@ VERBS: Final = {
 """Each verb is a module of `finetune_cli.commands` (`import` is in `import_.py`)."""
 
 EXIT_STATUSES: Final = """\
-exit status: 0 done or valid, 1 failed or invalid, 2 wrong use, 130 interrupted;
+exit status: 0 done or valid, 1 failed or invalid, 2 usage error, 130 interrupted;
 `finetune run` has more, see `finetune run --help`.
 NO_COLOR in the environment turns colours off."""
 

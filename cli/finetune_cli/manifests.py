@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from finetune_api.validation.codes import Code, FileCode
 from finetune_cli.errors import CommandError
-from finetune_cli.yaml_reader import YamlDocument, YamlError, parse, read_bytes, read_stream
+from finetune_cli.yaml_reader import Position, YamlDocument, YamlError, parse, read_bytes, read_stream
 
 STANDARD_INPUT: Final = "-"
 JOB_KIND: Final = "FineTuneJob"
@@ -73,10 +73,11 @@ def content_of(source: str) -> bytes:
 def load(source: str) -> ManifestFile:
     """Read a file, or standard input for `-`.
 
-    Raises `YamlError` for a file that is no manifest with at least one FineTuneJob or FineTunePreset.
+    Raises `YamlError` for a file that holds neither a FineTuneJob nor a FineTunePreset, or an object twice.
     """
     label = label_of(source)
     documents = [item for document in parse(content_of(source)) for item in _items(document)]
+    _refuse_duplicates(documents)
     jobs: list[JobDocument] = []
     config_maps: dict[str, Mapping[str, str]] = {}
     presets: dict[str, PresetDocument] = {}
@@ -177,6 +178,27 @@ def _checked_kind(document: YamlDocument) -> str:
             document.locate("kind"),
         )
     return kind
+
+
+def _refuse_duplicates(documents: Sequence[YamlDocument]) -> None:
+    """Raise `YamlError` for the second of two objects that are one to the cluster: applied, it would replace
+    the first."""
+    first_seen: dict[tuple[str, str, str], Position] = {}
+    for document in documents:
+        kind = _checked_kind(document)
+        metadata = document.value.get("metadata")
+        name = metadata.get("name") if isinstance(metadata, Mapping) else None
+        if not isinstance(name, str) or kind not in {*OUR_KINDS, "ConfigMap"}:
+            continue
+        identity = (kind, str(metadata.get("namespace") or ""), name)
+        if identity in first_seen:
+            raise YamlError(
+                FileCode.DUPLICATE_OBJECT,
+                f"the {kind} {name!r} is there twice; it first stands at {first_seen[identity]}",
+                "Rename or remove one of the two.",
+                document.locate("metadata.name"),
+            )
+        first_seen[identity] = document.position
 
 
 def _text(document: YamlDocument, field: str) -> str:

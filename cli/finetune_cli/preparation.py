@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from finetune_cli.manifests import JobDocument, ManifestFile, PresetDocument, load
+from finetune_cli.manifests import JobDocument, PresetDocument
 from finetune_cli.overrides import apply_overrides
 from finetune_cli.yaml_reader import YamlError
 
@@ -29,16 +29,6 @@ class PreparedJob:
         """Return where the value of a field came from; a map is where one of its keys came from."""
         below = (origin for named, origin in self.origins.items() if named.startswith(f"{path}."))
         return self.origins.get(path) or next(below, "default")
-
-
-def load_files(sources: Sequence[str]) -> list[ManifestFile]:
-    """Read several files; a FineTunePreset in one of them is known to the jobs in all of them.
-
-    Raises `YamlError`.
-    """
-    files = [load(source) for source in sources]
-    known = {name: preset for file in files for name, preset in file.presets.items()}
-    return [ManifestFile(file.label, file.jobs, file.config_maps, known) for file in files]
 
 
 def prepare(job: JobDocument, presets: Mapping[str, PresetDocument], overrides: Sequence[str]) -> PreparedJob:

@@ -15,13 +15,14 @@ _HEAD = """\
 
 # The command line: `finetune`
 
-Installed as `kubectl-finetune` too, so that `kubectl finetune VERB` is the same. The verbs for a cluster need
-the Kubernetes client: `pip install 'finetune-operator[operator]'`.
+Also installed as `kubectl-finetune`, so `kubectl finetune VERB` does the same. `pip install .` in the
+repository installs it; commands that train or generate need `pip install '.[trainer]'`, commands that talk to
+a cluster `pip install '.[operator]'`.
 
-Output is UTF-8, whatever the locale says. Manifests, statuses and logs may come from strangers, so
-characters that are not to be seen (a terminal's escapes, marks that turn the direction of writing) are
-blanks in lines for people and escapes in JSON and YAML, where nothing is lost. `finetune logs` gives a pipe
-the bytes as they are, and a terminal text and colours alone.
+Output is UTF-8, whatever the locale. Manifests, statuses and logs may come from strangers, so invisible
+characters (terminal escapes, marks that change the direction of writing) are printed as blanks in lines for
+people, and as escapes in JSON and YAML, where nothing is lost. `finetune logs` passes bytes unchanged to a
+pipe, and only text and colours to a terminal.
 """
 
 

@@ -13,6 +13,8 @@ _MOUNT = Path("/sys/fs/cgroup")
 _CONTROLLERS = ("cpu", "cpuset", "memory", "pids")
 """What kubelet cannot do without. It takes the others if they are there."""
 
+_REMOVAL_SECONDS = 20.0
+
 KUBELET_ROOT = f"/{paths.NAME}"
 """The group, as kubelet's `cgroupRoot` names it."""
 
@@ -34,13 +36,13 @@ def create() -> None:
             _create_v1(hierarchy / paths.NAME)
 
 
-def remove(seconds: float = 20) -> None:
+def remove() -> None:
     """Kills whatever is left in the group and removes it with all below it.
 
     Raises:
-        CgroupError: the kernel still holds it after `seconds`.
+        CgroupError: the kernel still holds it after 20 seconds.
     """
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + _REMOVAL_SECONDS
     while remaining := [root for root in _roots() if root.exists()]:
         for root in remaining:
             # The deepest groups first: a group with children cannot be removed.

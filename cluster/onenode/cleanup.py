@@ -11,6 +11,9 @@ from pathlib import Path
 from onenode import cgroups, enclosure, network, paths, runtime
 from onenode.journal import Journal
 
+_END_SECONDS = 20.0
+"""How long killed processes may take to be gone."""
+
 
 class CleanupError(Exception):
     """Something of the node refuses to go; the message names it."""
@@ -38,8 +41,8 @@ def clean_up() -> None:
             shutil.rmtree(folder)
 
 
-def _end_processes(seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
+def _end_processes() -> None:
+    deadline = time.monotonic() + _END_SECONDS
     while remaining := list(enclosure.processes(paths.CLUSTER)):
         # The end of the enclosure's first process is the end of all the others in it.
         for process in sorted(remaining, key=lambda process: (process.inner_pid != 1, process.pid)):

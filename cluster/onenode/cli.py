@@ -57,14 +57,14 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    either = kind if kind.is_preferred() else cluster
-    verb("up", "start the cluster, or what of it does not run", lambda _: either.up())
-    verb("down", "end the cluster and remove every trace of it but caches", lambda _: either.down())
-    verb("status", "say what runs; exit status 0 if the cluster is ready", lambda _: either.status())
+    provider = kind if kind.is_preferred() else cluster
+    verb("up", "start the cluster, or what of it does not run", lambda _: provider.up())
+    verb("down", "end the cluster and remove every trace of it but caches", lambda _: provider.down())
+    verb("status", "say what runs; exit status 0 if the cluster is ready", lambda _: provider.status())
     verb(
         "env",
         "print the shell lines that point kubectl and helm here",
-        lambda _: print(either.shell_environment()),
+        lambda _: print(provider.shell_environment()),
     )
     verb("containerd", "start containerd alone, to import images into it", lambda _: cluster.containerd())
     verb("shell", "open a shell inside the node, to look around", lambda _: cluster.shell())
@@ -74,12 +74,14 @@ def _parser() -> argparse.ArgumentParser:
         lambda options: binaries.build(options.modules),
     )
     build.add_argument("modules", nargs="*", metavar="MODULE")
-    alone = verb(
+    control_plane = verb(
         "control-plane",
         "run a control plane without nodes until Ctrl-C",
         lambda options: throwaway.supervise(options.lifeline),
     )
-    alone.add_argument("--lifeline", type=int, metavar="FD", help="stop at the end of this file descriptor")
+    control_plane.add_argument(
+        "--lifeline", type=int, metavar="FD", help="stop at the end of this file descriptor"
+    )
     return parser
 
 

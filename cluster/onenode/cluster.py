@@ -66,7 +66,7 @@ def down() -> None:
         ClusterError: we are not root, or the cluster is somebody else's.
     """
     require_root()
-    require_no_rival()
+    require_no_foreign_node()
     with _locked(), step("ending the cluster"):
         cleanup.clean_up()
 
@@ -119,21 +119,21 @@ def require_root() -> None:
         raise ClusterError("the one-node cluster creates namespaces and network devices: run it as root.")
 
 
-def require_no_rival() -> None:
+def require_no_foreign_node() -> None:
     """Raises ClusterError if a node of another cache folder (another user's, say) has our names: to clean up
     for ours would tear it down."""
-    rival = enclosure.rival()
-    if rival is not None:
+    foreign = enclosure.foreign_node()
+    if foreign is not None:
         raise ClusterError(
-            f"another node with our names and addresses runs; its state is in {rival}. End it with "
-            f"XDG_CACHE_HOME={rival.parent.parent} python -m onenode down, or choose another node with "
+            f"another node with our names and addresses runs; its state is in {foreign}. End it with "
+            f"XDG_CACHE_HOME={foreign.parent.parent} python -m onenode down, or choose another node with "
             "ONENODE_INSTANCE=1 (to 9)."
         )
 
 
 def _prepare() -> None:
     require_root()
-    require_no_rival()
+    require_no_foreign_node()
     debian.install_tools()
     for package in debian.UNPACKED:
         package.unpack()

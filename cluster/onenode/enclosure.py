@@ -77,7 +77,7 @@ def first_process() -> int | None:
     return next((process.pid for process in inside), None)
 
 
-def rival() -> Path | None:
+def foreign_node() -> Path | None:
     """The state folder of a node that somebody else runs under our number, and so with our control group,
     network device, addresses and sockets; None when these are ours to make and to remove."""
     others = (process.cluster for process in processes() if process.cluster != paths.CLUSTER)

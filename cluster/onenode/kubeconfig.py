@@ -8,31 +8,24 @@ import yaml
 from onenode.certificates import KeyPair
 from onenode.files import write_if_changed
 
+_NAME = "onenode"
+"""What the one context, cluster and user of a kubeconfig are called."""
 
-def write_kubeconfig(
-    path: Path, server: str, authority: Path, client: KeyPair, name: str = "onenode"
-) -> Path:
-    """Writes a kubeconfig for one client of one server, readable by its owner only, and returns its path.
 
-    Every context, cluster and user in it is called `name`.
-    """
+def write_kubeconfig(path: Path, server: str, authority: Path, client: KeyPair) -> Path:
+    """Writes a kubeconfig for one client of one server, readable by its owner only, and returns its path."""
+    cluster = {"server": server, "certificate-authority-data": _base64(authority)}
+    user = {
+        "client-certificate-data": _base64(client.certificate),
+        "client-key-data": _base64(client.key),
+    }
     document = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [
-            {"name": name, "cluster": {"server": server, "certificate-authority-data": _base64(authority)}}
-        ],
-        "users": [
-            {
-                "name": name,
-                "user": {
-                    "client-certificate-data": _base64(client.certificate),
-                    "client-key-data": _base64(client.key),
-                },
-            }
-        ],
-        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
-        "current-context": name,
+        "clusters": [{"name": _NAME, "cluster": cluster}],
+        "users": [{"name": _NAME, "user": user}],
+        "contexts": [{"name": _NAME, "context": {"cluster": _NAME, "user": _NAME}}],
+        "current-context": _NAME,
     }
     return write_if_changed(path, yaml.safe_dump(document, sort_keys=False), mode=0o600)
 

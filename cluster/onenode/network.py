@@ -1,4 +1,4 @@
-"""Addresses, the cable between host and node, and how pods reach the world.
+"""Addresses, the link between host and node, and how pods reach the world.
 
     host  10.213.0.1 ──(onenode0 · eth0)── 10.213.0.2  node ── pods 10.214.0.0/20
                                                             └─ Services 10.215.0.0/20
@@ -16,9 +16,9 @@ from onenode import paths
 from onenode.journal import Journal
 from onenode.progress import say
 
-_CABLE = ipaddress.ip_network(f"10.213.{paths.INSTANCE}.0/30")
-HOST_ADDRESS = str(_CABLE[1])
-NODE_ADDRESS = str(_CABLE[2])
+_LINK = ipaddress.ip_network(f"10.213.{paths.INSTANCE}.0/30")
+HOST_ADDRESS = str(_LINK[1])
+NODE_ADDRESS = str(_LINK[2])
 POD_RANGE = f"10.214.{16 * paths.INSTANCE}.0/20"
 SERVICE_RANGE = f"10.215.{16 * paths.INSTANCE}.0/20"
 KUBERNETES_ADDRESS = str(ipaddress.ip_network(SERVICE_RANGE)[1])
@@ -33,7 +33,7 @@ class NetworkError(Exception):
 
 
 def connect(node_process: int, journal: Journal) -> None:
-    """Lays the cable into the network namespace of `node_process` and lets its traffic out.
+    """Links the host to the network namespace of `node_process`, and lets its traffic out.
 
     Raises:
         NetworkError: another route of the host covers one of the cluster's ranges.
@@ -50,7 +50,7 @@ def connect(node_process: int, journal: Journal) -> None:
 
 
 def disconnect() -> None:
-    """Removes the cable, its routes and the firewall table; what is not there is no error."""
+    """Removes the link, its routes and the firewall table; what is not there is no error."""
     subprocess.run(["ip", "link", "delete", DEVICE], capture_output=True, check=False)
     subprocess.run(["nft", "delete", "table", "ip", TABLE], capture_output=True, check=False)
 
@@ -61,7 +61,7 @@ def firewall_table() -> str:
 table ip {TABLE} {{
     chain postrouting {{
         type nat hook postrouting priority srcnat; policy accept;
-        ip saddr {{ {_CABLE}, {POD_RANGE} }} oifname != "{DEVICE}" masquerade
+        ip saddr {{ {_LINK}, {POD_RANGE} }} oifname != "{DEVICE}" masquerade
     }}
 }}
 """
@@ -70,7 +70,7 @@ table ip {TABLE} {{
 def require_free_ranges() -> None:
     """Raises NetworkError if the host already routes one of the cluster's addresses somewhere else."""
     output = subprocess.run(["ip", "-json", "route"], capture_output=True, text=True, check=True).stdout
-    ours = [ipaddress.ip_network(text) for text in (str(_CABLE), POD_RANGE, SERVICE_RANGE)]
+    ours = [ipaddress.ip_network(text) for text in (str(_LINK), POD_RANGE, SERVICE_RANGE)]
     for route in json.loads(output or "[]"):
         if route["dst"] == "default":
             continue

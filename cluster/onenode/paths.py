@@ -38,7 +38,6 @@ CLUSTER = CACHE / f"cluster{_SUFFIX}"
 KUBECONFIG = CLUSTER / "kubeconfig"
 """The administrator's kubeconfig of the one-node cluster."""
 
-PKI = CLUSTER / "pki"
 JOURNAL = CACHE / "host-journal.json"
 """What the nodes of this machine have changed on it; removed by the last one to end."""
 

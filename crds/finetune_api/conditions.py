@@ -15,7 +15,7 @@ class ConditionType(DocumentedStr):
     """Condition types; the first three are those of kstatus, for Flux, Argo CD and `helm --wait`."""
 
     READY = "Ready", "True once the model is trained and its output verified; never before."
-    RECONCILING = "Reconciling", "True while the job is on its way, between attempts too."
+    RECONCILING = "Reconciling", "True while the job makes progress, and between its attempts."
     STALLED = "Stalled", "True when the job can't go on without a change by its user, or has failed."
     ACCEPTED = "Accepted", "Whether the spec is valid; False carries every error."
     COMPLETE = "Complete", "True when the job has succeeded."
@@ -62,12 +62,12 @@ class Reason(DocumentedStr):
         "Another job that has not ended writes to the same directory of the same claim; the job starts when "
         "that one has ended.",
     )
-    AWAITING_PODS = "AwaitingPods", "The child Job is there, its pods are not yet."
+    AWAITING_PODS = "AwaitingPods", "The child Job exists, its pods do not yet."
     QUEUED = "Queued", "Kueue has not admitted the child Job yet."
     PODS_REFUSED = (
         "PodsRefused",
-        "The API server refuses the child Job or its pods: a quota, a policy, a webhook, a name that nothing "
-        "bears.",
+        "The API server refuses the child Job or its pods: a quota, a policy, a webhook, or a missing "
+        "ServiceAccount or PriorityClass.",
     )
     UNSCHEDULABLE = "Unschedulable", "No node can take a pod; the message is the scheduler's."
     IMAGE_PULL_FAILED = "ImagePullFailed", "A node can't pull the image."

@@ -105,7 +105,7 @@ def benchmark_part(number: int) -> str:
     return f"benchmark-{number}"
 
 
-def data_path(source: DataSource | None, part: str, root: str = DATA_MOUNT) -> str | None:
+def data_path(source: DataSource | None, part: str) -> str | None:
     """Where the trainer finds a data source (`part` is train, eval or a benchmark's); None where it fetches
     the data itself."""
     if source is None:
@@ -113,9 +113,9 @@ def data_path(source: DataSource | None, part: str, root: str = DATA_MOUNT) -> s
     if source.path is not None:
         return source.path
     if source.pvc is not None:
-        return f"{root}/{part}/{source.pvc.path.lstrip('/')}"
+        return f"{DATA_MOUNT}/{part}/{source.pvc.path.lstrip('/')}"
     if source.config_map is not None:
-        return f"{root}/{part}/{source.config_map.key}"
+        return f"{DATA_MOUNT}/{part}/{source.config_map.key}"
     return None
 
 
@@ -124,26 +124,19 @@ def resolve(
     attempt: int,
     *,
     run_directory: str | None = None,
-    output_directory: str | None = None,
     master_address: str | None = None,
     device: Literal["cuda", "cpu"] | None = None,
-    data_root: str = DATA_MOUNT,
     preset: AppliedPreset | None = None,
 ) -> ResolvedJob:
     """What attempt number `attempt` of a valid job runs with.
 
-    Without the optional arguments this is the cluster's layout (mounts, DNS names). `finetune run` gives
-    directories of its own, `127.0.0.1` and the device that is there. `preset` is recorded; its values are in
-    the job's spec already. The result depends on nothing but the arguments.
+    Without the optional arguments this is the cluster's layout (mounts, DNS names). On one machine the master
+    is `127.0.0.1`; the Python API also chooses the device and the run directory, which then holds the output.
+    `preset` is recorded; its values are in the job's spec already. The result depends on nothing but the
+    arguments.
     """
     spec = job.spec
     name = attempt_name(job.metadata.name, attempt)
-    sub_path = spec.checkpoints.storage.sub_path or job.metadata.name
-    run = run_directory or f"{STORAGE_MOUNT}/{sub_path}"
-    if output_directory is None:
-        apart = run_directory is None and spec.output.storage is not None
-        output_path = (spec.output.storage.sub_path if spec.output.storage else None) or job.metadata.name
-        output_directory = f"{OUTPUT_MOUNT}/{output_path}" if apart else f"{run}/output"
     return ResolvedJob(
         job=JobIdentity(
             name=job.metadata.name,
@@ -159,17 +152,27 @@ def resolve(
         master=Rendezvous(
             address=master_address or (f"{name}-0.{name}" if spec.distributed.nodes > 1 else "127.0.0.1")
         ),
-        paths=RunPaths(
-            run_directory=run,
-            output_directory=output_directory,
-            train=data_path(spec.dataset.train, "train", data_root),
-            eval=data_path(spec.dataset.eval, "eval", data_root),
-            benchmarks={
-                benchmark.name: path
-                for number, benchmark in enumerate(spec.evaluation.benchmarks)
-                if (path := data_path(benchmark.prompts, benchmark_part(number), data_root)) is not None
-            },
-        ),
+        paths=_paths(job, run_directory),
         device=device or ("cuda" if spec.resources.accelerators.per_node > 0 else "cpu"),
         grace_period_seconds=spec.failure_policy.grace_period_seconds,
+    )
+
+
+def _paths(job: FineTuneJob, run_directory: str | None) -> RunPaths:
+    """Where a job reads and writes: in its mounts, or in the run directory that the caller has chosen."""
+    spec, name = job.spec, job.metadata.name
+    run = run_directory or f"{STORAGE_MOUNT}/{spec.checkpoints.storage.sub_path or name}"
+    output = f"{run}/output"
+    if run_directory is None and spec.output.storage is not None:
+        output = f"{OUTPUT_MOUNT}/{spec.output.storage.sub_path or name}"
+    return RunPaths(
+        run_directory=run,
+        output_directory=output,
+        train=data_path(spec.dataset.train, "train"),
+        eval=data_path(spec.dataset.eval, "eval"),
+        benchmarks={
+            benchmark.name: path
+            for number, benchmark in enumerate(spec.evaluation.benchmarks)
+            if (path := data_path(benchmark.prompts, benchmark_part(number))) is not None
+        },
     )

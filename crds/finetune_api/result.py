@@ -52,11 +52,6 @@ class ExitCode(IntEnum):
     INTERRUPTED = 20, Reason.INTERRUPTED, True, "Told to end; a checkpoint was saved. Uses up no retry."
     PEER_LOST = 21, Reason.PEER_LOST, True, "Another rank went away; that rank's reason counts."
 
-    @classmethod
-    def for_reason(cls, reason: Reason) -> "ExitCode":
-        """The exit code that stands for a reason; CRASHED for reasons that have none."""
-        return next((code for code in cls if code.reason is reason), cls.CRASHED)
-
 
 class TrainingResult(StatusModel):
     """The end of an attempt as the trainer knows it; the termination message holds it as JSON."""

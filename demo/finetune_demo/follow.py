@@ -5,14 +5,12 @@ from collections.abc import Callable
 from typing import Final
 
 from finetune_api import FineTuneJobStatus, Phase
-from finetune_cli.local.display import describe
+from finetune_cli.local.display import News, describe
 from finetune_demo.kubectl import Cluster
 
 POLL_SECONDS: Final = 1.0
-LINE_SECONDS: Final = 5.0
-"""While a job trains, its step grows all the time: a line every few seconds is enough."""
 
-_ENDED: Final = {Phase.SUCCEEDED, Phase.FAILED, Phase.STALLED}
+_FAILED: Final = {Phase.FAILED, Phase.CANCELLED, Phase.STALLED}
 
 
 class JobFailedError(RuntimeError):
@@ -27,38 +25,25 @@ def follow(
     Raises `JobFailedError` if it fails, stalls, or does not end within `limit_seconds`.
     """
     deadline = time.monotonic() + limit_seconds
-    lines = _Lines(name, say)
+    news = News()
     while time.monotonic() < deadline:
         body = cluster.get("finetunejob", name, namespace)
         if body is None:
             raise JobFailedError(f"FineTuneJob {name} is gone")
         status = FineTuneJobStatus.from_json_object(body.get("status") or {})
-        lines.show(status)
+        line = _line(name, status)
+        if news.is_due(status, line):
+            say(line)
         if status.phase is Phase.SUCCEEDED:
             return status
-        if status.phase in _ENDED:
+        if status.phase in _FAILED:
             reasons = [condition.message for condition in status.conditions if condition.type == "Ready"]
             raise JobFailedError(f"FineTuneJob {name}: {status.phase}: {' '.join(reasons)}")
         time.sleep(POLL_SECONDS)
     raise JobFailedError(f"FineTuneJob {name} has not ended after {limit_seconds:.0f} s")
 
 
-class _Lines:
-    """Says a line when the phase or the activity changes, and now and then in between."""
-
-    def __init__(self, name: str, say: Callable[[str], None]) -> None:
-        self._name = name
-        self._say = say
-        self._kind: tuple[object, object] = (None, None)
-        self._line = ""
-        self._said_at = float("-inf")
-
-    def show(self, status: FineTuneJobStatus) -> None:
-        kind = (status.phase, status.progress.activity if status.progress else None)
-        phase, detail = str(status.phase or Phase.PENDING), describe(status)
-        words = [detail] if detail.startswith(phase) else [phase.ljust(9), detail]
-        line = f"{self._name}: {' '.join(words)}"
-        overdue = time.monotonic() - self._said_at >= LINE_SECONDS
-        if line != self._line and (kind != self._kind or overdue):
-            self._kind, self._line, self._said_at = kind, line, time.monotonic()
-            self._say(line)
+def _line(name: str, status: FineTuneJobStatus) -> str:
+    phase, detail = str(status.phase or Phase.PENDING), describe(status)
+    words = [detail] if detail.startswith(phase) else [phase.ljust(9), detail]
+    return f"{name}: {' '.join(words)}"

@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit status."""
     chosen = _parser().parse_args(arguments)
     try:
-        with lock.alone() if chosen.alone else nullcontext():
+        with lock.exclusive() if chosen.exclusive else nullcontext():
             return int(chosen.run(chosen))
     except ImageError as error:
         say(f"images: {error}")
@@ -30,13 +30,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     build = commands.add_parser("build", help="build what neither the node nor the builder has")
     build.add_argument("--load", action="store_true", help="then load it")
-    build.set_defaults(run=_build, alone=True)
+    build.set_defaults(run=_build, exclusive=True)
     load = commands.add_parser("load", help="bring the images to the node, building what is missing")
-    load.set_defaults(run=_load, alone=True)
+    load.set_defaults(run=_load, exclusive=True)
     status = commands.add_parser("status", help="say what is there")
-    status.set_defaults(run=_status, alone=False)
+    status.set_defaults(run=_status, exclusive=False)
     clean = commands.add_parser("clean", help="remove the builder's store, and outdated images from the node")
-    clean.set_defaults(run=_clean, alone=True)
+    clean.set_defaults(run=_clean, exclusive=True)
     return parser
 
 

@@ -9,7 +9,7 @@ from onenode.progress import say
 
 
 @contextmanager
-def alone() -> Iterator[None]:
+def exclusive() -> Iterator[None]:
     """Waits until no other run is at work, and keeps others waiting."""
     paths.IMAGES.mkdir(parents=True, exist_ok=True)
     with paths.LOCK.open("w") as file:

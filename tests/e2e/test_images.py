@@ -298,7 +298,7 @@ def test_our_layer_holds_what_a_builder_makes_of_the_dockerfile(image: Image, tm
     secret.touch()
     tag = f"{image.repository}-code:test"
     builder = builders.find()
-    with lock.alone():
+    with lock.exclusive():
         builder.build(Build(image.dockerfile, paths.REPOSITORY, tag, "code", {}, secret))
         exported = io.BytesIO()
         builder.export(tag, tag, exported)

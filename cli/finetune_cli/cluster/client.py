@@ -16,7 +16,7 @@ PRESETS: Final = "/apis/finetune.dev/v1alpha1/namespaces/{namespace}/finetunepre
 FIELD_MANAGER: Final = "finetune"
 _TABLE: Final = "application/json;as=Table;v=v1;g=meta.k8s.io"
 _NO_CLIENT: Final = (
-    "the cluster commands need the Kubernetes client: pip install 'finetune-operator[operator]'"
+    "the cluster commands need the Kubernetes client: pip install '.[operator]' in the repository"
 )
 
 Object = dict[str, Any]
@@ -123,10 +123,10 @@ class Cluster:
         query = [("fieldSelector", f"involvedObject.uid={uid}")]
         return list(self._json("GET", path, query=query)["items"])
 
-    def logs(self, pod: str, *, follow: bool, tail: int | None, previous: bool = False) -> Iterator[str]:
+    def logs(self, pod: str, *, follow: bool, tail: int | None) -> Iterator[str]:
         """Yield the lines that a pod has written; what is no UTF-8 in them as `surrogateescape` does."""
         path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log"
-        query = [("follow", str(follow).lower()), ("previous", str(previous).lower())]
+        query = [("follow", str(follow).lower())]
         query += [("tailLines", str(tail))] if tail is not None else []
         yield from self._lines(path, query)
 

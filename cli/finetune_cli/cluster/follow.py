@@ -28,7 +28,7 @@ def states(cluster: Cluster, name: str, timeout: float) -> Iterator[Job | None]:
     while True:
         remaining = deadline - time.monotonic()
         if remaining <= 0:
-            raise CommandError(f"{name}: not after {timeout:g} s", INVALID)
+            raise CommandError(f"{name}: not done after {timeout:g} s", INVALID)
         seconds = max(1, min(_WATCH_SECONDS, int(remaining)))
         # A connection that breaks off is no end of the watch: what was missed is read below.
         with suppress(Interrupted):

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from finetune_cli.argument_types import duration, job_name, object_name
 from finetune_cli.cluster.client import Cluster, Refusal, connect
-from finetune_cli.cluster.words import duration, job_name, object_name
 from finetune_cli.errors import INVALID, CommandError
 
 DEFAULT_TIMEOUT_SECONDS: Final = 24 * 3600

@@ -1,9 +1,9 @@
-"""End jobs for good, and keep them and what they have saved.
+"""End jobs for good, keeping them and what they have saved.
 
-The ranks save a checkpoint and end, and no attempt follows (spec.cancel). It can't be taken back: a new job
-with the same settings and storage goes on from the checkpoint. `finetune suspend` is for a pause.
+The ranks save a checkpoint and end, and no attempt follows (spec.cancel). This can't be undone, but a new job
+with the same settings and storage continues from the checkpoint. `finetune suspend` is for a pause.
 
-exit status: 0 done, 1 there is no such job or the API server refused, 2 wrong use
+exit status: 0 done, 1 there is no such job or the API server refused, 2 usage error
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""Say in what two jobs differ, field by field, and what each difference means.
+"""Show how two jobs differ, field by field, and what each difference means.
 
-Effective values are compared: presets and defaults are filled in. Without B, A is compared with itself as
---set changes it; with B, --set changes B. Where the accelerator is known (--accelerator, or the jobs'
-resources.accelerators.type), the estimates' difference follows: memory, time, cost, carbon.
+Effective values are compared, with presets and defaults filled in. --set changes B; without B, A is compared
+with itself as --set changes it. If the accelerator is known (--accelerator, or the jobs'
+resources.accelerators.type), the difference between the estimates follows: memory, time, cost, carbon.
 
-exit status: 0 compared, 1 a file holds no such job, 2 wrong use
+exit status: 0 compared, 1 a file holds no such job, 2 usage error
 """
 
 import argparse

@@ -1,12 +1,12 @@
-"""Look at training data before a run, and divide it.
+"""Check, preview or split training data before a run.
 
   check    everything that can be known without the model: broken and duplicate records with file and line,
            lengths, tokens and steps, what is supervised, overlap with the evaluation data
   preview  some records as the model sees them, with what the loss counts in »…«
-  split    divide a file into one to train on and one to evaluate with
+  split    split a file into one for training and one for evaluation
 
 exit status:
-  0   training would begin  2   wrong use       10  invalid settings
+  0   training would begin  2   usage error     10  invalid settings
   11  broken data           15  the tokenizer can't be loaded
 """
 
@@ -14,13 +14,11 @@ import argparse
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from finetune_cli.commands import run as run_command
-
-if TYPE_CHECKING:
-    from finetune_api import FineTuneJob
-    from finetune_cli.manifests import ManifestFile
+from finetune_cli.argument_types import count
+from finetune_cli.errors import CommandError
+from finetune_cli.local.job import add_job_arguments, job_here
 
 _FORMS: Final = ("text", "json", "html")
 
@@ -28,17 +26,17 @@ _FORMS: Final = ("text", "json", "html")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `finetune data`."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    check = actions.add_parser("check", help="say what would be trained on")
+    check = actions.add_parser("check", help="report on the data that would be trained on")
     preview = actions.add_parser("preview", help="show records as the model sees them")
     for action in (check, preview):
-        run_command.add_job_arguments(action)
+        add_job_arguments(action)
         action.add_argument(
-            "-n", "--samples", type=int, default=3, metavar="N", help="records to show (default: 3)"
+            "-n", "--samples", type=count, default=3, metavar="N", help="records to show (default: 3)"
         )
     check.add_argument("-o", "--output", choices=_FORMS, default="text", help="form of the report")
     check.add_argument("--out", type=Path, metavar="FILE", help="write the report here")
     preview.set_defaults(output="samples", out=None)
-    split = actions.add_parser("split", help="divide a file")
+    split = actions.add_parser("split", help="split a file")
     split.add_argument("data", type=Path, metavar="FILE", help="JSON lines, a JSON list, or CSV")
     split.add_argument("--train-output", type=Path, required=True, metavar="FILE")
     split.add_argument("--eval-output", type=Path, required=True, metavar="FILE")
@@ -47,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=10.0,
         metavar="P",
-        help="share to evaluate with (default: 10)",
+        help="share for evaluation (default: 10)",
     )
     how = split.add_mutually_exclusive_group()
     how.add_argument("--stratify-by", metavar="COLUMN", help="the same share of each value of this column")
@@ -63,30 +61,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do what is asked. Returns the exit status that the module's text lists."""
-    if arguments.action == "split":
-        return _split(arguments)
-    found = run_command.read_job(arguments)
-    return found if isinstance(found, int) else _check(*found, arguments)
+    """Do what is asked. Returns the exit status that the module's text lists. Raises `CommandError`."""
+    return _split(arguments) if arguments.action == "split" else _check(arguments)
 
 
-def _check(job: "FineTuneJob", manifest: "ManifestFile", arguments: argparse.Namespace) -> int:
-    import tempfile
-
+def _check(arguments: argparse.Namespace) -> int:
     from finetune_api import resolve
-    from finetune_cli.local.requirements import missing_requirements
-    from finetune_cli.local.volumes import VolumeDirectories, VolumeError, local_mounts
 
-    if missing := missing_requirements(job):
-        return _fail(missing, 2)
-    directories = VolumeDirectories(dict(arguments.volumes), arguments.volumes_directory)
-    with tempfile.TemporaryDirectory(prefix="finetune-", ignore_cleanup_errors=True) as scratch:
-        try:
-            mounts = local_mounts(job, directories, manifest.config_maps, Path(scratch))
-        except VolumeError as error:
-            return _fail(str(error), 2)
-        resolved = mounts.localize(resolve(job, 1, master_address="127.0.0.1"))
-        file = Path(scratch) / "job.json"
+    with job_here(arguments, creates_claims=False) as here:
+        resolved = here.mounts.localize(resolve(here.job, 1, master_address="127.0.0.1"))
+        file = here.scratch / "job.json"
         file.write_text(resolved.model_dump_json(by_alias=True, exclude_none=True), encoding="utf-8")
         command = [sys.executable, "-m", "finetune_trainer", "check-data", "--job", str(file)]
         command += ["--format", arguments.output, "--samples", str(arguments.samples)]
@@ -109,13 +93,6 @@ def _split(arguments: argparse.Namespace) -> int:
             arguments.data, arguments.train_output, arguments.eval_output, splitting
         )
     except SplitError as error:
-        return _fail(str(error), 2)
+        raise CommandError(str(error)) from None
     print(f"{train} records to train on, {evaluation} to evaluate with")
     return 0
-
-
-def _fail(message: str, status: int) -> int:
-    from finetune_api.printable import printable_lines
-
-    print(printable_lines(f"finetune data: {message}"), file=sys.stderr)
-    return status

@@ -1,6 +1,6 @@
-"""Delete jobs. Their pods save a checkpoint and go; what is on their volumes stays.
+"""Delete jobs. Their pods save a checkpoint and end; what is on their volumes stays.
 
-exit status: 0 deleted, 1 there is no such job or the API server refused, 2 wrong use
+exit status: 0 deleted, 1 there is no such job or the API server refused, 2 usage error
 """
 
 import argparse

@@ -1,6 +1,6 @@
-"""Describe a job for people: its conditions, attempts, checkpoints, and what has happened.
+"""Describe a job: its conditions, attempts, checkpoints, and events.
 
-exit status: 0 described, 1 there is no such job, 2 wrong use
+exit status: 0 described, 1 there is no such job, 2 usage error
 """
 
 import argparse

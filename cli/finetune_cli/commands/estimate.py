@@ -1,30 +1,29 @@
-"""Say what a job needs before it runs: memory per device, steps, time, money, energy and carbon.
+"""Estimate what a job needs before it runs: memory per device, steps, time, money, energy and carbon.
 
-The flags stand in for what the manifest does not say. `-o json` prints one object with the keys fits,
+Flags supply what the manifest does not say. `-o json` prints one object with the keys fits,
 nearestFit, memoryPerDeviceGiB, durationSeconds, tokensPerSecond, steps, costUSD, energyKWh and carbonGrams,
 and with --fit also fit: {cheapest, fastest}, each {changes, memoryPerDeviceGiB, durationSeconds, costUSD},
-or null; a file with several jobs needs --job. How each figure is made, and how far off it has been, is in
-docs/estimates.md.
+or null; a file with several jobs needs --job. docs/estimates.md explains each figure, and how far off it has
+been.
 
-exit status: 0 the job is expected to fit, 1 it is not, or the manifest can't be estimated, 2 wrong use
+exit status: 0 the job is expected to fit, 1 it is not, or the manifest can't be estimated, 2 usage error
 """
 
 import argparse
 import json
-import sys
 
+from finetune_cli.argument_types import count
 from finetune_cli.arguments import add_hardware, add_job, add_set
+from finetune_cli.errors import INVALID, CommandError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `finetune estimate`."""
     parser.add_argument("file", metavar="FILE", help="manifest, or - for standard input")
     parser.add_argument("--accelerator", metavar="NAME", help="device, by its name in `finetune hardware`")
-    parser.add_argument(
-        "--devices", type=_count, metavar="N", help="number of devices, on all nodes together"
-    )
-    parser.add_argument("--records", type=_count, metavar="N", help="records of the training data")
-    parser.add_argument("--tokens", type=_count, metavar="N", help="tokens of the training data")
+    parser.add_argument("--devices", type=count, metavar="N", help="number of devices, on all nodes together")
+    parser.add_argument("--records", type=count, metavar="N", help="records of the training data")
+    parser.add_argument("--tokens", type=count, metavar="N", help="tokens of the training data")
     add_hardware(parser)
     add_job(parser)
     add_set(parser)
@@ -38,7 +37,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Estimate one job. Returns 1 where it does not fit, or can't be estimated."""
     from finetune_api.estimate import estimate, nearest_fit, propose_fit
-    from finetune_api.printable import printable_lines
     from finetune_cli.effective import read_job
     from finetune_cli.estimates import (
         EstimateError,
@@ -47,6 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         explanation,
         fit_object,
         page,
+        proposals,
     )
 
     # Only the form is checked: what this version can't run yet, or what would not fit, can be estimated too.
@@ -63,31 +62,15 @@ def run(arguments: argparse.Namespace) -> int:
                 job, accelerator, devices=devices, records=records, tokens=tokens, catalog=catalog
             )
     except (EstimateError, ValueError) as error:
-        print(printable_lines(f"finetune estimate: {error}"), file=sys.stderr)
-        return 1
+        raise CommandError(str(error), INVALID) from None
     if arguments.output == "json":
         found = result.to_json_object(nearest.text if nearest else None)
         if arguments.fit:
             found["fit"] = fit_object(proposal)
         print(json.dumps(found, indent=2))
     else:
-        print(page(job, result, nearest))
-    if arguments.explain and arguments.output == "table":
-        print()
-        print(explanation(result))
-    if arguments.fit and arguments.output == "table":
-        print()
-        for name, fit in zip(("cheapest", "fastest"), proposal or (), strict=False):
-            hours = fit.estimate.duration_seconds.expected / 3600
-            gib = fit.estimate.memory.expected / 2**30
-            print(f"{name}: {gib:.1f} GiB, {hours:.2f} h: {fit.text or 'as it is'}")
-        if proposal is None:
-            print("nothing that was tried fits with this effective batch")
+        parts = [page(job, result, nearest)]
+        parts += [explanation(result)] if arguments.explain else []
+        parts += [proposals(proposal)] if arguments.fit else []
+        print("\n\n".join(parts))
     return 0 if result.fits else 1
-
-
-def _count(text: str) -> int:
-    number = int(text.replace("_", ""))
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number

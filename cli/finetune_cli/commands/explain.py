@@ -1,15 +1,19 @@
-"""Say what a field means: its type, its default, its range or values. A section lists its fields.
+"""Explain a field: what it means, its type, default, and range or values. A section lists its fields.
 
 With FILE, also the value that the job has there, and where it came from: the manifest, --set, a preset, or
 the default.
+
+-o json prints {path, type, description, required, default, fields}, and with FILE also {value, origin}, where
+fields holds the fields directly below a section, each in the same form. This form is stable.
 
 exit status: 0 explained, 1 FILE holds no such job, 2 there is no such field
 """
 
 import argparse
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from finetune_cli import json_writer
 from finetune_cli.arguments import add_job, add_set
 
 if TYPE_CHECKING:
@@ -19,41 +23,74 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `finetune explain`."""
     parser.add_argument(
-        "field", nargs="?", default="", metavar="FIELD", help="as in training.learningRate; all when absent"
+        "field", nargs="?", default="", metavar="FIELD", help="such as training.learningRate; all when absent"
     )
     parser.add_argument("file", nargs="?", metavar="FILE", help="manifest, or - for standard input")
     add_job(parser)
     add_set(parser)
+    parser.add_argument(
+        "-o", "--output", choices=("table", "json"), default="table", help="lines for people, or JSON"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the explanation."""
-    from finetune_cli.fields import children, field_at
+    from finetune_cli.fields import children, field_at, spec_field
 
     effective = _effective(arguments) if arguments.file else None
     path = arguments.field.removeprefix("spec").removeprefix(".")
-    field = field_at(path) if path else None
-    if field is not None:
+    field = field_at(path) if path else spec_field()
+    below = children(field.path if path else "") if field.is_section else []
+    if arguments.output == "json":
+        fields = [_json_object(child, effective) for child in below]
+        print(json_writer.dump(_json_object(field, effective) | {"fields": fields}))
+        return 0
+    if path:
         _print(field, effective)
-    if field is None or field.is_section:
-        below = children(field.path if field else "")
-        width = max(len(child.path) for child in below)
-        for child in below:
-            print(f"  {child.path:{width}}  {_summary(child, effective)}")
+    width = max((len(child.path) for child in below), default=0)
+    for child in below:
+        print(f"  {child.path:{width}}  {_summary(child, effective)}")
     return 0
 
 
-Effective = dict[str, tuple[str, str]]
-"""Value and origin by path."""
+class Value(NamedTuple):
+    """What a job has in a field, and where that came from."""
+
+    value: Any
+    origin: str
+
+    def __str__(self) -> str:
+        from finetune_api.printable import printable
+        from finetune_cli.fields import shown
+
+        return f"{printable(shown(self.value))} ({self.origin})"
+
+
+Effective = dict[str, Value]
+"""The values of a job by path; what is absent is not there."""
+
+_ABSENT = Value(None, "default")
 
 
 def _effective(arguments: argparse.Namespace) -> Effective:
-    from finetune_api.printable import printable
     from finetune_cli.effective import read_job, values
-    from finetune_cli.fields import shown
 
     prepared, job = read_job(arguments.file, arguments.job, arguments.overrides)
-    return {path: (printable(shown(value)), prepared.origin(path)) for path, value in values(job).items()}
+    return {path: Value(value, prepared.origin(path)) for path, value in values(job).items()}
+
+
+def _json_object(field: "Field", effective: Effective | None) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "path": field.path,
+        "type": field.type,
+        "description": field.description,
+        "required": field.required,
+        "default": None if field.default is None else field.schema["default"],
+        "fields": [],
+    }
+    if effective is None or (field.is_section and field.path not in effective):
+        return told
+    return told | effective.get(field.path, _ABSENT)._asdict()
 
 
 def _print(field: "Field", effective: Effective | None) -> None:
@@ -65,16 +102,14 @@ def _print(field: "Field", effective: Effective | None) -> None:
     if field.default is not None:
         print(f"  default: {field.default}")
     if effective is not None and not field.is_section:
-        value, origin = effective.get(field.path, ("absent", "default"))
-        print(f"  in this job: {value} ({origin})")
+        print(f"  in this job: {effective.get(field.path, _ABSENT)}")
 
 
 def _summary(field: "Field", effective: Effective | None) -> str:
     if field.is_section:
         return f"section. {field.description}"
     if effective is not None:
-        value, origin = effective.get(field.path, ("absent", "default"))
-        return f"{value} ({origin})"
+        return str(effective.get(field.path, _ABSENT))
     default = (
         "required" if field.required else f"default {field.default}" if field.default is not None else ""
     )

@@ -4,12 +4,12 @@
   axolotl       Axolotl's YAML
   trainer       the JSON that our own trainer reads: python -m finetune_trainer
 
-The configuration goes to standard output, or into a file with -o; dataset_info.json then lies beside it, and
-keeps the data sets that it has already. Relative paths count from the current directory: run LLaMA-Factory
-from here too. What is lost goes to standard error, with what the other program does instead. The files are
-for llamafactory 0.9.5 and axolotl 0.19.
+The configuration goes to standard output, or into a file with -o; dataset_info.json is then written beside
+it, keeping the data sets that it already has. Relative paths start at the current directory: run
+LLaMA-Factory from there too. What is lost goes to standard error, with what the other program does instead.
+The files are for llamafactory 0.9.5 and axolotl 0.19.
 
-exit status: 0 written, 1 FILE holds no such job, 2 wrong use
+exit status: 0 written, 1 FILE holds no such job, 2 usage error
 """
 
 import argparse

@@ -1,14 +1,14 @@
 """Answer prompts with a model, on this machine.
 
-The model is a directory or an id of the hub: a whole or merged model, or an adapter, whose base is found by
-what the adapter says (or given as --model, with the adapter as --adapter). Without --prompt, each line of
-standard input is a turn of a conversation; /new forgets what was said, /quit ends it.
+The model is a directory or an id on the hub: a full or merged model, or an adapter. An adapter names its
+base; another base can be given as --model, with the adapter as --adapter. Without --prompt, each line of
+standard input is a turn of a conversation; /new starts a new one, /quit ends it.
 
   finetune generate --model run/output/adapter --prompt "Say hello."
   finetune generate --model mistralai/Mistral-7B-Instruct-v0.3 --adapter run/output/adapter
 
 exit status:
-  0  answered   2  wrong use   15  the model can't be loaded   1  anything else
+  0  answered   2  usage error   15  the model can't be loaded   1  anything else
 """
 
 import argparse
@@ -16,41 +16,42 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
+from finetune_cli.argument_types import count
+from finetune_cli.errors import CommandError
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `finetune generate`."""
-    parser.add_argument("--model", required=True, metavar="MODEL", help="directory or id of the hub")
+    parser.add_argument("--model", required=True, metavar="MODEL", help="directory, or id on the hub")
     parser.add_argument("--adapter", metavar="DIR", help="directory of an adapter on that model")
     parser.add_argument("--prompt", metavar="TEXT", help="one prompt; without it, lines of standard input")
     parser.add_argument("--system", metavar="TEXT", help="system prompt")
+    parser.add_argument("--plain", action="store_true", help="continue the text, without the chat template")
     parser.add_argument(
-        "--plain", action="store_true", help="go on with the text, as a model without chat template does"
-    )
-    parser.add_argument(
-        "--max-new-tokens", type=_positive, default=256, metavar="N", help="longest answer (default: 256)"
+        "--max-new-tokens", type=count, default=256, metavar="N", help="longest answer (default: 256)"
     )
     parser.add_argument(
         "--temperature",
         type=float,
         default=0.0,
         metavar="T",
-        help="0 takes the likeliest token (default), 1 draws from the model's own distribution",
+        help="0 takes the most likely token (default), 1 samples from the model's own distribution",
     )
     parser.add_argument(
         "--top-p",
         type=float,
         default=1.0,
         metavar="P",
-        help="draw from the likeliest tokens that together have this probability (default: 1)",
+        help="sample from the most likely tokens that together have this probability (default: 1)",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Start the trainer's generation. Returns the exit status that the module's text lists."""
     if arguments.temperature < 0 or not 0 < arguments.top_p <= 1:
-        return _fail("--temperature must be 0 or more, --top-p more than 0 and at most 1")
+        raise CommandError("--temperature must be 0 or more, --top-p more than 0 and at most 1")
     if find_spec("torch") is None:
-        return _fail("it needs torch and its companions: pip install 'finetune-operator[trainer]'")
+        raise CommandError("it needs torch and its companions: pip install '.[trainer]' in the repository")
     return subprocess.run(command(arguments), check=False).returncode
 
 
@@ -66,17 +67,3 @@ def command(arguments: argparse.Namespace) -> list[str]:
     words.append(f"--temperature={arguments.temperature}")
     words.append(f"--top-p={arguments.top_p}")
     return words
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
-
-
-def _fail(message: str) -> int:
-    from finetune_api.printable import printable_lines
-
-    print(printable_lines(f"finetune generate: {message}"), file=sys.stderr)
-    return 2

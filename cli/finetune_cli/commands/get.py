@@ -1,6 +1,6 @@
 """Show jobs by name.
 
-exit status: 0 shown, 1 there is no such job, 2 wrong use
+exit status: 0 shown, 1 there is no such job, 2 usage error
 """
 
 import argparse

@@ -3,14 +3,14 @@
 Throughput is dense bf16 (fp16 where there is no bf16). Prices are typical list prices, with their source and
 date in `-o json`; administrators set their own, which --hardware-file lays over the catalog.
 
-exit status: 0 listed, 1 the file can't be used, 2 wrong use
+exit status: 0 listed, 1 the file can't be used, 2 usage error
 """
 
 import argparse
 import json
-import sys
 
 from finetune_cli.arguments import add_hardware
+from finetune_cli.errors import INVALID, CommandError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,8 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         catalog = catalog_for(arguments.hardware)
     except (EstimateError, ValueError) as error:
-        print(f"finetune hardware: {error}", file=sys.stderr)
-        return 1
+        raise CommandError(str(error), INVALID) from None
     if arguments.output == "json":
         print(json.dumps([asdict(item) for item in catalog.accelerators], indent=2))
         return 0

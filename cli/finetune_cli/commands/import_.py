@@ -1,4 +1,4 @@
-"""Make a job of another program's configuration, and say for every key what became of it.
+"""Turn another program's configuration into a job, and report for every key what became of it.
 
   framework     the YAML framework (model, fine_tuning, training, …)
   llamafarm     a LlamaFarm strategy, PyTorch or LlamaFactory
@@ -8,11 +8,11 @@
   trl           a command line of TRL: finetune import --from trl trl sft --model_name_or_path …
 
 Options after FILE override keys of the file: finetune import config.yaml --model.base_model org/model. The
-manifest goes to standard output or -o; the account of the keys, and what the validator says of the result, to
-standard error. The framework, LLaMA-Factory, Axolotl and TRL take the GPUs of the machine that they are
-started on: the job asks for one a node.
+manifest goes to standard output or -o; the report on the keys, and the validator's findings about the
+result, to standard error. The framework, LLaMA-Factory, Axolotl and TRL use whatever GPUs their machine has:
+the job asks for one per node.
 
-exit status: 0 imported, 1 the configuration can't be read, 2 wrong use
+exit status: 0 imported, 1 the configuration can't be read, 2 usage error
 """
 
 import argparse

@@ -3,7 +3,7 @@
 A data set is `organisation/name` (hub), `/path` (in a mounted volume, or local), `pvc:CLAIM/FILE` or
 `configmap:NAME/KEY`.
 
-exit status: 0 written, 1 the job would be invalid, 2 wrong use, or the file is there already
+exit status: 0 written, 1 the job would be invalid, 2 usage error, or the file is there already
 """
 
 import argparse
@@ -99,12 +99,10 @@ def _manifest(
     gpus: int,
     suiting: "Suggestion | None" = None,
 ) -> str:
-    from finetune_cli.fields import all_fields
-
-    comment = {path: field.description for path, field in all_fields().items()}
+    comment = _comments()
     model = "path" if answers["model"].startswith("/") else "id"
     lines = [
-        "# A fine-tuning job. `finetune explain FIELD` says more of each field.",
+        "# A fine-tuning job. `finetune explain FIELD` says more about each field.",
         "apiVersion: finetune.dev/v1alpha1",
         "kind: FineTuneJob",
         "metadata:",
@@ -121,24 +119,45 @@ def _manifest(
         lines += _field(4, "format", _text(answers["format"]), comment["dataset.format"])
     lines += ["    train:", *_source(answers["dataset"])]
     if suiting:
-        lines += [f"  # {suiting.text}"]
-        for section, values in suiting.sections().items():
-            lines += [f"  {section}:"]
-            for name, value in values.items():
-                lines += _field(4, name, value, comment[f"{section}.{name}"])
-    lines += ["  # What follows are the usual things to change; each line shows the default."]
-    for section, names in _USUAL.items():
-        lines += [f"  # {section}:"]
-        for name in names:
-            path = f"{section}.{name}"
-            default = str(all_fields()[path].default)
-            lines += [f"  # {line}" for line in _field(2, name, default, comment[path])]
+        lines += _suiting_sections(suiting)
+    lines += _usual_changes()
     if gpus:
         lines += ["  resources:", "    accelerators:"]
         lines += _field(6, "perNode", str(gpus), comment["resources.accelerators.perNode"])
         if suiting:
             lines += _field(6, "type", suiting.accelerator, comment["resources.accelerators.type"])
     return "\n".join(lines) + "\n"
+
+
+def _comments() -> dict[str, str]:
+    """What each field means, by its path."""
+    from finetune_cli.fields import all_fields
+
+    return {path: field.description for path, field in all_fields().items()}
+
+
+def _suiting_sections(suiting: "Suggestion") -> list[str]:
+    """Values that suit the accelerator."""
+    comment = _comments()
+    lines = [f"  # {suiting.text}"]
+    for section, values in suiting.sections().items():
+        lines += [f"  {section}:"]
+        for name, value in values.items():
+            lines += _field(4, name, value, comment[f"{section}.{name}"])
+    return lines
+
+
+def _usual_changes() -> list[str]:
+    """The fields that are changed most, commented out."""
+    from finetune_cli.fields import all_fields
+
+    lines = ["  # These are the usual things to change; each line shows the default."]
+    for section, names in _USUAL.items():
+        lines += [f"  # {section}:"]
+        for name in names:
+            field = all_fields()[f"{section}.{name}"]
+            lines += [f"  # {line}" for line in _field(2, name, str(field.default), field.description)]
+    return lines
 
 
 def _field(indent: int, name: str, value: str, description: str) -> list[str]:

@@ -1,6 +1,6 @@
 """List the jobs of a namespace.
 
-exit status: 0 listed, 1 the API server refused, 2 wrong use
+exit status: 0 listed, 1 the API server refused, 2 usage error
 """
 
 import argparse

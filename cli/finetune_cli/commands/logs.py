@@ -1,9 +1,9 @@
-"""Print what the pods of a job have written, each line after its rank's pod where there are several.
+"""Print the logs of a job's pods; where there are several, each line begins with its pod.
 
-To a file or a pipe the bytes go as they are. A terminal gets text and colours (none with NO_COLOR), no other
-escape, and of a progress bar that is drawn over and over the last state.
+A file or a pipe gets the bytes unchanged. A terminal gets text and colours (none with NO_COLOR), no other
+escapes, and only the last state of a progress bar.
 
-exit status: 0 printed, 1 there is no such job or pod, 2 wrong use
+exit status: 0 printed, 1 there is no such job or pod, 2 usage error
 """
 
 import argparse
@@ -12,8 +12,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from finetune_cli.argument_types import count, job_name
 from finetune_cli.cluster.verb import add_cluster, cluster_of
-from finetune_cli.cluster.words import count, job_name
 from finetune_cli.errors import INVALID, CommandError
 from finetune_cli.terminal import log_line
 
@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "name", type=job_name, metavar="NAME", help="name of a job, also as `-o name` prints it"
     )
-    parser.add_argument("-f", "--follow", action="store_true", help="go on as the pods write")
+    parser.add_argument("-f", "--follow", action="store_true", help="keep printing as the pods write")
     parser.add_argument("--tail", type=count, metavar="LINES", help="only the last lines of each pod")
     parser.add_argument("--attempt", type=count, metavar="N", help="which attempt; the newest when absent")
     add_cluster(parser)

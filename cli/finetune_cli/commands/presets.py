@@ -1,8 +1,8 @@
 """List the built-in presets, or show one as a FineTunePreset.
 
-A job names one with `spec.preset`; its own values come before those of the preset. `finetune submit`,
-`finetune run` and `finetune validate` fill the preset in before the job is sent or checked; of a job that was
-applied otherwise, the operator does. A FineTunePreset of one's own comes before a built-in one of its name.
+A job names one in `spec.preset`; its own values take precedence. `finetune submit`, `finetune run` and
+`finetune validate` fill the preset in before the job is sent or checked; for a job that was applied in
+another way, the operator does. Your own FineTunePreset takes precedence over a built-in one of the same name.
 
 exit status: 0 printed, 2 there is no such preset
 """

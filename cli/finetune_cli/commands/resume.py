@@ -1,6 +1,6 @@
-"""Let suspended jobs go on from their newest checkpoint.
+"""Continue suspended jobs from their newest checkpoint.
 
-exit status: 0 done, 1 there is no such job or the API server refused, 2 wrong use
+exit status: 0 done, 1 there is no such job or the API server refused, 2 usage error
 """
 
 import argparse

@@ -1,15 +1,14 @@
 """Train on this machine, without a cluster, from the same manifest; print the status that the cluster would
 show.
 
-The operator's own rules decide what happens: retries, back-off, resuming from the newest checkpoint. A
-claim NAME is the directory ./volumes/NAME unless --volume says otherwise, and so is a ConfigMap or Secret
-that is not in the file.
+The operator's own rules decide what happens: retries, back-off, resuming from the newest checkpoint. The
+directory ./volumes/NAME stands for a claim NAME unless --volume names another, and likewise for a ConfigMap
+or Secret that is not in the file.
 
-Ctrl-C saves a checkpoint and ends the run; the same command goes on from there. A second Ctrl-C ends it at
-once.
+Ctrl-C saves a checkpoint and ends the run; the same command continues it. A second Ctrl-C ends it at once.
 
 exit status:
-  0   trained           2   wrong use            20  interrupted, a checkpoint is saved
+  0   trained           2   usage error          20  interrupted, a checkpoint is saved
   10  invalid settings  11  broken data          12  out of memory
   13  diverged          14  storage failed       15  the model can't be loaded
   16  the output can't be loaded                 1   anything else
@@ -22,12 +21,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from finetune_cli.arguments import add_job, add_set
+from finetune_cli.local.job import add_job_arguments, job_here
 
 if TYPE_CHECKING:
-    from finetune_api import FineTuneJob
     from finetune_cli.local.runner import Outcome
-    from finetune_cli.manifests import ManifestFile
 
 _LOG_TAIL_LINES: Final = 20
 
@@ -40,94 +37,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_job_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that say which job, and where its volumes are on this machine."""
-    parser.add_argument("file", metavar="FILE", help="manifest, or - for standard input")
-    add_job(parser)
-    add_set(parser)
-    parser.add_argument(
-        "--volume",
-        action="append",
-        default=[],
-        type=_volume,
-        metavar="NAME=DIR",
-        dest="volumes",
-        help="directory that stands for a claim, ConfigMap or Secret; may be repeated",
-    )
-    parser.add_argument(
-        "--volumes-directory",
-        type=Path,
-        default=Path("volumes"),
-        metavar="DIR",
-        help="parent of all other volumes (default: ./volumes)",
-    )
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Run the job and print its status. Returns the exit status that the module's text lists."""
-    found = read_job(arguments)
-    return found if isinstance(found, int) else _run(*found, arguments)
-
-
-def read_job(arguments: argparse.Namespace) -> "tuple[FineTuneJob, ManifestFile] | int":
-    """The job that the arguments name, without errors; or the exit status, after saying what is wrong."""
-    from finetune_api import ExitCode, check_manifest, validate_job
-    from finetune_cli.findings import place
-    from finetune_cli.manifests import chosen, load
-    from finetune_cli.preparation import prepare
-    from finetune_cli.yaml_reader import YamlError
-
-    try:
-        manifest = load(arguments.file)
-        document = chosen(manifest.label, manifest.jobs, arguments.job)
-        body = prepare(document, manifest.presets, arguments.overrides).body
-    except YamlError as error:
-        return _fail(f"{arguments.file}: {error}. {error.remedy}", ExitCode.INVALID_CONFIG)
-    job, findings = check_manifest(body)
-    if job is not None:
-        findings = validate_job(job, "local")
-    for placed in place(document, findings):
-        print(placed.line(manifest.label), file=sys.stderr)
-    if job is None or any(finding.severity == "error" for finding in findings):
-        return ExitCode.INVALID_CONFIG
-    return job, manifest
-
-
-def _run(job: "FineTuneJob", manifest: "ManifestFile", arguments: argparse.Namespace) -> int:
-    import tempfile
-
     from finetune_api import ExitCode
     from finetune_cli.local.display import display_for
-    from finetune_cli.local.requirements import missing_requirements
     from finetune_cli.local.runner import Runner
-    from finetune_cli.local.volumes import VolumeDirectories, VolumeError, local_mounts
 
-    if missing := missing_requirements(job):
-        return _fail(missing, 2)
-    directories = VolumeDirectories(dict(arguments.volumes), arguments.volumes_directory)
-    with tempfile.TemporaryDirectory(prefix="finetune-", ignore_cleanup_errors=True) as scratch:
-        try:
-            mounts = local_mounts(job, directories, manifest.config_maps, Path(scratch))
-        except VolumeError as error:
-            return _fail(str(error), 2)
+    with job_here(arguments, creates_claims=True) as here:
         display = display_for(sys.stderr)
         try:
-            outcome = Runner(job, mounts, display, Path(scratch)).run()
+            outcome = Runner(here.job, here.mounts, display, here.scratch).run()
         finally:
             display.close()
         if outcome.exit_code == ExitCode.INTERRUPTED:
-            print("Interrupted; the same command goes on from the newest checkpoint.", file=sys.stderr)
+            print("Interrupted; the same command continues from the newest checkpoint.", file=sys.stderr)
         elif outcome.exit_code != ExitCode.SUCCEEDED:
             _print_logs(outcome.logs)
     _print_status(outcome, arguments.output)
     return outcome.exit_code
-
-
-def _volume(text: str) -> tuple[str, Path]:
-    name, equals, directory = text.partition("=")
-    if not (name and equals and directory):
-        raise argparse.ArgumentTypeError(f"{text!r}: write NAME=DIRECTORY")
-    return name, Path(directory)
 
 
 def _print_logs(logs: Sequence[Path]) -> None:
@@ -149,10 +76,3 @@ def _print_status(outcome: "Outcome", output: str) -> None:
         print(json_writer.dump(status))
     else:
         print(dump(status), end="")
-
-
-def _fail(message: str, status: int) -> int:
-    from finetune_api.printable import printable_lines
-
-    print(printable_lines(f"finetune run: {message}"), file=sys.stderr)
-    return int(status)

@@ -4,7 +4,7 @@ Each job is checked first, with its preset and --set filled in: an error sends n
 for in the files, in the job's namespace, and among the built-in ones. FineTunePresets in the files are sent
 before the jobs; other objects are for kubectl.
 
-exit status: 0 sent (with --wait: trained), 1 refused or failed, 2 wrong use
+exit status: 0 sent (with --wait: trained), 1 refused or failed, 2 usage error
 """
 
 import argparse
@@ -93,7 +93,7 @@ def _checked(arguments: argparse.Namespace, cluster: "Cluster | None") -> list[d
     except YamlError as error:
         raise CommandError(f"{error}. {error.remedy}", INVALID) from None
     if refused:
-        raise CommandError("nothing is sent: mend the errors first", INVALID)
+        raise CommandError("nothing is sent: fix the errors first", INVALID)
     return manifests
 
 

@@ -1,6 +1,6 @@
-"""Pause jobs: the ranks save a checkpoint and end; `finetune resume` goes on from there.
+"""Pause jobs: the ranks save a checkpoint and end; `finetune resume` continues from there.
 
-exit status: 0 done, 1 there is no such job or the API server refused, 2 wrong use
+exit status: 0 done, 1 there is no such job or the API server refused, 2 usage error
 """
 
 import argparse

@@ -1,14 +1,13 @@
-"""Say what is wrong with FineTuneJobs, what is risky, and what would be better.
+"""Check FineTuneJobs: what is wrong, what is risky, and what would be better.
 
-The findings are those of the API server's webhook and of the operator, word for word; what the schema
-refuses before these are asked (types, choices, unknown fields) has the API server's own words there. A
-job's preset, built in or in one of the files, is filled in first. Other kinds of object in the files are
-left alone.
+The findings are those of the admission webhook and of the operator, word for word; only what the schema
+itself refuses (types, choices, unknown fields) is worded by the API server there. A job's preset, built in
+or in one of the files, is filled in first. Other kinds of object in the files are ignored.
 
 -o json prints a list of {file, valid, errors, warnings, suggestions}; each finding in them is
 {code, path, value, message, remedy}. This form is stable.
 
-exit status: 0 every job may run, 1 a job may not, 2 wrong use
+exit status: 0 every job may run, 1 a job may not, 2 usage error
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Follow a job until it has ended: a progress bar on a terminal, plain lines elsewhere.
 
-exit status: 0 trained, 1 failed, deleted, or not done within --timeout, 2 wrong use
+exit status: 0 trained, 1 failed, deleted, or not done within --timeout, 2 usage error
 """
 
 import argparse

@@ -139,8 +139,3 @@ def _under(spec: Mapping[str, Any], implied: Mapping[str, Any]) -> dict[str, Any
     from finetune_api.presets import resolve
 
     return resolve(implied, spec).spec
-
-
-def not_mapped(reading: Reading) -> list[Line]:
-    """Return the keys that have no place in the job."""
-    return [line for line in reading.lines if not line.mapped]

@@ -67,22 +67,35 @@ def clock(seconds: int) -> str:
 
 
 @dataclass
+class News:
+    """Which descriptions of a status are worth a line: a new phase or activity at once, mere progress now and
+    then."""
+
+    _said: str = ""
+    _said_at: float = float("-inf")
+    _kind: tuple[object, object] | None = None
+
+    def is_due(self, status: FineTuneJobStatus, line: str) -> bool:
+        """Whether to print `line` about `status` now; if so, it counts as printed."""
+        kind = (status.phase, status.progress.activity if status.progress else None)
+        overdue = time.monotonic() - self._said_at >= PLAIN_INTERVAL_SECONDS
+        if line == self._said or (kind == self._kind and not overdue):
+            return False
+        self._said, self._said_at, self._kind = line, time.monotonic(), kind
+        return True
+
+
+@dataclass
 class PlainDisplay:
     """Lines only: for log files and for programs."""
 
     stream: TextIO
-    clock: float = float("-inf")
-    _last: tuple[object, ...] = ()
-    _line: str = ""
+    _news: News = field(default_factory=News, init=False)
 
     def show(self, status: FineTuneJobStatus) -> None:
         """Print a line when phase or activity changed, or when some time has passed."""
-        progress = status.progress
-        kind = (status.phase, progress.activity if progress else None)
         line = describe(status)
-        overdue = time.monotonic() - self.clock >= PLAIN_INTERVAL_SECONDS
-        if line != self._line and (kind != self._last or overdue):
-            self._last, self._line, self.clock = kind, line, time.monotonic()
+        if self._news.is_due(status, line):
             print(line, file=self.stream, flush=True)
 
     def tell(self, events: Iterable[Event]) -> None:

@@ -10,7 +10,7 @@ from finetune_api.protocol import HUB_TOKEN_VARIABLE
 def missing_requirements(job: FineTuneJob) -> str:
     """Return what is missing and how to get it; an empty string if nothing is."""
     if job.spec.resources.command is None and find_spec("torch") is None:
-        return "training needs torch and its companions: pip install 'finetune-operator[trainer]'"
+        return "training needs torch and its companions: pip install '.[trainer]' in the repository"
     if job.spec.output.hub is not None and not {HUB_TOKEN_VARIABLE, "HF_TOKEN"} & set(os.environ):
         return (
             "output.hub.tokenSecret: there is no cluster to read the Secret from. "

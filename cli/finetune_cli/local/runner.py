@@ -28,7 +28,7 @@ from finetune_operator.rendering import RenderConfig
 
 LOCAL_UID: Final = "local"
 _LONGEST_WAIT_SECONDS: Final = 60.0
-_OVER: Final = {Phase.SUCCEEDED, Phase.FAILED, Phase.SUSPENDED, Phase.STALLED}
+_OVER: Final = {Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED, Phase.SUSPENDED, Phase.STALLED}
 _CONFIG: Final = RenderConfig(trainer_image="local", status_url="http://127.0.0.1", ca_pem="")
 
 

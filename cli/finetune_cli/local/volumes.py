@@ -101,10 +101,12 @@ def local_mounts(
     directories: VolumeDirectories,
     config_maps: Mapping[str, Mapping[str, str]],
     scratch: Path,
+    *,
+    creates_claims: bool = True,
 ) -> Mounts:
     """Return the mounts of `job`; ConfigMaps of the manifest are written below `scratch`.
 
-    A claim that the job writes to is created when it is not there.
+    A claim that the job writes to need not be there; with `creates_claims` it is created.
 
     Raises:
         VolumeError: something that the job reads is nowhere on this machine.
@@ -113,26 +115,28 @@ def local_mounts(
     for mounted in mounted_volumes(job, 1, RenderConfig(trainer_image="", status_url="", ca_pem="")):
         if mounted.volume["name"] in {"config", "token", "scratch", "shared-memory"}:
             continue
-        directory = _directory(mounted.volume, mounted.mount, directories, config_maps, scratch)
+        claim = mounted.volume.get("persistentVolumeClaim")
+        if claim and not mounted.mount.get("readOnly"):
+            directory = directories.directory(claim["claimName"])
+            if creates_claims:
+                directory.mkdir(parents=True, exist_ok=True)
+        else:
+            directory = _directory_to_read(mounted.volume, directories, config_maps, scratch)
         if sub_path := mounted.mount.get("subPath"):
             directory /= sub_path
         mounts.append(Mount(PurePosixPath(mounted.mount["mountPath"]), directory))
     return Mounts(tuple(mounts))
 
 
-def _directory(
+def _directory_to_read(
     volume: Mapping[str, Any],
-    mount: Mapping[str, Any],
     directories: VolumeDirectories,
     config_maps: Mapping[str, Mapping[str, str]],
     scratch: Path,
 ) -> Path:
     if claim := volume.get("persistentVolumeClaim"):
         name = claim["claimName"]
-        directory = directories.directory(name)
-        if not mount.get("readOnly"):
-            directory.mkdir(parents=True, exist_ok=True)
-        return _existing(directory, "claim", name)
+        return _existing(directories.directory(name), "claim", name)
     if config_map := volume.get("configMap"):
         name = config_map["name"]
         if name in config_maps and name not in directories.named:

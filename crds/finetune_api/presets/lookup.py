@@ -51,6 +51,6 @@ def _invalid(name: str, invalid: ValidationError) -> Finding:
         Code.INVALID_PRESET,
         "preset",
         f"names a FineTunePreset that is none: {path}: {first['msg'][0].lower()}{first['msg'][1:]}",
-        "Mend the FineTunePreset: it has metadata.name, spec.title and spec.values",
+        "Fix the FineTunePreset: it needs metadata.name, spec.title and spec.values",
         name,
     )

@@ -110,4 +110,5 @@ class FileCode(DocumentedStr):
     WRONG_VERSION = "WrongVersion", "Our kinds have another apiVersion."
     NO_FINE_TUNE_JOB = "NoFineTuneJob", "The file holds neither a FineTuneJob nor a FineTunePreset."
     NO_NAME = "NoName", "A ConfigMap has no metadata.name."
+    DUPLICATE_OBJECT = "DuplicateObject", "Two objects of a kind have the same name and namespace."
     INVALID_CONFIG_MAP = "InvalidConfigMap", "The data of a ConfigMap are not all text."

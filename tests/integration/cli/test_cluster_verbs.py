@@ -244,7 +244,7 @@ def test_watch_ends_with_the_job_and_with_its_outcome(
 def test_waiting_ends_at_the_timeout(submitted, finetune, capsys) -> None:
     submitted("slow")
     assert finetune("watch", "slow", "--timeout", "1") == 1
-    assert "slow: not after 1 s" in capsys.readouterr().err
+    assert "slow: not done after 1 s" in capsys.readouterr().err
 
 
 def test_a_deleted_job_is_gone_after_the_wait(namespace, submitted, finetune) -> None:

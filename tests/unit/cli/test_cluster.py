@@ -112,4 +112,4 @@ def test_without_the_kubernetes_client_one_line_says_what_to_install(
         monkeypatch.setitem(sys.modules, module, None)
     assert main(words) == 2
     [line] = capsys.readouterr().err.splitlines()
-    assert "pip install 'finetune-operator[operator]'" in line
+    assert "pip install '.[operator]'" in line

@@ -68,8 +68,18 @@ def test_a_job_that_is_not_valid_is_not_checked(
 ) -> None:
     file = manifest(tmp_path, training={"learningRate": -1})
     assert main(["data", "check", str(file)]) == 10
-    assert "training.learningRate" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "training.learningRate" in said
+    assert said.splitlines()[-1] == "finetune data: nothing is started: fix the errors first"
     assert not started
+
+
+def test_a_look_makes_no_directory_for_the_claim_that_a_run_would_write_to(
+    tmp_path: Path, started: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["data", "check", str(manifest(tmp_path))]) == 11
+    assert {path.name for path in tmp_path.iterdir()} == {"job.yaml", "train.jsonl"}
 
 
 @pytest.mark.slow

@@ -83,7 +83,7 @@ def test_the_table_shows_a_bar_per_component_and_what_was_assumed(
     words = ("estimate", manifest, "--accelerator", "l4", "--devices", "1", "--fit", "--explain")
     status, out = output_of(capsys, *words)
     assert status == 1
-    for text in ("weights", "█", "OF 22.5 GIB", "assumed    the data set has about 10,000 records"):
+    for text in ("weights", "█", "OF 22.5 GiB", "assumed    the data set has about 10,000 records"):
         assert text in out
     assert "would fit  training." in out
     assert "cheapest: " in out

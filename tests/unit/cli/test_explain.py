@@ -1,5 +1,6 @@
 """`finetune explain`: what a field means, and what a job has there."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,35 @@ def test_with_a_file_each_value_says_where_it_came_from(
     assert line in explained(capsys, field, job, *rest)
 
 
+def test_json_holds_the_same_and_the_default_in_its_own_type(capsys: pytest.CaptureFixture[str]) -> None:
+    assert json.loads(explained(capsys, "training.learningRate", "-o", "json")) == {
+        "path": "training.learningRate",
+        "type": "number, > 0, ≤ 10",
+        "description": "Peak learning rate, after the warm-up.",
+        "required": False,
+        "default": 2e-4,
+        "fields": [],
+    }
+
+
+def test_json_of_a_section_holds_its_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    method = json.loads(explained(capsys, "method", "-o", "json"))
+    assert method["type"] == "section"
+    assert "method.type" in [field["path"] for field in method["fields"]]
+    spec = json.loads(explained(capsys, "-o", "json"))
+    assert {"model", "dataset", "training"} <= {field["path"] for field in spec["fields"]}
+
+
+def test_json_with_a_file_holds_the_jobs_values_and_where_they_came_from(
+    capsys: pytest.CaptureFixture[str], job: str
+) -> None:
+    training = json.loads(explained(capsys, "training", job, "-o", "json"))
+    values = {field["path"]: (field.get("value"), field.get("origin")) for field in training["fields"]}
+    assert values["training.epochs"] == (1.0, "manifest")
+    assert values["training.seed"] == (42, "default")
+    assert values["training.neftuneNoiseAlpha"] == (None, "default")
+
+
 @pytest.mark.parametrize(
     "spelling", ["training.learningRate", "spec.training.learning_rate", "ftj.spec.training.learningRate"]
 )
@@ -83,6 +113,17 @@ def test_a_field_is_found_by_each_of_its_spellings(spelling: str) -> None:
 
 def test_items_of_lists_are_fields_too() -> None:
     assert field_at("resources.env[0].name").path == "resources.env[].name"
+
+
+@pytest.mark.parametrize(
+    ("key", "field"),
+    [
+        ("resources.nodeSelector.zone", "resources.nodeSelector"),
+        ("status.effective.resume", "status.effective"),
+    ],
+)
+def test_a_key_of_a_map_is_explained_by_the_map(key: str, field: str) -> None:
+    assert field_at(key).path == field
 
 
 @pytest.mark.parametrize(

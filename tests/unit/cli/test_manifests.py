@@ -66,3 +66,35 @@ def test_what_is_no_manifest_is_refused(
         load(written(tmp_path, text))
     assert (caught.value.code, caught.value.position) == (code, position)
     assert remedy in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("FineTuneJob", "{}"),
+        ("FineTunePreset", "{title: T, values: {}}"),
+    ],
+)
+def test_two_objects_of_one_kind_and_name_are_refused(tmp_path: Path, kind: str, body: str) -> None:
+    text = f"apiVersion: finetune.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: a}}\nspec: {body}\n"
+    with pytest.raises(
+        YamlError, match=rf"the {kind} 'a' is there twice; it first stands at line 1, column 1"
+    ) as caught:
+        load(written(tmp_path, f"{text}---\n{text}"))
+    assert (caught.value.code, caught.value.position) == ("DuplicateObject", Position(8, 12))
+
+
+def test_two_config_maps_of_one_name_are_refused(tmp_path: Path) -> None:
+    data = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: data}\n---\n"
+    with pytest.raises(YamlError, match="the ConfigMap 'data' is there twice"):
+        load(written(tmp_path, data + data + JOB))
+
+
+def test_one_name_in_two_namespaces_is_two_jobs(tmp_path: Path) -> None:
+    elsewhere = JOB.replace("name: a", "name: a, namespace: other")
+    assert len(load(written(tmp_path, f"{JOB}---\n{elsewhere}")).jobs) == 2
+
+
+def test_jobs_without_a_name_are_not_taken_for_one_another(tmp_path: Path) -> None:
+    nameless = JOB.replace("name: a", "generateName: a-")
+    assert len(load(written(tmp_path, f"{nameless}---\n{nameless}")).jobs) == 2

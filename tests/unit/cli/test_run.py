@@ -150,6 +150,14 @@ def test_one_failed_node_ends_the_others(tmp_path: Path) -> None:
     assert [(attempt["exitCode"], attempt["pods"]) for attempt in status["attempts"]] == [(4, 2)]
 
 
+def test_a_cancelled_job_starts_nothing_and_ends(tmp_path: Path) -> None:
+    ended = finetune(tmp_path, "run", "--set", "cancel=true", str(manifest(tmp_path, "report(1, 1)")))
+    assert ended.returncode == 1
+    status = yaml.safe_load(ended.stdout)
+    assert status["phase"] == "Cancelled"
+    assert not status.get("attempts")
+
+
 def test_an_invalid_manifest_starts_nothing_and_exits_with_10(tmp_path: Path) -> None:
     ended = finetune(tmp_path, "run", "--set", "training.epochs=-1", str(manifest(tmp_path, "report(1, 1)")))
     assert ended.returncode == 10

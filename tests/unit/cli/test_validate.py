@@ -81,6 +81,15 @@ def test_several_jobs_in_a_file_are_told_apart(tmp_path: Path, capsys: pytest.Ca
     assert f"{file}:20:3: error WrongType: two: suspend:" in capsys.readouterr().out
 
 
+def test_two_jobs_of_one_name_are_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "twice.yaml"
+    file.write_text(GOOD.format(name="one") + "---\n" + GOOD.format(name="one"))
+    assert main(["validate", str(file)]) == 1
+    line = capsys.readouterr().out.splitlines()[0]
+    assert line.startswith(f"{file}:14:3: error DuplicateObject: ")
+    assert "the FineTuneJob 'one' is there twice" in line
+
+
 def test_standard_input_is_read_for_a_dash(good: Path) -> None:
     command = [sys.executable, "-m", "finetune_cli", "validate", "-"]
     ended = subprocess.run(command, input=good.read_bytes(), capture_output=True, check=False)

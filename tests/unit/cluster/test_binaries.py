@@ -1,5 +1,7 @@
 """What is built, under which name it is kept, and when it is built again."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,14 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GoModule:
     (tmp_path / "tool" / "go.mod").write_text("module onenode/tool\n\nrequire example.org/tool v1.2.3\n")
     (tmp_path / "tool" / "go.sum").write_text("")
     return GoModule("tool", ("example.org/tool/cmd/tool",), "example.org/tool", ("main.version={version}",))
+
+
+def test_a_python_without_any_package_can_build_them_as_scripts_prepare_does() -> None:
+    cluster = Path(__file__).parents[3] / "cluster"
+    program = (
+        f"import sys; sys.path.insert(0, {str(cluster)!r}); from onenode import binaries; binaries.build"
+    )
+    subprocess.run([sys.executable, "-I", "-S", "-c", program], check=True)
 
 
 def test_every_module_is_pinned_with_its_checksums() -> None:

@@ -17,10 +17,10 @@ def _routes(monkeypatch: pytest.MonkeyPatch, *routes: dict[str, str]) -> None:
 
 def test_the_ranges_of_the_node_do_not_overlap() -> None:
     ranges = [ipaddress.ip_network(text) for text in (network.POD_RANGE, network.SERVICE_RANGE)]
-    cable = ipaddress.ip_network(f"{network.HOST_ADDRESS}/30", strict=False)
-    assert ipaddress.ip_address(network.NODE_ADDRESS) in cable
+    link = ipaddress.ip_network(f"{network.HOST_ADDRESS}/30", strict=False)
+    assert ipaddress.ip_address(network.NODE_ADDRESS) in link
     assert not any(
-        first.overlaps(second) for first in ranges for second in (*ranges, cable) if first is not second
+        first.overlaps(second) for first in ranges for second in (*ranges, link) if first is not second
     )
 
 

@@ -45,24 +45,29 @@ def storage(job: FineTuneJob, _target: str) -> Iterator[Finding]:
             "Set checkpoints.everySteps or checkpoints.everyMinutes",
             0,
         )
-    if checkpoints.storage.creates_claim and "ReadWriteOncePod" in checkpoints.storage.access_modes:
-        modes = checkpoints.storage.access_modes
-        if len(modes) > 1:
-            yield error(
-                Code.CONFLICT,
-                "checkpoints.storage.accessModes",
-                "ReadWriteOncePod can't be combined with other modes",
-                "Use it alone, or leave it out",
-                [*modes],
-            )
-        elif job.spec.distributed.nodes > 1:
-            yield error(
-                Code.CONFLICT,
-                "checkpoints.storage.accessModes",
-                f"ReadWriteOncePod lets one pod mount the volume, and there are {job.spec.distributed.nodes}",
-                "Use [ReadWriteMany]",
-                [*modes],
-            )
+    yield from _access_modes(job)
+
+
+def _access_modes(job: FineTuneJob) -> Iterator[Finding]:
+    storage, nodes = job.spec.checkpoints.storage, job.spec.distributed.nodes
+    if not storage.creates_claim or "ReadWriteOncePod" not in storage.access_modes:
+        return
+    if len(storage.access_modes) > 1:
+        yield error(
+            Code.CONFLICT,
+            "checkpoints.storage.accessModes",
+            "ReadWriteOncePod can't be combined with other modes",
+            "Use it alone, or leave it out",
+            [*storage.access_modes],
+        )
+    elif nodes > 1:
+        yield error(
+            Code.CONFLICT,
+            "checkpoints.storage.accessModes",
+            f"ReadWriteOncePod lets one pod mount the volume, and there are {nodes}",
+            "Use [ReadWriteMany]",
+            [*storage.access_modes],
+        )
 
 
 def _how_often(checkpoints: CheckpointsSpec) -> Iterator[Finding]:

@@ -81,7 +81,7 @@ def test_the_digest_is_of_the_values_alone() -> None:
         (
             "broken",
             "InvalidPreset",
-            "Mend the FineTunePreset: it has metadata.name, spec.title and spec.values",
+            "Fix the FineTunePreset: it needs metadata.name, spec.title and spec.values",
         ),
     ],
 )

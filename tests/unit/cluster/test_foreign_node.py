@@ -31,19 +31,21 @@ def theirs(tmp_path: Path) -> Iterator[Path]:
         process.stdin.close()
 
 
-def test_it_is_named_with_the_ways_out(ours: Path, theirs: Path) -> None:
+def test_a_foreign_node_is_named_with_the_ways_out(ours: Path, theirs: Path) -> None:
     with pytest.raises(cluster.ClusterError) as refusal:
-        cluster.require_no_rival()
+        cluster.require_no_foreign_node()
     assert str(theirs) in str(refusal.value)
     assert f"XDG_CACHE_HOME={theirs.parent.parent} python -m onenode down" in str(refusal.value)
     assert "ONENODE_INSTANCE=1" in str(refusal.value)
 
 
-def test_our_own_node_is_none(theirs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_our_own_node_is_not_foreign(theirs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paths, "CLUSTER", theirs)
-    cluster.require_no_rival()
+    cluster.require_no_foreign_node()
 
 
-def test_nor_is_one_with_another_number(ours: Path, theirs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_with_another_number_is_not_in_the_way(
+    ours: Path, theirs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(paths, "CLUSTER", ours.with_name("cluster-unit-test-2"))
-    cluster.require_no_rival()
+    cluster.require_no_foreign_node()

@@ -1,4 +1,4 @@
-"""What words of the command line stand for: names of objects, and lengths of time."""
+"""Types of arguments: names of objects, durations, counts."""
 
 import argparse
 import math
@@ -47,7 +47,8 @@ def duration(word: str) -> float:
 
 
 def count(word: str) -> int:
-    """A whole number from 1. Raises `argparse.ArgumentTypeError`."""
-    if not word.isascii() or not word.isdigit() or int(word) < 1:
+    """A whole number from 1, as in 1000 or 1_000. Raises `argparse.ArgumentTypeError`."""
+    digits = word.replace("_", "")
+    if not digits.isascii() or not digits.isdigit() or int(digits) < 1:
         raise argparse.ArgumentTypeError(f"{word!r}: write a whole number from 1")
-    return int(word)
+    return int(digits)

@@ -1,10 +1,10 @@
-"""Words of the command line: what kubectl users type, and what would reach another object."""
+"""Types of arguments: what kubectl users type, and what would reach another object."""
 
 from argparse import ArgumentTypeError
 
 import pytest
 
-from finetune_cli.cluster.words import duration, job_name
+from finetune_cli.argument_types import count, duration, job_name
 from finetune_cli.main import main
 
 
@@ -47,3 +47,23 @@ def test_lines_and_attempts_are_counted_from_one(words: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["logs", "tune", *words])
     assert ended.value.code == 2
+
+
+@pytest.mark.parametrize(("word", "number"), [("1", 1), ("1000", 1000), ("1_000", 1000)])
+def test_a_count_is_a_whole_number(word: str, number: int) -> None:
+    assert count(word) == number
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["estimate", "job.yaml", "--tokens", "0"],
+        ["generate", "--model", "m", "--max-new-tokens", "-1"],
+        ["data", "preview", "job.yaml", "-n", "0"],
+    ],
+)
+def test_every_verb_refuses_a_count_below_one(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert "write a whole number from 1" in capsys.readouterr().err
