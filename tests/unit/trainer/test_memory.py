@@ -1,5 +1,6 @@
 """Room for a second model where the trained one fills the device."""
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ def test_weights_go_to_the_gpu_where_they_fit_and_to_the_host_where_not(
     monkeypatch: pytest.MonkeyPatch, free: int, place: str
 ) -> None:
     emptied: list[bool] = []
+    monkeypatch.setattr(gc, "collect", lambda: 0)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(True))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (free, 1000))
     assert place_for(100, CUDA).type == place
