@@ -57,7 +57,7 @@ class Reason(DocumentedStr):
         "NameConflict",
         "An object with a child's name is there already and belongs to someone else.",
     )
-    AWAITING_PODS = "AwaitingPods", "The child Job exists, its pods do not yet."
+    AWAITING_PODS = "AwaitingPods", "The child Job is there, its pods are not yet."
     QUEUED = "Queued", "Kueue has not admitted the child Job yet."
     PODS_REFUSED = (
         "PodsRefused",
