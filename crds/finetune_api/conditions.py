@@ -62,7 +62,7 @@ class Reason(DocumentedStr):
         "Another job that has not ended writes to the same directory of the same claim; the job starts when "
         "that one has ended.",
     )
-    AWAITING_PODS = "AwaitingPods", "The child Job exists, its pods do not yet."
+    AWAITING_PODS = "AwaitingPods", "The child Job is there, its pods are not yet."
     QUEUED = "Queued", "Kueue has not admitted the child Job yet."
     PODS_REFUSED = (
         "PodsRefused",
