@@ -7,7 +7,7 @@ from collections.abc import Callable
 from live import Cluster, Job, Manifest, as_jsonl, config_map, instructions, merged, wait_until
 
 SubmitJob = Callable[..., Job]
-SAVES_WHEN_TOLD: Manifest = {"training": {"maxSteps": 600}, "checkpoints": {"everySteps": 1000}}
+SAVES_WHEN_TOLD: Manifest = {"training": {"maxSteps": 300}, "checkpoints": {"everySteps": 1000}}
 
 
 def test_a_config_map_that_is_not_there_is_named_and_the_job_starts_when_it_comes(
@@ -51,7 +51,7 @@ def test_a_job_that_is_created_again_waits_for_the_first_ones_pods_and_goes_on_w
     wait_until("a pod of its own", own_pods, 120)
     [attempt] = again.await_condition("Complete", 240)["attempts"]
     assert attempt["resumedStep"] >= reached
-    assert again.status["progress"]["step"] == 600
+    assert again.status["progress"]["step"] == 300
 
 
 def test_a_second_job_does_not_write_where_another_has_begun(submit: SubmitJob) -> None:
