@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from sys import maxsize
 from typing import Any
 
 import torch
@@ -13,16 +14,22 @@ from finetune_api.stages import PpoSpec
 from finetune_trainer.data.dataset import Sample, collate
 from finetune_trainer.data.examples import Conversation, Json, Message, Origin
 from finetune_trainer.data.rendering import Renderer
-from finetune_trainer.errors import ModelLoadError
+from finetune_trainer.errors import InvalidConfigError, ModelLoadError
 from finetune_trainer.heads import SCORE
 from finetune_trainer.models import LOAD_ERRORS, load_base
 from finetune_trainer.precision import DTYPES
 from finetune_trainer.stages.base import Setting
 from finetune_trainer.stages.reward_functions import Answer
 
+NAME = "training.ppo: the reward model"
+"""Of whatever is wrong with a conversation that only it gets."""
+
 
 class RewardModel:
-    """Scores whole conversations, rendered as a job of stage rm renders them."""
+    """Scores whole conversations, rendered as a job of stage rm renders them.
+
+    `score` raises `InvalidConfigError` for one that has more tokens than the model has positions.
+    """
 
     def __init__(self, model: Any, renderer: Renderer, device: torch.device) -> None:
         self.model = model
@@ -50,9 +57,12 @@ class RewardModel:
     def _row(self, messages: tuple[Message, ...], tools: tuple[Json, ...], answer: str) -> Sample:
         # an empty answer is no turn; templates may refuse it
         said = Message("assistant", answer if answer.strip() else " ")
-        tokens = self.renderer(
-            Conversation(Origin("training.ppo: the reward model", 0), (*messages, said), tools)
-        )
+        tokens = self.renderer(Conversation(Origin(NAME, 0), (*messages, said), tools))
+        if tokens.cut:
+            raise InvalidConfigError(
+                f"{NAME} has {self.renderer.max_length} positions, and an answer with its prompt takes "
+                f"{tokens.cut} more. Lower training.maxSequenceLength, or use another reward model"
+            )
         return Sample(input_ids=tokens.ids, labels=tokens.labels)
 
 
@@ -71,8 +81,10 @@ def load_reward_model(setting: Setting, spec: PpoSpec) -> RewardModel:
     model.config.pad_token_id = tokenizer.pad_token_id
     device = setting.accelerator.device
     model.requires_grad_(requires_grad=False)
-    job = setting.job.spec
-    renderer = Renderer(tokenizer, job.dataset.preprocessing, job.training.max_sequence_length, "lastAnswer")
+    # its tokenizer may need more tokens than the policy's: an answer without its end would get another score
+    whole = setting.job.spec.dataset.preprocessing.model_copy(update={"overlong": "truncate"})
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None) or maxsize
+    renderer = Renderer(tokenizer, whole, positions, "lastAnswer")
     return RewardModel(model.to(device).eval(), renderer, device)
 
 
