@@ -21,7 +21,9 @@ class PlacedFinding:
     def line(self, file: str) -> str:
         """For people: `job.yaml:12:5: error NotAllowed: method.type: lorra must be one of …`."""
         where = f":{self.position.line}:{self.position.column}" if self.position else ""
-        return f"{printable(file)}{where}: {self.finding.severity} {self.finding.code}: {self.finding}"
+        # What could not be read says its place itself, for JSON, which has no other word of it.
+        said = str(self.finding).removeprefix(f"{self.position}: ")
+        return f"{printable(file)}{where}: {self.finding.severity} {self.finding.code}: {said}"
 
 
 @dataclass(frozen=True)

@@ -197,7 +197,7 @@ def test_what_is_wrong_with_a_preset_is_said_in_our_words(
     head = "apiVersion: finetune.dev/v1alpha1\nkind: FineTunePreset\nmetadata: {name: p}\n"
     file = written(tmp_path, head + "spec: 5\n")
     assert main(["validate", str(file)]) == 1
-    assert "error InvalidPreset: line 4, column 1: spec must be a mapping" in capsys.readouterr().out
+    assert ":4:1: error InvalidPreset: spec must be a mapping" in capsys.readouterr().out
 
 
 def test_other_kinds_beside_a_job_are_left_alone(tmp_path: Path) -> None:
