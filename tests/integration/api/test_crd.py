@@ -53,6 +53,7 @@ def test_the_api_server_fills_in_the_defaults_of_the_models(api, manifest):
         "minLearningRateRatio": 0,
         "patience": 10,
         "power": 1,
+        "startLearningRateRatio": 0,
         "type": "cosine",
         "warmupRatio": 0.03,
     }
