@@ -47,6 +47,15 @@ def api(control_plane: ControlPlane) -> Iterator[Api]:
     wait_until(
         "discovery knows both kinds", lambda: len(control_plane.kubectl(*resources).split()) == len(crds)
     )
+    # published after discovery; `kubectl explain` reads it
+    schemas = ("get", "--raw", "/openapi/v3/apis/finetune.dev/v1alpha1")
+    wait_until(
+        "the schemas of both kinds",
+        lambda: all(
+            f"/{crd['spec']['names']['plural']}/" in control_plane.kubectl(*schemas, check=False)
+            for crd in crds
+        ),
+    )
     control_plane.kubectl("create", "namespace", NAMESPACE)
     yield Api(control_plane)
     control_plane.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
