@@ -57,6 +57,7 @@ bench-cli: ## how fast the command line starts, as a multiple of `python -c pass
 bench-trainer: ## the trainer against TRL and the bare libraries: about 15 minutes on a quiet machine
 	$(PYTHON) tests/performance/bench_trainer.py $(BENCH_ARGS)
 	$(PYTHON) tests/performance/bench_tokenising.py
+	$(PYTHON) tests/performance/bench_drawing.py
 
 ##@ Code
 .PHONY: setup lint format generate lock

@@ -1,9 +1,10 @@
 """How long a device takes for an optimizer step: its kernels one after the other, or starting them."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
-from finetune_api.estimate.drawing import ANSWERED, bytes_per_token
+from finetune_api.estimate.drawing import ANSWERED, bytes_per_token, drawn_together
 from finetune_api.estimate.operations import Work, merged_bytes, pass_work
 from finetune_api.estimate.optimizers import WHOLE_LIST_STEP
 from finetune_api.estimate.parameters import ParameterCounts, count_parameters
@@ -177,7 +178,8 @@ def _drawing_seconds(
     bandwidth = 1e9 * accelerator.bandwidth_gbs * getattr(BANDWIDTH, bound)
     adapters = sum(target.layers for target in counts.targets) * OPERATIONS_PER_ADAPTER
     dispatch = setup.architecture.layers * OPERATIONS_PER_LAYER + adapters
-    products = 2 * setup.architecture.matmul_parameters * setup.sequences
+    together = drawn_together(setup.architecture, setup.compute_bytes, setup.accumulation)
+    products = 2 * setup.architecture.matmul_parameters * setup.sequences * together
     kernels = bytes_per_token(setup, counts, length) / bandwidth
     kernels += products / accelerator.sustained_flops(setup.precision)
     each: float = max(kernels, dispatch * getattr(DISPATCH_SECONDS, bound))
@@ -186,7 +188,7 @@ def _drawing_seconds(
     if setup.offload_parameters:
         each += parameter_memory(setup, counts) / setup.ranks / HOST_LINK
     share: float = getattr(ANSWERED, bound)
-    seconds: float = setup.accumulation * setup.answer_tokens * share * each
+    seconds: float = math.ceil(setup.accumulation / together) * setup.answer_tokens * share * each
     return seconds / setup.passes_per_answer
 
 

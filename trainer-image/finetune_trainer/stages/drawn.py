@@ -30,9 +30,7 @@ class DrawnAnswers(Objective):
     def begin_step(self, step: int, batches: Sequence[Batch]) -> Sequence[Batch]:
         """Answers to a step's prompts with what they are worth; those of the step before in another pass."""
         if not self.judged or step % self.passes == 0:
-            drawn = [
-                self.sampler.draw(batch, step * len(batches) + number) for number, batch in enumerate(batches)
-            ]
+            drawn = self.sampler.draw(batches, step * len(batches))
             self.judged = self.judge(drawn, batches)
         return self.judged
 

@@ -13,7 +13,7 @@ from finetune_trainer.stages.base import Batch, Outcome, Setting, Stage
 from finetune_trainer.stages.drawn import DrawnAnswers
 from finetune_trainer.stages.reference import Reference, reference_for, without_training
 from finetune_trainer.stages.reward_functions import REWARDS
-from finetune_trainer.stages.rollouts import Rollouts, Sampler, inputs_of
+from finetune_trainer.stages.rollouts import Rollouts, Sampler, inputs_of, sampler_for
 
 SPREAD_FLOOR = 1e-4
 """Added to a group's standard deviation, so that equal rewards give no advantage rather than NaN."""
@@ -75,7 +75,7 @@ class GroupRelative(DrawnAnswers):
 
     def evaluate(self, _model: Any, batch: Batch) -> Outcome:
         """One answer to each prompt. The loss is the mean reward, negated, so that less is better."""
-        rollouts = self.sampler.draw(batch, 0)
+        [rollouts] = self.sampler.draw([batch], 0)
         rewards = self._rewards(rollouts)[batch["real"].cpu()]
         return Outcome(total=-rewards.sum(), measured={"reward": rewards})
 
@@ -117,9 +117,8 @@ class GroupRelative(DrawnAnswers):
 
 def objective(setting: Setting) -> GroupRelative:
     """As the job asks; a reference only where it is held to one."""
-    training = setting.job.spec.training
     spec = settings(setting.job)
-    sampler = Sampler(setting.model, setting.tokenizer, spec.sampling, setting.accelerator, training.seed)
+    sampler = sampler_for(setting, spec.sampling)
     return GroupRelative(spec, sampler, reference_for(setting) if spec.kl_coefficient else None)
 
 

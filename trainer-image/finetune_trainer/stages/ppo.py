@@ -15,7 +15,7 @@ from finetune_trainer.stages.base import Batch, Outcome, Setting, Stage
 from finetune_trainer.stages.drawn import DrawnAnswers
 from finetune_trainer.stages.reference import Reference, reference_for, without_training
 from finetune_trainer.stages.reward_model import RewardModel, load_reward_model
-from finetune_trainer.stages.rollouts import Rollouts, Sampler, inputs_of
+from finetune_trainer.stages.rollouts import Rollouts, Sampler, inputs_of, sampler_for
 
 VALUE_CLIP = 0.2
 """How far one update may move a value, as in PPO's and TRL's implementations."""
@@ -86,7 +86,8 @@ class ProximalPolicy(DrawnAnswers):
 
     def evaluate(self, _model: Any, batch: Batch) -> Outcome:
         """One answer to each prompt. The loss is the mean reward, negated, so that less is better."""
-        rewards = self.reward_model.score(batch, self.sampler.draw(batch, 0).answers)[batch["real"]]
+        [rollouts] = self.sampler.draw([batch], 0)
+        rewards = self.reward_model.score(batch, rollouts.answers)[batch["real"]]
         return Outcome(total=-rewards.sum(), measured={"reward": rewards})
 
     def _judged(self, rollouts: Rollouts, prompts: Batch, gain: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -121,8 +122,7 @@ class ProximalPolicy(DrawnAnswers):
 def objective(setting: Setting) -> ProximalPolicy:
     """As the job asks, held to the model as it started."""
     spec = settings(setting.job)
-    seed = setting.job.spec.training.seed
-    sampler = Sampler(setting.model, setting.tokenizer, spec.sampling, setting.accelerator, seed)
+    sampler = sampler_for(setting, spec.sampling)
     return ProximalPolicy(spec, sampler, reference_for(setting), load_reward_model(setting, spec))
 
 

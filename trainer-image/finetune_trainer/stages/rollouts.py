@@ -1,17 +1,22 @@
 """Answers that the model draws while it learns."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
+from torch.nn.functional import pad
 from transformers import GenerationConfig
 
+from finetune_api.estimate.drawing import drawn_together
 from finetune_api.stages import SamplingSpec
+from finetune_trainer.architecture import architecture_in
 from finetune_trainer.data.answers import MARK
 from finetune_trainer.data.rendering import IGNORED
+from finetune_trainer.precision import DTYPES
+from finetune_trainer.stages.base import Setting
 from finetune_trainer.stages.likelihoods import token_log_probabilities
 from finetune_trainer.stages.reference import without_training
 from finetune_trainer.stages.reward_functions import Answer
@@ -48,11 +53,22 @@ class Sampler:
     spec: SamplingSpec
     accelerator: Accelerator
     seed: int
+    together: int = 1
+    """So many micro-batches are answered at once: a token takes about as long for many answers as for few."""
 
-    def draw(self, batch: Mapping[str, Any], number: int) -> Rollouts:
-        """An answer to each prompt; a function of the weights, the seed, the rank and the number alone."""
+    def draw(self, batches: Sequence[Mapping[str, Any]], number: int) -> list[Rollouts]:
+        """An answer to each prompt of these micro-batches; a function of the weights, the seed, the rank and
+        the number alone, of which each micro-batch takes one."""
+        return [
+            rollouts
+            for start in range(0, len(batches), self.together)
+            for rollouts in self._draw(batches[start : start + self.together], number + start)
+        ]
+
+    def _draw(self, batches: Sequence[Mapping[str, Any]], number: int) -> list[Rollouts]:
         device = self.accelerator.device
-        ids, mask = batch["input_ids"].to(device), batch["attention_mask"].to(device)
+        ids = _stacked([batch["input_ids"] for batch in batches], self.tokenizer.pad_token_id).to(device)
+        mask = _stacked([batch["attention_mask"] for batch in batches], 0).to(device)
         ends = end_tokens(self.tokenizer)
         with (
             without_training(self.model),
@@ -72,7 +88,14 @@ class Sampler:
                 pad_token_id=self.tokenizer.pad_token_id,
                 use_cache=True,
             )
-        return self._rollouts(ids, mask, drawn[:, ids.shape[1] :], ends, batch["expected"])
+        rows = [len(batch["input_ids"]) for batch in batches]
+        drawn = drawn[:, ids.shape[1] :]
+        parts = zip(batches, *(torch.split(each, rows) for each in (ids, mask, drawn)), strict=True)
+        found = []
+        for batch, prompts, shown, answers in parts:
+            own = slice(ids.shape[1] - batch["input_ids"].shape[1], None)
+            found.append(self._rollouts(prompts[:, own], shown[:, own], answers, ends, batch["expected"]))
+        return found
 
     def log_probabilities(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Of the answers' tokens, at the temperature that they were drawn with: shape (rows, tokens − 1)."""
@@ -85,6 +108,9 @@ class Sampler:
         # what stands behind the first end is padding; that end itself is a part of the answer
         answered = (is_end.cumsum(dim=1) - is_end.long()) == 0
         ended = is_end.any(dim=1).tolist()
+        # others that were drawn with these may have taken longer
+        longest = int(answered.sum(dim=1).max())
+        drawn, answered = drawn[:, :longest], answered[:, :longest]
         texts = [
             str(self.tokenizer.decode(row[kept].tolist(), skip_special_tokens=True))
             for row, kept in zip(drawn, answered, strict=True)
@@ -104,6 +130,18 @@ class Sampler:
         return (self.seed * 1_000_003 + number * ranks + rank) % (1 << 63)
 
 
+def sampler_for(setting: Setting, spec: SamplingSpec) -> Sampler:
+    """Draws from the model that is trained, for as many micro-batches at once as need no more memory than
+    learning from one (`drawn_together`); one by one where the catalog does not know the model's family."""
+    training, model = setting.job.spec.training, cast(Any, setting.model)
+    architecture = architecture_in(model.config.get_text_config())
+    together = 1
+    if architecture is not None:
+        each = DTYPES[setting.precision].itemsize
+        together = drawn_together(architecture, each, training.gradient_accumulation_steps)
+    return Sampler(model, setting.tokenizer, spec, setting.accelerator, training.seed, together)
+
+
 def inputs_of(batch: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     """What the model gets of a micro-batch of answers."""
     names = ("input_ids", "attention_mask", "position_ids")
@@ -119,6 +157,12 @@ def end_tokens(tokenizer: Tokenizer) -> list[int]:
     special = tokenizer.added_tokens_decoder
     closing = [token for token in behind if token in special and special[token].special]
     return sorted({int(tokenizer.eos_token_id), *closing})
+
+
+def _stacked(tensors: Sequence[torch.Tensor], filler: int) -> torch.Tensor:
+    """The rows of all, which are filled up on the left to the same width."""
+    width = max(tensor.shape[1] for tensor in tensors)
+    return torch.cat([pad(tensor, (width - tensor.shape[1], 0), value=filler) for tensor in tensors])
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from finetune_api.estimate import setup_for
-from finetune_api.estimate.drawing import bytes_per_token, cache_bytes
+from finetune_api.estimate.drawing import bytes_per_token, cache_bytes, drawn_together
 from finetune_api.estimate.memory import memory
 from finetune_api.estimate.parameters import count_parameters
 from finetune_api.estimate.steps import steps
@@ -25,8 +25,24 @@ def step(job, a100):
 
 
 def test_the_cache_holds_keys_and_values_of_all_layers_for_each_sequence(job, a100):
-    setup = setup_for(job(GRPO | {"training.microBatchSize": 8}), a100)
+    alone = {"training.microBatchSize": 8, "training.gradientAccumulationSteps": 1}
+    setup = setup_for(job(GRPO | alone), a100)
     assert cache_bytes(setup, 1024) == 8 * 1024 * 2 * (8 * 128) * 32 * 2  # 8 heads of 128, 32 layers, 2 bytes
+
+
+def test_answers_are_drawn_together_as_far_as_their_cache_needs_no_more_than_learning(job, a100):
+    """Of a token, learning holds 32 layers of 4,096 channels and 128,256 logits in two types; a cache holds
+    32 layers of 2·1,024."""
+    setup = setup_for(job(GRPO | {"training.gradientAccumulationSteps": 64}), a100)
+    held = 2 * 32 * 4096 + 6 * 128256
+    assert drawn_together(setup.architecture, 2, 64) == held // (32 * 2 * 2 * 1024) == 7
+    assert drawn_together(setup.architecture, 2, 4) == 4
+    assert cache_bytes(setup, 1024) <= 1024 * held
+
+
+def test_answers_that_are_drawn_together_take_their_time_once(step):
+    alone, together = (step(GRPO | {"training.gradientAccumulationSteps": count}) for count in (1, 7))
+    assert together.drawing_seconds == pytest.approx(alone.drawing_seconds)
 
 
 def test_the_cache_is_the_peak_where_a_pass_keeps_less(job, a100):

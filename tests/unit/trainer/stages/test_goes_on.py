@@ -117,7 +117,8 @@ def passes(section: dict[str, Any]) -> dict[str, Any]:
 def test_a_run_that_dies_between_two_passes_learns_from_the_same_answers(
     stage_job: MakeJob, tmp_path: Path, stage: str
 ) -> None:
-    sampling = {"sampling": {"maxNewTokens": 8}}
+    # long enough for some answers of an untrained model to end
+    sampling = {"sampling": {"maxNewTokens": 32}}
     section: dict[str, Any] = {"rewardFunctions": ["ended", "brevity"], "groupSize": 4} | sampling
     if stage == "ppo":
         section = {"rewardModelPath": reward_model(stage_job, tmp_path / "judge")} | sampling

@@ -22,15 +22,17 @@ PROMPTS: dict[str, Any] = {
 
 
 def drawn(model: Any, number: int = 0) -> Rollouts:
-    return sampler(model).draw(PROMPTS, number)
+    [rollouts] = sampler(model).draw([PROMPTS], number)
+    return rollouts
 
 
-def sampler(model: Any) -> Sampler:
+def sampler(model: Any, *, temperature: float = 1.0, together: int = 1) -> Sampler:
     accelerator: Any = SimpleNamespace(
         device=torch.device("cpu"), autocast=nullcontext, num_processes=1, process_index=0
     )
     tokenizer: Any = Numbers()
-    return Sampler(model, tokenizer, SamplingSpec(max_new_tokens=6), accelerator, seed=1)
+    spec = SamplingSpec(max_new_tokens=6, temperature=temperature)
+    return Sampler(model, tokenizer, spec, accelerator, seed=1, together=together)
 
 
 def test_what_a_models_authors_advise_for_drawing_is_left_aside() -> None:
@@ -49,6 +51,28 @@ def test_a_draw_follows_from_the_seed_and_its_number_alone() -> None:
     torch.rand(3)
     assert torch.equal(drawn(model).ids, one)
     assert not torch.equal(drawn(model, 1).ids, one)
+
+
+def test_micro_batches_that_are_answered_together_are_what_they_are_alone() -> None:
+    """Prompts and answers of other lengths leave no padding behind."""
+    model = small_models.model()
+    short = {name: value[:, 1:] if name != "expected" else value for name, value in PROMPTS.items()}
+    alone, together = (
+        sampler(model, temperature=0, together=count).draw([PROMPTS, short, PROMPTS], 0) for count in (1, 2)
+    )
+    for one, other in zip(alone, together, strict=True):
+        assert torch.equal(one.ids, other.ids)
+        assert torch.equal(one.mask, other.mask)
+        assert torch.equal(one.labels, other.labels)
+        assert one.answers == other.answers
+
+
+def test_answers_that_others_outlast_are_cut_behind_their_longest() -> None:
+    tokens = torch.tensor([[4, 0, 9, 9], [4, 6, 0, 9]])
+    prompts = torch.tensor([[5], [5]])
+    found = sampler(None)._rollouts(prompts, torch.ones_like(prompts), tokens, [0], ["", ""])
+    assert found.ids.tolist() == [[5, 4, 0, 9], [5, 4, 6, 0]]
+    assert found.mask.tolist() == [[1, 1, 1, 0], [1, 1, 1, 1]]
 
 
 def test_an_answer_is_learned_up_to_its_end_and_its_end_with_it() -> None:
