@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict
@@ -67,6 +68,13 @@ def staged_as(place: Path, *, alone: bool) -> Iterator[Path]:
                 raise
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+
+
+def save_model(model: Any, directory: Path) -> None:
+    """Writes a model of transformers on whatever rank this is: `save_pretrained` by itself writes on rank 0
+    alone, but what all ranks read is made by whichever of them holds the lock."""
+    model.should_save_on_this_rank = lambda is_main_process: is_main_process
+    model.save_pretrained(directory)
 
 
 def hash_file(path: Path) -> tuple[int, str]:

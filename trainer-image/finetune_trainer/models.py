@@ -13,6 +13,7 @@ from finetune_api.job import FineTuneJobSpec
 from finetune_api.model import ArchitectureSpec, ModelSpec
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.errors import InvalidConfigError, ModelLoadError
+from finetune_trainer.files import save_model
 from finetune_trainer.heads import LANGUAGE, Head, add_extra
 from finetune_trainer.hub_trouble import hub_trouble
 from finetune_trainer.kernels import attention
@@ -70,7 +71,7 @@ def create_base(spec: ArchitectureSpec, tokenizer: Tokenizer, directory: Path, s
         raise InvalidConfigError(
             f"model.config: this {spec.architecture} cannot be built: {error}"
         ) from error
-    model.save_pretrained(directory)
+    save_model(model, directory)
     tokenizer.save_pretrained(directory)
     log.info("made a %s of %.1f M parameters", spec.architecture, model.num_parameters() / 1e6)
 

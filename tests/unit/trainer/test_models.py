@@ -113,6 +113,18 @@ def test_the_start_depends_on_nothing_but_the_seed(tokenizer: Tokenizer, tmp_pat
     assert not all(torch.equal(a[name], c[name]) for name in a)
 
 
+def test_a_rank_that_is_not_the_first_writes_the_base_too(
+    tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is first at the lock makes it; transformers by itself would write on rank 0 alone."""
+    monkeypatch.setattr("transformers.distributed.mixin._is_torch_distributed_initialized", lambda: True)
+    monkeypatch.setattr("transformers.distributed.mixin._get_torch_distributed_rank", lambda: 1)
+    create_base(ArchitectureSpec(**SMALL), tokenizer, tmp_path, seed=1)
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {
+        file.name for file in tmp_path.iterdir()
+    }
+
+
 def test_a_vocabulary_smaller_than_the_tokenizers_is_refused(tokenizer: Tokenizer, tmp_path: Path) -> None:
     with pytest.raises(InvalidConfigError, match=r"model.config.vocabSize: 100 is less than"):
         create_base(ArchitectureSpec(**SMALL, vocab_size=100), tokenizer, tmp_path, seed=1)

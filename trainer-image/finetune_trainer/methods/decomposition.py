@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from finetune_api.method import MethodSpec
 from finetune_trainer.errors import InvalidConfigError
+from finetune_trainer.files import save_model
 from finetune_trainer.heads import LANGUAGE, Head, remove_extra
 from finetune_trainer.methods.adapters import initialization, scaling, with_adapter
 
@@ -59,7 +60,7 @@ def decompose(
     adapted.save_pretrained(directory / "adapter")
     residual = adapted.unload()
     remove_extra(residual, head)
-    residual.save_pretrained(directory / "base")
+    save_model(residual, directory / "base")
     log.info("split the base into an adapter (%s) and the rest", kind)
 
 

@@ -67,6 +67,16 @@ def test_gpt2_whose_weights_lie_the_other_way_round_is_split_too(
     assert torch.allclose(both(input_ids=IDS).logits, expected, atol=1e-4)
 
 
+def test_a_rank_that_is_not_the_first_writes_residual_and_adapter_too(
+    model: PreTrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transformers.distributed.mixin._is_torch_distributed_initialized", lambda: True)
+    monkeypatch.setattr("transformers.distributed.mixin._get_torch_distributed_rank", lambda: 1)
+    decompose(model, method("pissa"), 1, None, tmp_path)
+    for written in ("base/config.json", "base/model.safetensors", "adapter/adapter_model.safetensors"):
+        assert (tmp_path / written).is_file()
+
+
 @pytest.mark.parametrize(("iterations", "excess"), [(0, 1e-4), (16, 1e-2)])
 def test_pissa_takes_the_largest_singular_values(
     model: PreTrainedModel, tiny_model: Path, tmp_path: Path, iterations: int, excess: float
