@@ -3,7 +3,6 @@ with."""
 
 import logging
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Literal, TypeAlias
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -109,8 +108,3 @@ def padding_side(spec: TokenizerSpec) -> Literal["left", "right"]:
     """The side on which the result's tokenizer pads: as asked for, else the right one. Training's own batches
     are padded on the right (`data/dataset.py`), where positions count from the first token of each text."""
     return "left" if spec.padding_side == "left" else "right"
-
-
-def has_tokenizer(directory: Path) -> bool:
-    """Whether a directory holds a tokenizer."""
-    return (directory / "tokenizer.json").is_file()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from finetune_api.job import FineTuneJob, FineTuneJobSpec
 from finetune_api.training import Optimizer, ScheduleType
@@ -33,35 +33,6 @@ def _only_default(section: str, *fields: str) -> tuple[Limit, ...]:
     return tuple(Limit(f"{section}.{field}" if section else field) for field in fields)
 
 
-IN_THE_IMAGE: Final[tuple[Optimizer, ...]] = (
-    "adamw",
-    "adamwFused",
-    "adamw8bit",
-    "pagedAdamw",
-    "pagedAdamw8bit",
-    "adafactor",
-    "ademamix",
-    "ademamix8bit",
-    "lion",
-    "lion8bit",
-    "pagedAdemamix",
-    "pagedAdemamix8bit",
-    "pagedLion",
-    "pagedLion8bit",
-    "sgd",
-    "adagrad",
-    "rmsprop",
-    "rmspropBnb",
-    "rmsprop8bit",
-    "galoreAdamw",
-    "galoreAdafactor",
-    "stableAdamw",
-    "scheduleFreeAdamw",
-    "scheduleFreeRadam",
-    "scheduleFreeSgd",
-)
-"""Optimizers of torch, transformers, bitsandbytes, galore-torch, torch-optimi and schedulefree."""
-
 _TORCHAO: Final = "comes from torchao, which the image does not hold: adamw8bit is bitsandbytes' in its place"
 _LAYERWISE: Final = (
     "updates each weight in the backward pass and keeps its state out of checkpoints: a resumed run would "
@@ -90,25 +61,19 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "grokadamw": "comes from grokadamw, which keeps its state under the identity of tensors: a resumed run "
     "would start without it",
 }
-"""Optimizers that the trainer's image can't serve, and why not. With those above, all of the schema."""
+"""Optimizers that the trainer's image can't serve, and why not."""
 
-SCHEDULES: Final[tuple[ScheduleType, ...]] = (
-    "cosine",
-    "linear",
-    "constant",
-    "polynomial",
-    "cosineWithRestarts",
-    "inverseSqrt",
-    "warmupStableDecay",
-    "reduceOnPlateau",
-)
-"""Schedules of transformers, and PyTorch's plateau."""
+IN_THE_IMAGE: Final = tuple(name for name in get_args(Optimizer) if name not in LEFT_OUT)
+"""All others: those of torch, transformers, bitsandbytes, galore-torch, torch-optimi and schedulefree."""
 
 SCHEDULES_LEFT_OUT: Final[Mapping[str, str]] = {
     "greedy": "keeps the rate between limits that transformers sets to 0.001 and 1, above the rates of "
     "fine-tuning: it would never be lowered",
 }
 """Schedules that this trainer does not serve, and why not."""
+
+SCHEDULES: Final = tuple(name for name in get_args(ScheduleType) if name not in SCHEDULES_LEFT_OUT)
+"""All others: schedules of transformers, and PyTorch's plateau."""
 
 LIMITS: Final[tuple[Limit, ...]] = (
     Limit(
