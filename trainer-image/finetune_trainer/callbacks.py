@@ -66,9 +66,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             log.info("resuming from %s", checkpoint.path.name)
             self._take_up(checkpoint.path)
             self.reporter.update(checkpoints=checkpoints_status(self.saves.store))
-        trainer.finish_save = self.saves.finish
-        with self.saves:
-            trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
+        trainer.before_save = self._before_save
+        trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
         if self.interrupted:
             raise InterruptedRunError(
                 f"told to end: stopped after step {trainer.state.global_step}, whose checkpoint is committed"
@@ -138,17 +137,22 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
     # --------------------------------------------------------------------------------------------
 
     def on_save(
-        self, _args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+        self, _args: TrainingArguments, state: TrainerState, _control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Begins to commit what transformers has just written. The last one is waited for."""
-        self.reporter.update(activity="saving")
+        """Begins to commit what transformers has just written: beside the next steps, or the export. Where
+        neither comes, it is waited for."""
         refuse_bad_weights(kwargs["model"], state.global_step, "a checkpoint")
         self.saves.begin(
             state, self._kept(), self._score(state), model=kwargs["model"], optimizer=kwargs["optimizer"]
         )
-        if control.should_training_stop or state.global_step >= state.max_steps:
+        if self.interrupted:
             self.saves.finish()
+        self.reporter.update(activity="training")
         self.progress.watch.restart()
+
+    def _before_save(self) -> None:
+        self.reporter.update(activity="saving")
+        self.saves.finish()
 
     def _kept(self) -> dict[str, Any]:
         """What travels with a checkpoint beside the weights and the optimizer."""

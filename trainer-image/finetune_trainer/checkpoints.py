@@ -19,11 +19,12 @@ from pydantic import ValidationError
 from finetune_api.status import BestCheckpointRef, CheckpointRef, CheckpointsStatus
 from finetune_trainer.errors import InvalidConfigError, StorageError
 from finetune_trainer.files import (
+    FileEntry,
     describe_files,
     sync_directory,
     sync_tree,
     what_is_wrong,
-    write_atomically,
+    write_over,
 )
 from finetune_trainer.manifest import MANIFEST, Manifest, refuse_newer
 from finetune_trainer.paths import volume_path
@@ -91,6 +92,17 @@ class CheckpointStore:
                 "claim's access mode and the volume's ownership (the trainer runs as user and group 1000)"
             ) from error
 
+    def reserve(self, staged: Path, manifest: Manifest) -> None:
+        """Takes the room of the manifest of a directory that all ranks have written, so that a volume that
+        fills up during the commit does not cost the checkpoint. Raises `OSError`."""
+        unhashed = [
+            FileEntry(path=path.relative_to(staged).as_posix(), bytes=path.stat().st_size, sha256="0" * 64)
+            for path in staged.rglob("*")
+            if path.is_file()
+        ]
+        text = manifest.model_copy(update={"files": unhashed}).model_dump_json(indent=2)
+        (staged / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
     def commit(self, staged: Path, manifest: Manifest) -> Checkpoint:
         """Makes a directory that all ranks have written a checkpoint: hash, flush, rename; then removes the
         oldest.
@@ -104,13 +116,15 @@ class CheckpointStore:
                     f"checkpoints.storage: {self.directory} is no longer the volume that it was at the "
                     "start of the attempt. Check the node's mounts and the claim"
                 )
-            complete = manifest.model_copy(update={"files": describe_files(staged)})
+            files = [entry for entry in describe_files(staged) if entry.path != MANIFEST]
+            complete = manifest.model_copy(update={"files": files})
             if (flaw := complete.flaw(target.name)) is not None:
                 raise StorageError(
                     f"checkpoint {target} is not committed: {flaw}. All ranks must write to the same volume"
                 )
             sync_tree(staged)
-            write_atomically(staged / MANIFEST, complete.model_dump_json(indent=2) + "\n")
+            write_over(staged / MANIFEST, complete.model_dump_json(indent=2) + "\n")
+            sync_directory(staged)
             if target.exists():
                 self._remove(target)
             staged.rename(target)

@@ -48,6 +48,15 @@ def write_atomically(path: Path, text: str) -> None:
     sync_directory(path.parent)
 
 
+def write_over(path: Path, text: str) -> None:
+    """Writes a file durably in the room that it takes already: a reader may see a part. Raises `OSError`."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o666), "wb") as file:
+        file.write(text.encode("utf-8"))
+        file.truncate()
+        file.flush()
+        os.fsync(file.fileno())
+
+
 @contextmanager
 def staged_as(place: Path, *, alone: bool) -> Iterator[Path]:
     """A directory to write in, under a name that no other process has; it becomes `place` once the block has

@@ -149,16 +149,20 @@ def train(
     reporter.update(effective=facts | exact.effective(resumed_step))
     stop.check()
     trainer.universal = carried
-    follower.follow(trainer, checkpoint)
+    with follower.saves as saves:
+        follower.follow(trainer, checkpoint)
 
-    reporter.update(activity="exporting", urgent=True)
-    torn: str | None = None
-    if spec.output.checkpoint == "best":
-        torn = take_best(trainer, store, job)
-        reporter.update(checkpoints=checkpoints_status(store))
-    if generations is not None:
-        generations.draw(trainer.model, trainer.state.global_step, arguments)
-    output = export(trainer, job, start, precision)
+        reporter.update(activity="exporting", urgent=True)
+        torn: str | None = None
+        if spec.output.checkpoint == "best":
+            saves.finish()
+            torn = take_best(trainer, store, job)
+            reporter.update(checkpoints=checkpoints_status(store))
+        if generations is not None:
+            generations.draw(trainer.model, trainer.state.global_step, arguments)
+        output = export(trainer, job, start, precision)
+        # the last commit went on beside all this
+        saves.finish()
     reporter.update(output=output)
     end_process_group()
     finishing = Finishing(

@@ -1,4 +1,4 @@
-"""Checkpoints of a run that goes on: rank 0 commits what all ranks have written, beside the next steps."""
+"""Checkpoints of a run: rank 0 commits what all ranks have written, beside the next steps and the export."""
 
 import json
 import logging
@@ -78,6 +78,7 @@ class Saves:
         barrier()
         if rank() == 0:
             manifest = self._manifest(state, score)
+            self.store.reserve(staged, manifest)
             self.commits.begin(lambda: self._commit(staged, manifest))
         self.restart_clock()
 
@@ -88,11 +89,11 @@ class Saves:
             raise failure
 
     def _commit(self, staged: Path, manifest: Manifest) -> None:
-        """On a thread of rank 0, while the next steps are done."""
+        """On a thread of rank 0, beside what comes next."""
         # a run that goes on from here keeps the lines up to here: they must be there
         MetricsFile(Path(self.job.paths.run_directory)).sync()
         checkpoint = self.store.commit(staged, manifest)
-        self.reporter.update(checkpoints=checkpoints_status(self.store), activity="training", urgent=True)
+        self.reporter.update(checkpoints=checkpoints_status(self.store), urgent=True)
         log.info("checkpoint of step %d is committed", manifest.step)
         self.tracking.upload(checkpoint.path)
         if self.hub is not None:

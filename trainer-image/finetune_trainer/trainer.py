@@ -57,8 +57,8 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         self.batches = self._batches(order, self.args.per_device_train_batch_size)
         self.objective: Objective | None = None
         self.measurements = Measurements(())
-        self.finish_save: Callable[[], None] = lambda: None
-        """Waits until the checkpoint before is committed; called on all ranks before another is written."""
+        self.before_save: Callable[[], None] = lambda: None
+        """Called on all ranks before a checkpoint is written."""
         self._under_own_names = False
         self.universal: Path | None = None
         """The checkpoint to resume from, where it was written in another layout (`universal.py`)."""
@@ -188,7 +188,7 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
             )
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        self.finish_save()
+        self.before_save()
         self._show_average()
         super()._save_checkpoint(*args, **kwargs)
 

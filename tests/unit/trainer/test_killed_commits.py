@@ -12,7 +12,7 @@ import pytest
 from finetune_trainer.checkpoints import CheckpointStore
 from stored_checkpoints import commit, steps, tear
 
-CHANGES = ("fsync", "rename", "replace", "unlink", "rmdir", "mkdir")
+CHANGES = ("fsync", "rename", "unlink", "rmdir", "mkdir")
 """The calls by which a commit changes what is on the disk, of the module `os`."""
 
 

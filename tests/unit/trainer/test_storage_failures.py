@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from finetune_api import ExitCode, Reason, ResolvedJob, TrainingResult
-from finetune_trainer import rank
+from finetune_trainer import checkpoints, rank
 from finetune_trainer.checkpoints import CheckpointStore
 from finetune_trainer.errors import TrainerError, classify
+from finetune_trainer.files import FileEntry, describe_files
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.reporting import Reporter
 
@@ -35,8 +36,8 @@ class Happens(Reporter):
 
     def update(self, **fields: Any) -> None:
         super().update(**fields)
-        checkpoints = fields.get("checkpoints")
-        latest = checkpoints.latest if checkpoints is not None else None
+        told = fields.get("checkpoints")
+        latest = told.latest if told is not None else None
         if latest is not None and latest.step == self.at - 1:
             self.committed.set()
         if fields.get("epoch") is not None and fields["step"] == self.at:
@@ -104,9 +105,23 @@ def test_a_volume_that_fills_up(make_job: MakeJob, volume: Path) -> None:
     assert (result.resumed_step, result.step) == (3, 6)
 
 
-def test_a_volume_that_fills_up_while_the_result_is_written(make_job: MakeJob, volume: Path) -> None:
+def test_a_volume_that_fills_up_while_the_result_is_written(
+    make_job: MakeJob, volume: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last checkpoint, which is hashed meanwhile, is not lost."""
     job = make_job(SPEC, run_directory=volume / "run")
-    error = fails(job, Happens(lambda: fill(volume / "other"), activity="exporting"))
+    full = threading.Event()
+
+    def hash_late(directory: Path) -> list[FileEntry]:
+        assert directory.name != "checkpoint-6" or full.wait(60)
+        return describe_files(directory)
+
+    def fill_all() -> None:
+        fill(volume / "other")
+        full.set()
+
+    monkeypatch.setattr(checkpoints, "describe_files", hash_late)
+    error = fails(job, Happens(fill_all, activity="exporting"))
     assert error.exit_code is ExitCode.STORAGE_ERROR
     assert "must be writable and have room" in str(error)
     assert newest(job) == 6

@@ -140,7 +140,9 @@ class Trainer:
             pad_id=0,
             micro_losses=follower.guard.micro_losses,
         )
-        follower.follow(trainer, checkpoint)
+        with follower.saves as saves:
+            follower.follow(trainer, checkpoint)
+            saves.finish()
         return results.success(f"trained {trainer.state.global_step} steps", reporter)
 
     def _prepare(self, job: ResolvedJob, store: CheckpointStore) -> Checkpoint | None:
