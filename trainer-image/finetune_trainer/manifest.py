@@ -3,6 +3,7 @@
 import json
 import re
 from datetime import datetime
+from functools import cache
 from importlib.metadata import version as installed
 from pathlib import Path
 
@@ -93,6 +94,7 @@ def refuse_newer(checkpoint: Path) -> None:
         )
 
 
+@cache
 def library_versions() -> dict[str, str]:
     """What a checkpoint was written with."""
     return {name: installed(name) for name in LIBRARIES}
