@@ -87,11 +87,12 @@ def end_tokens(tokenizer: Tokenizer) -> list[int]:
     try:
         text = str(tokenizer.apply_chat_template(turns, tokenize=False))
     except REFUSALS:
-        return [int(tokenizer.eos_token_id)]
-    closing = tokenizer(text.split(MARK)[-1], add_special_tokens=False)["input_ids"][:1]
+        closing = []
+    else:
+        closing = tokenizer(text.split(MARK)[-1], add_special_tokens=False)["input_ids"][:1]
     special = tokenizer.added_tokens_decoder
     ends = [token for token in closing if token in special and special[token].special]
-    return sorted({int(tokenizer.eos_token_id), *ends})
+    return sorted({tokenizer.eos_token_id, *ends} - {None})
 
 
 def teach_ends(model: Any, tokenizer: Tokenizer) -> None:

@@ -23,7 +23,7 @@ def taught(make_job: Callable[..., ResolvedJob], tiny_model: Path) -> Taught:
     """The tokenizer of a job, and what renders its records; the base's own may start every text."""
 
     def make(
-        *, starts: bool, stage: str = "sft", own_template: str | None = None, **preprocessing: object
+        *, starts: bool, stage: str = "sft", own_template: object = None, **preprocessing: object
     ) -> tuple[Tokenizer, Renderer]:
         tokenizer = AutoTokenizer.from_pretrained(tiny_model)
         tokenizer.add_special_tokens({"bos_token": "<s>"})
@@ -79,6 +79,14 @@ def test_a_template_that_writes_the_start_token_stays_as_it_is(taught: Taught) -
     written = "{% for m in messages %}{{ bos_token if loop.first }}{{ m['content'] }}{% endfor %}"
     tokenizer, _ = taught(starts=False, own_template=written, addBosToken=True)
     assert tokenizer.chat_template == written
+
+
+def test_each_of_several_templates_gets_the_start_token(taught: Taught) -> None:
+    several = dict.fromkeys(("default", "tool_use"), "{% for m in messages %}{{ m['content'] }}{% endfor %}")
+    tokenizer, _ = taught(starts=False, own_template=several, addBosToken=True)
+    for tools in (None, [{"type": "function", "function": {"name": "add", "parameters": {}}}]):
+        text = tokenizer.apply_chat_template(TURNS, tools=tools, tokenize=False)
+        assert text == "<s>add 1 and 2"
 
 
 def test_what_the_tokenizer_puts_behind_a_text_is_no_part_of_a_prompt(taught: Taught) -> None:

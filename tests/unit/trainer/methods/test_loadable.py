@@ -1,6 +1,7 @@
 """A checkpoint's adapter, as one that loads on the job's own base."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,9 +48,11 @@ def test_most_adapters_and_whole_models_load_as_they_are(adapter: Path, tmp_path
     assert is_loadable(tmp_path / "model", start(VALUED))
 
 
-@pytest.mark.parametrize("shard", ["5GB", "40KB"])
-def test_experts_get_the_names_that_the_result_has(tiny_mixtral: Path, tmp_path: Path, shard: str) -> None:
-    model = AutoModelForCausalLM.from_pretrained(tiny_mixtral)
+@pytest.mark.parametrize(("family", "shard"), [("mixtral", "5GB"), ("mixtral", "40KB"), ("qwen3_moe", "5GB")])
+def test_experts_get_the_names_that_the_result_has(
+    family_model: Callable[[str], Path], tmp_path: Path, family: str, shard: str
+) -> None:
+    model = AutoModelForCausalLM.from_pretrained(family_model(family))
     result, saved = tmp_path / "result", tmp_path / "saved"
     model.save_pretrained(result)
     model.save_pretrained(saved, save_original_format=False, max_shard_size=shard)
