@@ -8,10 +8,11 @@ from transformers import TrainingArguments, set_seed
 
 from finetune_api.deepspeed import uses_deepspeed
 from finetune_api.resolved import ResolvedJob
+from finetune_trainer.asking import teach_ends
 from finetune_trainer.by_document import attend_by_document
 from finetune_trainer.callbacks import RunCallback
 from finetune_trainer.coverage import check_quantized
-from finetune_trainer.data.packed import PackedDataset, check_isolation
+from finetune_trainer.data.packed import PackedDataset
 from finetune_trainer.data.sampling import GlobalOrder
 from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.deepspeed_config import Precision
@@ -20,6 +21,7 @@ from finetune_trainer.evaluation.generations import Generations
 from finetune_trainer.fused_loss import fuse_loss, needs_no_logits
 from finetune_trainer.guards import Guard, Trend
 from finetune_trainer.inputs import Inputs
+from finetune_trainer.isolation import IsolationTrial, check_isolation, is_cut_up
 from finetune_trainer.kernels import upcast_norms
 from finetune_trainer.methods import Start, apply_method, name_revision
 from finetune_trainer.models import check_fit, load_base, load_dtype, train_in_fp32
@@ -75,12 +77,14 @@ def load_model(
     check_quantized(base, spec)
     longest = spec.training.max_sequence_length
     check_fit(base, inputs.tokenizer, longest)
+    teach_ends(base, inputs.tokenizer)
     likelihood_on_cpu = inputs.job.device == "cpu" and inputs.stage.objective is None
     by_document = likelihood_on_cpu and attend_by_document(base, longest)
     data = inputs.data
     if isinstance(data, PackedDataset) and not by_document:
         data = data.laid_out_for(base.config._attn_implementation)
-        check_isolation(base, data)
+        if not is_cut_up(base):
+            check_isolation(base, data)
     if spec.model.upcast_layer_norm:
         upcast_norms(base)
     model = apply_method(base, spec.method, spec.training.seed, start)
@@ -161,12 +165,14 @@ def make_trainer(
 ) -> FineTuneTrainer:
     """The trainer with its callbacks, its optimizer and the objective of its stage."""
     spec = inputs.job.spec
+    untried = isinstance(loaded.data, PackedDataset) and is_cut_up(loaded.model)
+    trial = IsolationTrial(cast(PackedDataset, loaded.data)) if untried else None
     trainer = FineTuneTrainer(
         model=loaded.model,
         args=arguments,
         train_dataset=loaded.data,
         processing_class=inputs.tokenizer,
-        callbacks=[each for each in (follower, generations) if each is not None],
+        callbacks=[each for each in (trial, follower, generations) if each is not None],
         order=follower.order,
         evaluation=inputs.evaluation,
         evaluation_spec=spec.evaluation,

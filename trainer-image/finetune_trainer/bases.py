@@ -5,23 +5,23 @@ from pathlib import Path
 
 from finetune_api.lineage import lineage_hash
 from finetune_api.resolved import ResolvedJob
+from finetune_trainer.asking import job_tokenizer
 from finetune_trainer.data.cache import exclusive
 from finetune_trainer.data.examples import Example, texts
 from finetune_trainer.errors import InvalidConfigError
 from finetune_trainer.files import staged_as, sync_tree
 from finetune_trainer.models import create_base
-from finetune_trainer.tokenizers import Tokenizer, complete_tokenizer, load_tokenizer, train_tokenizer
+from finetune_trainer.tokenizers import Tokenizer, load_tokenizer, train_tokenizer
 
 
 def prepare_base(job: ResolvedJob, examples: Callable[[], list[Example]]) -> tuple[Tokenizer, str]:
     """The tokenizer, and the directory or hub id of the base model. A model from scratch is made by one rank,
     in the run directory, and read by all."""
     model = job.spec.model
-    use_template = job.spec.dataset.preprocessing.use_chat_template
     if model.config is None:
         base = model.path or str(model.id)
         tokenizer = load_tokenizer(model, base=base, revision=model.revision)
-        return complete_tokenizer(tokenizer, model, use_chat_template=use_template), base
+        return job_tokenizer(tokenizer, job.spec), base
     base_directory = Path(job.paths.run_directory) / f"base-{lineage_hash(job.spec)[:12]}"
     # a file lock, no collective: training a tokenizer may take longer than ranks wait for one another
     with exclusive(base_directory.with_name(f"{base_directory.name}.lock")) as alone:
@@ -33,7 +33,7 @@ def prepare_base(job: ResolvedJob, examples: Callable[[], list[Example]]) -> tup
         update={"tokenizer": model.tokenizer.model_copy(update={"path": None, "id": None})}
     )
     tokenizer = load_tokenizer(bare, base=str(base_directory), revision=None)
-    return complete_tokenizer(tokenizer, model, use_chat_template=use_template), str(base_directory)
+    return job_tokenizer(tokenizer, job.spec), str(base_directory)
 
 
 def _make_base(job: ResolvedJob, examples: Callable[[], list[Example]], directory: Path) -> None:
@@ -49,5 +49,4 @@ def _make_base(job: ResolvedJob, examples: Callable[[], list[Example]], director
         raise InvalidConfigError(
             "model.tokenizer: a model from scratch has none of its own. Set model.tokenizer.train, path or id"
         )
-    complete_tokenizer(tokenizer, model, use_chat_template=job.spec.dataset.preprocessing.use_chat_template)
-    create_base(model.config, tokenizer, directory, training.seed)
+    create_base(model.config, job_tokenizer(tokenizer, job.spec), directory, training.seed)

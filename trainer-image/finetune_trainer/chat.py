@@ -10,9 +10,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, TextStreamer
 
 from finetune_api.stages import SamplingSpec
+from finetune_trainer.asking import Prompt, Turns
 from finetune_trainer.errors import ModelLoadError
 from finetune_trainer.models import LOAD_ERRORS
-from finetune_trainer.sample import Prompt, Turns, answer
+from finetune_trainer.sample import answer
 from finetune_trainer.tokenizers import Tokenizer
 
 NEW: Final = "/new"

@@ -15,6 +15,7 @@ from transformers.utils.import_utils import enable_tf32
 from finetune_api.base import FloatType
 from finetune_api.model import ModelSpec
 from finetune_api.storage import OutputSpec
+from finetune_trainer.asking import teach_ends
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.errors import InvalidConfigError, OutputInvalidError, TrainerError, classify
 from finetune_trainer.memory import bytes_of, place_for, straight_to
@@ -123,8 +124,9 @@ def write_merged(
         merged = merged_model(model, dtype)
         expected = _logits(merged, ids)
         size = bytes_of(merged)
-        merged.save_pretrained(directory, max_shard_size=shard_bytes)
         tokenizer = AutoTokenizer.from_pretrained(adapter, trust_remote_code=base.trust_remote_code)
+        teach_ends(merged, tokenizer)
+        merged.save_pretrained(directory, max_shard_size=shard_bytes)
         tokenizer.save_pretrained(directory)
         del plain, model, merged
         reloaded = _reloaded(directory, dtype, place_for(size, device), trust=base.trust_remote_code)

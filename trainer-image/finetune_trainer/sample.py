@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 
 from finetune_api.stages import SamplingSpec
+from finetune_trainer.asking import Prompt, Turns, end_tokens, prompt_ids
 from finetune_trainer.data.examples import BrokenRecord, BrokenRecordError, Record
 from finetune_trainer.data.formats.base import optional_text, required_text
 from finetune_trainer.data.reading import read_json_records
@@ -19,10 +21,6 @@ from finetune_trainer.export import load_output
 from finetune_trainer.tokenizers import CHATML
 
 log = logging.getLogger(__name__)
-
-Turns = list[dict[str, str]]
-Prompt = Turns | str
-"""A conversation that the model answers, or text that it continues."""
 
 
 def answer_file(
@@ -126,36 +124,28 @@ def under(system: str | None, turns: Turns) -> Turns:
 @contextmanager
 def _ready_to_generate(tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
     """Lends the tokenizer what batches of prompts need: it is also the one that training saves."""
-    before = tokenizer.padding_side, tokenizer.pad_token, tokenizer.chat_template
-    tokenizer.padding_side = "left"
+    before = tokenizer.pad_token, tokenizer.chat_template
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     tokenizer.chat_template = tokenizer.chat_template or CHATML
     try:
         yield
     finally:
-        tokenizer.padding_side, tokenizer.pad_token, tokenizer.chat_template = before
+        tokenizer.pad_token, tokenizer.chat_template = before
 
 
 def _inputs(
     tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt], longest: int | None
 ) -> dict[str, torch.Tensor]:
     """Padded on the left, of at most so many tokens."""
-    texts = [
-        prompt
-        if isinstance(prompt, str)
-        else tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=False)
-        for prompt in prompts
-    ]
-    # a template writes its own start token; text to be continued gets the tokenizer's
-    special = all(isinstance(prompt, str) for prompt in prompts)
-    inputs = tokenizer(
-        texts,
-        padding=True,
-        add_special_tokens=special,
-        return_tensors="pt",
-        return_token_type_ids=False,
-    )
-    return {name: ids if longest is None else ids[:, -longest:] for name, ids in inputs.items()}
+    asked = prompt_ids(tokenizer, prompts)
+    rows = [torch.tensor(ids[-longest:] if longest else ids, dtype=torch.long) for ids in asked]
+    pad = tokenizer.pad_token_id
+    return {
+        "input_ids": pad_sequence(rows, batch_first=True, padding_value=pad, padding_side="left"),
+        "attention_mask": pad_sequence(
+            [torch.ones_like(row) for row in rows], batch_first=True, padding_side="left"
+        ),
+    }
 
 
 def _generation_config(
@@ -165,18 +155,17 @@ def _generation_config(
     return GenerationConfig(
         max_new_tokens=sampling.max_new_tokens,
         pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=_end_tokens(model, tokenizer),
+        eos_token_id=_ends(model, tokenizer),
         # training may have turned it off
         use_cache=True,
         **(drawn if sampling.temperature > 0 else {"do_sample": False}),
     )
 
 
-def _end_tokens(model: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The tokenizer's end token, and those that the model's own settings add (the end of a turn)."""
+def _ends(model: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The tokens that end what was taught, and those that the model's own settings add."""
     own = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    found = [tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])]
-    return sorted({token for token in found if token is not None})
+    return sorted({*end_tokens(tokenizer), *(own if isinstance(own, list) else [own])} - {None})
 
 
 def _records(prompts: Path) -> Iterator[Record]:

@@ -17,7 +17,7 @@ def configure_change(parser: argparse.ArgumentParser, until: str) -> None:
 
 def change_jobs(arguments: argparse.Namespace, spec: Mapping[str, Any], done: str, phases: Set[str]) -> int:
     """Merge `spec` into each job's spec; with `--wait`, wait for one of the phases, or for the job's end."""
-    from finetune_cli.cluster.follow import ENDED, phase, wait_until
+    from finetune_cli.cluster.follow import is_finished, phase, wait_until
 
     with cluster_of(arguments) as cluster:
         for name in arguments.names:
@@ -29,5 +29,7 @@ def change_jobs(arguments: argparse.Namespace, spec: Mapping[str, Any], done: st
             print(f"finetunejob.finetune.dev/{name} {done}{note}")
         if arguments.wait and arguments.dry_run == "none":
             for name in arguments.names:
-                wait_until(cluster, name, lambda job: phase(job) in phases | ENDED, arguments.timeout)
+                wait_until(
+                    cluster, name, lambda job: phase(job) in phases or is_finished(job), arguments.timeout
+                )
     return 0

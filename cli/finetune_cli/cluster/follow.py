@@ -14,6 +14,10 @@ _NOT_FOUND: Final = 404
 ENDED: Final = frozenset({"Succeeded", "Failed", "Cancelled"})
 """Phases after which nothing more happens to a job."""
 
+HOPELESS: Final = frozenset({"InvalidSpec", "NameConflict"})
+"""Reasons of a stalled job that last until its user changes something. What other reasons wait for comes by
+itself: a preset, a larger node, the end of another job."""
+
 Job = Mapping[str, Any]
 
 
@@ -78,5 +82,17 @@ def phase(job: Job) -> str:
 
 
 def is_finished(job: Job) -> bool:
-    """Whether the job has ended for good."""
-    return phase(job) in ENDED
+    """Whether the job has ended for good, or waits for its user alone."""
+    return phase(job) in ENDED or what_stalls(job) is not None
+
+
+def what_stalls(job: Job) -> str | None:
+    """Return why the job is stalled, where only its user can mend that; None for any other."""
+    if phase(job) != "Stalled":
+        return None
+    conditions = job["status"].get("conditions")
+    for condition in conditions if isinstance(conditions, list) else ():
+        if condition.get("type") == "Stalled" and condition.get("status") == "True":
+            reason, message = condition.get("reason"), condition.get("message")
+            return f"{reason}: {message}" if reason in HOPELESS else None
+    return None

@@ -4,7 +4,7 @@ Each job is checked first, with its preset and --set filled in: an error sends n
 for in the files, in the job's namespace, and among the built-in ones. FineTunePresets in the files are sent
 before the jobs; other objects are for kubectl.
 
-exit status: 0 sent (with --wait: trained), 1 refused or failed, 2 usage error
+exit status: 0 sent (with --wait: trained), 1 refused, failed or stalled, 2 usage error
 """
 
 import argparse

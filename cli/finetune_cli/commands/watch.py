@@ -1,6 +1,8 @@
 """Follow a job until it has ended: a progress bar on a terminal, plain lines elsewhere.
 
-exit status: 0 trained, 1 failed, deleted, or not done within --timeout, 2 usage error
+A job that waits for its user alone, as one with an invalid spec does, is not followed further.
+
+exit status: 0 trained, 1 failed, deleted, stalled, or not done within --timeout, 2 usage error
 """
 
 import argparse
@@ -34,7 +36,8 @@ def watch_all(cluster: "Cluster", names: Sequence[str], timeout: float) -> int:
     from pydantic import ValidationError
 
     from finetune_api import FineTuneJobStatus
-    from finetune_cli.cluster.follow import is_finished, phase, wait_until
+    from finetune_api.printable import printable
+    from finetune_cli.cluster.follow import is_finished, phase, wait_until, what_stalls
     from finetune_cli.local.display import display_for
 
     ended_well = True
@@ -50,6 +53,7 @@ def watch_all(cluster: "Cluster", names: Sequence[str], timeout: float) -> int:
             job = wait_until(cluster, name, is_finished, timeout, show)
         finally:
             display.close()
-        print(f"{name}: {'deleted' if job is None else phase(job)}")
+        why = what_stalls(job) if job is not None else None
+        print(f"{name}: {'deleted' if job is None else phase(job)}{printable(f', {why}') if why else ''}")
         ended_well &= job is not None and phase(job) == "Succeeded"
     return 0 if ended_well else 1

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from finetune_cli.foreign import schedules
 from finetune_cli.foreign.rules import (
     Choice,
     Left,
@@ -189,16 +190,8 @@ TRAINER: Table = {
     "include_num_input_tokens_seen": Left("tokens are always counted"),
     "project": To("tracking.project"),
     "ddp_backend": Choice("distributed.backend", {"nccl": "nccl", "gloo": "gloo"}),
-    "lr_scheduler_kwargs.num_cycles": To("training.schedule.cycles"),
-    "lr_scheduler_kwargs.power": To("training.schedule.power"),
-    "lr_scheduler_kwargs.lr_end": Read(
-        lambda value: Mapped({}, "as here") if value == 0 else NotMapped("the rate always falls to nothing")
-    ),
-    "lr_scheduler_kwargs.min_lr_rate": To("training.schedule.minLearningRateRatio"),
-    "lr_scheduler_kwargs.patience": To("training.schedule.patience"),
-    "lr_scheduler_kwargs.factor": To("training.schedule.factor"),
+    **schedules.TABLE,
     "lr_scheduler_kwargs.mode": Left("checkpoints.greaterIsBetter says it"),
-    "lr_scheduler_kwargs.num_decay_steps": Left("training.schedule.stableRatio says the share before"),
     **left(
         "its default is used",
         "lr_scheduler_kwargs",

@@ -8,6 +8,7 @@ from typing import Any, Final
 from finetune_cli.errors import INVALID, CommandError
 from finetune_cli.foreign import axolotl, dataset_info, engine, framework, llamafactory, llamafarm, trl
 from finetune_cli.foreign.reading import Line, Reading, read, with_defaults
+from finetune_cli.foreign.schedules import settled
 from finetune_cli.manifests import content_of, label_of
 from finetune_cli.yaml_reader import YamlError, parse, parse_scalar, read_bytes
 
@@ -26,9 +27,9 @@ def import_job(
     that override keys of the file, or the rest of the command. Raises `CommandError`.
     """
     if kind == trl.NAME:
-        reading = _trl(source, list(options))
+        reading = settled(_trl(source, list(options)))
     else:
-        reading = _document(_overridden(_load(source), options), kind, Path(source).parent)
+        reading = settled(_document(_overridden(_load(source), options), kind, Path(source).parent))
     manifest = {
         "apiVersion": "finetune.dev/v1alpha1",
         "kind": "FineTuneJob",

@@ -1,5 +1,6 @@
 """Read a foreign configuration with a table: every key is answered for."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -7,6 +8,9 @@ from typing import Any
 
 from finetune_api.printable import printable
 from finetune_cli.foreign.rules import Left, Mapped, NotMapped, Table
+
+JSON_KEYS = ("lr_scheduler_kwargs",)
+"""Sections that transformers also reads from a text of JSON, as command lines have them."""
 
 ADAPTERS_ON_4_BIT = ("nf4", "fp4", "int4")
 
@@ -164,6 +168,8 @@ def _is_general(path: str, value: Any) -> bool:
 
 def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield each leaf with its dotted key; lists of mappings are entered, other lists are values."""
+    if prefix.endswith(JSON_KEYS) and isinstance(value, str):
+        value = _from_json(value)
     if isinstance(value, Mapping) and value:
         for key, child in value.items():
             yield from flatten(child, f"{prefix}.{key}" if prefix else str(key))
@@ -172,6 +178,13 @@ def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from flatten(item, f"{prefix}[{index}]")
     else:
         yield prefix, value
+
+
+def _from_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:

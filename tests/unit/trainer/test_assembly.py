@@ -41,6 +41,22 @@ def test_an_adapter_says_which_revision_of_its_base_it_is_for(
     assert json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())["revision"] == "0a1b2c"
 
 
+def test_a_whole_model_ends_where_its_template_closes_a_turn(
+    make_job: MakeJob, tiny_model: Path, tmp_path: Path
+) -> None:
+    template = (
+        "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '<|im_start|>' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
+    )
+    job = make_job({"model": {"path": str(tiny_model), "tokenizer": {"chatTemplate": template}}})
+    inputs = prepare_inputs(job)
+    whole: Any = load_model(inputs, prepare_method(job, inputs.base, "fp32", data=inputs.data), "fp32").model
+    whole.save_pretrained(tmp_path / "model")
+    told = json.loads((tmp_path / "model" / "generation_config.json").read_text())["eos_token_id"]
+    ends = inputs.tokenizer.convert_tokens_to_ids(["<|endoftext|>", "<|im_start|>"])
+    assert set(told) == set(ends)
+
+
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
 @pytest.mark.parametrize(
     ("stage", "lora"),

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from finetune_api import ResolvedJob
 from finetune_api.evaluation import BenchmarkSpec
+from finetune_trainer.asking import Prompt
 from finetune_trainer.errors import DataError, InterruptedRunError, InvalidConfigError
 from finetune_trainer.evaluation import benchmarks
 from finetune_trainer.evaluation.benchmarks import Benchmarks
@@ -19,7 +20,6 @@ from finetune_trainer.evaluation.human_eval import human_eval
 from finetune_trainer.evaluation.prompts import prompts
 from finetune_trainer.evaluation.subject import Scored, Subject
 from finetune_trainer.merge import Base
-from finetune_trainer.sample import Prompt
 
 WriteJsonl = Callable[..., Path]
 
@@ -60,6 +60,19 @@ def test_each_question_is_scored_and_written_down(write_jsonl: WriteJsonl) -> No
     assert (found.scores, found.samples) == ({"exactMatch": 0.5}, 4)
     assert [line["exactMatch"] for line in found.details] == [0, 1, 1, 0]
     assert found.details[3]["expected"] == ["1", "one"]
+
+
+def test_a_pattern_that_never_ends_costs_its_own_question_alone(
+    write_jsonl: WriteJsonl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finetune_trainer.evaluation.matching.PATTERN_SECONDS", 0.05)
+    file = write_jsonl([{"prompt": "q", "expected": pattern} for pattern in ("a!", "(?:a+)+$", "^a")])
+    found = prompts(Calculator(lambda _text: "a" * 2000 + "!"), spec(match="regex"), file)
+    assert found.scores == {"regexMatch": pytest.approx(2 / 3)}
+    assert ["timedOut" in line for line in found.details] == [False, True, False]
+    assert found.note is not None
+    assert found.note.startswith("1 of 3 count as wrong, since they took too long: ")
+    assert "line 2: match: regex: ['(?:a+)+$'] was searched for 0.05 s" in found.note
 
 
 @pytest.mark.parametrize("answers_turns", [True, False])
@@ -217,6 +230,18 @@ def test_scores_that_an_earlier_attempt_took_are_not_taken_again(
     assert asked == []
     two_benchmarks("2").run()
     assert len(asked) == 4, "another output is another question"
+
+
+def test_what_is_to_be_known_of_scores_is_in_the_status(
+    two_benchmarks: Callable[..., Benchmarks], monkeypatch: pytest.MonkeyPatch, asked: list[tuple[str, str]]
+) -> None:
+    def score(*_: Any) -> Scored:
+        return Scored({"exactMatch": 0.5}, 2, note="1 of 2 count as wrong")
+
+    monkeypatch.setitem(benchmarks.RUNNERS, "prompts", score)
+    for _ in range(2):  # the second time, from the file
+        assert {status.message for status in two_benchmarks("1").run()} == {"1 of 2 count as wrong"}
+    assert asked == []
 
 
 def test_a_run_that_is_told_to_end_goes_on_with_what_is_left(

@@ -9,7 +9,7 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GenerationConfig
 
 from finetune_api.method import LoraSpec, MethodSpec
 from finetune_api.storage import OutputSpec
@@ -90,6 +90,16 @@ def test_a_merged_model_computes_what_base_and_adapter_compute(
         merged = AutoModelForCausalLM.from_pretrained(target, dtype=torch.float32)
         assert relative_difference(logits(merged), expected) < bound, precision
         assert len(AutoTokenizer.from_pretrained(target)) == merged.config.vocab_size
+
+
+def test_a_merged_model_ends_where_its_template_closes_a_turn(tiny_model: Path, tmp_path: Path) -> None:
+    adapter = saved_adapter(tiny_model, tmp_path / "adapter")
+    tokenizer = AutoTokenizer.from_pretrained(adapter)
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] + '<|im_start|>' }}{% endfor %}"
+    tokenizer.save_pretrained(adapter)
+    write(tiny_model, adapter, tmp_path / "merged")
+    ends = GenerationConfig.from_pretrained(tmp_path / "merged").eos_token_id
+    assert set(ends) == {tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|im_start|>")}
 
 
 def changed(model: Any) -> Any:

@@ -11,8 +11,9 @@ from finetune_api import ExitCode
 from finetune_api.stages import SamplingSpec
 from finetune_trainer import sample
 from finetune_trainer.__main__ import main
+from finetune_trainer.asking import Prompt
 from finetune_trainer.errors import DataError
-from finetune_trainer.sample import Prompt, answer, answer_file, under
+from finetune_trainer.sample import answer, answer_file, under
 
 SHORT = SamplingSpec(max_new_tokens=4, temperature=0)
 

@@ -40,7 +40,7 @@ def render_with_answers(
     """
     template = Template(tokenizer, tools)
     try:
-        if GENERATION_BLOCK.search(str(tokenizer.chat_template)):
+        if GENERATION_BLOCK.search(template.source):
             text, spans = _in_blocks(template, messages, first, origin)
         else:
             text = template.render(messages)

@@ -1,8 +1,8 @@
 """Packs as the model gets them: documents side by side in one sequence, none of which sees another.
 
 There is no attention mask: the model tells documents apart by positions that start again at 0. transformers
-does so where it gets neither a mask nor a cache of keys and values; `check_isolation` makes sure that the
-model at hand does.
+does so where it gets neither a mask nor a cache of keys and values; `isolation.py` makes sure that the model
+at hand does.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,6 @@ from finetune_trainer.data.dataset import DataFacts, Sample, TokenizedDataset
 from finetune_trainer.data.examples import Origin
 from finetune_trainer.data.packing import pack
 from finetune_trainer.data.rendering import IGNORED, Ids
-from finetune_trainer.errors import InvalidConfigError
 
 
 class Packed(TypedDict):
@@ -109,37 +108,6 @@ def join(documents: Sequence[Sample]) -> Packed:
         labels=np.concatenate(labels),
         position_ids=np.concatenate([np.arange(len(label), dtype=np.int32) for label in labels]),
     )
-
-
-def check_isolation(model: torch.nn.Module, packs: PackedDataset) -> None:
-    """Raises `InvalidConfigError` when a document changes what the model computes for the one beside it.
-
-    Two batches that differ in nothing but their first document must give the same logits for the second, to
-    the last bit.
-    """
-    if any(hasattr(weight, "ds_id") for weight in model.parameters()):
-        # ZeRO-3 has cut the weights up already: no forward pass before the engine is there
-        return
-    device = next(model.parameters()).device
-    training = model.training
-    model.eval()
-    logits = []
-    for first in (1, 2):
-        documents = [np.full(5, token, dtype=np.int32) for token in (first, 3)]
-        batch = packs.collate([join([Sample(input_ids=ids, labels=ids) for ids in documents])], 0)
-        inputs = {
-            name: value.to(device) if isinstance(value, torch.Tensor) else value
-            for name, value in batch.items()
-            if name != "labels"
-        }
-        with torch.no_grad():
-            logits.append(model(**inputs).logits[0, 5:])
-    model.train(training)
-    if not torch.equal(*logits):
-        raise InvalidConfigError(
-            "dataset.packing: this model, with its attention, lets packed records see one another. Set "
-            "model.attention: sdpa, or dataset.packing: false"
-        )
 
 
 def _joined(packs: Sequence[Packed]) -> Packed:

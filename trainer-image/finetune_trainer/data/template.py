@@ -28,13 +28,18 @@ class Template:
         )
         return str(text)
 
+    @property
+    def source(self) -> str:
+        """The template itself: of several, the one for conversations with or without tools."""
+        return str(self.tokenizer.get_chat_template(None, self.tools))
+
     def marked(self, messages: Sequence[Json]) -> tuple[str, list[Span]]:
         from transformers.utils.chat_template_utils import render_jinja_template
 
         rendered, spans = render_jinja_template(
             conversations=[list(messages)],
             tools=self.tools,
-            chat_template=str(self.tokenizer.chat_template),
+            chat_template=self.source,
             return_assistant_tokens_mask=True,
             **self.tokenizer.special_tokens_map,
         )

@@ -3,11 +3,12 @@
 import logging
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from multiprocessing import get_context
+from typing import Any, TypeVar
 
 from finetune_trainer.cpus import usable_cpus
 from finetune_trainer.data.examples import Example, texts
@@ -27,8 +28,11 @@ number and a pair of positions, as Python has them), and there is up to one per 
 WORTH_A_PROCESS = 1000
 """Records below which another process costs more than it gives."""
 
-_renderer: Renderer | None = None
-"""What a worker renders with; set in the worker only."""
+Result = TypeVar("Result")
+Chunk = list[Example]
+
+_work: Callable[[Chunk], Any] | None = None
+"""What a worker does with a chunk; set in the worker only."""
 
 
 def worker_count(asked: int | None, records: int) -> int:
@@ -44,21 +48,26 @@ def render_each(examples: Iterable[Example], renderer: Renderer, workers: int) -
 
     Raises what the renderer raises, and `OutOfMemoryError` when a process was killed.
     """
+    for tokens in spread(chunks(examples), renderer.all, workers):
+        yield from tokens
+
+
+def spread(parts: Iterable[Chunk], work: Callable[[Chunk], Result], workers: int) -> Iterator[Result]:
+    """What `work` makes of each chunk, in their order, by so many processes. Raises as `render_each` does."""
     if workers == 1:
-        for chunk in _chunks(examples):
-            yield from renderer.all(chunk)
+        yield from map(work, parts)
         return
     log.info("%d processes tokenise", workers)
     # forked: the tokenizer need not be loaded again. A worker touches neither torch nor the process group.
-    pool = ProcessPoolExecutor(workers, get_context("fork"), initializer=_begin, initargs=(renderer,))
+    pool = ProcessPoolExecutor(workers, get_context("fork"), initializer=_begin, initargs=(work,))
     try:
         waiting = []
-        for chunk in _chunks(examples):
-            waiting.append(pool.submit(_render, chunk))
+        for part in parts:
+            waiting.append(pool.submit(_do, part))
             if len(waiting) > 2 * workers:
-                yield from waiting.pop(0).result()
+                yield waiting.pop(0).result()
         while waiting:
-            yield from waiting.pop(0).result()
+            yield waiting.pop(0).result()
     except BrokenProcessPool as error:
         raise OutOfMemoryError(
             f"dataset.preprocessing.workers: one of {workers} processes was killed while it tokenised, as "
@@ -85,8 +94,9 @@ def render_noted(noted: Iterable[Noted], renderer: Renderer, workers: int) -> It
         yield replace(tokens, note=notes.popleft())
 
 
-def _chunks(examples: Iterable[Example]) -> Iterator[list[Example]]:
-    chunk: list[Example] = []
+def chunks(examples: Iterable[Example]) -> Iterator[Chunk]:
+    """The examples in their order, as many at once as a process gets."""
+    chunk: Chunk = []
     characters = 0
     for example in examples:
         chunk.append(example)
@@ -98,14 +108,14 @@ def _chunks(examples: Iterable[Example]) -> Iterator[list[Example]]:
         yield chunk
 
 
-def _begin(renderer: Renderer) -> None:
-    global _renderer
+def _begin(work: Callable[[Chunk], Any]) -> None:
+    global _work
     end_with_parent()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    _renderer = renderer
+    _work = work
 
 
-def _render(chunk: list[Example]) -> list[Tokens]:
-    if _renderer is None:
-        raise AssertionError("a worker begins with a renderer")
-    return _renderer.all(chunk)
+def _do(chunk: Chunk) -> Any:
+    if _work is None:
+        raise AssertionError("a worker begins with its work")
+    return _work(chunk)

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -28,6 +28,7 @@ from finetune_trainer.evaluation.prompts import prompts
 from finetune_trainer.evaluation.subject import Benchmark, Scored, Subject
 from finetune_trainer.files import write_atomically
 from finetune_trainer.merge import Base
+from finetune_trainer.tokenizers import Tokenizer, load_tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,10 @@ class Outcome(BaseModel):
     samples: int | None = None
     scores: dict[str, float] = {}
     base: dict[str, float] = {}
+    note: str | None = None
+    """What is to be known of the result's scores."""
     message: str | None = None
+    """Why there are none."""
 
     def status(self) -> BenchmarkStatus:
         """How the status shows it: the first scores, four digits each."""
@@ -68,7 +72,7 @@ class Outcome(BaseModel):
             scores=_shown(self.scores),
             base=_shown(self.base),
             samples=self.samples,
-            message=self.message,
+            message=self.message or self.note,
         )
 
 
@@ -116,9 +120,7 @@ class Benchmarks:
             return
         subject = Subject(
             model=model.eval(),
-            tokenizer=AutoTokenizer.from_pretrained(
-                self.result, trust_remote_code=self.base.trust_remote_code
-            ),
+            tokenizer=self._tokenizer(who),
             answers_turns=answers_turns(self.job),
             batch_size=self.job.spec.evaluation.micro_batch_size or self.job.spec.training.micro_batch_size,
             system=self.job.spec.dataset.preprocessing.system_prompt,
@@ -126,6 +128,14 @@ class Benchmarks:
         for spec in specs:
             self.check_stop()
             self._score(who, subject, spec)
+
+    def _tokenizer(self, who: Who) -> Tokenizer:
+        """The result's, whose chat template is the job's. A base that is to go on with text is asked as its
+        own says: training may have taught the result to begin text without a start token, or with one."""
+        if who == "base" and not answers_turns(self.job):
+            return load_tokenizer(self.job.spec.model, base=self.base.place, revision=self.base.revision)
+        trust = self.base.trust_remote_code
+        return cast(Tokenizer, AutoTokenizer.from_pretrained(self.result, trust_remote_code=trust))
 
     def _score(self, who: Who, subject: Subject, spec: BenchmarkSpec) -> None:
         outcome = self.outcomes[spec.name]
@@ -149,6 +159,7 @@ class Benchmarks:
             outcome.base = scored.scores
         else:
             outcome.scores = scored.scores
+            outcome.note = scored.note[:LONGEST_MESSAGE] if scored.note else None
             outcome.message = None
 
     def _tuned(self, base: Any) -> Any:

@@ -15,8 +15,9 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from finetune_api.evaluation import GenerationsSpec
 from finetune_api.resolved import ResolvedJob
 from finetune_api.status import MAX_GENERATIONS_SHOWN, GenerationStatus
+from finetune_trainer.asking import Prompt
 from finetune_trainer.files import write_atomically
-from finetune_trainer.sample import Prompt, answer
+from finetune_trainer.sample import answer
 from finetune_trainer.tokenizers import Tokenizer
 
 log = logging.getLogger(__name__)
@@ -149,8 +150,7 @@ def _prompt(job: ResolvedJob, text: str) -> Prompt:
 
 def answers_turns(job: ResolvedJob) -> bool:
     """Whether the model answers conversations, or goes on with plain text."""
-    spec = job.spec
-    return spec.training.stage != "pretrain" and spec.dataset.preprocessing.use_chat_template
+    return job.spec.training.stage != "pretrain"
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from finetune_api.evaluation import BenchmarkSpec
+from finetune_trainer.asking import front
 from finetune_trainer.errors import InvalidConfigError
 from finetune_trainer.evaluation.subject import Scored, Subject
 
@@ -28,6 +29,8 @@ def harness(subject: Subject, spec: BenchmarkSpec, _path: Path | None) -> Scored
         tokenizer=subject.tokenizer,
         backend="causal",
         batch_size=subject.batch_size,
+        # as the answers to other prompts begin
+        add_bos_token=bool(front(subject.tokenizer)),
     )
     try:
         found = simple_evaluate(

@@ -20,6 +20,14 @@ PATTERN_SECONDS: Final = 1.0
 """Longest search for a pattern: some patterns never end."""
 
 
+class TimedOutError(Exception):
+    """A comparison that took too long; the answer counts as wrong. The message says what took so long."""
+
+    def __init__(self, message: str, scores: dict[str, float]) -> None:
+        super().__init__(message)
+        self.scores = scores
+
+
 def exact(answer: str, expected: Sequence[str]) -> dict[str, float]:
     """The same text, white space at its ends aside."""
     return {"exactMatch": float(answer.strip() in {text.strip() for text in expected})}
@@ -34,10 +42,15 @@ def contains(answer: str, expected: Sequence[str]) -> dict[str, float]:
 
 def pattern(answer: str, expected: Sequence[str]) -> dict[str, float]:
     """The expected text is a regular expression that is found in the answer. Raises `DataError` for one
-    that is broken or takes too long."""
+    that is broken, and `TimedOutError`."""
     try:
         found = any(regex.search(text, answer, timeout=PATTERN_SECONDS) for text in expected)
-    except (regex.error, TimeoutError) as error:
+    except TimeoutError as error:
+        raise TimedOutError(
+            f"match: regex: {expected} was searched for {PATTERN_SECONDS:g} s without an end",
+            {"regexMatch": 0.0},
+        ) from error
+    except regex.error as error:
         raise DataError(f"match: regex: {expected} cannot be searched for: {error}") from error
     return {"regexMatch": float(found)}
 

@@ -8,29 +8,38 @@ from pathlib import Path
 from typing import Final
 
 from finetune_api.evaluation import BenchmarkSpec
+from finetune_trainer.asking import Prompt, Turns
 from finetune_trainer.data.examples import Record
 from finetune_trainer.errors import DataError
-from finetune_trainer.evaluation.matching import MATCHES
+from finetune_trainer.evaluation.matching import MATCHES, TimedOutError
 from finetune_trainer.evaluation.subject import Scored, Subject, mean, questions
-from finetune_trainer.sample import Prompt, Turns, turns_of, under
+from finetune_trainer.sample import turns_of, under
 
 EXPECTED: Final = ("expected", "output", "completion")
 
 
 def prompts(subject: Subject, spec: BenchmarkSpec, path: Path | None) -> Scored:
-    """Asks every question after the solved examples, and compares. Raises `DataError`."""
+    """Asks every question after the solved examples, and compares; what takes too long to compare counts as
+    wrong. Raises `DataError`."""
     records = questions(spec, path)
     solved, asked = records[: spec.few_shot], records[spec.few_shot :]
     answers = subject.answers([_question(subject, solved, record) for record in asked], spec.max_new_tokens)
     match = MATCHES[spec.match]
-    details, scores = [], []
+    details, scores, late = [], [], []
     for record, text in zip(asked, answers, strict=True):
         wanted = expected(record)
-        scores.append(match(text, wanted))
-        details.append(
-            {"prompt": turns_of(record)[-1]["content"], "expected": wanted, "answer": text, **scores[-1]}
-        )
-    return Scored(mean(scores), len(asked), details)
+        detail = {"prompt": turns_of(record)[-1]["content"], "expected": wanted, "answer": text}
+        try:
+            scores.append(match(text, wanted))
+        except TimedOutError as error:
+            scores.append(error.scores)
+            late.append(f"{record.origin}: {error}")
+            detail["timedOut"] = str(error)
+        details.append(detail | scores[-1])
+    note = (
+        f"{len(late)} of {len(asked)} count as wrong, since they took too long: {late[0]}" if late else None
+    )
+    return Scored(mean(scores), len(asked), details, note)
 
 
 def expected(record: Record) -> list[str]:

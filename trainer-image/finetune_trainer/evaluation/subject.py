@@ -8,10 +8,11 @@ from typing import Any
 
 from finetune_api.evaluation import BenchmarkSpec
 from finetune_api.stages import SamplingSpec
+from finetune_trainer.asking import Prompt
 from finetune_trainer.data.examples import BrokenRecord, Origin, Record
 from finetune_trainer.data.reading import RECORD_SUFFIXES, find_files, read_records
 from finetune_trainer.errors import DataError
-from finetune_trainer.sample import Prompt, answer
+from finetune_trainer.sample import answer
 from finetune_trainer.tokenizers import Tokenizer
 
 
@@ -41,6 +42,8 @@ class Scored:
     samples: int
     details: list[dict[str, Any]] = field(default_factory=list)
     """One entry per question, for the benchmark's file."""
+    note: str | None = None
+    """What is to be known of the scores, for the status."""
 
 
 Benchmark = Callable[[Subject, BenchmarkSpec, "Path | None"], Scored]

@@ -81,8 +81,10 @@ def load_reward_model(setting: Setting, spec: PpoSpec) -> RewardModel:
     model.config.pad_token_id = tokenizer.pad_token_id
     device = setting.accelerator.device
     model.requires_grad_(requires_grad=False)
-    # its tokenizer may need more tokens than the policy's: an answer without its end would get another score
-    whole = setting.job.spec.dataset.preprocessing.model_copy(update={"overlong": "truncate"})
+    # its tokenizer may need more tokens than the policy's: an answer without its end would get another score;
+    # and its own template says whether it was taught with a start token
+    as_taught = {"overlong": "truncate", "add_bos_token": False}
+    whole = setting.job.spec.dataset.preprocessing.model_copy(update=as_taught)
     positions = getattr(model.config.get_text_config(), "max_position_embeddings", None) or maxsize
     renderer = Renderer(tokenizer, whole, positions, "lastAnswer")
     return RewardModel(model.to(device).eval(), renderer, device)

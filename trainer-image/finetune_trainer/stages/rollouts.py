@@ -13,7 +13,7 @@ from transformers import GenerationConfig
 from finetune_api.estimate.drawing import drawn_together
 from finetune_api.stages import SamplingSpec
 from finetune_trainer.architecture import architecture_in
-from finetune_trainer.data.answers import MARK
+from finetune_trainer.asking import end_tokens
 from finetune_trainer.data.rendering import IGNORED
 from finetune_trainer.precision import DTYPES
 from finetune_trainer.stages.base import Setting
@@ -146,17 +146,6 @@ def inputs_of(batch: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     """What the model gets of a micro-batch of answers."""
     names = ("input_ids", "attention_mask", "position_ids")
     return {name: batch[name] for name in names} | {"use_cache": False}
-
-
-def end_tokens(tokenizer: Tokenizer) -> list[int]:
-    """The tokens that end an answer: the end token, and the one that the chat template closes turns with."""
-    text = tokenizer.apply_chat_template(
-        [{"role": "user", "content": "?"}, {"role": "assistant", "content": MARK}], tokenize=False
-    )
-    behind = tokenizer(str(text).split(MARK)[-1], add_special_tokens=False)["input_ids"][:1]
-    special = tokenizer.added_tokens_decoder
-    closing = [token for token in behind if token in special and special[token].special]
-    return sorted({int(tokenizer.eos_token_id), *closing})
 
 
 def _stacked(tensors: Sequence[torch.Tensor], filler: int) -> torch.Tensor:

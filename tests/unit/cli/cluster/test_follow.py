@@ -28,6 +28,22 @@ class BrokenOnce:
         raise Interrupted("IncompleteRead")
 
 
+class Stalled:
+    """A cluster with one stalled job, which goes on once someone looks again."""
+
+    def __init__(self, reason: str) -> None:
+        condition = {"type": "Stalled", "status": "True", "reason": reason, "message": "spec.x: mend it"}
+        stalled = job("1", "Stalled")
+        stalled["status"]["conditions"] = [{"type": "Ready", "status": "False"}, condition]
+        self.answers = iter([stalled, job("2", "Succeeded")])
+
+    def get(self, _name: str) -> dict[str, Any]:
+        return next(self.answers)
+
+    def watch(self, *_: Any) -> Iterator[dict[str, Any]]:
+        return iter(())
+
+
 class Ended:
     """A cluster with one job, in a phase."""
 
@@ -52,3 +68,20 @@ def test_the_end_of_a_job_is_told_by_a_status_that_this_version_cannot_read(
 ) -> None:
     assert watch_all(Ended(phase), ["tune"], timeout=9) == status  # type: ignore[arg-type]
     assert capsys.readouterr().out == f"tune: {phase}\n"
+
+
+@pytest.mark.parametrize(
+    ("reason", "status", "says"),
+    [
+        ("InvalidSpec", 1, "tune: Stalled, InvalidSpec: spec.x: mend it\n"),
+        ("NameConflict", 1, "tune: Stalled, NameConflict: spec.x: mend it\n"),
+        ("DirectoryInUse", 0, "tune: Succeeded\n"),
+        ("UnknownPreset", 0, "tune: Succeeded\n"),
+        ("NoNodeFits", 0, "tune: Succeeded\n"),
+    ],
+)
+def test_a_stalled_job_is_followed_only_where_time_may_mend_it(
+    reason: str, status: int, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert watch_all(Stalled(reason), ["tune"], timeout=9) == status  # type: ignore[arg-type]
+    assert capsys.readouterr().out == says

@@ -1,6 +1,7 @@
 """Packed documents: the model computes for each what it computes for it alone."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,10 @@ import torch
 
 from finetune_trainer.data.dataset import DataFacts, TokenizedDataset
 from finetune_trainer.data.examples import Origin
-from finetune_trainer.data.packed import PackedDataset, check_isolation, pack_dataset
+from finetune_trainer.data.packed import PackedDataset, pack_dataset
 from finetune_trainer.data.rendering import IGNORED, Tokens
 from finetune_trainer.errors import InvalidConfigError
+from finetune_trainer.isolation import IsolationTrial, check_isolation
 
 SMALL = {
     "vocab_size": 32,
@@ -160,3 +162,8 @@ def test_a_model_that_lets_documents_see_one_another_is_refused() -> None:
         InvalidConfigError, match=r"dataset.packing: this model, with its attention, lets packed"
     ):
         check_isolation(Leaking(), pack_dataset(records(3), 8))
+    # as under ZeRO-3, whose engine is there when training begins
+    with pytest.raises(InvalidConfigError, match=r"dataset.packing: this model"):
+        IsolationTrial(pack_dataset(records(3), 8)).on_train_begin(
+            SimpleNamespace(device=torch.device("cpu")), None, None, model=Leaking()
+        )

@@ -94,6 +94,14 @@ def test_only_the_last_answer_may_be_supervised(tokenizer: Tokenizer, template: 
     assert supervised(tokenizer, tokens) == [f"4{END}"]
 
 
+@pytest.mark.parametrize("default", [CHATML, UNMARKED])
+def test_of_several_templates_the_one_without_tools_is_meant(tokenizer: Tokenizer, default: str) -> None:
+    alone = render(tokenizer, template=default)
+    tokenizer.chat_template = {"default": default, "tool_use": "{% generation %}never{% endgeneration %}"}
+    assert render(tokenizer).ids.tolist() == alone.ids.tolist()
+    assert supervised(tokenizer, render(tokenizer)) == [f"3{END}", f"4{END}"]
+
+
 def test_all_tokens_may_be_supervised(tokenizer: Tokenizer) -> None:
     tokens = render(tokenizer, supervise="all")
     assert (tokens.labels == tokens.ids).all()

@@ -1,11 +1,13 @@
 """A checkpoint's adapter, as one that loads on the job's own base."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
 from finetune_trainer.heads import LANGUAGE, VALUED, Head
 from finetune_trainer.methods.loadable import is_loadable, make_loadable
@@ -44,3 +46,26 @@ def test_most_adapters_and_whole_models_load_as_they_are(adapter: Path, tmp_path
     assert not is_loadable(adapter, start(VALUED))
     assert not is_loadable(adapter, start(adapter=adapter))
     assert is_loadable(tmp_path / "model", start(VALUED))
+
+
+@pytest.mark.parametrize(("family", "shard"), [("mixtral", "5GB"), ("mixtral", "40KB"), ("qwen3_moe", "5GB")])
+def test_experts_get_the_names_that_the_result_has(
+    family_model: Callable[[str], Path], tmp_path: Path, family: str, shard: str
+) -> None:
+    model = AutoModelForCausalLM.from_pretrained(family_model(family))
+    result, saved = tmp_path / "result", tmp_path / "saved"
+    model.save_pretrained(result)
+    model.save_pretrained(saved, save_original_format=False, max_shard_size=shard)
+    assert not is_loadable(saved, start())
+    make_loadable(saved, start())
+    assert is_loadable(saved, start())
+    expected, found = weights_in(result), weights_in(saved)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], weight) for name, weight in expected.items())
+    again = AutoModelForCausalLM.from_pretrained(saved).state_dict()
+    assert all(torch.equal(again[name], weight) for name, weight in model.state_dict().items())
+
+
+def weights_in(directory: Path) -> dict[str, torch.Tensor]:
+    files = directory.glob("model*.safetensors")
+    return {name: weight for file in files for name, weight in load_file(file).items()}

@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 
 from finetune_api.dataset import DataSource
 from finetune_api.resolved import ResolvedJob
+from finetune_trainer.asking import job_tokenizer
 from finetune_trainer.data.check.encoding import encoding_of
 from finetune_trainer.data.check.quality import remarks
 from finetune_trainer.data.check.repeats import duplicates, overlaps, overlaps_of_split
@@ -38,10 +40,10 @@ from finetune_trainer.data.reading import find_files
 from finetune_trainer.data.recipes import recipe_for
 from finetune_trainer.data.rendering import IGNORED, Renderer, Tokens
 from finetune_trainer.data.training_data import Divisible, TrainingData
-from finetune_trainer.data.workers import CHUNK
+from finetune_trainer.data.workers import chunks, spread, worker_count
 from finetune_trainer.errors import DataError
 from finetune_trainer.schedules import total_steps
-from finetune_trainer.tokenizers import Tokenizer, complete_tokenizer, load_tokenizer, train_tokenizer
+from finetune_trainer.tokenizers import Tokenizer, load_tokenizer, train_tokenizer
 
 BARS = 20
 
@@ -57,12 +59,12 @@ def check_data(job: ResolvedJob, samples: int = 3) -> DataReport:
     train = _read(job, spec.dataset.train, job.paths.train)
     tokenizer = _tokenizer(job, train.examples)
     recipe = recipe_for(job, tokenizer)
-    part, data = _measure("train", train, recipe)
+    part, data = _measure("train", train, recipe, spec.dataset.preprocessing.workers)
     evaluation: Part | None = None
     repeated_in_eval: list[Duplicate] = []
     if spec.dataset.eval is not None:
         read = _read(job, spec.dataset.eval, job.paths.eval)
-        evaluation, _ = _measure("eval", read, recipe)
+        evaluation, _ = _measure("eval", read, recipe, spec.dataset.preprocessing.workers)
         repeated_in_eval = overlaps(train.examples, read.examples)
     steps, held_out = None, 0
     if data is not None:
@@ -138,15 +140,15 @@ def _tokenizer(job: ResolvedJob, examples: list[Example]) -> Tokenizer:
         tokenizer = train_tokenizer(texts(examples), model.tokenizer.train)
     else:
         tokenizer = load_tokenizer(model, base="", revision=None)
-    return complete_tokenizer(
-        tokenizer, model, use_chat_template=job.spec.dataset.preprocessing.use_chat_template
-    )
+    return job_tokenizer(tokenizer, job.spec)
 
 
-def _measure(name: str, read: _Source, recipe: Recipe[Divisible]) -> tuple[Part, TokenizedDataset | None]:
-    """What the stage makes of a source, by its own steps. Examples that it cannot use go to the broken
-    ones."""
-    rendered = list(_rendered(read, recipe))
+def _measure(
+    name: str, read: _Source, recipe: Recipe[Divisible], asked: int | None
+) -> tuple[Part, TokenizedDataset | None]:
+    """What the stage makes of a source, by its own steps, in as many processes as a run would have. Examples
+    that it cannot use go to the broken ones."""
+    rendered = list(_rendered(read, recipe, worker_count(asked, len(read.examples))))
     sieve = recipe.sieve()
     sequences = list(sieve(rendered))
     facts = sieve.counts
@@ -176,36 +178,32 @@ def _measure(name: str, read: _Source, recipe: Recipe[Divisible]) -> tuple[Part,
     return part, TokenizedDataset(sequences, facts) if sequences else None
 
 
-def _rendered(read: _Source, recipe: Recipe[Divisible]) -> Iterator[Tokens]:
+def _rendered(read: _Source, recipe: Recipe[Divisible], workers: int) -> Iterator[Tokens]:
     """The sequences of all examples that the stage can use, which are those that are left in `read`."""
     usable: list[Example] = []
-    for start in range(0, len(read.examples), CHUNK):
-        chunk = read.examples[start : start + CHUNK]
-        try:
-            tokens = _render(recipe, chunk)
-        except DataError:
-            # one of them, or more: each by itself, then
-            tokens, chunk = _render_each(read, recipe, chunk)
-        usable += chunk
-        yield from tokens
+    parts = list(chunks(read.examples))
+    for part, made in zip(parts, spread(parts, partial(_sequences, recipe), workers), strict=True):
+        for example, found in zip(part, made, strict=True):
+            if isinstance(found, Problem):
+                read.add_broken(found)
+            else:
+                usable.append(example)
+                yield from found
     read.examples = usable
 
 
-def _render_each(
-    read: _Source, recipe: Recipe[Divisible], examples: list[Example]
-) -> tuple[list[Tokens], list[Example]]:
-    tokens, usable = [], []
-    for example in examples:
-        try:
-            tokens += _render(recipe, [example])
-            usable.append(example)
-        except DataError as error:
-            read.add_broken(Problem(str(example.origin), str(error).removeprefix(f"{example.origin}: ")))
-    return tokens, usable
-
-
-def _render(recipe: Recipe[Divisible], examples: list[Example]) -> list[Tokens]:
-    return recipe.renderer.all([part for example in examples for part, _ in recipe.parts(example)])
+def _sequences(recipe: Recipe[Divisible], examples: list[Example]) -> list[list[Tokens] | Problem]:
+    """Those of each example, or why the stage cannot use it."""
+    try:
+        parted = [list(recipe.parts(example)) for example in examples]
+        tokens = iter(recipe.renderer.all([part for parts in parted for part, _ in parts]))
+        return [[next(tokens) for _ in parts] for parts in parted]
+    except DataError as error:
+        if len(examples) == 1:
+            origin = str(examples[0].origin)
+            return [Problem(origin, str(error).removeprefix(f"{origin}: "))]
+    # one of them, or more: each by itself, then
+    return [found for example in examples for found in _sequences(recipe, [example])]
 
 
 def _origins(data: Divisible) -> list[Origin]:

@@ -57,6 +57,21 @@ def test_flaws_are_counted_and_named_with_file_and_line(check: Callable[..., Dat
     assert [(file.name, file.encoding) for file in part.files] == [("train.jsonl", "ASCII")]
 
 
+def test_processes_find_what_one_finds(check: Callable[..., DataReport]) -> None:
+    unjudged = [record | {"label": number % 5 != 0} for number, record in enumerate(FLAWED[:12] * 25)]
+    for line in (7, 280):
+        del unjudged[line]["label"]
+    one, two = (
+        check(unjudged, {"training": {"stage": "kto"}, "dataset": {"preprocessing": {"workers": workers}}})
+        for workers in (1, 2)
+    )
+    assert one == two
+    assert [problem.where for problem in two.train.first_broken] == [
+        "train.jsonl, line 8",
+        "train.jsonl, line 281",
+    ]
+
+
 def test_of_a_stream_the_first_records_are_looked_at_and_the_report_says_so(
     check: Callable[..., DataReport], monkeypatch: pytest.MonkeyPatch
 ) -> None:
