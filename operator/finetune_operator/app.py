@@ -44,6 +44,8 @@ logger = logging.getLogger(__name__)
 STOP_SECONDS = 10.0
 """How long a reconcile that is under way may take to end when the operator stops."""
 FIRST_SYNC_RETRY_SECONDS = 2.0
+OTHER_WATCHES_SECONDS = 0.5
+"""How long to wait for the other watches where one has begun anew: one listing serves all."""
 DISCOVERY_SECONDS = 10.0
 """How long a stop waits for Kopf to have found out what the API server has."""
 
@@ -72,6 +74,7 @@ class Operator:
             server.tls_secret,
             [host, f"{host}.cluster.local", "localhost"],
             server.make_certificate,
+            lambda: cluster.clock.now(),
         )
         webhook = settings.webhook
         self.registration = Registration(cluster, webhook.configuration if webhook else None, time.monotonic)
@@ -82,7 +85,7 @@ class Operator:
             self.state.jobs,
             self.state.pods,
             clock=time.monotonic,
-            wall_clock=time.time,
+            wall_clock=lambda: cluster.clock.now().timestamp(),
         )
         self.status_server = StatusServer(self.authenticator, self.allowance, self.receive, self.metrics)
         self.admission_server = AdmissionServer(
@@ -219,7 +222,12 @@ class Operator:
     async def _resync_forever(self) -> None:
         """List everything now and then, and look at every job: what a watch missed is found."""
         while True:
-            await asyncio.sleep(self.settings.resync_seconds * random.uniform(0.8, 1.2))  # noqa: S311
+            await _wait(
+                self.state.deletions_missed,
+                self.settings.resync_seconds * random.uniform(0.8, 1.2),  # noqa: S311
+            )
+            await asyncio.sleep(OTHER_WATCHES_SECONDS)
+            self.state.deletions_missed.clear()
             try:
                 await self.hardware.refresh(self.cluster)
                 news = await self.state.resync(self.cluster, self.settings.watch_namespaces)

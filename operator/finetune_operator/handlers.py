@@ -41,7 +41,7 @@ def registry_for(
             connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
             headers=info.as_http_headers(),
             trust_env=True,
-            trace_configs=[telling_of_watches(watching)],
+            trace_configs=[telling_of_watches(state, watching)],
         )
         return kopf.AiohttpSession(server=info.server, aiohttp_session=session)
 
@@ -64,15 +64,31 @@ def registry_for(
     return registry
 
 
-def telling_of_watches(watching: asyncio.Event) -> aiohttp.TraceConfig:
-    """What sets `watching` at the first request for FineTuneJobs. (Kopf's ready flag is raised earlier.)"""
+def telling_of_watches(state: State, watching: asyncio.Event) -> aiohttp.TraceConfig:
+    """What Kopf's requests tell of its watches, which it does not tell itself.
+
+    The first one for FineTuneJobs sets `watching` (Kopf's ready flag is raised earlier). A watch that begins
+    with a listing, at the start and after each break that was too long, has missed what was deleted since the
+    last one. Where a request fails, watches are cut off.
+    """
+    listed: set[str] = set()
 
     async def on_request(_: object, __: object, request: aiohttp.TraceRequestStartParams) -> None:
-        if request.url.path.endswith(f"/{FINETUNE_JOBS.plural}"):
+        path = request.url.path
+        if path.endswith(f"/{FINETUNE_JOBS.plural}"):
             watching.set()
+        if "watch" not in request.url.query:
+            listed.add(path)
+        elif path in listed:
+            listed.remove(path)
+            state.deletions_missed.set()
+
+    async def on_failure(_: object, __: object, ___: aiohttp.TraceRequestExceptionParams) -> None:
+        state.monitor.cut_off()
 
     trace = aiohttp.TraceConfig()
     trace.on_request_start.append(on_request)
+    trace.on_request_exception.append(on_failure)
     return trace
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from finetune_operator import labels
@@ -23,6 +23,9 @@ KubernetesObject = Mapping[str, Any]
 # The container that trains; a pod may carry others (a mesh's sidecar), whose state says nothing about
 # training.
 TRAINER_CONTAINER = "trainer"
+
+CLOCKS_DIFFER = timedelta(minutes=1)
+"""So far may the clocks of well-kept nodes be apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,7 @@ class ObservedPod:
     oom_killed: bool = False
     exit_reason: str = ""
     termination_message: str = ""
+    scheduled_at: datetime | None = None
     reason: str = ""
     message: str = ""
     disruption: str | None = None
@@ -153,6 +157,7 @@ class ObservedPod:
         status = body.get("status") or {}
         conditions = {c["type"]: c for c in status.get("conditions") or ()}
         scheduled = conditions.get("PodScheduled", {})
+        has_node = scheduled.get("status") == "True"
         unscheduled = scheduled.get("status") == "False"
         container: Mapping[str, Any] = next(
             (c for c in status.get("containerStatuses") or () if c.get("name") == TRAINER_CONTAINER), {}
@@ -174,6 +179,7 @@ class ObservedPod:
             oom_killed=terminated.get("reason") == "OOMKilled",
             exit_reason=terminated.get("reason") or "",
             termination_message=terminated.get("message") or "",
+            scheduled_at=_time(scheduled.get("lastTransitionTime")) if has_node else None,
             reason=status.get("reason") or "",
             message=status.get("message") or "",
             disruption=_true_reason(conditions.get("DisruptionTarget")),
@@ -190,6 +196,16 @@ class ObservedPod:
             ready=(conditions.get("Ready") or {}).get("status") == "True",
             deleting=metadata.get("deletionTimestamp") is not None,
         )
+
+    def running_since(self, now: datetime) -> datetime | None:
+        """When the trainer started, and when the pod got its node where that can't be.
+
+        `started_at` is from the clock of the pod's node, which may be off by hours, the rest is not.
+        """
+        if self.started_at is None or self.scheduled_at is None:
+            return self.started_at
+        possible = self.scheduled_at - CLOCKS_DIFFER <= self.started_at <= now + CLOCKS_DIFFER
+        return self.started_at if possible else self.scheduled_at
 
     @property
     def ended(self) -> bool:

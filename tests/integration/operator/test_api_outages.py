@@ -1,0 +1,56 @@
+"""The API server is away for a while, or another one answers: the operator goes on from what is true then."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api_route import Route, another_api_server, routed
+from onenode import ControlPlane
+from operator_rig import Namespace, OperatorProcess, running, wait_until
+
+Served = tuple[OperatorProcess, Route]
+
+
+@pytest.fixture
+def served(namespace: Namespace, installation: Path, tmp_path: Path) -> Iterator[Served]:
+    """An operator of this namespace's own, and its way to the API server."""
+    scope = [namespace.name]
+    with (
+        routed(installation, tmp_path) as (route, kubeconfig),
+        running(tmp_path, kubeconfig, watchNamespaces=scope, backoffSeconds=0.1) as operator,
+    ):
+        yield operator, route
+
+
+def test_what_was_wanted_while_the_api_server_was_away_is_done_when_it_is_back(
+    namespace: Namespace, served: Served
+) -> None:
+    operator, route = served
+    namespace.submit("first", suspend=True)
+    wait_until("the first job waits", lambda: namespace.condition("first", "Suspended"))
+    route.cut()
+    namespace.submit("second")
+    spec = json.dumps({"spec": {"suspend": False}})
+    namespace.kubectl("patch", "finetunejob", "first", "--type=merge", "-p", spec)
+    assert operator.http("/healthz")[0] == 200
+    route.restore()
+    namespace.await_child("first-1")
+    namespace.await_child("second-1")
+
+
+def test_a_deletion_that_no_watch_can_tell_of_is_found_at_once(
+    namespace: Namespace, served: Served, control_plane: ControlPlane
+) -> None:
+    """Another API server knows of no change that was made before it started: to a watch it says 410 Gone."""
+    _, route = served
+    namespace.submit("tune", failurePolicy={"backoffSeconds": 0})
+    namespace.await_pod("tune")
+    with another_api_server(control_plane) as port:
+        route.cut()
+        namespace.kubectl("delete", "job", "tune-1")
+        route.target = port
+        route.restore()
+        namespace.await_child("tune-2")
+        route.cut()
