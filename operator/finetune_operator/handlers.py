@@ -25,7 +25,7 @@ def registry_for(
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
-        # Called again when the API server no longer takes the token; by then the file holds a new one.
+        # Called again only when the API server refuses even the newest token.
         header = await configuration.get_api_key_with_prefix("BearerToken") or ""
         scheme, _space, token = header.partition(" ")
         info = kopf.ConnectionInfo(
@@ -41,7 +41,7 @@ def registry_for(
             connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
             headers=info.as_http_headers(),
             trust_env=True,
-            trace_configs=[telling_of_watches(state, watching)],
+            trace_configs=[telling_of_watches(state, watching), bearing_the_newest_token(configuration)],
         )
         return kopf.AiohttpSession(server=info.server, aiohttp_session=session)
 
@@ -89,6 +89,22 @@ def telling_of_watches(state: State, watching: asyncio.Event) -> aiohttp.TraceCo
     trace = aiohttp.TraceConfig()
     trace.on_request_start.append(on_request)
     trace.on_request_exception.append(on_failure)
+    return trace
+
+
+def bearing_the_newest_token(configuration: Configuration) -> aiohttp.TraceConfig:
+    """What gives each of Kopf's requests the token that the file holds now; the kubelet renews it every hour.
+
+    Kopf would log in again once a token is refused. It closes the session under its other requests then, and
+    ends when one of them is on its way at that moment.
+    """
+
+    async def on_request(_: object, __: object, request: aiohttp.TraceRequestStartParams) -> None:
+        if header := await configuration.get_api_key_with_prefix("BearerToken"):
+            request.headers["Authorization"] = header
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(on_request)
     return trace
 
 

@@ -33,7 +33,8 @@ from finetune_operator.errors import (
 from finetune_operator.event_writer import EventWriter
 from finetune_operator.keys import JobKey
 from finetune_operator.metrics import Metrics
-from finetune_operator.observation import Conflict, Observed, Refusal
+from finetune_operator.observation import Observed
+from finetune_operator.obstacles import Conflict, Refusal
 from finetune_operator.plan import ObjectRef, Plan
 from finetune_operator.presets import PresetLostError, Presets
 from finetune_operator.refusal import blocked, has_ended, rejected

@@ -17,6 +17,9 @@ from finetune_operator.scene import Scene
 from finetune_operator.scheduling import Wait, waiting
 from finetune_operator.starting import CREATION_DELAY, SOON, create_again
 
+_NOT_BEGUN = frozenset({Phase.PENDING, Phase.QUEUED, Phase.STARTING})
+"""Phases of an attempt that has not trained: one that ends in them never has."""
+
 
 def caught_up(scene: Scene, status: FineTuneJobStatus) -> FineTuneJobStatus:
     """The status with the newest attempt on record, and with what was reported and used since."""
@@ -101,7 +104,8 @@ def _under_way(
     wait = _wait(scene, child)
     if record.reason is not None:
         message = f"Attempt {number} is ending: {record.message or record.reason.meaning}"
-        phase = Phase.PENDING if startup.is_given_up(record) else Phase.RUNNING
+        before = scene.status.phase
+        phase = before if before in _NOT_BEGUN else Phase.RUNNING
         situation = progressing(record.reason, message)
     elif child.deleting:
         message = (

@@ -85,8 +85,8 @@ def _complained(complaint: Complaint, live: Sequence[ObservedPod]) -> Wait:
         )
         if "must specify limits.cpu" in complaint.message:
             message += (
-                " A job's pods have no CPU limit of their own: a LimitRange in the namespace can give them one, "
-                "of at least resources.cpu."
+                " A job sets no CPU limit: a LimitRange in the namespace can give its pods one, of at least "
+                "resources.cpu."
             )
         return Wait(Phase.PENDING, Reason.PODS_REFUSED, message)
     message = f"Pod {complaint.name} does not start: {complaint.reason}: {complaint.message}"

@@ -38,6 +38,8 @@ def test_then_its_job_is_deleted_once_the_status_says_why(reason: str) -> None:
     assert deleted(operator.see(66, [child()], [stuck(waiting_reason=reason)])) == ["Job/tune-1"]
     assert "startTimeoutSeconds: not started within 60 s on its node" in operator.message("Reconciling")
     assert NOT_FOUND in operator.message("Reconciling")
+    assert operator.status.phase == "Pending"
+    assert "Training" not in operator.story
 
 
 def test_it_has_failed_and_the_next_one_follows_after_the_back_off() -> None:

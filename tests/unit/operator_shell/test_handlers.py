@@ -7,9 +7,10 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from kubernetes.aio.client import Configuration
 
 from finetune_operator.cluster import JOBS
-from finetune_operator.handlers import telling_of_watches
+from finetune_operator.handlers import bearing_the_newest_token, telling_of_watches
 from finetune_operator.health import WatchMonitor
 from finetune_operator.queue import Backoff, KeyedQueue
 from finetune_operator.reports import ReportStore
@@ -26,7 +27,13 @@ class Kopf:
         self.state = State(KeyedQueue(Backoff(1, 1)), ReportStore(0, clock), WatchMonitor(clock))
         self.watching = asyncio.Event()
         self.root = ""
-        self.session = aiohttp.ClientSession(trace_configs=[telling_of_watches(self.state, self.watching)])
+        self.configuration = Configuration()
+        self.tokens: list[str | None] = []
+        traces = [
+            telling_of_watches(self.state, self.watching),
+            bearing_the_newest_token(self.configuration),
+        ]
+        self.session = aiohttp.ClientSession(trace_configs=traces)
 
     async def asks(self, *paths: str) -> None:
         for path in paths:
@@ -36,15 +43,16 @@ class Kopf:
 
 @pytest.fixture
 async def kopf(clock: Any) -> AsyncIterator[Kopf]:
-    async def answer(_: web.Request) -> web.Response:
+    async def answer(request: web.Request) -> web.Response:
+        asking.tokens.append(request.headers.get("Authorization"))
         return web.json_response({})
 
+    asking = Kopf(clock)
     app = web.Application()
     app.router.add_get("/{path:.*}", answer)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    asking = Kopf(clock)
     asking.root = f"http://127.0.0.1:{runner.addresses[0][1]}"
     yield asking
     await asking.session.close()
@@ -79,3 +87,13 @@ async def test_while_nobody_answers_no_watch_is_called_deaf(kopf: Kopf, clock: A
     with pytest.raises(aiohttp.ClientConnectionError):
         await kopf.asks(WATCHED)
     assert kopf.state.monitor.deaf() == []
+
+
+async def test_each_request_bears_the_token_that_holds_now(kopf: Kopf) -> None:
+    """An old one would be refused, and Kopf does not always survive that."""
+    kopf.configuration.api_key["BearerToken"] = "first"
+    kopf.configuration.api_key_prefix["BearerToken"] = "Bearer"
+    await kopf.asks(WATCHED)
+    kopf.configuration.api_key["BearerToken"] = "second"
+    await kopf.asks(WATCHED)
+    assert kopf.tokens == ["Bearer first", "Bearer second"]
