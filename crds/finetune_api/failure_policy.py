@@ -52,6 +52,12 @@ class FailurePolicySpec(ApiModel):
         description="After running out of memory: fail, retry as it was, or halve microBatchSize and double "
         "gradientAccumulationSteps, which keeps the effective batch.",
     )
+    start_timeout_seconds: Seconds = Field(
+        default=900,
+        description="The attempt fails when a pod has held its node for this long and can't start: its image "
+        "can't be pulled, or a Secret, ConfigMap or volume is missing. Waiting for a node or a queue, and a "
+        "slow pull, have no limit.",
+    )
     stall_timeout_seconds: Seconds | None = Field(
         default=None, description="The attempt fails after this long without progress; no limit when absent."
     )

@@ -42,8 +42,10 @@ from finetune_operator.workers import Workers
 logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 10.0
-"""How long a reconcile that is under way may take to end when the operator stops."""
+"""How long a reconcile that is under way, and then Kopf, may take to end when the operator stops."""
 FIRST_SYNC_RETRY_SECONDS = 2.0
+OTHER_WATCHES_SECONDS = 0.5
+"""How long to wait for the other watches where one has begun anew: one listing serves all."""
 DISCOVERY_SECONDS = 10.0
 """How long a stop waits for Kopf to have found out what the API server has."""
 
@@ -72,6 +74,7 @@ class Operator:
             server.tls_secret,
             [host, f"{host}.cluster.local", "localhost"],
             server.make_certificate,
+            lambda: cluster.clock.now(),
         )
         webhook = settings.webhook
         self.registration = Registration(cluster, webhook.configuration if webhook else None, time.monotonic)
@@ -82,7 +85,7 @@ class Operator:
             self.state.jobs,
             self.state.pods,
             clock=time.monotonic,
-            wall_clock=time.time,
+            wall_clock=lambda: cluster.clock.now().timestamp(),
         )
         self.status_server = StatusServer(self.authenticator, self.allowance, self.receive, self.metrics)
         self.admission_server = AdmissionServer(
@@ -174,28 +177,27 @@ class Operator:
         """Run Kopf until `stop`; our own tasks end before it, because Kopf cancels every task it finds."""
         stop_kopf, kopf_runs = asyncio.Event(), asyncio.Event()
         namespaces = self.settings.watch_namespaces
-        watcher = asyncio.create_task(
-            kopf.operator(
-                registry=registry_for(self.state, self.cluster.configuration, self._watching),
-                settings=settings_for(),
-                clusterwide=not namespaces,
-                namespaces=namespaces,
-                stop_flag=stop_kopf,
-                ready_flag=kopf_runs,
-            ),
-            name="kopf",
+        ours = asyncio.all_tasks()
+        parts = await kopf.spawn_tasks(
+            registry=registry_for(self.state, self.cluster.configuration, self._watching),
+            settings=settings_for(),
+            clusterwide=not namespaces,
+            namespaces=namespaces,
+            stop_flag=stop_kopf,
+            ready_flag=kopf_runs,
         )
+        watcher = asyncio.create_task(kopf.run_tasks(parts, ignored=ours), name="kopf")
         stopped = asyncio.create_task(stop.wait(), name="stop")
         await _first(watcher, kopf_runs)
-        self.health.live["watch"] = lambda: "Kopf has ended" if watcher.done() else ""
+        # Where a part of Kopf fails, the rest may hang on its way out: without one it is over with all of it.
+        self.health.live["watch"] = lambda: "Kopf has ended" if any(part.done() for part in parts) else ""
         if ready is not None:
             ready.set()
         logger.info("the operator is up: %d jobs known", len(self.state.finetune_jobs))
-        await asyncio.wait({watcher, stopped, *background}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({watcher, stopped, *background, *parts}, return_when=asyncio.FIRST_COMPLETED)
         # Kopf ends without an error when it is told to: by a signal that came before we took its handlers.
         failed = [task for task in background if task.done()]
-        if watcher.done() and (watcher.cancelled() or watcher.exception() is not None):
-            failed.append(watcher)
+        failed += [task for task in (*parts, watcher) if _has_failed(task)]
         logger.info("stopping")
         self.health.ready["stopping"] = lambda: "the operator is stopping"
         await self.admission_server.stop()
@@ -208,7 +210,9 @@ class Operator:
         hush_watches()
         stop_kopf.set()
         stopped.cancel()
-        await asyncio.gather(watcher, *background, stopped, return_exceptions=True)
+        _, late = await asyncio.wait({watcher, *background, stopped}, timeout=STOP_SECONDS)
+        for straggler in late:
+            straggler.cancel()
         for task in failed:
             cause = None if task.cancelled() else task.exception()
             raise RuntimeError(f"{task.get_name()} ended by itself") from cause
@@ -219,7 +223,12 @@ class Operator:
     async def _resync_forever(self) -> None:
         """List everything now and then, and look at every job: what a watch missed is found."""
         while True:
-            await asyncio.sleep(self.settings.resync_seconds * random.uniform(0.8, 1.2))  # noqa: S311
+            await _wait(
+                self.state.deletions_missed,
+                self.settings.resync_seconds * random.uniform(0.8, 1.2),  # noqa: S311
+            )
+            await asyncio.sleep(OTHER_WATCHES_SECONDS)
+            self.state.deletions_missed.clear()
             try:
                 await self.hardware.refresh(self.cluster)
                 news = await self.state.resync(self.cluster, self.settings.watch_namespaces)
@@ -255,6 +264,10 @@ class Operator:
     def _jobs_by_phase(self) -> Counter[str]:
         statuses = (entry.value.get("status") or {} for entry in self.state.finetune_jobs)
         return Counter(status.get("phase") or "Pending" for status in statuses)
+
+
+def _has_failed(task: asyncio.Task[None]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is not None
 
 
 async def _first(task: asyncio.Task[None], event: asyncio.Event, seconds: float | None = None) -> None:

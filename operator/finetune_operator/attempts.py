@@ -59,9 +59,10 @@ def forgetting(record: AttemptStatus) -> AttemptStatus:
     return revised(record, reason=None, message=None, exit_code=None)
 
 
-def with_pods(record: AttemptStatus, pods: Sequence[ObservedPod]) -> AttemptStatus:
+def with_pods(record: AttemptStatus, pods: Sequence[ObservedPod], now: datetime) -> AttemptStatus:
     """The record with the number of pods that were seen, and the time at which the first of them started."""
-    started = min((pod.started_at for pod in pods if pod.started_at is not None), default=None)
+    starts = (pod.running_since(now) for pod in pods)
+    started = min((start for start in starts if start is not None), default=None)
     first_seen = started is not None and not record.rank_seconds
     return revised(
         record,

@@ -14,7 +14,8 @@ import aiohttp
 from kubernetes.aio import config as kubernetes_config
 from kubernetes.aio.client import ApiClient, Configuration
 
-from finetune_operator.errors import ApiError, from_response
+from finetune_operator.clock import ClusterClock
+from finetune_operator.errors import UnreachableError, from_response
 from finetune_operator.labels import MANAGER
 
 Manifest = Mapping[str, Any]
@@ -91,6 +92,7 @@ class Cluster:
 
     def __init__(self, configuration: Configuration) -> None:
         self.configuration = configuration
+        self.clock = ClusterClock()
         self._client = ApiClient(configuration)
         self._client.user_agent = MANAGER
 
@@ -208,7 +210,8 @@ class Cluster:
             )
             text = (await response.read()).decode()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise ApiError(f"{method} {path}: the API server does not answer: {error!r}") from error
+            raise UnreachableError(f"{method} {path}: the API server does not answer: {error!r}") from error
+        self.clock.heard(response.headers.get("Date"))
         answer = _parse(text)
         if response.status >= 300:
             raise from_response(

@@ -15,7 +15,7 @@ from finetune_api import FineTuneJob, FineTuneJobStatus, InvalidJobError, parse_
 from finetune_operator import labels, stored
 from finetune_operator.cache import Manifest
 from finetune_operator.keys import JobKey
-from finetune_operator.observation import Rival
+from finetune_operator.obstacles import Rival
 from finetune_operator.refusal import has_ended, has_started
 from finetune_operator.state import State
 

@@ -12,6 +12,10 @@ class ApiError(Exception):
         self.detail = detail or message
 
 
+class UnreachableError(ApiError):
+    """Nobody has answered: the API server is away, or the way to it is."""
+
+
 class NotFoundError(ApiError):
     """There is no such object (or no such kind, yet)."""
 

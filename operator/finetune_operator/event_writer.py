@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from finetune_api import GROUP
@@ -28,7 +28,7 @@ class EventWriter:
     async def write(self, job: Manifest, events: list[Event]) -> None:
         """Write `events` about `job`, in order. A refused one is logged and lost: an event is no state."""
         for event in events:
-            manifest = event_manifest(job, event, self._instance, datetime.now(UTC))
+            manifest = event_manifest(job, event, self._instance, self._cluster.clock.now())
             try:
                 await self._cluster.create(EVENTS, job["metadata"]["namespace"], manifest)
             except ApiError as error:

@@ -25,7 +25,7 @@ def registry_for(
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
-        # Called again when the API server no longer takes the token; by then the file holds a new one.
+        # Called again only when the API server refuses even the newest token.
         header = await configuration.get_api_key_with_prefix("BearerToken") or ""
         scheme, _space, token = header.partition(" ")
         info = kopf.ConnectionInfo(
@@ -41,7 +41,7 @@ def registry_for(
             connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
             headers=info.as_http_headers(),
             trust_env=True,
-            trace_configs=[telling_of_watches(watching)],
+            trace_configs=[telling_of_watches(state, watching), bearing_the_newest_token(configuration)],
         )
         return kopf.AiohttpSession(server=info.server, aiohttp_session=session)
 
@@ -64,12 +64,44 @@ def registry_for(
     return registry
 
 
-def telling_of_watches(watching: asyncio.Event) -> aiohttp.TraceConfig:
-    """What sets `watching` at the first request for FineTuneJobs. (Kopf's ready flag is raised earlier.)"""
+def telling_of_watches(state: State, watching: asyncio.Event) -> aiohttp.TraceConfig:
+    """What Kopf's requests tell of its watches, which it does not tell itself.
+
+    The first one for FineTuneJobs sets `watching` (Kopf's ready flag is raised earlier). A watch that begins
+    with a listing, at the start and after each break that was too long, has missed what was deleted since the
+    last one. Where a request fails, watches are cut off.
+    """
+    listed: set[str] = set()
 
     async def on_request(_: object, __: object, request: aiohttp.TraceRequestStartParams) -> None:
-        if request.url.path.endswith(f"/{FINETUNE_JOBS.plural}"):
+        path = request.url.path
+        if path.endswith(f"/{FINETUNE_JOBS.plural}"):
             watching.set()
+        if "watch" not in request.url.query:
+            listed.add(path)
+        elif path in listed:
+            listed.remove(path)
+            state.deletions_missed.set()
+
+    async def on_failure(_: object, __: object, ___: aiohttp.TraceRequestExceptionParams) -> None:
+        state.monitor.cut_off()
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(on_request)
+    trace.on_request_exception.append(on_failure)
+    return trace
+
+
+def bearing_the_newest_token(configuration: Configuration) -> aiohttp.TraceConfig:
+    """What gives each of Kopf's requests the token that the file holds now; the kubelet renews it every hour.
+
+    Kopf would log in again once a token is refused. It closes the session under its other requests then, and
+    ends when one of them is on its way at that moment.
+    """
+
+    async def on_request(_: object, __: object, request: aiohttp.TraceRequestStartParams) -> None:
+        if header := await configuration.get_api_key_with_prefix("BearerToken"):
+            request.headers["Authorization"] = header
 
     trace = aiohttp.TraceConfig()
     trace.on_request_start.append(on_request)

@@ -30,6 +30,12 @@ class WatchMonitor:
         while waiting and waiting[0][0] <= version:
             waiting.popleft()
 
+    def cut_off(self) -> None:
+        """The API server could not be reached: what was written before is waited for anew, from now on."""
+        now = self._clock()
+        for kind, waiting in self._expected.items():
+            self._expected[kind] = deque((version, now) for version, _ in waiting)
+
     def deaf(self) -> list[str]:
         """Kinds whose watch has been silent about a write of ours for too long."""
         limit = self._clock() - self._overdue_seconds

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from finetune_operator import labels
@@ -17,12 +17,16 @@ if TYPE_CHECKING:
     from finetune_api import ProgressReport
     from finetune_api.resolved import AppliedPreset
     from finetune_operator.complaints import Complaint
+    from finetune_operator.obstacles import Conflict, Refusal, Rival
 
 KubernetesObject = Mapping[str, Any]
 
 # The container that trains; a pod may carry others (a mesh's sidecar), whose state says nothing about
 # training.
 TRAINER_CONTAINER = "trainer"
+
+CLOCKS_DIFFER = timedelta(minutes=1)
+"""So far may the clocks of well-kept nodes be apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,7 @@ class ObservedPod:
     oom_killed: bool = False
     exit_reason: str = ""
     termination_message: str = ""
+    scheduled_at: datetime | None = None
     reason: str = ""
     message: str = ""
     disruption: str | None = None
@@ -153,6 +158,7 @@ class ObservedPod:
         status = body.get("status") or {}
         conditions = {c["type"]: c for c in status.get("conditions") or ()}
         scheduled = conditions.get("PodScheduled", {})
+        has_node = scheduled.get("status") == "True"
         unscheduled = scheduled.get("status") == "False"
         container: Mapping[str, Any] = next(
             (c for c in status.get("containerStatuses") or () if c.get("name") == TRAINER_CONTAINER), {}
@@ -174,6 +180,7 @@ class ObservedPod:
             oom_killed=terminated.get("reason") == "OOMKilled",
             exit_reason=terminated.get("reason") or "",
             termination_message=terminated.get("message") or "",
+            scheduled_at=_time(scheduled.get("lastTransitionTime")) if has_node else None,
             reason=status.get("reason") or "",
             message=status.get("message") or "",
             disruption=_true_reason(conditions.get("DisruptionTarget")),
@@ -191,6 +198,16 @@ class ObservedPod:
             deleting=metadata.get("deletionTimestamp") is not None,
         )
 
+    def running_since(self, now: datetime) -> datetime | None:
+        """When the trainer started, and when the pod got its node where that can't be.
+
+        `started_at` is from the clock of the pod's node, which may be off by hours, the rest is not.
+        """
+        if self.started_at is None or self.scheduled_at is None:
+            return self.started_at
+        possible = self.scheduled_at - CLOCKS_DIFFER <= self.started_at <= now + CLOCKS_DIFFER
+        return self.started_at if possible else self.scheduled_at
+
     @property
     def ended(self) -> bool:
         """No container of the pod runs, and none will."""
@@ -200,45 +217,6 @@ class ObservedPod:
     def running(self) -> bool:
         """The trainer's process is there."""
         return self.phase == "Running" and self.exit_code is None and self.started_at is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Conflict:
-    """An object that bears a name we need and belongs to somebody else; found when we tried to create ours.
-
-    `leftover` is true for a child of a deleted FineTuneJob of the same name, or for an object that is being
-    deleted: it will go away by itself.
-    """
-
-    kind: str
-    name: str
-    owner: str
-    leftover: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """An object that the API server did not accept; found when we tried to create it.
-
-    `permanent` is true when trying again can't help (422: the object is invalid), false for what may pass
-    (a quota is used up, an admission webhook said no or does not answer). `message` is the API server's.
-    """
-
-    kind: str
-    name: str
-    message: str
-    permanent: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Rival:
-    """Another FineTuneJob that has the directory which this one would write to, or a pod of a deleted one
-    that may still write there; found when an attempt was about to be created. `place` says where, in words.
-    """
-
-    kind: str
-    name: str
-    place: str
 
 
 @dataclass(frozen=True, slots=True)

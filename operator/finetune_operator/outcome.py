@@ -17,7 +17,7 @@ from finetune_operator.evidence import (
     job_evidence,
     names_one_of,
 )
-from finetune_operator.observation import ObservedJob, ObservedPod
+from finetune_operator.observation import CLOCKS_DIFFER, ObservedJob, ObservedPod
 
 # The watches on Jobs and on pods are separate streams: a finished Job may be seen before the end of its last
 # pod.
@@ -58,10 +58,11 @@ def ending(
     if more_may_come and not all(pod.ended for pod in pods):
         return None
     result = final_result(pods, reported)
+    # The Job controller sees soon that a pod has ended; by more, the clock of a node is behind.
+    ended_at = max(last_end(pods, finished_at), finished_at - CLOCKS_DIFFER)
     if child.complete:
         if result is None and not own_command and more_may_come:
             return None
-        ended_at = last_end(pods, finished_at)
         if result is not None and result.outcome != "succeeded":
             return from_evidence(from_result(result, ended_at), result, ended_at)
         if result is None and not own_command:
@@ -74,7 +75,7 @@ def ending(
     first_hand = names_one_of(child, pods) or any(w.exit_code == hearsay.exit_code for w in witnesses)
     if not witnesses or not first_hand:
         witnesses.append(hearsay)
-    return from_evidence(clearest(witnesses), result, last_end(pods, finished_at))
+    return from_evidence(clearest(witnesses), result, ended_at)
 
 
 def without_job(
@@ -129,9 +130,11 @@ def final_result(pods: Sequence[ObservedPod], reported: TrainingResult | None) -
     return results.get(0) or reported or next(iter(results.values()), None)
 
 
-def last_end(pods: Sequence[ObservedPod], default: datetime) -> datetime:
-    """When the last of these pods ended; `default` where no pod tells."""
-    return max((pod.finished_at for pod in pods if pod.finished_at is not None), default=default)
+def last_end(pods: Sequence[ObservedPod], known: datetime) -> datetime:
+    """When the last of these pods ended; `known`, when that was known, where no pod tells, or one by a clock
+    that is ahead."""
+    ends = (pod.finished_at for pod in pods if pod.finished_at is not None)
+    return min(max(ends, default=known), known)
 
 
 def _finished_at(child: ObservedJob, now: datetime) -> datetime:

@@ -56,7 +56,9 @@ def bounded(status: FineTuneJobStatus, limit: int = STATUS_BYTES) -> FineTuneJob
             return status
         past, last = status.attempts[:-1], status.attempts[-1:]
         status = revised(status, attempts=[*(_brief(record, length) for record in past), *last])
-    while _size(status) > limit and len(status.attempts) > 1:
+    if _size(revised(status, attempts=status.attempts[-1:])) > limit:
+        return status  # it is something else that is large, and the past would be lost for nothing
+    while _size(status) > limit:
         status = revised(status, attempts=status.attempts[1:])
     return status
 

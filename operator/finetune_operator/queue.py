@@ -93,11 +93,16 @@ class KeyedQueue(Generic[K]):
             heapq.heappush(self._heap, (self._due[key], next(self._order), key))
             self._hand_out()
 
-    def retry(self, key: K) -> float:
-        """The run of `key` failed: ask for another after a delay, which is returned in seconds."""
+    def retry(self, key: K, at_most: float | None = None) -> float:
+        """The run of `key` failed: ask for another after a delay (seconds), which is returned.
+
+        `at_most` is the longest delay that makes sense after this failure; None: that of the back-off.
+        """
         failures = self._failures.get(key, 0) + 1
         self._failures[key] = failures
         delay = self._backoff.delay(failures)
+        if at_most is not None:
+            delay = min(delay, at_most)
         self.add(key, delay)
         return delay
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from finetune_api import (
@@ -34,7 +33,8 @@ from finetune_operator.errors import (
 from finetune_operator.event_writer import EventWriter
 from finetune_operator.keys import JobKey
 from finetune_operator.metrics import Metrics
-from finetune_operator.observation import Conflict, Observed, Refusal
+from finetune_operator.observation import Observed
+from finetune_operator.obstacles import Conflict, Refusal
 from finetune_operator.plan import ObjectRef, Plan
 from finetune_operator.presets import PresetLostError, Presets
 from finetune_operator.refusal import blocked, has_ended, rejected
@@ -103,9 +103,9 @@ class Reconciler:
             manifest, preset = await self._presets.applied(key, raw, status)
             job = parse_job(manifest)
         except InvalidJobError as error:
-            return rejected(_metadata(raw), status, error.findings, datetime.now(UTC))
+            return rejected(_metadata(raw), status, error.findings, self._cluster.clock.now())
         except PresetLostError as error:
-            return blocked(_metadata(raw), status, str(error), datetime.now(UTC))
+            return blocked(_metadata(raw), status, str(error), self._cluster.clock.now())
         seen = self._observed(key, reports, preset)
         observed = await self._with_complaints(key, job, status, seen)
         plan = self._decide(job, status, observed)
@@ -137,7 +137,7 @@ class Reconciler:
         return plan
 
     def _decide(self, job: FineTuneJob, status: FineTuneJobStatus, observed: Observed) -> Plan:
-        return decide(job, status, observed, datetime.now(UTC), self._config())
+        return decide(job, status, observed, self._cluster.clock.now(), self._config())
 
     def _observed(
         self, key: JobKey, reports: Mapping[int, ProgressReport], preset: AppliedPreset | None
@@ -156,7 +156,7 @@ class Reconciler:
         self, key: JobKey, job: FineTuneJob, status: FineTuneJobStatus, observed: Observed
     ) -> Observed:
         """What events say of the newest attempt, if it waits and nothing else tells for what."""
-        scene = Scene(job, status, observed, datetime.now(UTC), self._config())
+        scene = Scene(job, status, observed, self._cluster.clock.now(), self._config())
         child = scene.child(scene.newest_attempt)
         if child is None or has_ended(status):
             return observed

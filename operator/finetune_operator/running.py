@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from finetune_api import AttemptStatus, FineTuneJobStatus, Phase, Reason
 from finetune_api.resolved import attempt_name
-from finetune_operator import attempts, cleanup, complaints, outcome, progress, suspension, usage
+from finetune_operator import attempts, cleanup, complaints, outcome, progress, startup, suspension, usage
 from finetune_operator.conditions import progressing
 from finetune_operator.estimation import corrected
 from finetune_operator.evidence import failures
@@ -14,8 +14,11 @@ from finetune_operator.observation import ObservedJob
 from finetune_operator.outcome import Ending
 from finetune_operator.planning import Decision
 from finetune_operator.scene import Scene
-from finetune_operator.scheduling import waiting
+from finetune_operator.scheduling import Wait, waiting
 from finetune_operator.starting import CREATION_DELAY, SOON, create_again
+
+_NOT_BEGUN = frozenset({Phase.PENDING, Phase.QUEUED, Phase.STARTING})
+"""Phases of an attempt that has not trained: one that ends in them never has."""
 
 
 def caught_up(scene: Scene, status: FineTuneJobStatus) -> FineTuneJobStatus:
@@ -62,6 +65,8 @@ def step(scene: Scene, status: FineTuneJobStatus, record: AttemptStatus) -> Deci
     superfluous = [other for other in cleanup.unfinished(scene.children) if other.attempt != record.number]
     delete = [cleanup.job_ref(other) for other in superfluous]
     if why is None or (child.finished and not as_told):
+        if _was_given_up(scene, record) and not child.deleting and not child.finished:
+            delete.append(cleanup.job_ref(child))
         return replace(_under_way(scene, status, record, child), delete=delete)
     if not child.deleting:
         delete.append(cleanup.job_ref(child))
@@ -81,12 +86,14 @@ def closed(scene: Scene, status: FineTuneJobStatus, record: AttemptStatus, end: 
 def _metered(scene: Scene, status: FineTuneJobStatus, record: AttemptStatus) -> FineTuneJobStatus:
     pods = scene.pods(record.number)
     child = scene.child(record.number)
-    after = usage.measured(attempts.with_pods(record, pods), pods, usage.Rates.of(scene.job), scene.now)
+    seen_pods = attempts.with_pods(record, pods, scene.now)
+    after = usage.measured(seen_pods, pods, usage.Rates.of(scene.job), scene.now)
     if child is not None and child.suspended:
         after = attempts.forgetting(after)
     else:
         seen = failures(pods, None, own_command=scene.own_command, at=scene.now)
-        after = attempts.remembering(after, seen)
+        late = startup.given_up(scene.job, _wait(scene, child), scene.now) if child is not None else []
+        after = attempts.remembering(after, [*seen, *late])
     return attempts.with_record(usage.accounted(status, record, after), after)
 
 
@@ -94,15 +101,17 @@ def _under_way(
     scene: Scene, status: FineTuneJobStatus, record: AttemptStatus, child: ObservedJob
 ) -> Decision:
     number = record.number
-    wait = waiting(scene.job, child, scene.pods(number), scene.observed.complaints)
-    if child.deleting:
+    wait = _wait(scene, child)
+    if record.reason is not None:
+        message = f"Attempt {number} is ending: {record.message or record.reason.meaning}"
+        before = scene.status.phase
+        phase = before if before in _NOT_BEGUN else Phase.RUNNING
+        situation = progressing(record.reason, message)
+    elif child.deleting:
         message = (
             f"Job {child.name} is being deleted, not by us; the next attempt follows when its pods are gone."
         )
         situation, phase = progressing(Reason.INTERRUPTED, message), Phase.RETRYING
-    elif record.reason is not None:
-        message = f"Attempt {number} is ending: {record.message or record.reason.meaning}"
-        situation, phase = progressing(record.reason, message), Phase.RUNNING
     elif wait is not None and not child.finished:
         situation, phase = progressing(wait.reason, wait.message), wait.phase
     elif progress.is_training(status) or scene.own_command:
@@ -113,6 +122,17 @@ def _under_way(
     return Decision(status, situation, phase, requeue_after=_look_again(scene, status, child))
 
 
+def _wait(scene: Scene, child: ObservedJob) -> Wait | None:
+    return waiting(scene.job, child, scene.pods(child.attempt), scene.observed.complaints)
+
+
+def _was_given_up(scene: Scene, record: AttemptStatus) -> bool:
+    """Whether the attempt was given up, and the stored status says so: once its pods are gone, nothing else
+    does."""
+    stored = (other for other in scene.status.attempts if other.number == record.number)
+    return startup.is_given_up(record) and any(startup.is_given_up(other) for other in stored)
+
+
 def _look_again(scene: Scene, status: FineTuneJobStatus, child: ObservedJob) -> float | None:
     """In how many seconds time alone will have changed something."""
     if child.finished:
@@ -121,6 +141,8 @@ def _look_again(scene: Scene, status: FineTuneJobStatus, child: ObservedJob) -> 
     waits = [float(max(1, remaining))] if remaining is not None else []
     if complaints.unexplained(child, scene.pods(child.attempt), scene.job.spec.distributed.nodes):
         waits.append(complaints.patience(child, scene.now))
+    if (until := startup.limit(scene.job, _wait(scene, child))) is not None:
+        waits.append(max(1.0, (until - scene.now).total_seconds()))
     return min(waits, default=None)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from finetune_api import FineTuneJob, Phase, Reason
 from finetune_operator.complaints import Complaint
@@ -34,6 +35,8 @@ class Wait:
     phase: Phase
     reason: Reason
     message: str
+    since: datetime | None = None
+    """When the pod that can't start got its node, where one has."""
 
 
 def waiting(
@@ -58,13 +61,13 @@ def waiting(
             return Wait(Phase.PENDING, Reason.UNSCHEDULABLE, _unschedulable(job, pod.unschedulable_message))
     for pod in live:
         if pod.waiting_reason in _IMAGE_REASONS:
-            return Wait(Phase.PENDING, Reason.IMAGE_PULL_FAILED, _image(pod))
+            return Wait(Phase.PENDING, Reason.IMAGE_PULL_FAILED, _image(pod), pod.scheduled_at)
     for pod in live:
         if pod.waiting_reason in _CONTAINER_REASONS:
             message = f"Pod {pod.name}: {pod.waiting_reason}: {pod.waiting_message}"
-            return Wait(Phase.PENDING, Reason.POD_CONFIG_ERROR, message)
+            return Wait(Phase.PENDING, Reason.POD_CONFIG_ERROR, message, pod.scheduled_at)
     for complaint in complaints:
-        return _complained(complaint)
+        return _complained(complaint, live)
     wanted = job.spec.distributed.nodes
     running = sum(pod.running or pod.exit_code is not None for pod in pods)
     if running >= wanted:
@@ -74,15 +77,21 @@ def waiting(
     return Wait(Phase.STARTING, Reason.STARTING, f"{running} of {_pods(wanted)} started.")
 
 
-def _complained(complaint: Complaint) -> Wait:
+def _complained(complaint: Complaint, live: Sequence[ObservedPod]) -> Wait:
     if complaint.kind == "Job":
         message = (
             f"Job {complaint.name} does not get all of its pods: {complaint.message.rstrip('. ')}. "
             "Kubernetes tries again by itself."
         )
+        if "must specify limits.cpu" in complaint.message:
+            message += (
+                " A job sets no CPU limit: a LimitRange in the namespace can give its pods one, of at least "
+                "resources.cpu."
+            )
         return Wait(Phase.PENDING, Reason.PODS_REFUSED, message)
     message = f"Pod {complaint.name} does not start: {complaint.reason}: {complaint.message}"
-    return Wait(Phase.PENDING, Reason.POD_CONFIG_ERROR, message)
+    since = next((pod.scheduled_at for pod in live if pod.name == complaint.name), None)
+    return Wait(Phase.PENDING, Reason.POD_CONFIG_ERROR, message, since)
 
 
 def _unschedulable(job: FineTuneJob, scheduler_says: str) -> str:

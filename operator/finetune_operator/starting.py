@@ -7,7 +7,7 @@ from datetime import timedelta
 from finetune_api import FineTuneJobStatus, Phase, Reason
 from finetune_operator import attempts, cleanup, progress, refusal
 from finetune_operator.conditions import Situation, State, progressing
-from finetune_operator.observation import Rival
+from finetune_operator.obstacles import Rival
 from finetune_operator.planning import Decision
 from finetune_operator.rendering import render_attempt
 from finetune_operator.scene import Scene

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,8 @@ class State:
         self.queue = queue
         self.reports = reports
         self.monitor = monitor
+        self.deletions_missed = asyncio.Event()
+        """Set when a watch has begun anew, with a listing: such a watch tells of no deletion before it."""
         self.finetune_jobs: Cache[Manifest] = Cache(_without_managed_fields, _own_key)
         self.presets: Cache[Manifest] = Cache(dict, _own_key)
         self.jobs = child_cache(ObservedJob.from_kubernetes)

@@ -78,8 +78,17 @@ def wasted_share(record: AttemptStatus, status: FineTuneJobStatus) -> float:
         return 1.0
     committed = latest.time
     if committed is None or committed <= record.start_time:
-        return 1.0
+        return _share_of_steps(record, latest.step)
     return min(1.0, max(0.0, (record.end_time - committed).total_seconds() / duration))
+
+
+def _share_of_steps(record: AttemptStatus, saved: int) -> float:
+    """Which part of an attempt's steps came after step `saved`; all of them where that is none of its own.
+
+    For a checkpoint that seems older than the attempt: the clock of its node may be behind.
+    """
+    first, last = record.resumed_step or 0, record.last_step or 0
+    return (last - saved) / (last - first) if first < saved <= last else 1.0
 
 
 def active_seconds(status: FineTuneJobStatus, job: FineTuneJob) -> int:
@@ -89,9 +98,8 @@ def active_seconds(status: FineTuneJobStatus, job: FineTuneJob) -> int:
 
 
 def _seconds(pod: ObservedPod, now: datetime) -> int:
-    if pod.started_at is None:
-        return 0
-    return max(0, int(((pod.finished_at or now) - pod.started_at).total_seconds()))
+    since = pod.started_at if pod.finished_at is not None else pod.running_since(now)
+    return max(0, int(((pod.finished_at or now) - since).total_seconds())) if since is not None else 0
 
 
 def _grown(before: int | None, after: int | None) -> int:

@@ -7,12 +7,15 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from finetune_operator import logs
-from finetune_operator.errors import ApiError, ConflictError
+from finetune_operator.errors import ApiError, ConflictError, UnreachableError
 from finetune_operator.keys import JobKey
 from finetune_operator.metrics import Metrics
 from finetune_operator.queue import KeyedQueue
 
 logger = logging.getLogger(__name__)
+
+UNREACHABLE_SECONDS = 10.0
+"""A job waits no longer for its next try while nobody answers: asking costs nobody anything then."""
 
 Reconcile = Callable[[JobKey], Awaitable[float | None]]
 
@@ -76,9 +79,9 @@ class Workers:
             self._queue.retry(key)
         except (ApiError, TimeoutError) as error:
             self._metrics.reconcile_errors.labels("api").inc()
-            logger.warning(
-                "reconcile failed, again in %.1f s: %s", self._queue.retry(key), error or "timed out"
-            )
+            at_most = UNREACHABLE_SECONDS if isinstance(error, UnreachableError) else None
+            delay = self._queue.retry(key, at_most)
+            logger.warning("reconcile failed, again in %.1f s: %s", delay, error or "timed out")
         except Exception:
             self._metrics.reconcile_errors.labels("internal").inc()
             logger.exception("reconcile failed, again in %.1f s", self._queue.retry(key))

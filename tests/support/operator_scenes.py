@@ -11,13 +11,12 @@ from finetune_api import FineTuneJob, FineTuneJobStatus, ProgressReport, Trainin
 from finetune_api.conditions import Reason
 from finetune_operator.decide import decide
 from finetune_operator.observation import (
-    Conflict,
     JobCondition,
     Observed,
     ObservedJob,
     ObservedPod,
-    Refusal,
 )
+from finetune_operator.obstacles import Conflict, Refusal
 from finetune_operator.plan import Plan
 from finetune_operator.rendering import RenderConfig
 

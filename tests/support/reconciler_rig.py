@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from finetune_operator.clock import ClusterClock
 from finetune_operator.cluster import JOBS, Resource
 from finetune_operator.errors import NotFoundError, from_response
 from finetune_operator.event_writer import EventWriter
@@ -26,6 +27,7 @@ class ApiServer:
     """Stores what is created; refuses the kinds that it is told to refuse, in the API server's way."""
 
     def __init__(self) -> None:
+        self.clock = ClusterClock()
         self.stored: dict[str, Manifest] = {}
         self.refuses: dict[str, tuple[int, str]] = {}
         self.statuses: list[Manifest] = []

@@ -310,6 +310,11 @@ def test_changed_settings_restart_the_operator() -> None:
         ("--set=tls.certManager.issuerRef.kind=Issuer", "name"),
         ("--set=watchNamespaces={Team_A}", "watchNamespaces"),
         ("--set=nameOverride=1st", "nameOverride"),
+        ("--set=resources.limit.memory=1Gi", "limit"),
+        ("--set=tolerations[0].keys=gpu", "keys"),
+        ("--set=podLabels.build=7", "build"),
+        ("--set=tls.secretName=My Secret", "secretName"),
+        ("--set=webhook=null", "webhook"),
         ("--set=statusServer.port=8080", "a port of its own"),
     ],
 )

@@ -38,11 +38,11 @@ def test_the_clearest_failure_that_was_seen_is_remembered() -> None:
 
 
 def test_an_attempt_starts_with_its_first_pod_and_keeps_that_time() -> None:
-    record = with_pods(RUNNING, [pod(started_at=at(30)), pod(index=1, started_at=at(20))])
+    record = with_pods(RUNNING, [pod(started_at=at(30)), pod(index=1, started_at=at(20))], at(40))
     assert (record.start_time, record.pods) == (at(20), 2)
     counted = record.model_copy(update={"rank_seconds": 5})
-    assert with_pods(counted, [pod(started_at=at(90))]).start_time == at(20)
-    assert with_pods(counted, []).pods == 2
+    assert with_pods(counted, [pod(started_at=at(90))], at(99)).start_time == at(20)
+    assert with_pods(counted, [], at(99)).pods == 2
 
 
 def test_a_closed_record_keeps_the_furthest_step() -> None:

@@ -218,6 +218,14 @@ def test_the_end_of_the_last_pod_is_waited_for_but_not_for_ever() -> None:
     assert judge(still_running, job=failed(), seconds=late) is not None
 
 
+@pytest.mark.parametrize("hours", [-5, 5])
+def test_an_attempt_ends_with_its_job_whatever_the_clock_of_a_node_says(hours: int) -> None:
+    """Else a back-off would be over before it began, or last for hours."""
+    found = judge(ended_pod(1, seconds=3600 * hours))
+    assert found is not None
+    assert at(40) <= found.ended_at <= at(100)
+
+
 class TestCompleteJob:
     def test_with_a_result_has_succeeded(self) -> None:
         done = ended_pod(0, termination_message=result(step=10).to_termination_message())

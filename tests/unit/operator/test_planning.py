@@ -53,6 +53,13 @@ def test_the_oldest_attempts_go_when_nothing_else_helps() -> None:
     assert status.attempts[-1].number == 10
 
 
+def test_the_past_is_not_cut_for_what_is_large_without_it() -> None:
+    effective = {f"setting{number:02}": "v" * 200 for number in range(64)}
+    status = bounded(FineTuneJobStatus(attempts=attempts(10, "m" * 400), effective=effective))
+    assert [record.number for record in status.attempts] == list(range(1, 11))
+    assert status.effective == effective
+
+
 class TestMeters:
     situation = progressing(Reason.TRAINING, "Attempt 1 is training.")
     record = AttemptStatus(number=1, start_time=at(0), rank_seconds=10)

@@ -10,7 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from finetune_api import FineTuneJobStatus, TrainingResult
 from finetune_api.conditions import Reason
-from finetune_operator.observation import Conflict, JobCondition, ObservedJob, ObservedPod, Refusal
+from finetune_operator.observation import JobCondition, ObservedJob, ObservedPod
+from finetune_operator.obstacles import Conflict, Refusal
 from finetune_operator.plan import Plan
 from operator_scenes import Operator, at, checkpoint, child, created_jobs, make_job, pod, report, result
 

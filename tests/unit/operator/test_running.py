@@ -81,3 +81,12 @@ def test_a_failure_shows_while_the_other_pods_are_still_being_stopped() -> None:
     )
     operator.see(120, [gone])
     assert operator.reason("Failed") == "Diverged"
+
+
+def test_an_attempt_that_is_taken_away_before_it_begins_is_not_said_to_train() -> None:
+    operator = Operator()
+    operator.see(0)
+    evicted = pod(phase="Pending", started_at=None, disruption="EvictionByEvictionAPI", deleting=True)
+    operator.see(5, [child()], [evicted])
+    assert operator.reason("Reconciling") == "Preempted"
+    assert "Training" not in operator.story

@@ -74,6 +74,13 @@ def test_a_job_whose_pods_are_refused_says_by_whom() -> None:
     )
 
 
+def test_a_quota_of_cpu_limits_is_met_by_a_limit_range() -> None:
+    says = 'pods "tune-1-0-x" is forbidden: failed quota: team: must specify limits.cpu for: trainer'
+    found = waiting(make_job(), child(), [], [Complaint("Job", "tune-1", "FailedCreate", says)])
+    assert found is not None
+    assert "LimitRange" in found.message
+
+
 def test_a_volume_that_cannot_be_mounted_is_named() -> None:
     message = 'MountVolume.SetUp failed for volume "data-train" : configmap "rows" not found'
     stuck = pod(phase="Pending", started_at=None, waiting_reason="ContainerCreating")

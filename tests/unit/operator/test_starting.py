@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from finetune_operator.observation import Conflict, Refusal
+from finetune_operator.obstacles import Conflict, Refusal
 from operator_scenes import (
     Operator,
     child,

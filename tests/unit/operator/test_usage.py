@@ -33,6 +33,14 @@ def test_a_pod_that_has_not_started_counts_nothing() -> None:
     assert measured(RUNNING, [pod(started_at=None)], RATES, at(60)).rank_seconds == 0
 
 
+@pytest.mark.parametrize("hours", [-5, 5])
+def test_a_node_whose_clock_is_hours_off_counts_from_when_the_pod_came_to_it(hours: int) -> None:
+    elsewhere = {"scheduled_at": at(8), "started_at": at(10 + 3600 * hours)}
+    assert measured(RUNNING, [pod(**elsewhere)], RATES, at(60)).rank_seconds == 52 * 4
+    done = ended_pod(0, seconds=40 + 3600 * hours, **elsewhere)
+    assert measured(RUNNING, [done], RATES, at(60)).rank_seconds == 30 * 4
+
+
 def test_a_pod_that_vanishes_takes_nothing_with_it() -> None:
     record = measured(RUNNING, [pod()], RATES, at(60))
     assert measured(record, [], RATES, at(70)) == record
@@ -64,6 +72,8 @@ def test_what_is_lost_is_counted_once_when_the_attempt_ends() -> None:
         (ended(), saved(75, complete=False), 1.0),
         (ended(), saved(-50), 1.0),
         (ended(), saved(None), 1.0),
+        (ended(resumed_step=1, last_step=9), saved(-7200), 0.5),
+        (ended(resumed_step=5, last_step=9), saved(-50), 1.0),
         (ended(), saved(500), 0.0),
         (ended("Succeeded"), FineTuneJobStatus(), 0.0),
         (ended("Suspended"), saved(100), 0.0),

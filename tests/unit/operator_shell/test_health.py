@@ -34,6 +34,17 @@ def test_newer_news_stands_for_older(clock: Any) -> None:
     assert monitor.deaf() == []
 
 
+def test_a_watch_is_not_deaf_while_the_api_server_is_away(clock: Any) -> None:
+    monitor = WatchMonitor(clock, overdue_seconds=60)
+    monitor.expect(JOBS, 10)
+    for _ in range(10):
+        clock.advance(30)
+        monitor.cut_off()
+    assert monitor.deaf() == []
+    clock.advance(61)
+    assert monitor.deaf() == ["jobs"]
+
+
 def test_a_watch_without_writes_is_never_suspected(clock: Any) -> None:
     monitor = WatchMonitor(clock, overdue_seconds=60)
     clock.advance(3600)

@@ -145,6 +145,12 @@ async def test_a_failed_key_comes_back_by_itself() -> None:
     assert await soon(q.get()) == "a"
 
 
+async def test_a_failure_that_is_soon_over_is_not_waited_out() -> None:
+    q = KeyedQueue[str](Backoff(initial=100.0, maximum=100.0))
+    assert q.retry("a", at_most=0.01) == 0.01
+    assert await soon(q.get()) == "a"
+
+
 async def test_success_forgives_earlier_failures() -> None:
     q: KeyedQueue[str] = KeyedQueue(Backoff(initial=1.0, maximum=1000.0))
     for _ in range(8):

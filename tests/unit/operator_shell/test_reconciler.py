@@ -31,6 +31,20 @@ async def test_creates_the_attempt_and_then_says_so(rig: Rig) -> None:
     assert rig.condition("Reconciling")["message"] == "Attempt 1 has been created."
 
 
+async def test_the_times_in_a_status_are_the_api_servers(rig: Rig) -> None:
+    rig.api.clock.heard("Thu, 01 Jan 2026 12:00:00 GMT")
+    rig.know()
+    await rig.reconciler.reconcile(KEY)
+    status = rig.api.statuses[-1]
+    times = [status["startTime"], *(found["lastTransitionTime"] for found in status["conditions"])]
+    assert all(time.startswith("2026-01-01T12:00:0") for time in times), times
+    assert all(
+        made["eventTime"].startswith("2026-01-01T12:00:0")
+        for made in rig.api.stored.values()
+        if made["kind"] == "Event"
+    )
+
+
 async def test_a_watch_that_is_faster_than_the_answer_is_not_taken_for_deaf(rig: Rig, clock: Any) -> None:
     rig.api.told = lambda made: made["kind"] == "Job" and rig.state.tell(JOBS, "ADDED", made)
     rig.know()

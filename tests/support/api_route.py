@@ -1,0 +1,106 @@
+"""The way from an operator to the API server, which can be cut, and can lead to another API server."""
+
+import re
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import yaml
+
+from onenode import ControlPlane
+from operator_rig import free_port
+
+
+class Route:
+    """A port of this machine that leads to another one. Nothing of what passes is read: it is all TLS."""
+
+    def __init__(self, target: int) -> None:
+        self.target = target
+        self.port = free_port()
+        self._listener: socket.socket | None = None
+        self._open: list[socket.socket] = []
+        self.restore()
+
+    def restore(self) -> None:
+        """Let new connections pass."""
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def cut(self) -> None:
+        """End all connections, and refuse new ones."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            _close(listener)
+        while self._open:
+            _close(self._open.pop())
+
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                server = socket.create_connection(("127.0.0.1", self.target))
+                self._open += [client, server]
+                for ends in ((client, server), (server, client)):
+                    threading.Thread(target=_pass_on, args=ends, daemon=True).start()
+
+
+def _pass_on(source: socket.socket, sink: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+    _close(sink)
+
+
+def _close(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
+
+
+@contextmanager
+def routed(kubeconfig: Path, folder: Path) -> Iterator[tuple[Route, Path]]:
+    """A route to the API server of a kubeconfig, and a kubeconfig that takes it."""
+    config = yaml.safe_load(kubeconfig.read_text())
+    [cluster] = config["clusters"]
+    url = cluster["cluster"]["server"]
+    route = Route(int(url.rpartition(":")[2]))
+    cluster["cluster"]["server"] = re.sub(r"\d+$", str(route.port), url)
+    path = folder / "routed-kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    try:
+        yield route, path
+    finally:
+        route.cut()
+
+
+@contextmanager
+def another_api_server(control_plane: ControlPlane) -> Iterator[int]:
+    """A second API server over the same store, as where there are several for availability; its port.
+
+    It has the first one's command line, and knows of no change that was made before it started.
+    """
+    command = _command_of("kube-apiserver", control_plane.folder)
+    port = free_port()
+    other = {"--secure-port": str(port), "--audit-log-path": str(control_plane.folder / "logs/audit-2.log")}
+    given = (argument.partition("=") for argument in command[1:])
+    arguments = [f"{flag}={other.get(flag, value)}" for flag, _, value in given]
+    with (control_plane.folder / "logs/kube-apiserver-2.log").open("wb") as log:
+        process = subprocess.Popen([command[0], *arguments], stdout=log, stderr=log)
+    try:
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _command_of(program: str, folder: Path) -> list[str]:
+    """The command line of the process that runs a program on this folder."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            command = path.read_text().split("\0")[:-1]
+            if command and Path(command[0]).name == program and str(folder) in " ".join(command):
+                return command
+    raise LookupError(f"no {program} runs on {folder}")
