@@ -64,7 +64,8 @@ def held_logits(setup: Setup) -> float:
     """Bytes per token of logits that are there until the backward pass has ended."""
     if setup.fused_loss or not setup.program.outputs_held:
         return 0.0
-    return float(setup.logit_bytes * setup.architecture.vocabulary)
+    size = 4 if setup.program.wide_outputs else setup.logit_bytes
+    return float(size * setup.architecture.vocabulary)
 
 
 def freed_logits(setup: Setup) -> float:

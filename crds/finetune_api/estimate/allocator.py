@@ -8,12 +8,15 @@ from finetune_api.estimate.parameters import ParameterCounts
 from finetune_api.estimate.ranges import Range
 from finetune_api.estimate.setup import Setup
 
+KIB: Final = 2.0**10
 MIB: Final = 2.0**20
 
-CONTEXT_PER_MULTIPROCESSOR: Final = Range(3.4 * MIB, 3.8 * MIB, 8.0 * MIB)
-"""CUDA context of one process by multiprocessor of the device, for each of which the driver holds stacks and
-local memory: what `nvidia-smi` shows beyond torch's reserved memory. 141 MiB on a T4 with 40 (measured by
-fitcheck-llm); about 0.4 GiB on an A100 with 108, twice that where CUDA loads all kernels at once."""
+CONTEXT_PER_THREAD: Final = Range(1.9 * KIB, 3.5 * KIB, 5.5 * KIB)
+"""CUDA context of one process by thread that the device holds at once, for each of which the driver sets
+stack and local memory aside: what `nvidia-smi` shows beyond torch's reserved memory. 141 MiB on a T4, 40 ×
+1024 threads (measured by fitcheck-llm); 0.7 GiB on an A100, 108 × 2048 (fms-acceleration's runs with Liger:
+memory of the device less what torch allocated is a straight line over the batch, and begins there). Low is a
+context without kernels (0.4 GiB on an A100), high one with all kernels loaded at once."""
 COMMUNICATION: Final = Range(100 * MIB, 300 * MIB, 1000 * MIB)
 """NCCL's channels and buffers, where there are several ranks."""
 CACHED: Final = Range(0.0, 0.75, 1.2)
@@ -25,7 +28,7 @@ management; 0.6 to 1 in fitcheck-llm's runs)."""
 
 def context_memory(setup: Setup) -> Range:
     """What a process holds of the device beyond what torch reserves: its CUDA context, and NCCL's buffers."""
-    context = CONTEXT_PER_MULTIPROCESSOR.map(lambda size: size * setup.multiprocessors)
+    context = CONTEXT_PER_THREAD.map(lambda size: size * setup.resident_threads)
     return context if setup.ranks == 1 else context.plus(COMMUNICATION)
 
 
@@ -50,3 +53,10 @@ def unused_blocks(
     if setup.deepspeed and setup.zero_stage in (1, 2) and not setup.offload_optimizer:
         unused += (4 + setup.compute_bytes) * counts.trained / setup.ranks
     return unused
+
+
+def taken_by_states(setup: Setup, states: float, loss: float) -> float:
+    """Of the blocks that the first `loss` has left, with all its activations, those in which torch's
+    optimizers make their `states` at their first step, so that each later loss needs others. DeepSpeed makes
+    them before."""
+    return 0.0 if setup.deepspeed else min(states, loss)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import isclose
 
 from finetune_api.estimate.activations import head_inputs, layer_activations, layer_input, layer_peak
-from finetune_api.estimate.allocator import COMMUNICATION, CONTEXT_PER_MULTIPROCESSOR
+from finetune_api.estimate.allocator import COMMUNICATION, CONTEXT_PER_THREAD
 from finetune_api.estimate.cost import HOST_WATTS, JOULES_PER_KWH, LOAD
 from finetune_api.estimate.estimate import Estimate
 from finetune_api.estimate.memory import GIB, standing_buffers
@@ -113,8 +113,8 @@ def _buffers(setup: Setup, counts: ParameterCounts, size: float) -> Line:
 
 
 def _overhead(setup: Setup, size: float) -> Line:
-    context = CONTEXT_PER_MULTIPROCESSOR.expected * setup.multiprocessors
-    terms = [f"{setup.multiprocessors} × {CONTEXT_PER_MULTIPROCESSOR.expected / GIB:.6f} GiB of context"]
+    context = CONTEXT_PER_THREAD.expected * setup.resident_threads
+    terms = [f"{setup.resident_threads} × {CONTEXT_PER_THREAD.expected / GIB:.9f} GiB of context"]
     if setup.ranks > 1:
         terms.append(f"{_gib(COMMUNICATION.expected)} of communication")
         context += COMMUNICATION.expected

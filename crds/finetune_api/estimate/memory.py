@@ -20,7 +20,7 @@ from finetune_api.estimate.activations import (
     layer_peak,
     logits,
 )
-from finetune_api.estimate.allocator import CACHED, MIB, context_memory, unused_blocks
+from finetune_api.estimate.allocator import CACHED, MIB, context_memory, taken_by_states, unused_blocks
 from finetune_api.estimate.drawing import cache_bytes
 from finetune_api.estimate.optimizers import FUSES_GRADIENTS, WHOLE_LIST_STEP, is_paged, state_bytes
 from finetune_api.estimate.parameters import ParameterCounts, count_parameters, layers_with_gradients
@@ -96,8 +96,6 @@ def memory(setup: Setup) -> Memory:
     expected = _peak(setup, counts, setup.length, "expected")
     best = replace(setup, load_precision=setup.precision) if counts.quantized else setup
     low = _peak(best, counts, setup.shortest_length, "low")
-    if is_paged(setup.optimizer):
-        low = replace(low, optimizer=0.0)
     worst = replace(setup, accumulation=max(2, setup.accumulation))
     high = _peak(worst, counts, setup.length, "high")
     return Memory(expected, min(low.total, expected.total), max(high.total, expected.total))
@@ -108,7 +106,17 @@ def _peak(setup: Setup, counts: ParameterCounts, length: int, bound: str) -> Mem
     loading = MemoryParts(
         weights=loading_memory(setup, counts), overhead=getattr(context_memory(setup), bound)
     )
-    return max(_step_peak(setup, counts, length, bound), loading, key=lambda parts: parts.total)
+    step = _with_paged_states(setup, counts, _step_peak(setup, counts, length, bound), bound)
+    return max(step, loading, key=lambda parts: parts.total)
+
+
+def _with_paged_states(setup: Setup, counts: ParameterCounts, parts: MemoryParts, bound: str) -> MemoryParts:
+    """The parts with the states of a paged optimizer, as far as the device has room beside them: the rest is
+    moved to the host, and in the low bound all of it. They are no memory of torch's."""
+    if bound == "low" or not is_paged(setup.optimizer):
+        return parts
+    room = max(0.0, setup.capacity - 1 - parts.total)
+    return replace(parts, optimizer=parts.optimizer + min(room, states_memory(setup, counts)))
 
 
 def _step_peak(setup: Setup, counts: ParameterCounts, length: int, bound: str) -> MemoryParts:
@@ -122,10 +130,11 @@ def _step_peak(setup: Setup, counts: ParameterCounts, length: int, bound: str) -
         in_layer -= kept
     at_loss, held = tokens * logits(setup), tokens * held_logits(setup)
     gradients = gradient_memory(setup, counts)
+    states = 0.0 if is_paged(setup.optimizer) else states_memory(setup, counts)
     constant = MemoryParts(
         weights=weight_memory(setup, counts),
         gradients=gradients if _keeps_gradients(setup) else 0.0,
-        optimizer=optimizer_memory(setup, counts),
+        optimizer=originals_memory(setup, counts) + states,
         buffers=sum(standing_buffers(setup, counts).values()),
     )
     if setup.program.longest_first:
@@ -135,12 +144,13 @@ def _step_peak(setup: Setup, counts: ParameterCounts, length: int, bound: str) -
     stack = layers * kept
     forward = stack + tokens * head_inputs(setup, counts)
     older = tokens * setup.architecture.layers * kept_beyond_pass(setup)
+    at_step = replace(full, buffers=constant.buffers + _step_buffers(setup, counts))
     moments = (
         replace(constant, activations=forward, logits=at_loss),
         replace(constant, activations=forward + older, logits=held),
         replace(constant, activations=stack + in_layer, logits=held, buffers=in_layer_buffers),
         replace(full, activations=kept + in_layer, logits=held, buffers=in_layer_buffers),
-        replace(full, buffers=constant.buffers + _step_buffers(setup, counts)),
+        at_step,
         replace(constant, activations=cache_bytes(setup, length) if setup.answer_tokens else 0.0),
     )
     freed = min(at_loss - held, in_layer) + tokens * freed_logits(setup)
@@ -152,8 +162,10 @@ def _step_peak(setup: Setup, counts: ParameterCounts, length: int, bound: str) -
         parts.total + unused_blocks(setup, counts, tokens, parts.activations, parts.logits)
         for parts in moments
     )
+    loss = taken_by_states(setup, constant.optimizer, forward + at_loss)
+    held_back = max(held_back, at_step.total + getattr(CACHED, bound) * loss)
     if bound == "high":
-        step = _step_buffers(setup, counts)
+        step = at_step.buffers - constant.buffers
         again = tokens * backward_gradients(setup)
         apart = replace(
             full, activations=forward + in_layer + again, logits=at_loss, buffers=in_layer_buffers + step
@@ -175,16 +187,22 @@ def gradient_memory(setup: Setup, counts: ParameterCounts) -> float:
     return _trained_bytes(setup, counts) / (setup.ranks if shared_out else 1)
 
 
-def optimizer_memory(setup: Setup, counts: ParameterCounts) -> float:
-    """States of the optimizer and, under DeepSpeed, its fp32 originals of the trained weights; ZeRO-1 and
-    above share them out."""
+def originals_memory(setup: Setup, counts: ParameterCounts) -> float:
+    """The fp32 originals of the trained weights that DeepSpeed's optimizer holds; ZeRO-1 and above share them
+    out."""
+    if not setup.deepspeed or setup.offload_optimizer or setup.compute_bytes == 4:
+        return 0.0
+    return 4.0 * counts.trained / (setup.ranks if setup.zero_stage >= 1 else 1)
+
+
+def states_memory(setup: Setup, counts: ParameterCounts) -> float:
+    """States of the optimizer; ZeRO-1 and above share them out."""
     if setup.offload_optimizer:
         return 0.0
     narrow = setup.architecture.hidden
     if setup.deepspeed:
-        originals = 4.0 * counts.trained if setup.compute_bytes < 4 else 0.0
-        states = state_bytes(setup.optimizer, counts.trained, 4, narrow)
-        return (originals + states) / (setup.ranks if setup.zero_stage >= 1 else 1)
+        shares = setup.ranks if setup.zero_stage >= 1 else 1
+        return state_bytes(setup.optimizer, counts.trained, 4, narrow) / shares
     embeddings = setup.architecture.embedding_parameters + setup.architecture.head_parameters
     embedded = min(embeddings, counts.trained_model) if setup.method.type == "full" else 0.0
     own = state_bytes(setup.optimizer, counts.trained_model, setup.weight_bytes, narrow, embedded)

@@ -17,6 +17,9 @@ class Program:
     outputs_held: bool = False
     """Whether the model's outputs, and so the logits, are still referred to in the backward pass;
     transformers' Trainer lets them go."""
+    wide_outputs: bool = False
+    """Whether the logits among the model's outputs are fp32, as in transformers before 4.45, rather than in
+    the type that the output embedding gives them."""
     loss_bytes: int = 4
     """Bytes of one value in the loss: transformers computes it in fp32."""
     quantized_inputs_kept: bool = False

@@ -9,7 +9,7 @@ from finetune_api.catalog import Architecture, architecture_of, find_model
 from finetune_api.deepspeed import offloads, uses_deepspeed
 from finetune_api.estimate.program import TRAINER, Program
 from finetune_api.estimate.reference import reference_of
-from finetune_api.hardware import TYPICAL_MULTIPROCESSORS, Accelerator
+from finetune_api.hardware import TYPICAL_MULTIPROCESSORS, TYPICAL_THREADS, Accelerator
 from finetune_api.job import FineTuneJob, FineTuneJobSpec, processes_per_node
 from finetune_api.method import MethodSpec
 from finetune_api.quantization import QuantizationSpec
@@ -68,8 +68,8 @@ class Setup:
     """Longest answer that the model draws for each record, in tokens; 0 where it draws none."""
     passes_per_answer: int = 1
     """Optimizer steps that learn from the same answers."""
-    multiprocessors: int = TYPICAL_MULTIPROCESSORS
-    """Streaming multiprocessors of the device, for each of which a CUDA context holds memory."""
+    resident_threads: int = TYPICAL_MULTIPROCESSORS * TYPICAL_THREADS
+    """Threads that the device holds at once, for each of which a CUDA context holds memory."""
     program: Program = TRAINER
     """What trains."""
     capacity: float = inf
@@ -196,7 +196,7 @@ def setup_for(job: FineTuneJob, accelerator: Accelerator, devices: int | None = 
         reward_parameters=_reward_parameters(spec, architecture),
         answer_tokens=drawn.sampling.max_new_tokens if drawn else 0,
         passes_per_answer=drawn.updates_per_batch if drawn else 1,
-        multiprocessors=accelerator.multiprocessors,
+        resident_threads=accelerator.resident_threads,
         capacity=accelerator.memory_gib * 2**30,
         tensor_float=training.precision == "tf32" and accelerator.supports("tf32"),
     )

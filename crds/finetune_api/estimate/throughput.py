@@ -31,6 +31,9 @@ FUSED_OPERATIONS_PER_LAYER: Final = 14
 """The same where Liger's run: seven products, attention, two norms, rotation, activation, two sums."""
 OPERATIONS_PER_ADAPTER: Final = 6
 """Cast, dropout, two products, scale and sum of one LoRA adapter."""
+OPERATIONS_PER_UNPACKING: Final = 5
+"""Beside the product of one quantized matrix: its constants and its weights unpacked (bitsandbytes), its
+input and its result cast, and the copy that PEFT makes of the result."""
 
 EXPOSED: Final = Range(0.0, 1.0, 1.0)
 """Share of the communication that computing does not hide. All of it is expected: collectives hold
@@ -158,9 +161,11 @@ def _pass_parts(
 def _operations(setup: Setup, counts: ParameterCounts) -> float:
     """Kernels of one pass: forward once (twice when recomputed), backward twice as many, and the reference's
     forward passes."""
-    adapters = sum(target.layers for target in counts.targets) * OPERATIONS_PER_ADAPTER
     layer = FUSED_OPERATIONS_PER_LAYER if setup.fused_layers else OPERATIONS_PER_LAYER
+    if counts.quantized:
+        layer += OPERATIONS_PER_UNPACKING * len(setup.architecture.linears)
     plain = setup.architecture.layers * layer
+    adapters = sum(target.layers for target in counts.targets) * OPERATIONS_PER_ADAPTER
     learning = (plain + adapters) * (4 if setup.checkpointing else 3)
     return learning + plain * setup.extra_forwards
 

@@ -3,6 +3,7 @@
 from finetune_api.hardware.accelerators import (
     ACCELERATORS,
     TYPICAL_MULTIPROCESSORS,
+    TYPICAL_THREADS,
     Accelerator,
     Precision,
     Price,
@@ -23,6 +24,7 @@ __all__ = [
     "GRID",
     "REFERENCE_REGION",
     "TYPICAL_MULTIPROCESSORS",
+    "TYPICAL_THREADS",
     "Accelerator",
     "CarbonIntensity",
     "HardwareCatalog",

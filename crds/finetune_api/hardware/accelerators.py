@@ -15,6 +15,10 @@ Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 TYPICAL_MULTIPROCESSORS: Final = 108
 """Those of an A100."""
 
+TYPICAL_THREADS: Final = 2048
+"""Threads that a multiprocessor of a data center's device holds at once (CUDA C++ Programming Guide,
+technical specifications by compute capability: 1024 of 7.5, 1536 of 8.6, 8.9 and 12.0)."""
+
 TYPICAL_SUSTAINED: Final = 0.8
 """Share of the peak that the best matrix product reaches, where nobody has measured it: the middle of those
 that Bekman measured on NVIDIA's devices."""
@@ -49,8 +53,10 @@ class Accelerator:
     """Bandwidth to another device of the node, one way, in 10⁹ bytes per second (NVLink, else PCIe)."""
     price: Price | None = None
     multiprocessors: int = TYPICAL_MULTIPROCESSORS
-    """Streaming multiprocessors (compute units), for each of which a context holds memory."""
+    """Streaming multiprocessors (compute units)."""
     aliases: tuple[str, ...] = ()
+    threads: int = TYPICAL_THREADS
+    """Threads that one multiprocessor holds at once, for each of which a context holds memory."""
     sustained: float = TYPICAL_SUSTAINED
     """Share of the peak that a long, best-shaped matrix product on the matrix units reaches: the clock of the
     peak does not hold at full load."""
@@ -58,6 +64,11 @@ class Accelerator:
     """The same for fp32 outside of the matrix units."""
     attention_share: float = 0.6
     """Speed of fused attention over that of the best matrix product."""
+
+    @property
+    def resident_threads(self) -> int:
+        """Threads that the device holds at once."""
+        return self.multiprocessors * self.threads
 
     def sustained_flops(self, precision: Precision) -> float:
         """Floating-point operations per second of a long, best-shaped matrix product; at the slowest
@@ -127,31 +138,31 @@ ACCELERATORS: Final[tuple[Accelerator, ...]] = (
                 sustained=_BEKMAN["a100"]),
     Accelerator("l40s", "NVIDIA L40S 48 GB", 44.4, _peak(91.6, 183, 362),
                 864, 350, 32, Price(1.95, _MODAL, "2026-05-07"), 142, ("nvidia-l40s",),
-                sustained=_BEST_SHAPES["l40s"]),
+                sustained=_BEST_SHAPES["l40s"], threads=1536),
     Accelerator("l4", "NVIDIA L4 24 GB", 22.5, _peak(30.3, 60, 121),
                 300, 72, 32, Price(0.80, _MODAL, "2026-05-07"), 58, ("nvidia-l4",),
-                sustained=_L4_SUSTAINED),
+                sustained=_L4_SUSTAINED, threads=1536),
     Accelerator("a6000", "NVIDIA RTX A6000 48 GB", 47.5, _peak(38.7, 77.4, 154.8),
                 768, 300, 32, Price(0.82, "Verda, on demand", "2026-10-29"), 84,
-                ("rtx-a6000", "nvidia-rtx-a6000")),
+                ("rtx-a6000", "nvidia-rtx-a6000"), threads=1536),
     Accelerator("a10g", "NVIDIA A10G 24 GB", 22.1, _peak(31.2, 35, 70),
                 600, 300, 32, Price(1.006, "assumed: AWS g5.xlarge on demand, from memory", "2025-06"), 80,
-                ("nvidia-a10g",), sustained=_BEST_SHAPES["a10g"]),
+                ("nvidia-a10g",), sustained=_BEST_SHAPES["a10g"], threads=1536),
     Accelerator("rtx5090", "NVIDIA GeForce RTX 5090 32 GB", 31.8,
                 _peak(104.8, 104.8, 209.5), 1792, 575, 64, Price(0.67, _AKASH, "2026-09-20"), 170,
                 ("rtx-5090", "nvidia-geforce-rtx-5090", "5090"),
-                sustained=_GEFORCE_SUSTAINED),
+                sustained=_GEFORCE_SUSTAINED, threads=1536),
     Accelerator("rtx4090", "NVIDIA GeForce RTX 4090 24 GB", 23.99,
                 _peak(82.6, 82.6, 165.2), 1008, 450, 32, Price(0.39, _AKASH, "2026-09-20"), 128,
                 ("rtx-4090", "nvidia-geforce-rtx-4090", "4090"),
-                sustained=_GEFORCE_SUSTAINED),
+                sustained=_GEFORCE_SUSTAINED, threads=1536),
     Accelerator("rtx3090", "NVIDIA GeForce RTX 3090 24 GB", 23.7,
                 _peak(35.6, 35.6, 71.2), 936, 350, 32, Price(0.16, _AKASH, "2026-09-20"), 82,
                 ("rtx-3090", "nvidia-geforce-rtx-3090", "3090"),
-                sustained=_GEFORCE_SUSTAINED),
+                sustained=_GEFORCE_SUSTAINED, threads=1536),
     Accelerator("t4", "NVIDIA T4 16 GB", 14.7, {"fp32": 8.1, "fp16": 65}, 300, 70, 16,
                 Price(0.59, _MODAL, "2026-05-07"), 40, ("tesla-t4", "nvidia-tesla-t4"),
-                sustained=_T4_SUSTAINED, sustained_fp32=_T4_SUSTAINED_FP32),
+                threads=1024, sustained=_T4_SUSTAINED, sustained_fp32=_T4_SUSTAINED_FP32),
     Accelerator("v100-16gb", "NVIDIA V100 SXM2 16 GB", 15.8, {"fp32": 15.7, "fp16": 125}, 900, 300, 150,
                 Price(0.36, _AKASH, "2026-09-20"), 80, ("tesla-v100-16gb", "tesla-v100-sxm2-16gb"),
                 sustained=_V100_SUSTAINED),

@@ -16,7 +16,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from finetune_api import FineTuneJob, ResolvedJob, TrainingResult, parse_job
 from finetune_api.estimate import setup_for, steps
 from finetune_api.estimate.activations import head_inputs, layer_activations, layer_input
-from finetune_api.estimate.memory import gradient_memory, optimizer_memory, weight_memory
+from finetune_api.estimate.memory import gradient_memory, states_memory, weight_memory
 from finetune_api.estimate.parameters import count_parameters, layers_with_gradients
 from finetune_api.hardware import find_accelerator
 from finetune_trainer import rank
@@ -197,7 +197,7 @@ def test_a_run_holds_what_is_estimated_by_component(make_job: MakeJob, name: str
     counts = count_parameters(setup)
     assert held.weights == pytest.approx(weight_memory(setup, counts), rel=within, abs=0)
     assert held.gradients == gradient_memory(setup, counts)
-    assert held.optimizer == optimizer_memory(setup, counts)
+    assert held.optimizer == states_memory(setup, counts)
     layer = layer_input(setup) if setup.checkpointing else layer_activations(setup, counts, 0)
     expected = held.tokens * (layers_with_gradients(setup) * layer + head_inputs(setup, counts))
     assert held.activations == pytest.approx(expected, rel=ACTIVATIONS_WITHIN.get(name, 0.1))

@@ -20,6 +20,8 @@ SOURCES: Final = {
 ALL: Final = ["all-linear"]
 OWN_KERNELS: Final = Program(activation_fused=False)
 """Liger's loss, and norms and rotations by kernels of its own."""
+OUTPUTS_HELD: Final = Program(outputs_held=True, wide_outputs=True)
+"""A loop whose outputs are a variable: what it holds between steps grows by 4 bytes per token and word."""
 TORCHTUNE: Final = Program(autocasting=False, narrow_adapters=True)
 _MISTRAL_24B: Final = {
     "architecture": "mistral",
@@ -147,6 +149,7 @@ def _stages() -> list[Measurement]:
             | offload,
             gib,
             "allocated",
+            program=OUTPUTS_HELD,
         )
         for stage, checkpointing, batch, offload, gib in rows
     ]

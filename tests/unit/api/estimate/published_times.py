@@ -49,6 +49,7 @@ SOURCES: Final = {
     "Time, accelerate's ZeRO-3": "huggingface/blog, deepspeed-to-fsdp-and-back (2024): Granite 7B, 4 A100",
     "Time, nanoGPT": "karpathy/nanoGPT README: an iteration of GPT-2 124M without compile, A100 40 GB",
     "Time, PEFT": "huggingface/peft, method_comparison/MetaMathQA/results: 250 steps of 4 records, one L40S",
+    "Time, TinyLlama": "jzhang38/TinyLlama README (2023-09): 16 A100 40 GB, fused kernels, FSDP",
     "Time, T4 16 bit": "fitcheck-llm 0.3.1, the runs above",
     "Time, T4 4 bit": "the same",
 }
@@ -61,6 +62,7 @@ HELD_OUT: Final = (
     "Time, fms-acceleration, Liger, more",
     "Time, torchtune, LoRA",
     "Time, accelerate's ZeRO-3",
+    "Time, TinyLlama",
 )
 """Tables that were looked at when every formula and constant stood."""
 
@@ -194,8 +196,10 @@ def _measured_before() -> list[Timing]:
 
 
 def _single_figures() -> list[Timing]:
-    """Times that a page gives in one sentence: DeepSpeed's ZeRO-3 on four devices with checkpointing, and the
-    loop of nanoGPT, whose attention was the eager one and whose GELU is written as GPT-2's."""
+    """Times that a page gives in one sentence: DeepSpeed's ZeRO-3 on four devices with checkpointing, the
+    loop of nanoGPT, whose attention was the eager one and whose GELU is written as GPT-2's, and TinyLlama's,
+    which shares out gradients and states, and whose fused norms, rotation, activation and loss are Liger's
+    here."""
     zero = {
         "model.id": "meta-llama/Llama-2-7b-hf",
         "method.type": "full",
@@ -225,7 +229,13 @@ def _single_figures() -> list[Timing]:
         "training.gradientAccumulationSteps": 1,
         "training.maxSequenceLength": 1024,
     }
+    hidden = {"hiddenSize": 2048, "layers": 22, "attentionHeads": 32, "keyValueHeads": 4}
+    words = {"intermediateSize": 5632, "vocabSize": 32000, "tieWordEmbeddings": False}
+    tiny = _full({"architecture": "llama"} | hidden | words, 16, 8, 8, 2048)
+    tiny["model"]["kernels"] = "liger"
+    tiny["distributed.zeroStage"] = 2
     return [
+        Timing("Time, TinyLlama", "1.1B, 8 × 2048", tiny, 8 * 8 * 2048 / 24_000, 2048, "a100-40gb"),
         Timing("Time, accelerate's ZeRO-3", "granite-7b, 8 × 4096", zero, 10.6, 4096, "a100-80gb"),
         Timing("Time, nanoGPT", "GPT-2 124M, 12 × 1024", loop, 0.25, 1024, "a100-40gb"),
     ]

@@ -6,8 +6,10 @@ import pytest
 
 from finetune_api.estimate import estimate, memory, setup_for
 from finetune_api.estimate.activations import layer_activations, logits
+from finetune_api.estimate.allocator import context_memory, taken_by_states
 from finetune_api.estimate.parameters import count_parameters
 from finetune_api.estimate.program import Program
+from finetune_api.hardware import find_accelerator
 
 P = 8_030_261_248
 GIB = 2**30
@@ -159,6 +161,37 @@ def test_a_paged_optimizer_may_leave_the_device(job, a100):
     paged = estimate(job(FULL | {"training.optimizer": "pagedAdamw"}), a100, devices=1).memory
     assert plain.low - paged.low >= 8 * P
     assert plain.expected >= paged.expected
+
+
+def test_paged_states_take_the_room_that_is_left(job, a100):
+    def paged(gib):
+        small = {"model.id": "meta-llama/Llama-3.2-1B", "method.type": "full"}
+        device = replace(a100, memory_gib=gib)
+        return estimate(job(small | {"training.optimizer": "pagedAdamw"}), device, devices=1)
+
+    roomy, tight = paged(80), paged(20)
+    assert roomy.memory.parts.optimizer == 8 * 1_235_814_400
+    assert 0 < tight.memory.parts.optimizer < roomy.memory.parts.optimizer
+    assert tight.fits
+    assert tight.capacity - tight.memory.expected < 2
+
+
+def test_a_context_holds_memory_for_each_thread_that_the_device_holds_at_once(job):
+    t4, a100 = (context_memory(setup_for(job(), find_accelerator(name))) for name in ("t4", "a100-80gb"))
+    assert t4.expected == 40 * 1024 * 3.5 * 2**10
+    assert a100.expected == 108 * 2048 * 3.5 * 2**10
+
+
+def test_states_made_after_the_first_loss_take_its_blocks(job, a100):
+    """Full fine-tuning whose peak is the optimizer's step holds the loss's blocks besides; DeepSpeed makes
+    its states before."""
+    small = {"model.id": "meta-llama/Llama-3.2-1B", "method.type": "full"}
+    setup = setup_for(job(small | {"training.maxSequenceLength": 1024}), a100)
+    found = memory(setup).parts
+    loss = setup.sequences * setup.length * logits(setup)
+    assert found.logits == 0
+    assert found.overhead > context_memory(setup).expected + 0.75 * loss
+    assert taken_by_states(replace(setup, deepspeed=True), found.optimizer, loss) == 0
 
 
 def test_packed_data_certainly_fills_its_sequences(job, a100):
