@@ -8,7 +8,7 @@ from finetune_api.validation import InvalidJobError, parse_job
 from finetune_cli.errors import INVALID, CommandError
 from finetune_cli.fields import all_fields
 from finetune_cli.findings import place
-from finetune_cli.manifests import chosen, load
+from finetune_cli.manifests import chosen, label_of, load
 from finetune_cli.preparation import PreparedJob, prepare
 from finetune_cli.yaml_reader import YamlError
 
@@ -23,7 +23,7 @@ def read_job(source: str, name: str | None, overrides: Sequence[str]) -> tuple[P
         written = chosen(manifest.label, manifest.jobs, name)
         prepared = prepare(written, manifest.presets, overrides)
     except YamlError as error:
-        raise CommandError(f"{source}: {error}. {error.remedy}", INVALID) from None
+        raise CommandError(error.about(label_of(source)), INVALID) from None
     try:
         return prepared, parse_job(prepared.body)
     except InvalidJobError as invalid:

@@ -56,14 +56,15 @@ def read_bytes(path: Path) -> bytes:
     except FileNotFoundError:
         raise YamlError(FileCode.NOT_FOUND, f"{path} does not exist", "Check the path.") from None
     except OSError as error:
-        raise YamlError(
-            FileCode.UNREADABLE, f"{path} cannot be read: {error.strerror}", "Check its permissions."
-        ) from None
+        raise _unreadable(str(path), error) from None
 
 
 def read_stream(stream: BinaryIO, label: str) -> bytes:
-    """Return all of a stream; raise `YamlError` where it is larger than a manifest may be."""
-    content = stream.read(MAX_BYTES + 1)
+    """Return all of a stream; raise `YamlError` where it fails, or holds more than a manifest may."""
+    try:
+        content = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise _unreadable(label, error) from None
     if len(content) > MAX_BYTES:
         raise YamlError(
             FileCode.TOO_LARGE,
@@ -71,6 +72,14 @@ def read_stream(stream: BinaryIO, label: str) -> bytes:
             "Keep data in a volume or on the hub, and refer to it.",
         )
     return content
+
+
+def _unreadable(label: str, error: OSError) -> YamlError:
+    return YamlError(
+        FileCode.UNREADABLE,
+        f"{label} cannot be read: {error.strerror or error}",
+        "Name a file that you may read.",
+    )
 
 
 def parse(content: bytes) -> list[YamlDocument]:

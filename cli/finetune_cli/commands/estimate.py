@@ -13,7 +13,7 @@ import argparse
 import json
 
 from finetune_cli.argument_types import count
-from finetune_cli.arguments import add_hardware, add_job, add_set
+from finetune_cli.arguments import add_hardware, add_job, add_set, add_table_or_json
 from finetune_cli.errors import INVALID, CommandError
 
 
@@ -29,9 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_set(parser)
     parser.add_argument("--fit", action="store_true", help="propose the cheapest and the fastest that fits")
     parser.add_argument("--explain", action="store_true", help="print each formula with its numbers")
-    parser.add_argument(
-        "-o", "--output", choices=("table", "json"), default="table", help="form of the result"
-    )
+    add_table_or_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

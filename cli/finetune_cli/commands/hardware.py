@@ -9,14 +9,14 @@ exit status: 0 listed, 1 the file can't be used, 2 usage error
 import argparse
 import json
 
-from finetune_cli.arguments import add_hardware
+from finetune_cli.arguments import add_hardware, add_table_or_json
 from finetune_cli.errors import INVALID, CommandError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `finetune hardware`."""
     add_hardware(parser)
-    parser.add_argument("-o", "--output", choices=("table", "json"), default="table", help="form of the list")
+    add_table_or_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

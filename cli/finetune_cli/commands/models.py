@@ -9,11 +9,13 @@ import argparse
 import json
 import sys
 
+from finetune_cli.arguments import add_table_or_json
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `finetune models`."""
     parser.add_argument("text", nargs="?", default="", metavar="TEXT", help="only models with this in the id")
-    parser.add_argument("-o", "--output", choices=("table", "json"), default="table", help="form of the list")
+    add_table_or_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

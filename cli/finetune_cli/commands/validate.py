@@ -16,20 +16,14 @@ import json
 import os
 import sys
 
-from finetune_cli.arguments import add_set
+from finetune_cli.arguments import add_set, add_table_or_json
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `finetune validate`."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="manifest, or - for standard input")
     add_set(parser)
-    parser.add_argument(
-        "-o",
-        "--output",
-        choices=("table", "json"),
-        default="table",
-        help="lines for people, or one JSON list",
-    )
+    add_table_or_json(parser)
     parser.add_argument(
         "--target",
         choices=("cluster", "local"),

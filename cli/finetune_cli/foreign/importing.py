@@ -42,7 +42,7 @@ def _load(source: str) -> dict[str, Any]:
     try:
         first, *others = parse(content_of(source))
     except YamlError as error:
-        raise CommandError(f"{label_of(source)}: {error}. {error.remedy}", INVALID) from None
+        raise CommandError(error.about(label_of(source)), INVALID) from None
     if others:
         raise CommandError(
             f"{label_of(source)}: {others[0].position}: a second document begins, and a configuration is one "

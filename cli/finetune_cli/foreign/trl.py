@@ -102,7 +102,7 @@ LEARNING_RATES: Final = {"sft": 2e-5, "dpo": 1e-6, "kto": 1e-6, "grpo": 1e-6, "r
 
 def defaults(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return what TRL does where the command is silent, where a job would do something else."""
-    rate = LEARNING_RATES.get(document.get("command", "sft"), 2e-5)
+    rate = LEARNING_RATES.get(str(document.get("command", "sft")), 2e-5)
     return {
         **arguments.DEFAULTS,
         "learning_rate": rate,

@@ -79,7 +79,7 @@ def _valid_job(arguments: argparse.Namespace) -> "tuple[FineTuneJob, ManifestFil
     from finetune_api import ExitCode, check_manifest, validate_job
     from finetune_api.validation import errors_in
     from finetune_cli.findings import place
-    from finetune_cli.manifests import chosen, load
+    from finetune_cli.manifests import chosen, label_of, load
     from finetune_cli.preparation import prepare
     from finetune_cli.yaml_reader import YamlError
 
@@ -88,7 +88,7 @@ def _valid_job(arguments: argparse.Namespace) -> "tuple[FineTuneJob, ManifestFil
         document = chosen(manifest.label, manifest.jobs, arguments.job)
         body = prepare(document, manifest.presets, arguments.overrides).body
     except YamlError as error:
-        raise CommandError(f"{arguments.file}: {error}. {error.remedy}", ExitCode.INVALID_CONFIG) from None
+        raise CommandError(error.about(label_of(arguments.file)), ExitCode.INVALID_CONFIG) from None
     job, findings = check_manifest(body)
     if job is not None:
         findings = validate_job(job, "local")
