@@ -68,8 +68,8 @@ def content_of(source: str) -> bytes:
     """Return what stands in a file, or on standard input for `-`. Raises `YamlError`."""
     if source == STANDARD_INPUT:
         if sys.stdin is None:
-            raise YamlError(FileCode.UNREADABLE, "standard input is closed", "Name a file.")
-        return read_stream(sys.stdin.buffer, label_of(source))
+            raise YamlError(FileCode.UNREADABLE, "it is closed", "Name a file.")
+        return read_stream(sys.stdin.buffer)
     return read_bytes(Path(source))
 
 

@@ -77,7 +77,8 @@ def split_file(data: Path, train: Path, evaluation: Path, splitting: Splitting) 
     )
     if not all(parts):
         raise SplitError(
-            f"{splitting.eval_share * 100:g} % of {len(table.rows)} records leaves one side without any"
+            f"{splitting.eval_share * 100:g} % of {len(table.rows)} records leaves one side without any: "
+            "choose another --eval-percentage"
         )
     for path, rows in zip((train, evaluation), parts, strict=True):
         # Half a character, which UTF-8 has not, becomes the escape that stood for it in the JSON.
@@ -148,8 +149,10 @@ def _json_list(path: Path, text: str) -> _Table:
 def _parsed(text: str, where: str) -> Any:
     try:
         return json.loads(text)
-    except (ValueError, RecursionError) as error:  # ValueError: also a number with thousands of digits
+    except json.JSONDecodeError as error:
         raise SplitError(f"{where}: is not valid JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise SplitError(f"{where}: has a number of thousands of digits, or nests too deep") from error
 
 
 def _object(value: object, where: str) -> dict[str, object]:

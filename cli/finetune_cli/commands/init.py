@@ -193,7 +193,7 @@ def _prepared(text: str) -> Mapping[str, Any]:
     from finetune_cli.preparation import prepare
     from finetune_cli.yaml_reader import parse
 
-    return prepare(JobDocument(parse(text.encode())[0]), {}, ()).body
+    return prepare(JobDocument(parse(text.encode(errors="surrogateescape"))[0]), {}, ()).body
 
 
 def _refuse_invalid(body: Mapping[str, Any]) -> None:

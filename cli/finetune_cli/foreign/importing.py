@@ -91,7 +91,9 @@ def _trl(source: str, options: list[str]) -> Reading:
             text = read_bytes(Path(source)).decode(errors="replace")
             words = shlex.split(text.replace("\\\n", " "), comments=True)
         document = trl.parse(words)
-    except (ValueError, YamlError) as error:
+    except YamlError as error:
+        raise CommandError(error.about(source)) from None
+    except ValueError as error:
         raise CommandError(f"not a command line of TRL: {error}") from None
     reading = with_defaults(read(document, trl.TABLE), document, trl.TABLE, trl.defaults(document))
     return _on_gpus(reading, document)
