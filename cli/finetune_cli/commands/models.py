@@ -6,9 +6,9 @@ exit status: 0, 1 no model has that name
 """
 
 import argparse
-import json
 import sys
 
+from finetune_cli import json_writer
 from finetune_cli.arguments import add_table_or_json
 
 
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
             | {"parameters": model.architecture.parameters, "target_modules": model.target_modules}
             for model in chosen
         ]
-        print(json.dumps(entries, indent=2))
+        print(json_writer.dump(entries))
         return 0
     rows = [
         [
