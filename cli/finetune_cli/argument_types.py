@@ -49,6 +49,6 @@ def duration(word: str) -> float:
 def count(word: str) -> int:
     """A whole number from 1, as in 1000 or 1_000. Raises `argparse.ArgumentTypeError`."""
     digits = word.replace("_", "")
-    if not digits.isascii() or not digits.isdigit() or int(digits) < 1:
-        raise argparse.ArgumentTypeError(f"{word!r}: write a whole number from 1")
+    if not re.fullmatch(r"0*[1-9][0-9]{,14}", digits):
+        raise argparse.ArgumentTypeError(f"{word!r}: write a whole number from 1, of at most 15 digits")
     return int(digits)

@@ -22,6 +22,13 @@ def add_job(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--job", metavar="NAME", help="which job, where the file holds several")
 
 
+def add_table_or_json(parser: argparse.ArgumentParser) -> None:
+    """Add `-o` of the verbs that print a table for people, or the same as JSON."""
+    parser.add_argument(
+        "-o", "--output", choices=("table", "json"), default="table", help="lines for people, or JSON"
+    )
+
+
 def add_hardware(parser: argparse.ArgumentParser) -> None:
     """Add --hardware-file (and its older name): an administrator's list over the catalog."""
     parser.add_argument(

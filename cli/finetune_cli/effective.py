@@ -8,9 +8,7 @@ from finetune_api.validation import InvalidJobError, parse_job
 from finetune_cli.errors import INVALID, CommandError
 from finetune_cli.fields import all_fields
 from finetune_cli.findings import place
-from finetune_cli.manifests import chosen, load
-from finetune_cli.preparation import PreparedJob, prepare
-from finetune_cli.yaml_reader import YamlError
+from finetune_cli.preparation import PreparedJob, read
 
 
 def read_job(source: str, name: str | None, overrides: Sequence[str]) -> tuple[PreparedJob, FineTuneJob]:
@@ -18,16 +16,11 @@ def read_job(source: str, name: str | None, overrides: Sequence[str]) -> tuple[P
 
     Raises `CommandError`.
     """
-    try:
-        manifest = load(source)
-        written = chosen(manifest.label, manifest.jobs, name)
-        prepared = prepare(written, manifest.presets, overrides)
-    except YamlError as error:
-        raise CommandError(f"{source}: {error}. {error.remedy}", INVALID) from None
+    manifest, prepared = read(source, name, overrides)
     try:
         return prepared, parse_job(prepared.body)
     except InvalidJobError as invalid:
-        said = "\n".join(placed.line(manifest.label) for placed in place(written, invalid.findings))
+        said = "\n".join(placed.line(manifest.label) for placed in place(prepared.document, invalid.findings))
         raise CommandError(said, INVALID) from None
 
 

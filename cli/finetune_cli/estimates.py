@@ -22,12 +22,12 @@ def catalog_for(path: str | None) -> HardwareCatalog:
     if path is None:
         return HardwareCatalog()
     try:
-        document = parse(read_bytes(Path(path)))[0].value
+        documents = parse(read_bytes(Path(path)))
     except YamlError as error:
-        raise EstimateError(f"{path}: {error}") from None
-    if not isinstance(document, dict):
-        raise EstimateError(f"{path}: must be a mapping with accelerators, region, pue.")
-    return parse_overrides(document)
+        raise EstimateError(error.about(path)) from None
+    if len(documents) > 1 or not isinstance(documents[0].value, dict):
+        raise EstimateError(f"{path}: must be one mapping. Write accelerators, region or pue, with values.")
+    return parse_overrides(documents[0].value)
 
 
 def chosen_accelerator(job: FineTuneJob, name: str | None, catalog: HardwareCatalog) -> Accelerator:

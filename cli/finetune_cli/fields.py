@@ -3,12 +3,12 @@
 import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from finetune_api.crd import structural_schema
+from finetune_api.crd import fields_below, structural_schema
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.status import FineTuneJobStatus
 from finetune_cli.errors import CommandError
@@ -60,7 +60,7 @@ def shown(value: Any) -> str:
 @cache
 def all_fields() -> Mapping[str, Field]:
     """Every field by its path, sections included."""
-    return {field.path: field for field in _walk("", structural_schema(FineTuneJobSpec))}
+    return {found[0]: Field(*found) for found in fields_below("", structural_schema(FineTuneJobSpec))}
 
 
 def spec_field() -> Field:
@@ -72,7 +72,8 @@ def spec_field() -> Field:
 def status_fields() -> Mapping[str, Field]:
     """The same of the status, below `status`."""
     schema = structural_schema(FineTuneJobStatus)
-    return {field.path: field for field in (Field("status", schema, False), *_walk("status", schema))}
+    status = Field("status", schema, required=False)
+    return {"status": status} | {found[0]: Field(*found) for found in fields_below("status", schema)}
 
 
 def _fields_around(path: str) -> Mapping[str, Field]:
@@ -115,15 +116,6 @@ def _normal(path: str) -> str:
     path = re.sub(r"\[\d+\]", "[]", path)
     path = re.sub(r"_([a-z0-9])", lambda found: found[1].upper(), path)
     return path if path in _fields_around(path) else path.removesuffix("[]")
-
-
-def _walk(prefix: str, schema: Mapping[str, Any]) -> Iterator[Field]:
-    for name, child in schema.get("properties", {}).items():
-        path = f"{prefix}.{name}" if prefix else name
-        yield Field(path, child, name in schema.get("required", []))
-        yield from _walk(path, child)
-        if child.get("type") == "array":
-            yield from _walk(f"{path}[]", child["items"])
 
 
 def _type(schema: Mapping[str, Any]) -> str:

@@ -6,6 +6,27 @@ from pathlib import Path
 from finetune_cli.errors import CommandError
 
 
+def new_file(name: str | None, *, force: bool) -> Path | None:
+    """Return the file to write; None for standard output (absent, or `-`).
+
+    Raises `CommandError` for one that is there already, unless `force` is given.
+    """
+    if name in (None, "", "-"):
+        return None
+    target = Path(str(name))
+    if target.exists() and not force:
+        raise CommandError(f"{target} is there already; --force overwrites it")
+    return target
+
+
+def put(text: str, target: Path | None) -> None:
+    """Write the text to the file that `new_file` returned. Raises `CommandError`."""
+    if target is None:
+        print(text, end="")
+    else:
+        write_whole(target, text)
+
+
 def is_stream(target: Path) -> bool:
     """Whether it is no file to replace, such as /dev/stdout or a pipe."""
     return target.exists() and not target.is_file() and not target.is_dir()

@@ -21,7 +21,6 @@ class PlacedFinding:
     def line(self, file: str) -> str:
         """For people: `job.yaml:12:5: error NotAllowed: method.type: lorra must be one of …`."""
         where = f":{self.position.line}:{self.position.column}" if self.position else ""
-        # What could not be read says its place itself, for JSON, which has no other word of it.
         said = str(self.finding).removeprefix(f"{self.position}: ")
         return f"{printable(file)}{where}: {self.finding.severity} {self.finding.code}: {said}"
 
@@ -137,7 +136,8 @@ def locate(job: JobDocument | PresetDocument, path: str) -> Position:
 
 def unreadable(error: YamlError) -> PlacedFinding:
     """Return the finding that stands for a file that could not be read as a manifest."""
-    message = str(error)
+    # Where it is about a field, the path says the place; else JSON has no other word of it.
+    message = error.problem if error.path else str(error)
     finding = Finding(
         severity="error",
         code=str(error.code),

@@ -8,7 +8,7 @@ import gc
 import importlib
 import keyword
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol, cast
 
 from finetune_cli.errors import INVALID, USAGE, CommandError
@@ -119,6 +119,12 @@ def parser_for(*known: str) -> argparse.ArgumentParser:
             verb.configure(verb_parser)
             verb_parser.set_defaults(run=verb.run)
     return parser
+
+
+def parsers_in(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
+    """Return the parser of each verb in the whole parser."""
+    verbs = next(action for action in parser._actions if isinstance(action.choices, dict))
+    return cast("Mapping[str, argparse.ArgumentParser]", verbs.choices)
 
 
 def verb_named(name: str) -> Verb:

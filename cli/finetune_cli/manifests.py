@@ -1,6 +1,7 @@
 """The objects in a manifest file: FineTuneJobs, the FineTunePresets and the ConfigMaps that they use."""
 
 import difflib
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -66,7 +67,9 @@ class ManifestFile:
 def content_of(source: str) -> bytes:
     """Return what stands in a file, or on standard input for `-`. Raises `YamlError`."""
     if source == STANDARD_INPUT:
-        return read_stream(sys.stdin.buffer, label_of(source))
+        if sys.stdin is None:
+            raise YamlError(FileCode.UNREADABLE, "it is closed", "Name a file.")
+        return read_stream(sys.stdin.buffer)
     return read_bytes(Path(source))
 
 
@@ -236,6 +239,8 @@ def preset_in(document: YamlDocument) -> PresetDocument:
 
 
 def _config_map(document: YamlDocument) -> tuple[str, Mapping[str, str]]:
+    from finetune_api.base import OBJECT_KEY_PATTERN
+
     metadata = document.value.get("metadata")
     name = metadata.get("name") if isinstance(metadata, Mapping) else None
     data = document.value.get("data") or {}
@@ -253,6 +258,14 @@ def _config_map(document: YamlDocument) -> tuple[str, Mapping[str, str]]:
             "Quote the values, or write them as blocks with |.",
             document.locate("data"),
         )
+    for key in data:
+        if not re.fullmatch(OBJECT_KEY_PATTERN, key) or key.startswith(".."):
+            raise YamlError(
+                FileCode.INVALID_CONFIG_MAP,
+                f"{key!r} is no key of a ConfigMap, each of which is the name of a file",
+                "Use letters, digits, '-', '_' and '.', and do not begin with two dots.",
+                document.locate("data"),
+            )
     return name, data
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from finetune_cli.errors import CommandError
+from finetune_cli.yaml_checks import MAX_DEPTH
 from finetune_cli.yaml_reader import YamlError, parse_scalar
 
 _KEY = r'(?:"[^"]+"|(?:[A-Za-z0-9_/-]|\\.)+)'
@@ -39,6 +40,8 @@ def apply_overrides(body: Mapping[str, Any], assignments: Iterable[str]) -> dict
         except YamlError as error:
             raise OverrideError(f"--set {assignment}: {error}; {error.remedy}") from None
         parts = _parts(path)
+        if len(parts) > MAX_DEPTH:
+            raise OverrideError(f"--set {parts[0]}.…: the path has over {MAX_DEPTH} parts: name a field")
         _assign(changed, parts if parts[0] == "spec" else ["spec", *parts], value, assignment)
     return changed
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from finetune_cli.manifests import JobDocument, PresetDocument
+from finetune_cli.errors import INVALID, CommandError
+from finetune_cli.manifests import JobDocument, ManifestFile, PresetDocument, chosen, label_of, load
 from finetune_cli.overrides import apply_overrides
 from finetune_cli.yaml_reader import YamlError
 
@@ -29,6 +30,20 @@ class PreparedJob:
         """Return where the value of a field came from; a map is where one of its keys came from."""
         below = (origin for named, origin in self.origins.items() if named.startswith(f"{path}."))
         return self.origins.get(path) or next(below, "default")
+
+
+def read(
+    source: str, name: str | None, overrides: Sequence[str], status: int = INVALID
+) -> tuple[ManifestFile, PreparedJob]:
+    """Return a file, and the job called `name` (or the only one) in it, prepared.
+
+    Raises `CommandError`, with that status for what stands in the file.
+    """
+    try:
+        manifest = load(source)
+        return manifest, prepare(chosen(manifest.label, manifest.jobs, name), manifest.presets, overrides)
+    except YamlError as error:
+        raise CommandError(error.about(label_of(source)), status) from None
 
 
 def prepare(job: JobDocument, presets: Mapping[str, PresetDocument], overrides: Sequence[str]) -> PreparedJob:

@@ -1,11 +1,9 @@
 """`python -m finetune_cli.reference` writes docs/cli.md: the help of every verb."""
 
-import argparse
 import os
 from pathlib import Path
-from typing import cast
 
-from finetune_cli.main import VERBS, parser_for
+from finetune_cli.main import VERBS, parser_for, parsers_in
 
 PAGE = Path(__file__).parents[2] / "docs/cli.md"
 _WIDTH = "100"
@@ -32,10 +30,8 @@ def page() -> str:
     os.environ["COLUMNS"] = _WIDTH
     try:
         parser = parser_for(*VERBS)
-        subparsers = next(action for action in parser._actions if isinstance(action.choices, dict))
-        verbs = cast("dict[str, argparse.ArgumentParser]", subparsers.choices)
         helps = [("finetune", parser.format_help())]
-        helps += [(f"finetune {name}", verb.format_help()) for name, verb in verbs.items()]
+        helps += [(f"finetune {name}", verb.format_help()) for name, verb in parsers_in(parser).items()]
     finally:
         os.environ.pop("COLUMNS")
         if before is not None:

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 _HASH_RANGE: Final = 2**64
 
@@ -77,10 +77,12 @@ def split_file(data: Path, train: Path, evaluation: Path, splitting: Splitting) 
     )
     if not all(parts):
         raise SplitError(
-            f"{splitting.eval_share * 100:g} % of {len(table.rows)} records leaves one side without any"
+            f"{splitting.eval_share * 100:g} % of {len(table.rows)} records leaves one side without any: "
+            "choose another --eval-percentage"
         )
     for path, rows in zip((train, evaluation), parts, strict=True):
-        path.write_bytes(table.written(rows).encode("utf-8"))
+        # Half a character, which UTF-8 has not, becomes the escape that stood for it in the JSON.
+        path.write_bytes(table.written(rows).encode("utf-8", "backslashreplace"))
     return len(parts[0]), len(parts[1])
 
 
@@ -132,31 +134,31 @@ def _json_lines(path: Path, text: str) -> _Table:
     rows: list[_Row] = []
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
-            rows.append(_Row(line.rstrip("\r") + "\n", _record(line, f"{path.name}, line {number}")))
+            where = f"{path.name}, line {number}"
+            rows.append(_Row(line.rstrip("\r") + "\n", _object(_parsed(line, where), where)))
     return _Table(rows)
 
 
-def _record(line: str, where: str) -> dict[str, object]:
+def _json_list(path: Path, text: str) -> _Table:
+    values = _parsed(text, path.name)
+    records = [_object(value, f"{path.name}[{position}]") for position, value in enumerate(values)]
+    rows = [_Row(json.dumps(record, ensure_ascii=False), record) for record in records]
+    return _Table(rows, head="[\n", between=",\n", tail="\n]\n")
+
+
+def _parsed(text: str, where: str) -> Any:
     try:
-        value = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
         raise SplitError(f"{where}: is not valid JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise SplitError(f"{where}: has a number of thousands of digits, or nests too deep") from error
+
+
+def _object(value: object, where: str) -> dict[str, object]:
     if not isinstance(value, dict):
         raise SplitError(f"{where}: must be a JSON object")
     return value
-
-
-def _json_list(path: Path, text: str) -> _Table:
-    try:
-        values = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise SplitError(f"{path.name}: is not valid JSON: {error}") from error
-    rows: list[_Row] = []
-    for position, value in enumerate(values):
-        if not isinstance(value, dict):
-            raise SplitError(f"{path.name}[{position}]: must be a JSON object")
-        rows.append(_Row(json.dumps(value, ensure_ascii=False), value))
-    return _Table(rows, head="[\n", between=",\n", tail="\n]\n")
 
 
 def _csv(path: Path, text: str, delimiter: str) -> _Table:

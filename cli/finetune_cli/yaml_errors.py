@@ -32,6 +32,10 @@ class YamlError(Exception):
         where = f"{self.position}: " if self.position else ""
         return f"{where}{self.problem}"
 
+    def about(self, file: str) -> str:
+        """Everything that is to be said of the file: what, where, and the way out."""
+        return f"{file}: {self}. {self.remedy}"
+
 
 def position_of(node: yaml.Node) -> Position:
     """Return where a node starts."""

@@ -50,27 +50,33 @@ def read_bytes(path: Path) -> bytes:
     """Return the file's content; raise `YamlError` where it cannot be read."""
     try:
         if path.is_dir():
-            raise YamlError(FileCode.IS_DIRECTORY, f"{path} is a directory", "Name a file in it.")
+            raise YamlError(FileCode.IS_DIRECTORY, "it is a directory", "Name a file in it.")
         with path.open("rb") as stream:
-            return read_stream(stream, str(path))
+            return read_stream(stream)
     except FileNotFoundError:
-        raise YamlError(FileCode.NOT_FOUND, f"{path} does not exist", "Check the path.") from None
+        raise YamlError(FileCode.NOT_FOUND, "there is no such file", "Check the path.") from None
     except OSError as error:
-        raise YamlError(
-            FileCode.UNREADABLE, f"{path} cannot be read: {error.strerror}", "Check its permissions."
-        ) from None
+        raise _unreadable(error) from None
 
 
-def read_stream(stream: BinaryIO, label: str) -> bytes:
-    """Return all of a stream; raise `YamlError` where it is larger than a manifest may be."""
-    content = stream.read(MAX_BYTES + 1)
+def read_stream(stream: BinaryIO) -> bytes:
+    """Return all of a stream; raise `YamlError` where it fails, or holds more than a manifest may."""
+    try:
+        content = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise _unreadable(error) from None
     if len(content) > MAX_BYTES:
         raise YamlError(
             FileCode.TOO_LARGE,
-            f"{label} has over {MAX_BYTES} bytes, which is what a manifest may have",
+            f"it has over {MAX_BYTES} bytes, which is what a manifest may have",
             "Keep data in a volume or on the hub, and refer to it.",
         )
     return content
+
+
+def _unreadable(error: OSError) -> YamlError:
+    problem = f"it can't be read: {error.strerror or error}"
+    return YamlError(FileCode.UNREADABLE, problem, "Name a file that you may read.")
 
 
 def parse(content: bytes) -> list[YamlDocument]:

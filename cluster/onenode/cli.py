@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
-from onenode import addons, binaries, cgroups, cleanup, cluster, debian, kind, network, throwaway
+from onenode import addons, binaries, cgroups, cleanup, cluster, debian, kind, kubeconfig, network, throwaway
 from onenode.daemons import DaemonError
 from onenode.progress import say
 
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     verb(
         "env",
         "print the shell lines that point kubectl and helm here",
-        lambda _: print(provider.shell_environment()),
+        lambda _: print(kubeconfig.shell_environment()),
     )
     verb("containerd", "start containerd alone, to import images into it", lambda _: cluster.containerd())
     verb("shell", "open a shell inside the node, to look around", lambda _: cluster.shell())

@@ -11,6 +11,7 @@ from onenode import addons, binaries, cgroups, cleanup, debian, enclosure, netwo
 from onenode.control_plane import ControlPlaneLayout
 from onenode.daemons import Daemon, Running, spawn, wait_until
 from onenode.journal import Journal
+from onenode.kubeconfig import shell_environment
 from onenode.progress import say, step
 
 
@@ -102,11 +103,6 @@ def shell() -> None:
         [*enclosure.entry(), "sh"],
         enclosure.environment() | {"TERM": os.environ.get("TERM", "dumb")},
     )
-
-
-def shell_environment() -> str:
-    """Lines for a shell that make kubectl and helm speak to this cluster."""
-    return f'export KUBECONFIG="{paths.KUBECONFIG}"\nexport PATH="{paths.BIN}:$PATH"'
 
 
 def require_root() -> None:

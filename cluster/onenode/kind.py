@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 from onenode import binaries, paths
+from onenode.kubeconfig import shell_environment
 from onenode.progress import say
 
 CLUSTER_NAME = "finetune-onenode"
@@ -71,11 +72,6 @@ def status() -> int:
 def load(archive: Path) -> None:
     """Loads an image archive into the cluster's node."""
     _kind("load", "image-archive", str(archive), "--name", CLUSTER_NAME)
-
-
-def shell_environment() -> str:
-    """Lines for a shell that make kubectl and helm speak to this cluster."""
-    return f'export KUBECONFIG="{paths.KUBECONFIG}"\nexport PATH="{paths.BIN}:$PATH"'
 
 
 @functools.cache

@@ -1,10 +1,11 @@
-"""Writes kubeconfig files that need no other file beside them."""
+"""Writes kubeconfig files that need no other file beside them, and points a shell at the cluster's."""
 
 import base64
 from pathlib import Path
 
 import yaml
 
+from onenode import paths
 from onenode.certificates import KeyPair
 from onenode.files import write_if_changed
 
@@ -28,6 +29,11 @@ def write_kubeconfig(path: Path, server: str, authority: Path, client: KeyPair) 
         "current-context": _NAME,
     }
     return write_if_changed(path, yaml.safe_dump(document, sort_keys=False), mode=0o600)
+
+
+def shell_environment() -> str:
+    """Lines for a shell that make kubectl and helm speak to this cluster."""
+    return f'export KUBECONFIG="{paths.KUBECONFIG}"\nexport PATH="{paths.BIN}:$PATH"'
 
 
 def _base64(path: Path) -> str:

@@ -188,7 +188,9 @@ LabelKey = Annotated[str, Field(min_length=1, max_length=317)]
 LabelValue = Annotated[str, Field(max_length=63)]
 LabelMap = Annotated[dict[LabelKey, LabelValue], Field(max_length=64)]
 
-ObjectKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+OBJECT_KEY_PATTERN: Final = r"^[-._a-zA-Z0-9]+$"
+
+ObjectKey = Annotated[str, Field(min_length=1, max_length=253, pattern=OBJECT_KEY_PATTERN)]
 """A key of a ConfigMap or a Secret."""
 
 FilePath = Annotated[str, Field(min_length=1, max_length=1024)]

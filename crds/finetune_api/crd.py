@@ -7,7 +7,7 @@ rules come from the models.
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any, Final
 
 import yaml
@@ -59,6 +59,16 @@ def structural_schema(model: type[BaseModel]) -> Schema:
     """
     json_schema = model.model_json_schema(by_alias=True)
     return _structural(json_schema, json_schema.get("$defs", {}), model.__name__)
+
+
+def fields_below(prefix: str, schema: Schema) -> Iterator[tuple[str, Schema, bool]]:
+    """Each field at any depth: its path (`env[].name` in a list), its schema, and whether it is required."""
+    for name, child in schema.get("properties", {}).items():
+        path = f"{prefix}.{name}" if prefix else name
+        yield path, child, name in schema.get("required", [])
+        yield from fields_below(path, child)
+        if child.get("type") == "array":
+            yield from fields_below(f"{path}[]", child["items"])
 
 
 def _structural(node: Mapping[str, Any], definitions: Mapping[str, Any], where: str) -> Schema:

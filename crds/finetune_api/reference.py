@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from finetune_api.base import API_VERSION
 from finetune_api.conditions import ConditionType, Phase, Reason
-from finetune_api.crd import Schema, structural_schema
+from finetune_api.crd import Schema, fields_below, structural_schema
 from finetune_api.documented import DocumentedStr
 from finetune_api.immutability import FIXED_POLICIES, FIXED_SECTIONS
 from finetune_api.job import FineTuneJob
@@ -51,7 +51,9 @@ def fine_tune_job_page() -> str:
 def status_page() -> str:
     """Every field of a FineTuneJob's status."""
     status = structural_schema(FineTuneJobStatus)
-    rows = (_row(path, schema, required=False, with_default=False) for path, schema, _ in _fields("", status))
+    rows = (
+        _row(path, schema, required=False, with_default=False) for path, schema, _ in fields_below("", status)
+    )
     return "".join(
         [
             NOTICE,
@@ -116,18 +118,8 @@ def _constants(constants: type[DocumentedStr]) -> Iterator[str]:
         yield f"| `{constant.value}` | {constant.meaning} |\n"
 
 
-def _fields(prefix: str, schema: Schema) -> Iterator[tuple[str, Schema, bool]]:
-    required = schema.get("required", [])
-    for name, child in schema.get("properties", {}).items():
-        path = f"{prefix}.{name}" if prefix else name
-        yield path, child, name in required
-        yield from _fields(path, child)
-        if child.get("type") == "array":
-            yield from _fields(f"{path}[]", child["items"])
-
-
 def _rows(prefix: str, schema: Schema) -> Iterator[str]:
-    for path, child, required in _fields(prefix, schema):
+    for path, child, required in fields_below(prefix, schema):
         yield _row(path, child, required)
 
 
@@ -173,7 +165,7 @@ def _bounds(schema: Mapping[str, Any]) -> str:
 def _rules(prefix: str, schema: Schema) -> Iterator[str]:
     rules = [
         f"- {_rule_item(rule, path)}\n"
-        for path, child, _ in [(prefix, schema, False), *_fields(prefix, schema)]
+        for path, child, _ in [(prefix, schema, False), *fields_below(prefix, schema)]
         for rule in _validations(child)
     ]
     if rules:

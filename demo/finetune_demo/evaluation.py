@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from finetune_cli.tables import aligned
 from finetune_demo.kubectl import Cluster, Manifest
 
 POD: Final = "evaluation"
@@ -61,11 +62,7 @@ class Evaluation:
             (answer.input, _one_line(answer.base), _one_line(answer.tuned), _mark(answer))
             for answer in self.answers[:SHOWN]
         ]
-        widths = [max(len(row[column]) for row in rows) for column in range(3)]
-        return "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip()
-            for row in rows
-        )
+        return "\n".join(aligned(rows))
 
 
 def evaluation_pod(image: str, claim: str, prompts: str, base: str, adapter: str) -> Manifest:

@@ -58,3 +58,8 @@ def saved(family: str, tokenizer: Path, directory: Path) -> Path:
     made.save_pretrained(directory)
     words.save_pretrained(directory)
     return directory
+
+
+def trained_names(model: torch.nn.Module) -> set[str]:
+    """Names of the weights that are trained."""
+    return {name for name, weight in model.named_parameters() if weight.requires_grad}

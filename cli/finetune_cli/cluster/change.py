@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping, Set
 from typing import Any
 
-from finetune_cli.cluster.verb import add_cluster, add_dry_run, add_names, add_wait, cluster_of
+from finetune_cli.cluster.verb import add_cluster, add_dry_run, add_names, add_wait, cluster_of, dry_run_note
 
 
 def configure_change(parser: argparse.ArgumentParser, until: str) -> None:
@@ -25,8 +25,7 @@ def change_jobs(arguments: argparse.Namespace, spec: Mapping[str, Any], done: st
                 cluster.get(name)
             else:
                 cluster.patch(name, spec, dry_run=arguments.dry_run == "server")
-            note = "" if arguments.dry_run == "none" else f" (dry run: {arguments.dry_run})"
-            print(f"finetunejob.finetune.dev/{name} {done}{note}")
+            print(f"finetunejob.finetune.dev/{name} {done}{dry_run_note(arguments)}")
         if arguments.wait and arguments.dry_run == "none":
             for name in arguments.names:
                 wait_until(

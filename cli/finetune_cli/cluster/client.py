@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from yaml import YAMLError
+
 from finetune_api.printable import printable
 from finetune_cli.errors import INVALID, CommandError
 
@@ -18,6 +20,9 @@ _TABLE: Final = "application/json;as=Table;v=v1;g=meta.k8s.io"
 _NO_CLIENT: Final = (
     "the cluster commands need the Kubernetes client: pip install '.[operator]' in the repository"
 )
+
+_MISSHAPEN: Final = (YAMLError, AttributeError, LookupError, TypeError, ValueError)
+"""What the client raises of a file that is no YAML, or none of the form that it takes for granted."""
 
 Object = dict[str, Any]
 
@@ -211,13 +216,14 @@ def connect(kubeconfig: str | None, context: str | None, namespace: str | None) 
             contexts, current = config.list_kube_config_contexts(config_file=files)
             chosen = next((entry for entry in contexts if entry["name"] == context), current)
             found = chosen["context"].get("namespace") or "default"
-    except (config.ConfigException, OSError) as error:
+        # Our paths are known: the client need not discover what the API server has.
+        requests = DynamicClient(client.ApiClient(settings), discoverer=lambda *_: None)
+    except (config.ConfigException, OSError, *_MISSHAPEN) as error:
+        why = "it has another form" if isinstance(error, _MISSHAPEN) else error
         raise CommandError(
-            f"no usable kubeconfig ({files}): {error}. Name one with --kubeconfig, and --context where it "
+            f"no usable kubeconfig ({files}): {why}. Name one with --kubeconfig, and --context where it "
             "has several"
         ) from None
-    # Our paths are known: the client need not discover what the API server has.
-    requests = DynamicClient(client.ApiClient(settings), discoverer=lambda *_: None)
     return Cluster(requests, namespace or found)
 
 

@@ -3,13 +3,13 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any, Final
 
 from finetune_cli.cluster.client import Cluster, Interrupted, Refusal
 from finetune_cli.errors import INVALID, CommandError
 
 _WATCH_SECONDS: Final = 30
-_NOT_FOUND: Final = 404
 
 ENDED: Final = frozenset({"Succeeded", "Failed", "Cancelled"})
 """Phases after which nothing more happens to a job."""
@@ -48,7 +48,7 @@ def states(cluster: Cluster, name: str, timeout: float) -> Iterator[Job | None]:
         try:
             newest = cluster.get(name)
         except Refusal as refusal:
-            if refusal.status != _NOT_FOUND:
+            if refusal.status != HTTPStatus.NOT_FOUND:
                 raise
             yield None
             return

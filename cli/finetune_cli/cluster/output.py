@@ -5,6 +5,7 @@ from typing import Any
 
 from finetune_api.printable import printable
 from finetune_cli import json_writer, yaml_writer
+from finetune_cli.tables import aligned
 
 
 def name_of(item: Mapping[str, Any]) -> str:
@@ -22,10 +23,7 @@ def table_lines(table: Mapping[str, Any], *, wide: bool) -> list[str]:
     rows = [[name.upper() for _, name in columns]]
     for row in table["rows"]:
         rows.append([printable(_cell(row["cells"][index])) for index, _ in columns])
-    widths = [max(len(row[index]) for row in rows) for index in range(len(columns))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
+    return aligned(rows)
 
 
 def print_object(value: Mapping[str, Any], output: str) -> None:

@@ -42,6 +42,11 @@ def add_dry_run(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def dry_run_note(arguments: argparse.Namespace) -> str:
+    """Return what a line about a change ends with: nothing where it was really made."""
+    return "" if arguments.dry_run == "none" else f" (dry run: {arguments.dry_run})"
+
+
 def add_wait(parser: argparse.ArgumentParser, until: str) -> None:
     """Add `--wait` and `--timeout`."""
     parser.add_argument("--wait", action="store_true", help=f"wait until {until}")

@@ -12,7 +12,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from finetune_cli import json_writer
-from finetune_cli.arguments import add_hardware, add_job, add_set
+from finetune_cli.arguments import add_hardware, add_job, add_set, add_table_or_json
 from finetune_cli.errors import CommandError
 
 if TYPE_CHECKING:
@@ -27,9 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_set(parser)
     parser.add_argument("--accelerator", metavar="NAME", help="device, by its name in `finetune hardware`")
     add_hardware(parser)
-    parser.add_argument(
-        "-o", "--output", choices=("table", "json"), default="table", help="lines for people, or JSON"
-    )
+    add_table_or_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

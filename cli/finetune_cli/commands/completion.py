@@ -12,7 +12,6 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -56,12 +55,9 @@ class _Verb:
 
 
 def _verbs() -> Iterator[_Verb]:
-    from finetune_cli.main import VERBS, parser_for
+    from finetune_cli.main import VERBS, parser_for, parsers_in
 
-    parser = parser_for(*VERBS)
-    subparsers = next(action for action in parser._actions if isinstance(action.choices, dict))
-    parsers = cast("dict[str, argparse.ArgumentParser]", subparsers.choices)
-    for name, verb_parser in parsers.items():
+    for name, verb_parser in parsers_in(parser_for(*VERBS)).items():
         options = [
             (option, (action.help or "").replace("'", ""))
             for action in verb_parser._actions

@@ -7,7 +7,7 @@ import argparse
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from finetune_cli.cluster.verb import add_cluster, add_dry_run, add_names, add_wait, cluster_of
+from finetune_cli.cluster.verb import add_cluster, add_dry_run, add_names, add_wait, cluster_of, dry_run_note
 from finetune_cli.errors import INVALID, CommandError
 
 if TYPE_CHECKING:
@@ -30,8 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
                 cluster.get(name)
             else:
                 cluster.delete(name, dry_run=arguments.dry_run == "server")
-            note = "" if arguments.dry_run == "none" else f" (dry run: {arguments.dry_run})"
-            print(f"finetunejob.finetune.dev/{name} deleted{note}")
+            print(f"finetunejob.finetune.dev/{name} deleted{dry_run_note(arguments)}")
             if arguments.wait and arguments.dry_run == "none":
                 _await_end(cluster, name, arguments.timeout)
     return 0

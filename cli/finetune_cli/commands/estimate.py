@@ -10,10 +10,10 @@ exit status: 0 the job is expected to fit, 1 it is not, or the manifest can't be
 """
 
 import argparse
-import json
 
+from finetune_cli import json_writer
 from finetune_cli.argument_types import count
-from finetune_cli.arguments import add_hardware, add_job, add_set
+from finetune_cli.arguments import add_hardware, add_job, add_set, add_table_or_json
 from finetune_cli.errors import INVALID, CommandError
 
 
@@ -29,9 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_set(parser)
     parser.add_argument("--fit", action="store_true", help="propose the cheapest and the fastest that fits")
     parser.add_argument("--explain", action="store_true", help="print each formula with its numbers")
-    parser.add_argument(
-        "-o", "--output", choices=("table", "json"), default="table", help="form of the result"
-    )
+    add_table_or_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -67,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         found = result.to_json_object(nearest.text if nearest else None)
         if arguments.fit:
             found["fit"] = fit_object(proposal)
-        print(json.dumps(found, indent=2))
+        print(json_writer.dump(found))
     else:
         parts = [page(job, result, nearest)]
         parts += [explanation(result)] if arguments.explain else []

@@ -14,7 +14,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from finetune_cli import json_writer
-from finetune_cli.arguments import add_job, add_set
+from finetune_cli.arguments import add_job, add_set, add_table_or_json
 
 if TYPE_CHECKING:
     from finetune_cli.fields import Field
@@ -28,9 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", nargs="?", metavar="FILE", help="manifest, or - for standard input")
     add_job(parser)
     add_set(parser)
-    parser.add_argument(
-        "-o", "--output", choices=("table", "json"), default="table", help="lines for people, or JSON"
-    )
+    add_table_or_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

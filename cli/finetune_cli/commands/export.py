@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING
 
 from finetune_cli import json_writer
 from finetune_cli.arguments import add_job, add_set
-from finetune_cli.errors import CommandError
-from finetune_cli.files import is_stream, write_whole
+from finetune_cli.files import is_stream, new_file, put, write_whole
 
 if TYPE_CHECKING:
     from finetune_cli.foreign.writing import Writing
@@ -40,14 +39,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the configuration; what is lost goes to standard error."""
     from finetune_cli.effective import read_job, values
 
-    target = Path(arguments.output) if arguments.output else None
-    if target is not None and target.exists() and not arguments.force:
-        raise CommandError(f"{target} is there already; --force overwrites it")
+    target = new_file(arguments.output, force=arguments.force)
     prepared, job = read_job(arguments.file, arguments.job, arguments.overrides)
     if arguments.to == "trainer":
         from finetune_api import resolve
 
-        _put(json_writer.dump(resolve(job, 1).to_json_object()) + "\n", target)
+        put(json_writer.dump(resolve(job, 1).to_json_object()) + "\n", target)
         print("nothing is lost: the trainer's configuration holds the whole spec", file=sys.stderr)
         return 0
     from finetune_api.printable import printable
@@ -76,15 +73,8 @@ def _put_with_data_sets(
 
     shared = directory / FILE if directory is not None and writing.data_sets else None
     data_sets = merged(writing.data_sets, shared, force=force) if shared else as_text(writing.data_sets)
-    _put(dump_for_python(writing.document), target)
+    put(dump_for_python(writing.document), target)
     if shared is not None:
         write_whole(shared, data_sets)
     elif writing.data_sets:
         print(f"{FILE}:\n{data_sets}", end="", file=sys.stderr)
-
-
-def _put(text: str, target: Path | None) -> None:
-    if target is None:
-        print(text, end="")
-    else:
-        write_whole(target, text)

@@ -12,6 +12,7 @@ exit status:
 """
 
 import argparse
+import math
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -48,8 +49,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Start the trainer's generation. Returns the exit status that the module's text lists."""
-    if arguments.temperature < 0 or not 0 < arguments.top_p <= 1:
-        raise CommandError("--temperature must be 0 or more, --top-p more than 0 and at most 1")
+    if not 0 <= arguments.temperature < math.inf:
+        raise CommandError(f"--temperature: {arguments.temperature:g} must be 0 or more; 0.7 is usual")
+    if not 0 < arguments.top_p <= 1:
+        raise CommandError(f"--top-p: {arguments.top_p:g} must be over 0 and at most 1; 0.9 is usual")
     if find_spec("torch") is None:
         raise CommandError("it needs torch and its companions: pip install '.[trainer]' in the repository")
     return subprocess.run(command(arguments), check=False).returncode

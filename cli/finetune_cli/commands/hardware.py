@@ -7,16 +7,16 @@ exit status: 0 listed, 1 the file can't be used, 2 usage error
 """
 
 import argparse
-import json
 
-from finetune_cli.arguments import add_hardware
+from finetune_cli import json_writer
+from finetune_cli.arguments import add_hardware, add_table_or_json
 from finetune_cli.errors import INVALID, CommandError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `finetune hardware`."""
     add_hardware(parser)
-    parser.add_argument("-o", "--output", choices=("table", "json"), default="table", help="form of the list")
+    add_table_or_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     except (EstimateError, ValueError) as error:
         raise CommandError(str(error), INVALID) from None
     if arguments.output == "json":
-        print(json.dumps([asdict(item) for item in catalog.accelerators], indent=2))
+        print(json_writer.dump([asdict(item) for item in catalog.accelerators]))
         return 0
     rows = [
         [

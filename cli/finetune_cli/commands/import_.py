@@ -17,11 +17,9 @@ exit status: 0 imported, 1 the configuration can't be read, 2 usage error
 
 import argparse
 import sys
-from pathlib import Path
 
 from finetune_cli import json_writer
-from finetune_cli.errors import CommandError
-from finetune_cli.files import write_whole
+from finetune_cli.files import new_file, put
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -60,9 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         own = argparse.ArgumentParser(prog="finetune import", add_help=False, allow_abbrev=False)
         _add_own(own)
         _, arguments.options = own.parse_known_args(arguments.options, arguments)
-    target = Path(arguments.output) if arguments.output else None
-    if target is not None and target.exists() and not arguments.force:
-        raise CommandError(f"{target} is there already; --force overwrites it")
+    target = new_file(arguments.output, force=arguments.force)
     manifest, reading = import_job(arguments.file, arguments.options, arguments.kind, arguments.name)
     if arguments.report == "json":
         account = [
@@ -80,11 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         for line in reading.lines:
             print(line, file=sys.stderr)
         _print_findings(manifest)
-    text = dump(manifest)
-    if target is None:
-        print(text, end="")
-    else:
-        write_whole(target, text)
+    put(dump(manifest), target)
     return 0
 
 

@@ -9,11 +9,10 @@ exit status: 0 written, 1 the job would be invalid, 2 usage error, or the file i
 import argparse
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from finetune_cli.errors import INVALID, CommandError
-from finetune_cli.files import write_whole
+from finetune_cli.files import new_file, put
 
 if TYPE_CHECKING:
     from finetune_cli.suggestions import Suggestion
@@ -50,30 +49,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask what is open, and write the file."""
-    from finetune_cli.preparation import prepare
     from finetune_cli.suggestions import suiting_values
-    from finetune_cli.yaml_reader import YamlError, parse
+    from finetune_cli.yaml_reader import YamlError
 
-    target = None if arguments.file == "-" else Path(arguments.file)
-    if target is not None and target.exists() and not arguments.force:
-        raise CommandError(f"{target} is there already; --force overwrites it")
+    target = new_file(arguments.file, force=arguments.force)
     answers = _answers(arguments)
     gpus = arguments.gpus or (1 if arguments.accelerator else 0)
     text = _manifest(answers, arguments.preset, gpus)
     try:
-        document = _only_job(parse(text.encode())[0])
-        body = prepare(document, {}, ()).body
+        body = _prepared(text)
         if arguments.accelerator:
             suiting = suiting_values(body, arguments.accelerator)
             text = _manifest(answers, arguments.preset, gpus, suiting)
-            body = prepare(_only_job(parse(text.encode())[0]), {}, ()).body
+            body = _prepared(text)
     except YamlError as error:
         raise CommandError(f"{error.problem}. {error.remedy}") from None
     _refuse_invalid(body)
-    if target is None:
-        print(text, end="")
-    else:
-        write_whole(target, text)
+    put(text, target)
+    if target is not None:
         print(f"{target} is written. Next: finetune validate {target}", file=sys.stderr)
     return 0
 
@@ -84,7 +77,7 @@ def _answers(arguments: argparse.Namespace) -> dict[str, str]:
         answer = getattr(arguments, name)
         if name == "format" and answer is None and arguments.preset:
             answer = ""
-        if answer is None and sys.stdin.isatty():
+        if answer is None and sys.stdin is not None and sys.stdin.isatty():
             print(f"{question} [{default}]: ", end="", file=sys.stderr, flush=True)
             answer = sys.stdin.readline().strip() or default
         if answer is None and name in ("model", "dataset"):
@@ -194,10 +187,13 @@ def _text(value: str) -> str:
         return json.dumps(value)
 
 
-def _only_job(document: Any) -> Any:
+def _prepared(text: str) -> Mapping[str, Any]:
+    """The job in the manifest, with its preset filled in. Raises `YamlError`."""
     from finetune_cli.manifests import JobDocument
+    from finetune_cli.preparation import prepare
+    from finetune_cli.yaml_reader import parse
 
-    return JobDocument(document)
+    return prepare(JobDocument(parse(text.encode(errors="surrogateescape"))[0]), {}, ()).body
 
 
 def _refuse_invalid(body: Mapping[str, Any]) -> None:

@@ -6,14 +6,16 @@ exit status: 0, 1 no model has that name
 """
 
 import argparse
-import json
 import sys
+
+from finetune_cli import json_writer
+from finetune_cli.arguments import add_table_or_json
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `finetune models`."""
     parser.add_argument("text", nargs="?", default="", metavar="TEXT", help="only models with this in the id")
-    parser.add_argument("-o", "--output", choices=("table", "json"), default="table", help="form of the list")
+    add_table_or_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -34,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
             | {"parameters": model.architecture.parameters, "target_modules": model.target_modules}
             for model in chosen
         ]
-        print(json.dumps(entries, indent=2))
+        print(json_writer.dump(entries))
         return 0
     rows = [
         [

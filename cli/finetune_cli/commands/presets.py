@@ -27,6 +27,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.action == "show":
         return _show(arguments)
+    if arguments.name is not None:
+        raise CommandError(f"to see {arguments.name}: finetune presets show {arguments.name}")
     presets = builtin_presets()
     listed = [{"name": preset.name, "title": preset.title} for preset in presets]
     if arguments.output == "json":

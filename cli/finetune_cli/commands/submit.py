@@ -9,11 +9,12 @@ exit status: 0 sent (with --wait: trained), 1 refused, failed or stalled, 2 usag
 
 import argparse
 import sys
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 from finetune_cli.arguments import add_set
-from finetune_cli.cluster.verb import add_cluster, add_dry_run, add_output, add_wait, cluster_of
+from finetune_cli.cluster.verb import add_cluster, add_dry_run, add_output, add_wait, cluster_of, dry_run_note
 from finetune_cli.errors import INVALID, CommandError
 from finetune_cli.manifests import JOB_KIND
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from finetune_api.validation import Finding
     from finetune_cli.cluster.client import Cluster
     from finetune_cli.manifests import JobDocument, ManifestFile, PresetDocument
-
-_NOT_FOUND: Final = 404
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -50,9 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output in ("json", "yaml"):
         print_object(as_list(sent), arguments.output)
     else:
-        done = "submitted" if arguments.dry_run == "none" else f"submitted (dry run: {arguments.dry_run})"
+        done = "" if arguments.output == "name" else f" submitted{dry_run_note(arguments)}"
         for item in sent:
-            print(name_of(item) if arguments.output == "name" else f"{name_of(item)} {done}")
+            print(f"{name_of(item)}{done}")
     if not arguments.wait or arguments.dry_run != "none":
         return 0
     from finetune_cli.commands.watch import watch_all
@@ -67,31 +66,22 @@ def _checked(arguments: argparse.Namespace, cluster: "Cluster | None") -> list[d
     """Return what is to be sent, presets first. Raises `CommandError` if anything is wrong with it."""
     from finetune_api.presets.check import check_preset
     from finetune_api.validation import check_manifest
-    from finetune_cli.overrides import apply_overrides
-    from finetune_cli.preparation import prepare
-    from finetune_cli.yaml_reader import YamlError
+    from finetune_api.validation.codes import Code
+    from finetune_api.validation.findings import error
 
+    nameless = error(Code.MISSING_FIELD, "metadata.name", "is required in a cluster", "Set metadata.name")
+    files = [_loaded(source) for source in arguments.files]
     manifests, refused = [], False
     presets: dict[str, PresetDocument] = {}
-    try:
-        files = [_loaded(source) for source in arguments.files]
-        for file in files:
-            for preset in file.presets.values():
-                refused |= _refuses(file.label, preset, check_preset(preset.body))
-                manifests.append(dict(preset.body))
-            presets |= file.presets
-        for label, job in ((file.label, job) for file in files for job in file.jobs):
-            overridden = apply_overrides(job.body, arguments.overrides)
-            known = {**presets, **_in_cluster(job, overridden, presets, cluster)}
-            body = prepare(job, known, arguments.overrides).body
-            refused |= _refuses(label, job, check_manifest(body)[1])
-            if not job.name:
-                where = job.document.locate("metadata")
-                print(f"{label}:{where}: error: metadata.name is needed to apply it", file=sys.stderr)
-                refused = True
-            manifests.append({key: value for key, value in body.items() if key != "status"})
-    except YamlError as error:
-        raise CommandError(f"{error}. {error.remedy}", INVALID) from None
+    for file in files:
+        for preset in file.presets.values():
+            refused |= _refuses(file.label, preset, check_preset(preset.body))
+            manifests.append(dict(preset.body))
+        presets |= file.presets
+    for label, job in ((file.label, job) for file in files for job in file.jobs):
+        body = _prepared(label, job, presets, arguments.overrides, cluster)
+        refused |= _refuses(label, job, [*check_manifest(body)[1], *([] if job.name else [nameless])])
+        manifests.append({key: value for key, value in body.items() if key != "status"})
     if refused:
         raise CommandError("nothing is sent: fix the errors first", INVALID)
     return manifests
@@ -104,7 +94,25 @@ def _loaded(source: str) -> "ManifestFile":
     try:
         return load(source)
     except YamlError as error:
-        raise CommandError(f"{label_of(source)}: {error}. {error.remedy}", INVALID) from None
+        raise CommandError(error.about(label_of(source)), INVALID) from None
+
+
+def _prepared(
+    label: str,
+    job: "JobDocument",
+    presets: Mapping[str, "PresetDocument"],
+    overrides: Sequence[str],
+    cluster: "Cluster | None",
+) -> Mapping[str, Any]:
+    from finetune_cli.overrides import apply_overrides
+    from finetune_cli.preparation import prepare
+    from finetune_cli.yaml_reader import YamlError
+
+    try:
+        known = {**presets, **_in_cluster(job, apply_overrides(job.body, overrides), presets, cluster)}
+        return prepare(job, known, overrides).body
+    except YamlError as error:
+        raise CommandError(error.about(label), INVALID) from None
 
 
 def _refuses(label: str, document: "JobDocument | PresetDocument", findings: "list[Finding]") -> bool:
@@ -137,7 +145,7 @@ def _in_cluster(
     try:
         found = cluster.within(namespace or cluster.namespace).preset(name)
     except Refusal as refusal:
-        if refusal.status == _NOT_FOUND or builtin_preset(name) is not None:
+        if refusal.status == HTTPStatus.NOT_FOUND or builtin_preset(name) is not None:
             return {}
         raise
     return {name: preset_in(YamlDocument(found, job.document.position))}

@@ -12,24 +12,17 @@ exit status: 0 every job may run, 1 a job may not, 2 usage error
 
 import argparse
 import gc
-import json
 import os
-import sys
 
-from finetune_cli.arguments import add_set
+from finetune_cli import json_writer
+from finetune_cli.arguments import add_set, add_table_or_json
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `finetune validate`."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="manifest, or - for standard input")
     add_set(parser)
-    parser.add_argument(
-        "-o",
-        "--output",
-        choices=("table", "json"),
-        default="table",
-        help="lines for people, or one JSON list",
-    )
+    add_table_or_json(parser)
     parser.add_argument(
         "--target",
         choices=("cluster", "local"),
@@ -56,8 +49,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     reports = check_files(arguments.files, arguments.target, arguments.overrides)
     if arguments.output == "json":
-        json.dump([report.to_json_object() for report in reports], sys.stdout, indent=2)
-        print()
+        print(json_writer.dump([report.to_json_object() for report in reports]))
     else:
         for report in reports:
             for line in report.lines():

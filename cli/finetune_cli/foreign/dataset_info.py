@@ -186,6 +186,6 @@ _WITHOUT_INPUT: Final = {"prompt", "response", "system", "tools", "kto_tag", "im
 def _parsed(file: Path) -> Mapping[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -43,7 +43,7 @@ def _load(source: str) -> dict[str, Any]:
     try:
         first, *others = parse(content_of(source))
     except YamlError as error:
-        raise CommandError(f"{label_of(source)}: {error}. {error.remedy}", INVALID) from None
+        raise CommandError(error.about(label_of(source)), INVALID) from None
     if others:
         raise CommandError(
             f"{label_of(source)}: {others[0].position}: a second document begins, and a configuration is one "
@@ -92,7 +92,9 @@ def _trl(source: str, options: list[str]) -> Reading:
             text = read_bytes(Path(source)).decode(errors="replace")
             words = shlex.split(text.replace("\\\n", " "), comments=True)
         document = trl.parse(words)
-    except (ValueError, YamlError) as error:
+    except YamlError as error:
+        raise CommandError(error.about(source)) from None
+    except ValueError as error:
         raise CommandError(f"not a command line of TRL: {error}") from None
     reading = with_defaults(read(document, trl.TABLE), document, trl.TABLE, trl.defaults(document))
     return _on_gpus(reading, document)

@@ -140,6 +140,9 @@ def _tags(form: _Form, values: Values) -> dict[str, str]:
     return {} if tags == DEFAULT_TAGS else tags
 
 
+_ELSEWHERE: Final = "Mend it, or write into another directory with -o"
+
+
 def merged(entries: Mapping[str, Entry], file: Path, *, force: bool) -> str:
     """The directory's dataset_info.json with the entries beside what is there already.
 
@@ -149,10 +152,10 @@ def merged(entries: Mapping[str, Entry], file: Path, *, force: bool) -> str:
     if file.exists():
         try:
             known = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise CommandError(f"{file}: can't be read as JSON: {error}") from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise CommandError(f"{file}: can't be read as JSON: {error}. {_ELSEWHERE}") from None
         if not isinstance(known, dict):
-            raise CommandError(f"{file}: is no mapping of names to data sets")
+            raise CommandError(f"{file}: is no mapping of names to data sets. {_ELSEWHERE}")
     for name, entry in entries.items():
         if name in known and known[name] != entry and not force:
             raise CommandError(f"{file}: {name} is another data set there; --force overwrites it")

@@ -48,6 +48,8 @@ def parse(words: list[str]) -> dict[str, Any]:
         if not key:
             if "command" in document or word.startswith("-"):
                 raise ValueError(f"{word}: options begin with --")
+            if word not in STAGES:
+                raise ValueError(f"{word!r} is neither a file nor one of {', '.join(STAGES)}")
             document["command"] = word
             continue
         try:
@@ -59,6 +61,8 @@ def parse(words: list[str]) -> dict[str, Any]:
             document[key] = value_read
         else:
             document[key] = [*before, value_read] if isinstance(before, list) else [before, value_read]
+    if not document:
+        raise ValueError(f"there is nothing in it; write one of {', '.join(STAGES)}, and its options")
     return document
 
 
@@ -102,7 +106,7 @@ LEARNING_RATES: Final = {"sft": 2e-5, "dpo": 1e-6, "kto": 1e-6, "grpo": 1e-6, "r
 
 def defaults(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return what TRL does where the command is silent, where a job would do something else."""
-    rate = LEARNING_RATES.get(document.get("command", "sft"), 2e-5)
+    rate = LEARNING_RATES.get(str(document.get("command", "sft")), 2e-5)
     return {
         **arguments.DEFAULTS,
         "learning_rate": rate,

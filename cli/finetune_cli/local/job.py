@@ -79,20 +79,15 @@ def _valid_job(arguments: argparse.Namespace) -> "tuple[FineTuneJob, ManifestFil
     from finetune_api import ExitCode, check_manifest, validate_job
     from finetune_api.validation import errors_in
     from finetune_cli.findings import place
-    from finetune_cli.manifests import chosen, load
-    from finetune_cli.preparation import prepare
-    from finetune_cli.yaml_reader import YamlError
+    from finetune_cli.preparation import read
 
-    try:
-        manifest = load(arguments.file)
-        document = chosen(manifest.label, manifest.jobs, arguments.job)
-        body = prepare(document, manifest.presets, arguments.overrides).body
-    except YamlError as error:
-        raise CommandError(f"{arguments.file}: {error}. {error.remedy}", ExitCode.INVALID_CONFIG) from None
-    job, findings = check_manifest(body)
+    manifest, prepared = read(
+        arguments.file, arguments.job, arguments.overrides, status=ExitCode.INVALID_CONFIG
+    )
+    job, findings = check_manifest(prepared.body)
     if job is not None:
         findings = validate_job(job, "local")
-    for placed in place(document, findings):
+    for placed in place(prepared.document, findings):
         print(placed.line(manifest.label), file=sys.stderr)
     if job is None or errors_in(findings):
         raise CommandError("nothing is started: fix the errors first", ExitCode.INVALID_CONFIG)

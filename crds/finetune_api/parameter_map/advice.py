@@ -72,7 +72,8 @@ ADVICE: Final[dict[str, tuple[Advice, ...]]] = {
             "dataset.maxSamples, training.maxSequenceLength",
         ),
         Advice(
-            "limit uploads, authenticate, store safely", "the console's REST API; secrets only as references"
+            "limit uploads, authenticate, store safely",
+            "not yet: this version takes no uploads; secrets only as references",
         ),
         Advice("clean up old jobs", "failurePolicy.ttlSecondsAfterFinished"),
     ),

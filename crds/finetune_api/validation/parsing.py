@@ -245,7 +245,7 @@ def _count(context: Mapping[str, Any], kind: str) -> str:
 
 def _unknown_field_remedy(location: Sequence[str | int], root: type[BaseModel]) -> str:
     model = model_at(root, location[:-1])
-    name = str(location[-1])
+    name = str(location[-1]) or '""'
     if model is None:
         return f"Remove {name}"
     known = field_names(model)

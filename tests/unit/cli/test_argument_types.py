@@ -58,11 +58,13 @@ def test_a_count_is_a_whole_number(word: str, number: int) -> None:
     "words",
     [
         ["estimate", "job.yaml", "--tokens", "0"],
+        ["estimate", "job.yaml", "--records", "9" * 400],
+        ["estimate", "job.yaml", "--records", "9" * 5000],
         ["generate", "--model", "m", "--max-new-tokens", "-1"],
         ["data", "preview", "job.yaml", "-n", "0"],
     ],
 )
-def test_every_verb_refuses_a_count_below_one(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_verb_refuses_what_is_no_count(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(words)
     assert ended.value.code == 2

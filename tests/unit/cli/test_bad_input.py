@@ -185,6 +185,27 @@ def test_standard_input_may_be_as_long_as_a_file(
     assert "<stdin>: error TooLarge: " in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("stdin", [None, "directory"])
+def test_standard_input_that_cannot_be_read_is_a_finding_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stdin: str | None
+) -> None:
+    class Directory(BytesIO):
+        def read(self, _: int | None = -1) -> bytes:
+            raise IsADirectoryError(21, "Is a directory")
+
+    monkeypatch.setattr("sys.stdin", None if stdin is None else TextIOWrapper(Directory()))
+    assert main(["validate", "-"]) == 1
+    assert "<stdin>: error Unreadable: " in capsys.readouterr().out
+
+
+def test_a_finding_about_a_field_says_its_place_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = written(tmp_path, job("epochs: 1\n  preset: none"))
+    assert main(["validate", str(file)]) == 1
+    assert f"{file}:9:3: error UnknownPreset: preset: none is not the name" in capsys.readouterr().out
+
+
 def test_2e_minus_4_is_a_number_as_for_kubectl(tmp_path: Path) -> None:
     file = tmp_path / "job.yaml"
     file.write_text(job("learningRate: 2e-4"))

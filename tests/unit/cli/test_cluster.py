@@ -3,6 +3,7 @@ tests/integration/cli tries all of these verbs against a real API server, where 
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,6 +103,28 @@ def test_warnings_are_taken_out_of_their_header() -> None:
 )
 def test_a_description_tells_the_preset(job: dict[str, Any], line: str) -> None:
     assert line in list(describe({"metadata": {"name": "j"}, "spec": {}, **job}, []))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"text",
+        b"[1]",
+        b"{",
+        b"clusters: 5",
+        bytes(range(256)),
+        b"current-context: a\ncontexts: [{name: a, context: {cluster: c, user: u}}]\n"
+        b"clusters: [{name: c, cluster: {server: 5}}]\nusers: [{name: u, user: {}}]\n",
+    ],
+)
+def test_a_file_that_is_no_kubeconfig_is_said_in_a_line(
+    content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config"
+    file.write_bytes(content)
+    assert main(["list", "--kubeconfig", str(file)]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"no usable kubeconfig ({file}): it has another form. Name one with --kubeconfig" in line
 
 
 @pytest.mark.parametrize("words", [["list"], ["get", "job"], ["watch", "job"], ["cancel", "job"]])

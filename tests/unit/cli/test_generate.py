@@ -60,6 +60,8 @@ def test_without_a_prompt_the_trainer_reads_standard_input(started: list[list[st
         [],
         ["--model", "m", "--top-p", "0"],
         ["--model", "m", "--temperature", "-1"],
+        ["--model", "m", "--temperature", "nan"],
+        ["--model", "m", "--temperature", "inf"],
         ["--model", "m", "--max-new-tokens", "0"],
     ],
 )

@@ -69,6 +69,7 @@ def test_a_file_that_is_there_is_overwritten_only_by_force(tmp_path: Path) -> No
     [
         (["--model", "org/model"], 2),
         ([*FLAGS, "pvc:claim"], 2),
+        ([*FLAGS, "org/data", "--model", "\udcff"], 2),
         ([*FLAGS, "org/data", "--preset", "chatt"], 2),
         ([*FLAGS, "org/data", "--format", "alpacca"], 1),
     ],

@@ -57,6 +57,15 @@ def test_the_items_of_a_list_count_as_documents(tmp_path: Path) -> None:
             Position(4, 1),
             "Quote the values",
         ),
+        *(
+            (
+                f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\ndata: {{{key}: x}}\n---\n{JOB}",
+                "InvalidConfigMap",
+                Position(4, 1),
+                "do not begin with two dots",
+            )
+            for key in ("../../up", "/etc/motd", "..", "a/b")
+        ),
     ],
 )
 def test_what_is_no_manifest_is_refused(

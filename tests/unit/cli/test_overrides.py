@@ -74,6 +74,7 @@ def test_null_removes_a_field(value: str) -> None:
         ("training.epochs=1\n---\n2", "several documents"),
         ("model.id=\udcff", "no UTF-8 text"),
         ("tracking.trackers[1].type=wandb", "no element [1]"),
+        ("a." * 2000 + "b=1", "over 100 parts"),
         ('resources."kubernetes.io=1', "write PATH=VALUE"),
     ],
 )

@@ -83,10 +83,22 @@ def test_other_files_keep_their_form(tmp_path: Path, name: str, content: str) ->
         assert sorted(bodies) == sorted(content.removeprefix(header))
 
 
+def test_half_a_character_stays_as_it_is_written(tmp_path: Path) -> None:
+    records = [{"id": number, "text": "\ud83d"} for number in range(10)]
+    parts = split(tmp_path, json.dumps(records), "d.json")
+    assert sorted((r for part in parts for r in json.loads(part)), key=lambda r: r["id"]) == records
+
+
 @pytest.mark.parametrize(
     ("name", "content", "settings", "problem"),
     [
         ("d.jsonl", '{"a": 1}\n{"a"', {}, "d.jsonl, line 2: is not valid JSON"),
+        (
+            "d.jsonl",
+            '{"a": 1' + "0" * 5000 + "}",
+            {},
+            "d.jsonl, line 1: has a number of thousands of digits",
+        ),
         ("d.jsonl", "[1]\n", {}, "d.jsonl, line 1: must be a JSON object"),
         ("d.json", "[1]", {}, r"d.json\[0\]: must be a JSON object"),
         ("d.csv", "a,b\n1\n", {}, "d.csv, line 2: has 1 fields; the header has 2"),

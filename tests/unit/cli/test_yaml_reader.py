@@ -102,9 +102,9 @@ def test_deep_nesting_is_refused_without_a_traceback() -> None:
 
 
 def test_a_stream_is_read_as_far_as_a_file_may_be_long() -> None:
-    assert read_stream(BytesIO(b"a: 1"), "<stdin>") == b"a: 1"
-    with pytest.raises(YamlError, match="<stdin>") as caught:
-        read_stream(BytesIO(b" " * (MAX_BYTES + 1)), "<stdin>")
+    assert read_stream(BytesIO(b"a: 1")) == b"a: 1"
+    with pytest.raises(YamlError) as caught:
+        read_stream(BytesIO(b" " * (MAX_BYTES + 1)))
     assert caught.value.code == "TooLarge"
 
 
@@ -132,4 +132,4 @@ def test_a_directory_and_a_missing_file_are_named(tmp_path: Path) -> None:
         with pytest.raises(YamlError) as caught:
             read_bytes(path)
         assert caught.value.code == code
-        assert str(path) in str(caught.value)
+        assert caught.value.about(str(path)).startswith(f"{path}: ")

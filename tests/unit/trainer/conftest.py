@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -60,7 +61,8 @@ def flushed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 @pytest.fixture(autouse=True)
 def rank_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Each test is a rank of its own, and leaves no process group behind."""
+    """Each test is a rank of its own, and leaves no process group and no signal handlers behind."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("FINETUNE_TERMINATION_MESSAGE", str(tmp_path / "termination-message"))
@@ -70,6 +72,8 @@ def rank_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterato
     yield
     os.environ.clear()
     os.environ.update(before)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
     if dist.is_initialized():
         dist.destroy_process_group()
 

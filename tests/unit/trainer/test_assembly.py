@@ -21,11 +21,6 @@ from finetune_trainer.stages import stage_for
 
 MakeJob = Callable[..., ResolvedJob]
 
-pytestmark = pytest.mark.filterwarnings(
-    # PEFT 0.21 asks models for the attribute by its old name
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
-)
-
 
 @pytest.mark.parametrize("start", ["default", "pissa"])
 def test_an_adapter_says_which_revision_of_its_base_it_is_for(

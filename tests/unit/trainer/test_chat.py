@@ -14,11 +14,6 @@ from finetune_trainer.chat import Places, Talk, places
 from finetune_trainer.errors import ModelLoadError
 from finetune_trainer.sample import answer
 
-pytestmark = pytest.mark.filterwarnings(
-    # PEFT 0.21 asks models for the attribute by its old name
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
-)
-
 SHORT = SamplingSpec(max_new_tokens=6, temperature=0)
 
 

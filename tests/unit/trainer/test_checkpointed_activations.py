@@ -13,13 +13,7 @@ from one_rank import train
 
 MakeJob = Callable[..., ResolvedJob]
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings(
-        # PEFT 0.21 asks models for the attribute by its old name
-        "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
-    ),
-]
+pytestmark = pytest.mark.slow
 
 STEPS = 2
 """Each takes all 20 records, so that its loss tells what the step before has changed."""

@@ -25,8 +25,6 @@ pytestmark = [
     pytest.mark.skipif(not EVERYTHING, reason="takes minutes: FINETUNE_ALL_COMBINATIONS=1 runs it"),
     pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler"),
     pytest.mark.filterwarnings(
-        # PEFT 0.21 asks models for the attribute by its old name
-        "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",
         # PyTorch's compiler looks at the gradients of all that it meets
         "ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning",
         # and leaves out calls of C++ that it can't follow

@@ -21,9 +21,7 @@ from finetune_trainer.models import load_base, trained_parameters
 from finetune_trainer.quantization import quantization_config
 
 pytestmark = pytest.mark.filterwarnings(
-    # PEFT 0.21 asks models for the attribute by its old name
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",
-    # and takes the names of parameters for those of modules
+    # PEFT takes the names of parameters for those of modules
     "ignore:The following (rank|alpha)_pattern keys did not match:RuntimeWarning",
 )
 

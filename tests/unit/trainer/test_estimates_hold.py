@@ -26,13 +26,7 @@ from finetune_trainer.reporting import Reporter
 
 MakeJob = Callable[..., ResolvedJob]
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings(
-        # PEFT 0.21 asks models for the attribute by its old name
-        "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
-    ),
-]
+pytestmark = pytest.mark.slow
 
 MODEL = {
     "config": {

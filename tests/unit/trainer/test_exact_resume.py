@@ -12,13 +12,7 @@ from runs import losses, output_weights
 
 MakeJob = Callable[..., ResolvedJob]
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings(
-        # PEFT 0.21 asks models for the attribute by its old name
-        "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
-    ),
-]
+pytestmark = pytest.mark.slow
 
 EVALUATED: dict[str, Any] = {"dataset": {"evalSplit": 0.2}, "evaluation": {"everySteps": 1}}
 

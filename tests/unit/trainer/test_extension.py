@@ -15,10 +15,7 @@ from runs import output_weights
 
 MakeJob = Callable[..., ResolvedJob]
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
-]
+pytestmark = pytest.mark.slow
 
 
 def curve(job: ResolvedJob, name: str) -> dict[int, float]:

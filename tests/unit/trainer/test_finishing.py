@@ -23,10 +23,6 @@ MakeJob = Callable[..., ResolvedJob]
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings(
-        # PEFT 0.21 asks models for the attribute by its old name
-        "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
-    ),
-    pytest.mark.filterwarnings(
         # huggingface_hub 2.4 sends files in a way that its HTTP client no longer likes
         "ignore:Use 'content=:DeprecationWarning"
     ),

@@ -9,9 +9,6 @@ from transformers import PreTrainedModel
 from finetune_trainer.fused_loss import fuse_loss
 from small_models import model
 
-# PEFT asks transformers under an old name
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
-
 IDS = torch.tensor([[5, 6, 7, 8, 9, 10], [11, 12, 13, 14, 0, 0]])
 MASK = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]])
 LABELS = torch.tensor([[5, -100, -100, 8, 9, 10], [-100, -100, 13, 14, -100, -100]])

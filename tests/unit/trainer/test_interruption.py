@@ -2,20 +2,11 @@
 
 import os
 import signal
-from collections.abc import Iterator
 
 import pytest
 
 from finetune_trainer.errors import InterruptedRunError
 from finetune_trainer.interruption import StopRequest
-
-
-@pytest.fixture(autouse=True)
-def handlers() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    yield
-    signal.signal(signal.SIGTERM, before[0])
-    signal.signal(signal.SIGINT, before[1])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -23,10 +23,6 @@ from finetune_trainer.quantization import keep_packing
 CPU = torch.device("cpu")
 pytestmark = [
     pytest.mark.filterwarnings(
-        # PEFT 0.21 asks models for the attribute by its old name
-        "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
-    ),
-    pytest.mark.filterwarnings(
         # one of the methods below trains a head of its own where the base shares it with the embeddings
         "ignore:Model has `tie_word_embeddings=True`:UserWarning"
     ),

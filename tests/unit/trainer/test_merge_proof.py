@@ -21,11 +21,6 @@ from finetune_trainer.merge_proof import (
     relative_difference,
 )
 
-pytestmark = pytest.mark.filterwarnings(
-    # PEFT 0.21 asks models for the attribute by its old name
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
-)
-
 BF16 = torch.bfloat16
 
 

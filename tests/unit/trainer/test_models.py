@@ -21,11 +21,6 @@ from finetune_trainer.models import (
 from finetune_trainer.tokenizers import Tokenizer, train_tokenizer
 from finetune_trainer.trainer import FineTuneTrainer  # noqa: F401 - imports PEFT where its warnings are expected
 
-pytestmark = pytest.mark.filterwarnings(
-    # PEFT 0.21 asks models for the attribute by its old name
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
-)
-
 MakeJob = Callable[..., ResolvedJob]
 
 SMALL = {"hidden_size": 32, "layers": 1, "attention_heads": 4, "max_position_embeddings": 64}

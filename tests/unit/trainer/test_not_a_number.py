@@ -15,10 +15,6 @@ from runs import end_of, launched, log_in, losses
 
 MakeJob = Callable[..., ResolvedJob]
 
-pytestmark = pytest.mark.filterwarnings(
-    # PEFT 0.21 asks models for the attribute by its old name
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
-)
 
 RECORDS = [{"instruction": f"add {a} and 1", "output": str(a + 1)} for a in range(11)] + [RECORD]
 BAD_LINE = 12

@@ -34,11 +34,6 @@ MakeJob = Callable[..., ResolvedJob]
 PAGED = {name for name in IN_THE_IMAGE if name.startswith("paged")}
 """They want a GPU."""
 
-pytestmark = pytest.mark.filterwarnings(
-    # PEFT 0.21 asks models for the attribute by its old name
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
-)
-
 
 def test_the_trainer_knows_what_the_validator_lets_pass() -> None:
     assert set(OPTIMIZERS) == set(IN_THE_IMAGE)

@@ -1,8 +1,7 @@
 """Packing changes what is computed side by side, not what is learned."""
 
 import json
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +20,6 @@ pytestmark = pytest.mark.slow
 
 ALL_RECORDS = {"microBatchSize": 20, "gradientAccumulationSteps": 1}
 """A step takes all 20 records, packed or not; places that packs leave free are fillers."""
-
-
-@pytest.fixture(autouse=True)
-def handlers() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    yield
-    signal.signal(signal.SIGTERM, before[0])
-    signal.signal(signal.SIGINT, before[1])
 
 
 def train(job: ResolvedJob, reporter: Reporter | None = None, stop: StopRequest | None = None) -> list[float]:

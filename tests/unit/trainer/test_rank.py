@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +27,7 @@ from one_rank import DiesAt, Killed, StopAfter, train
 
 MakeJob = Callable[..., ResolvedJob]
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings(
-        # PEFT 0.21 asks models for the attribute by its old name
-        "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
-    ),
-]
-
-
-@pytest.fixture(autouse=True)
-def handlers() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    yield
-    signal.signal(signal.SIGTERM, before[0])
-    signal.signal(signal.SIGINT, before[1])
+pytestmark = pytest.mark.slow
 
 
 def metrics(job: ResolvedJob, name: str = "loss") -> dict[int, float]:

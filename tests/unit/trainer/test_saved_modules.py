@@ -10,11 +10,6 @@ from safetensors.torch import load_file
 from finetune_api import ExitCode, ResolvedJob
 from finetune_trainer import rank
 
-pytestmark = pytest.mark.filterwarnings(
-    # PEFT 0.21 asks models for the attribute by its old name
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
-)
-
 
 @pytest.mark.slow
 def test_a_16_bit_run_trains_samples_saves_and_merges_what_it_holds_in_32_bit(

@@ -26,13 +26,7 @@ from one_rank import DiesAt, Killed, train
 MakeJob = Callable[..., ResolvedJob]
 Rates = dict[int, list[float]]
 
-in_runs = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings(
-        # PEFT 0.21 asks models for the attribute by its old name
-        "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
-    ),
-]
+in_runs = pytest.mark.slow
 
 STEPS = 8
 WARMUP = 2

@@ -14,13 +14,7 @@ from one_rank import train
 
 MakeJob = Callable[..., ResolvedJob]
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings(
-        # PEFT 0.21 asks models for the attribute by its old name
-        "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
-    ),
-]
+pytestmark = pytest.mark.slow
 
 
 def effective(job: ResolvedJob) -> dict[str, str]:

@@ -22,7 +22,6 @@ def test_a_model_that_is_trained_whole_costs_six_flop_per_weight_and_attention(t
     assert workload(model).flops_per_token(100) == 6 * weights + 3 * 2 * 100 * 2 * 32
 
 
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 def test_frozen_weights_cost_no_gradient_of_their_own(tiny_model: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(tiny_model)
     vocabulary = model.config.vocab_size

@@ -336,6 +336,24 @@ def test_a_command_of_trl_whose_quotes_do_not_close_is_refused(tmp_path: Path) -
         import_job(str(script), [], "trl", "job")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["missing.sh"], "'missing.sh' is neither a file nor one of sft, dpo"),
+        (["trl", "rloo"], "'rloo' is neither a file nor one of sft, dpo"),
+        (["trl"], "there is nothing in it"),
+    ],
+)
+def test_what_is_no_command_of_trl_is_refused(words: list[str], said: str) -> None:
+    with pytest.raises(CommandError, match=said):
+        import_job(words[0], words[1:], "trl", "job")
+
+
+def test_an_option_that_trl_does_not_have_for_a_command_is_answered_for() -> None:
+    _, reading = import_job("sft", ["--command", "[a]"], "trl", "job")
+    assert "command: ['a'] → not mapped" in str(reading.lines[0])
+
+
 def test_options_of_the_command_may_stand_behind_the_file_too(tmp_path: Path) -> None:
     config, manifest = tmp_path / "config.yaml", tmp_path / "job.yaml"
     config.write_text(FRAMEWORK)

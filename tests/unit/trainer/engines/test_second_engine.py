@@ -5,7 +5,7 @@ It is run, stopped, resumed and refused as every engine is; `rank.py` knows noth
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,14 +84,6 @@ class Counter:
             time=datetime.now(UTC),
         )
         store.commit(staged, manifest)
-
-
-@pytest.fixture(autouse=True)
-def handlers() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    yield
-    signal.signal(signal.SIGTERM, before[0])
-    signal.signal(signal.SIGINT, before[1])
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The LoRA family: what PEFT is told, and which weights get gradients."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,25 +7,11 @@ import torch
 from transformers import PreTrainedModel
 
 from finetune_api.method import LoraSpec, MethodSpec
-from finetune_api.model import ModelSpec
 from finetune_trainer.errors import InvalidConfigError
 from finetune_trainer.methods import apply_method
 from finetune_trainer.methods.adapters import adapter_config, scaling
-from finetune_trainer.models import load_base, trained_parameters
-
-pytestmark = pytest.mark.filterwarnings(
-    # PEFT 0.21 asks models for the attribute by its old name
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
-)
-
-
-@pytest.fixture
-def model(tiny_model: Path) -> PreTrainedModel:
-    return load_base(ModelSpec(path=str(tiny_model)), str(tiny_model), torch.float32)
-
-
-def trained(model: torch.nn.Module) -> set[str]:
-    return {name for name, weight in model.named_parameters() if weight.requires_grad}
+from finetune_trainer.models import trained_parameters
+from small_models import trained_names
 
 
 def test_full_fine_tuning_trains_every_weight(model: PreTrainedModel) -> None:
@@ -35,7 +20,7 @@ def test_full_fine_tuning_trains_every_weight(model: PreTrainedModel) -> None:
 
 
 def test_lora_trains_the_adapters_alone(model: PreTrainedModel) -> None:
-    found = trained(apply_method(model, MethodSpec(type="lora", lora=LoraSpec(rank=2)), seed=1))
+    found = trained_names(apply_method(model, MethodSpec(type="lora", lora=LoraSpec(rank=2)), seed=1))
     assert all(".lora_A." in name or ".lora_B." in name for name in found)
     # 2 layers of 7 linear maps, an A and a B for each
     assert len(found) == 2 * 7 * 2
@@ -59,14 +44,14 @@ def test_lora_trains_the_adapters_alone(model: PreTrainedModel) -> None:
 def test_adapters_are_where_the_spec_wants_them(
     model: PreTrainedModel, lora: dict[str, Any], expected: set[str]
 ) -> None:
-    found = trained(apply_method(model, MethodSpec(type="lora", lora=LoraSpec(**lora)), seed=1))
+    found = trained_names(apply_method(model, MethodSpec(type="lora", lora=LoraSpec(**lora)), seed=1))
     adapted = {name.removeprefix("base_model.model.model.").partition(".lora_")[0] for name in found}
     assert adapted == expected
 
 
 def test_modules_to_save_are_trained_in_full(model: PreTrainedModel) -> None:
     lora = LoraSpec(target_modules=["q_proj"], modules_to_save=["embed_tokens"])
-    found = trained(apply_method(model, MethodSpec(type="lora", lora=lora), seed=1))
+    found = trained_names(apply_method(model, MethodSpec(type="lora", lora=lora), seed=1))
     assert "base_model.model.model.embed_tokens.modules_to_save.default.weight" in found
 
 

@@ -16,17 +16,10 @@ from finetune_trainer.methods.decomposition import ADAPTER, decompose, make_ordi
 from finetune_trainer.models import load_base
 
 pytestmark = pytest.mark.filterwarnings(
-    # PEFT 0.21 asks models for the attribute by its old name
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",
-    # and says that it saves an adapted embedding's own weights
+    # PEFT says that it saves an adapted embedding's own weights
     "ignore:Setting `save_embedding_layers` to `True`:UserWarning",
     "ignore:Model (has|with) `tie_word_embeddings=True`:UserWarning",
 )
-
-
-@pytest.fixture
-def model(tiny_model: Path) -> PreTrainedModel:
-    return load_base(ModelSpec(path=str(tiny_model)), str(tiny_model), torch.float32)
 
 
 IDS = torch.tensor([[5, 6, 7, 8, 9]])

@@ -12,11 +12,6 @@ from finetune_trainer.methods import apply_method
 from finetune_trainer.methods.dora import measure_magnitudes
 from finetune_trainer.models import load_base
 
-pytestmark = pytest.mark.filterwarnings(
-    # PEFT 0.21 asks models for the attribute by its old name
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
-)
-
 
 def adapted(tiny_model: Path, *targets: str) -> torch.nn.Module:
     lora = LoraSpec(rank=4, dropout=0.0, target_modules=list(targets))

@@ -20,11 +20,6 @@ from finetune_trainer.errors import InvalidConfigError
 from finetune_trainer.methods.eva import token_batches, write_eva_adapter
 from finetune_trainer.models import load_base
 
-pytestmark = pytest.mark.filterwarnings(
-    # PEFT 0.21 asks models for the attribute by its old name
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
-)
-
 IDS = torch.tensor([[5, 6, 7, 8, 9]])
 
 

@@ -28,8 +28,6 @@ Case = tuple[str, str, str]
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings(
-        # PEFT 0.21 asks models for the attribute by its old name
-        "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",
         # LLM.int8() multiplies in 16 bit, and says so at every call
         "ignore:MatMul8bitLt. inputs will be cast:UserWarning",
         # PEFT takes the names of parameters for those of modules

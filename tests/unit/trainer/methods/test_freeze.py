@@ -1,36 +1,21 @@
 """Freeze: the layers and modules that are named are trained in full, and nothing else."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from transformers import PreTrainedModel
 
 from finetune_api.method import FreezeSpec, MethodSpec
-from finetune_api.model import ModelSpec
 from finetune_trainer.errors import InvalidConfigError
 from finetune_trainer.methods import apply_method
 from finetune_trainer.methods.freeze import trained_layers
-from finetune_trainer.models import load_base
-
-pytestmark = pytest.mark.filterwarnings(
-    # PEFT 0.21 asks models for the attribute by its old name
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
-)
-
-
-@pytest.fixture
-def model(tiny_model: Path) -> PreTrainedModel:
-    return load_base(ModelSpec(path=str(tiny_model)), str(tiny_model), torch.float32)
-
-
-def trained(model: torch.nn.Module) -> set[str]:
-    return {name for name, weight in model.named_parameters() if weight.requires_grad}
+from small_models import trained_names
 
 
 def frozen(model: PreTrainedModel, **settings: Any) -> set[str]:
-    return trained(apply_method(model, MethodSpec(type="freeze", freeze=FreezeSpec(**settings)), seed=1))
+    return trained_names(
+        apply_method(model, MethodSpec(type="freeze", freeze=FreezeSpec(**settings)), seed=1)
+    )
 
 
 def test_all_weights_of_the_last_layer_are_trained(model: PreTrainedModel) -> None:

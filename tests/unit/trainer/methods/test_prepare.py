@@ -17,10 +17,6 @@ from finetune_trainer.methods import Start, prepare, prepare_method
 
 MakeJob = Callable[..., ResolvedJob]
 
-pytestmark = pytest.mark.filterwarnings(
-    # PEFT 0.21 asks models for the attribute by its old name
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
-)
 
 SPECTRUM = {"method": {"type": "spectrum"}}
 PISSA = {"method": {"type": "pissa"}}

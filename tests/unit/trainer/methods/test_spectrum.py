@@ -10,31 +10,16 @@ import torch
 from transformers import PreTrainedModel
 
 from finetune_api.method import MethodSpec, SpectrumSpec
-from finetune_api.model import ModelSpec
 from finetune_trainer.errors import InvalidConfigError
 from finetune_trainer.methods import Start, apply_method
 from finetune_trainer.methods.spectrum import best, scan, signal_to_noise
-from finetune_trainer.models import load_base
-
-pytestmark = pytest.mark.filterwarnings(
-    # PEFT 0.21 asks models for the attribute by its old name
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
-)
-
-
-@pytest.fixture
-def model(tiny_model: Path) -> PreTrainedModel:
-    return load_base(ModelSpec(path=str(tiny_model)), str(tiny_model), torch.float32)
-
-
-def trained(model: torch.nn.Module) -> set[str]:
-    return {name for name, weight in model.named_parameters() if weight.requires_grad}
+from small_models import trained_names
 
 
 def chosen(model: PreTrainedModel, measured: Path, **settings: Any) -> set[str]:
     method = MethodSpec(type="spectrum", spectrum=SpectrumSpec(**settings))
     start = Start(base="", original="", layers=measured)
-    return trained(apply_method(model, method, seed=1, start=start))
+    return trained_names(apply_method(model, method, seed=1, start=start))
 
 
 @pytest.fixture

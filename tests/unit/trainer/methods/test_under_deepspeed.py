@@ -22,8 +22,6 @@ FamilyModel = Callable[[str], Path]
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings(
-        # PEFT 0.21 asks models for the attribute by its old name
-        "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",
         # PEFT takes the names of parameters for those of modules
         "ignore:The following (rank|alpha)_pattern keys did not match:RuntimeWarning",
         # and finds out by itself how the weights of a Conv1D lie

@@ -1,7 +1,6 @@
 """Jobs of every stage: a tiny model, and records made on the spot."""
 
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +8,6 @@ import pytest
 
 from finetune_api import ResolvedJob
 from stage_runs import PAIRS, MakeJob
-
-
-@pytest.fixture(autouse=True)
-def handlers() -> Iterator[None]:
-    """A run leaves the process' signal handlers as they were."""
-    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    yield
-    signal.signal(signal.SIGTERM, before[0])
-    signal.signal(signal.SIGINT, before[1])
 
 
 @pytest.fixture

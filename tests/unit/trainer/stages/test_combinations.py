@@ -22,7 +22,6 @@ from stage_runs import PAIRS, MakeJob, curve
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings(
-        "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",
         "ignore:MatMul8bitLt. inputs will be cast:UserWarning",
     ),
 ]

@@ -11,10 +11,7 @@ from one_rank import DiesAt, Killed, train
 from runs import losses, output_weights, run
 from stage_runs import MakeJob, curve, weights
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
-]
+pytestmark = pytest.mark.slow
 
 FULL: dict[str, Any] = {"method": {"type": "full"}}
 LORA: dict[str, Any] = {"method": {"type": "lora", "lora": {"dropout": 0.1}}}

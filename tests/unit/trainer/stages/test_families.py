@@ -18,9 +18,7 @@ from stage_runs import PAIRS, MakeJob, curve
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings(
-        # PEFT 0.21 asks models for the attribute by its old name
-        "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",
-        # takes the names of parameters for those of modules
+        # PEFT takes the names of parameters for those of modules
         "ignore:The following (rank|alpha)_pattern keys did not match:RuntimeWarning",
         # and finds out by itself how the weights of a Conv1D lie
         "ignore:fan_in_fan_out is set to False but the target module is `Conv1D`:UserWarning",

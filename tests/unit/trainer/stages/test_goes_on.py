@@ -17,10 +17,7 @@ from rewarded import PROMPTS
 from runs import end_of, launched, losses, output_weights, ranks_of, run, wait_for_step
 from stage_runs import MakeJob, curve, weights
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
-]
+pytestmark = pytest.mark.slow
 
 LORA: dict[str, Any] = {"method": {"type": "lora", "lora": {"dropout": 0.1}}}
 FULL: dict[str, Any] = {"method": {"type": "full"}}

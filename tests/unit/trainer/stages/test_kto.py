@@ -99,7 +99,6 @@ def test_fillers_do_not_count() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 @pytest.mark.parametrize(("method", "form"), [("full", "promptCompletion"), ("lora", "preference")])
 def test_desired_answers_gain_on_the_others(stage_job: MakeJob, method: str, form: str) -> None:
     training = {"maxSteps": 12, "microBatchSize": 4, "gradientAccumulationSteps": 2}

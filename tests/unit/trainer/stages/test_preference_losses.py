@@ -125,7 +125,6 @@ def trl(tiny_model: Path, tmp_path: Path) -> Any:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`gradient_checkpointing` is deprecated:FutureWarning")
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 def test_the_loss_of_a_batch_is_that_of_trl(trl: Any) -> None:
     """Two pairs, padded; the log-probabilities are ours here and TRL's there."""
     ids = torch.randint(4, 250, (4, 12), generator=torch.Generator().manual_seed(1))

@@ -20,10 +20,7 @@ from one_rank import train
 from rewarded import PASSES, PROMPTS, SEEDS, policy, reward_model, rewarded
 from stage_runs import MakeJob, curve
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
-]
+pytestmark = pytest.mark.slow
 
 RATES = {"full": 1e-3, "lora": 5e-3}
 BATCHES = 15

@@ -55,7 +55,6 @@ def test_fillers_do_not_count() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_a_run_leaves_a_model_that_scores(stage_job: MakeJob, tiny_model: Path, method: str) -> None:
     job = stage_job("rm", ONCE | {"method": {"type": method}, "training": {"maxSteps": 15}})
@@ -90,7 +89,6 @@ def test_the_new_head_starts_alike_in_every_run(stage_job: MakeJob, tmp_path: Pa
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 def test_adapters_of_a_base_without_a_padding_token_are_proved(
     stage_job: MakeJob, tiny_model: Path, tmp_path: Path
 ) -> None:
