@@ -9,6 +9,7 @@ from transformers import AddedToken, AutoModelForCausalLM, AutoTokenizer
 from finetune_api import ResolvedJob
 from finetune_trainer.asking import Prompt, front, job_tokenizer, prompt_ids, teach_ends
 from finetune_trainer.data.examples import Conversation, Document, Example, Message, Origin
+from finetune_trainer.data.prompts import PromptRenderer
 from finetune_trainer.data.rendering import Renderer
 from finetune_trainer.tokenizers import Tokenizer
 
@@ -65,6 +66,9 @@ def test_a_prompt_is_what_its_record_began_with(
     assert asked == learned[: len(asked)]
     assert tokenizer.decode(learned[len(asked) :]).startswith("" if stage == "pretrain" else "3")
     assert asked.count(tokenizer.bos_token_id) == add_bos
+    if isinstance(example, Conversation):
+        drawn = PromptRenderer(tokenizer, renderer.preprocessing, 200, "answers")
+        assert drawn(example).ids.tolist() == asked, "as grpo and ppo ask"
     tokenizer.save_pretrained(tmp_path)
     assert prompt_ids(AutoTokenizer.from_pretrained(tmp_path), [prompt]) == [asked], "as others load it"
 

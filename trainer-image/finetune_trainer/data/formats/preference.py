@@ -1,7 +1,8 @@
 """preference: `chosen` and `rejected`, and a `prompt` in front of both; text or lists of messages; optional
 `tools`.
 
-Without a `prompt`, the turns that both lists share at their start are the prompt.
+Without a `prompt`, the turns that both lists share at their start are the prompt; so they are where the
+`prompt` is one of them, as in UltraFeedback, whose answers are whole conversations.
 """
 
 from finetune_api.dataset import ColumnsSpec
@@ -16,12 +17,13 @@ def parse(record: Record, columns: ColumnsSpec) -> Preference:
     """The prompt and both answers. Raises `BrokenRecordError`."""
     names = columns.chosen or "chosen", columns.rejected or "rejected"
     chosen, rejected = (side(record, name, columns, text_is="assistant") for name in names)
-    prompt: tuple[Message, ...]
-    if record.fields.get(columns.prompt or "prompt") is None:
-        shared = _shared(chosen, rejected)
-        prompt, chosen, rejected = chosen[:shared], chosen[shared:], rejected[shared:]
-    else:
-        prompt = side(record, columns.prompt or "prompt", columns, text_is="user")
+    shared = _shared(chosen, rejected)
+    prompt = chosen[:shared]
+    if record.fields.get(columns.prompt or "prompt") is not None:
+        given = side(record, columns.prompt or "prompt", columns, text_is="user")
+        if not any(prompt[start : start + len(given)] == given for start in range(shared)):
+            prompt, shared = given, 0
+    chosen, rejected = chosen[shared:], rejected[shared:]
     system = optional_text(record, columns.system or "system")
     if system:
         prompt = (Message("system", system), *prompt)

@@ -1,5 +1,5 @@
-"""promptCompletion: `prompt` and `completion`, both text or both lists of messages; optional `system`,
-`tools`."""
+"""promptCompletion: `prompt` and `completion`, each text or a list of messages; optional `system`, `tools`. A
+completion may be the whole conversation, the prompt included."""
 
 from finetune_api.dataset import ColumnsSpec
 from finetune_trainer.data.examples import Conversation, Message, Record
@@ -15,10 +15,13 @@ def parse(record: Record, columns: ColumnsSpec) -> Conversation:
     """
     system = optional_text(record, columns.system or "system")
     messages = [Message("system", system)] if system else []
-    messages += side(record, columns.prompt or "prompt", columns, text_is="user")
+    prompt = side(record, columns.prompt or "prompt", columns, text_is="user")
     completion = columns.completion or "completion"
     answer = side(record, completion, columns, text_is="assistant")
+    if answer[: len(prompt)] == prompt:
+        answer = answer[len(prompt) :]
     require_answer(answer, completion)
+    messages += prompt
     return Conversation(record.origin, (*messages, *answer), read_tools(record, columns.tools or "tools"))
 
 

@@ -36,10 +36,25 @@ def test_tools_are_those_of_both_answers() -> None:
         {"prompt": "q", "chosen": "good", "rejected": "bad"},
         {"prompt": [USER], "chosen": [GOOD], "rejected": [BAD]},
         {"chosen": [USER, GOOD], "rejected": [USER, BAD]},
+        # as UltraFeedback has it: the question would come twice
+        {"prompt": "q", "chosen": [USER, GOOD], "rejected": [USER, BAD]},
+        {"prompt": [USER], "chosen": [USER, GOOD], "rejected": [USER, BAD]},
     ],
 )
 def test_the_prompt_is_given_or_shared_by_both_answers(fields: dict[str, Any]) -> None:
     assert texts(fields) == ("user:q", "assistant:good", "assistant:bad")
+
+
+def test_a_prompt_within_the_conversations_of_both_answers_is_no_turn_of_its_own() -> None:
+    before = [{"role": "system", "content": "s"}, USER, {"role": "assistant", "content": "a"}, USER]
+    fields = {"prompt": "q", "chosen": [*before, GOOD], "rejected": [*before, BAD]}
+    assert texts(fields) == ("system:s user:q assistant:a user:q", "assistant:good", "assistant:bad")
+
+
+def test_another_prompt_than_what_both_answers_start_with_stands_in_front() -> None:
+    follow_up = {"role": "user", "content": "and?"}
+    fields = {"prompt": "q", "chosen": [follow_up, GOOD], "rejected": [follow_up, BAD]}
+    assert texts(fields) == ("user:q", "user:and? assistant:good", "user:and? assistant:bad")
 
 
 def test_the_system_prompt_is_part_of_the_prompt() -> None:

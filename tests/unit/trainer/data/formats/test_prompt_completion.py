@@ -23,6 +23,7 @@ def turns(fields: dict[str, Any], columns: ColumnsSpec | None = None) -> list[tu
         {"prompt": "q", "completion": "a"},
         {"prompt": [USER], "completion": [ANSWER]},
         {"prompt": [USER], "completion": "a"},
+        {"prompt": "q", "completion": [USER, ANSWER]},
         {"prompt": '[{"role": "user", "content": "q"}]', "completion": "a"},
     ],
 )
