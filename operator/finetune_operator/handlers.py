@@ -13,6 +13,9 @@ from finetune_operator import labels
 from finetune_operator.cluster import FINETUNE_JOBS, FINETUNE_PRESETS, JOBS, PODS
 from finetune_operator.state import State
 
+NEXT_TOKEN_SECONDS = 5.0
+"""How long to wait before a refused token is tried again: the kubelet may have renewed it by then."""
+
 
 def registry_for(
     state: State, configuration: Configuration, watching: asyncio.Event
@@ -22,10 +25,15 @@ def registry_for(
     `watching` is set once Kopf has found out what the API server has, and asks for FineTuneJobs.
     """
     registry = kopf.OperatorRegistry()
+    logged_in = False
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
-        # Called again only when the API server refuses even the newest token.
+        # Called again when the API server refuses even the newest token, and again at once if it still does.
+        nonlocal logged_in
+        if logged_in:
+            await asyncio.sleep(NEXT_TOKEN_SECONDS)
+        logged_in = True
         header = await configuration.get_api_key_with_prefix("BearerToken") or ""
         scheme, _space, token = header.partition(" ")
         info = kopf.ConnectionInfo(

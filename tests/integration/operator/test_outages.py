@@ -3,41 +3,33 @@
 import json
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from api_route import Route, another_api_server, routed
 from onenode import ControlPlane
-from operator_rig import SYSTEM, Namespace, OperatorProcess, account_kubeconfig, running, wait_until
+from operator_rig import Namespace, OperatorProcess, running, wait_until
 
 Served = tuple[OperatorProcess, Route]
-ACCOUNT = "routed-operator"
 
 
 @pytest.fixture(scope="module")
 def served(
-    control_plane: ControlPlane, operator: OperatorProcess, tmp_path_factory: pytest.TempPathFactory
+    installation: Path, operator: OperatorProcess, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:
-    """An operator with an account and a way to the API server of its own.
-
-    That of the other tests sleeps: it would do the work.
-    """
+    """An operator and its way to the API server. That of the other tests sleeps: it would do the work."""
     folder = tmp_path_factory.mktemp("routed-operator")
-    control_plane.kubectl("-n", SYSTEM, "create", "serviceaccount", ACCOUNT)
-    subject = f"--serviceaccount={SYSTEM}:{ACCOUNT}"
-    control_plane.kubectl("create", "clusterrolebinding", ACCOUNT, "--clusterrole=cluster-admin", subject)
-    kubeconfig = account_kubeconfig(control_plane, SYSTEM, ACCOUNT, folder)
     assert operator.process is not None
     operator.process.send_signal(signal.SIGSTOP)
     try:
         with (
-            routed(kubeconfig, folder) as (route, detour),
+            routed(installation, folder) as (route, detour),
             running(folder, detour, backoffSeconds=0.1) as other,
         ):
             yield other, route
     finally:
         operator.process.send_signal(signal.SIGCONT)
-        control_plane.kubectl("delete", "clusterrolebinding", ACCOUNT)
 
 
 def test_what_was_wanted_while_the_api_server_was_away_is_done_when_it_is_back(
@@ -61,7 +53,6 @@ def test_a_deletion_that_no_watch_can_tell_of_is_found_at_once(
 ) -> None:
     """Another API server knows of no change that was made before it started: to a watch it says 410 Gone."""
     _, route = served
-    first = route.target
     namespace.submit("tune", failurePolicy={"backoffSeconds": 0})
     namespace.await_pod("tune")
     with another_api_server(control_plane) as port:
@@ -71,17 +62,3 @@ def test_a_deletion_that_no_watch_can_tell_of_is_found_at_once(
         route.restore()
         namespace.await_child("tune-2")
         route.cut()  # before that API server goes
-        route.target = first
-        route.restore()
-
-
-def test_an_operator_whose_account_is_gone_ends_instead_of_going_deaf(
-    served: Served, control_plane: ControlPlane
-) -> None:
-    """The kubelet starts it again, with a token of the account that may be there by then."""
-    operator, route = served
-    control_plane.kubectl("-n", SYSTEM, "delete", "serviceaccount", ACCOUNT)
-    route.cut()
-    route.restore()
-    assert operator.process is not None
-    assert operator.process.wait(timeout=40) == 1
