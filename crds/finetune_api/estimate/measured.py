@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Final, Self
 
 from finetune_api.estimate.cost import Cost, cost
-from finetune_api.estimate.memory import memory
+from finetune_api.estimate.memory import beyond_torch, memory
 from finetune_api.estimate.ranges import Range
 from finetune_api.estimate.setup import UnknownArchitectureError, setup_for
 from finetune_api.hardware import Accelerator, HardwareCatalog
@@ -62,7 +62,8 @@ def expected_after(
     """The expectation that follows from a measured run of `job`.
 
     Seconds = steps × tokens of a step / tokens per second; money, energy and carbon follow from the seconds
-    as in `cost`. The overhead beyond torch's tensors can't be seen from inside and stays as predicted.
+    as in `cost`. What torch does not hold, the overhead and paged states, can't be seen from inside and stays
+    as predicted.
     """
     seconds = measured.total_steps * measured.seconds_per_step
     if accelerator is None:
@@ -73,7 +74,7 @@ def expected_after(
         return Expectation(seconds, measured.peak_memory, None)
     held = measured.peak_memory
     if held is not None:
-        held += memory(setup).parts.overhead
+        held += beyond_torch(setup, memory(setup).parts)
     return Expectation(seconds, held, cost(Range.exactly(seconds), setup.ranks, accelerator, catalog))
 
 

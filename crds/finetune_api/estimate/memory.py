@@ -22,10 +22,17 @@ from finetune_api.estimate.activations import (
 )
 from finetune_api.estimate.allocator import CACHED, MIB, context_memory, taken_by_states, unused_blocks
 from finetune_api.estimate.drawing import cache_bytes
-from finetune_api.estimate.optimizers import FUSES_GRADIENTS, WHOLE_LIST_STEP, is_paged, state_bytes
+from finetune_api.estimate.optimizers import WHOLE_LIST_STEP, is_paged
 from finetune_api.estimate.parameters import ParameterCounts, count_parameters, layers_with_gradients
 from finetune_api.estimate.ranges import Range
 from finetune_api.estimate.setup import Setup
+from finetune_api.estimate.states import (
+    gradient_memory,
+    largest_matrix,
+    originals_memory,
+    states_memory,
+    trained_bytes,
+)
 from finetune_api.estimate.weights import loading_memory, weight_memory
 
 GIB: Final = 2.0**30
@@ -90,7 +97,7 @@ def memory(setup: Setup) -> Memory:
 
     The low bound assumes that no record is long, that paged states have moved to the host, that freed blocks
     are used again and that nothing of a quantized base was cast to fp32; the high bound that gradients are
-    kept between passes and freed blocks are not used again.
+    kept between passes, paged states stay, and freed blocks are not used again.
     """
     counts = count_parameters(setup)
     expected = _peak(setup, counts, setup.length, "expected")
@@ -99,6 +106,14 @@ def memory(setup: Setup) -> Memory:
     worst = replace(setup, accumulation=max(2, setup.accumulation))
     high = _peak(worst, counts, setup.length, "high")
     return Memory(expected, min(low.total, expected.total), max(high.total, expected.total))
+
+
+def beyond_torch(setup: Setup, parts: MemoryParts) -> float:
+    """What of the parts is no memory of torch's: the overhead, and a paged optimizer's states."""
+    if not is_paged(setup.optimizer):
+        return parts.overhead
+    originals = originals_memory(setup, count_parameters(setup))
+    return parts.overhead + parts.optimizer - originals
 
 
 def _peak(setup: Setup, counts: ParameterCounts, length: int, bound: str) -> MemoryParts:
@@ -112,11 +127,13 @@ def _peak(setup: Setup, counts: ParameterCounts, length: int, bound: str) -> Mem
 
 def _with_paged_states(setup: Setup, counts: ParameterCounts, parts: MemoryParts, bound: str) -> MemoryParts:
     """The parts with the states of a paged optimizer, as far as the device has room beside them: the rest is
-    moved to the host, and in the low bound all of it. They are no memory of torch's."""
+    moved to the host. In the low bound all of it is, in the high one none. They are no memory of torch's."""
     if bound == "low" or not is_paged(setup.optimizer):
         return parts
-    room = max(0.0, setup.capacity - 1 - parts.total)
-    return replace(parts, optimizer=parts.optimizer + min(room, states_memory(setup, counts)))
+    states = states_memory(setup, counts)
+    if bound == "expected":
+        states = min(states, max(0.0, setup.capacity - 1 - parts.total))
+    return replace(parts, optimizer=parts.optimizer + states)
 
 
 def _step_peak(setup: Setup, counts: ParameterCounts, length: int, bound: str) -> MemoryParts:
@@ -176,53 +193,9 @@ def _step_peak(setup: Setup, counts: ParameterCounts, length: int, bound: str) -
     return replace(peak, overhead=overhead + min(spare, held_back - peak.allocated))
 
 
-def gradient_memory(setup: Setup, counts: ParameterCounts) -> float:
-    """Gradients of all trained weights, in the weights' type; ZeRO-2 and -3 share them out, offload moves
-    them to the host with the optimizer."""
-    if setup.optimizer in FUSES_GRADIENTS:
-        return _largest_layer(setup) * setup.weight_bytes
-    shared_out = setup.zero_stage >= 2
-    if setup.offload_optimizer and shared_out:
-        return 0.0
-    return _trained_bytes(setup, counts) / (setup.ranks if shared_out else 1)
-
-
-def originals_memory(setup: Setup, counts: ParameterCounts) -> float:
-    """The fp32 originals of the trained weights that DeepSpeed's optimizer holds; ZeRO-1 and above share them
-    out."""
-    if not setup.deepspeed or setup.offload_optimizer or setup.compute_bytes == 4:
-        return 0.0
-    return 4.0 * counts.trained / (setup.ranks if setup.zero_stage >= 1 else 1)
-
-
-def states_memory(setup: Setup, counts: ParameterCounts) -> float:
-    """States of the optimizer; ZeRO-1 and above share them out."""
-    if setup.offload_optimizer:
-        return 0.0
-    narrow = setup.architecture.hidden
-    if setup.deepspeed:
-        shares = setup.ranks if setup.zero_stage >= 1 else 1
-        return state_bytes(setup.optimizer, counts.trained, 4, narrow) / shares
-    embeddings = setup.architecture.embedding_parameters + setup.architecture.head_parameters
-    embedded = min(embeddings, counts.trained_model) if setup.method.type == "full" else 0.0
-    own = state_bytes(setup.optimizer, counts.trained_model, setup.weight_bytes, narrow, embedded)
-    added = state_bytes(setup.optimizer, counts.adapters, setup.added_bytes, setup.method.lora.rank)
-    saved = state_bytes(setup.optimizer, counts.saved_modules, setup.added_bytes, narrow)
-    return own + added + saved
-
-
-def _trained_bytes(setup: Setup, counts: ParameterCounts) -> float:
-    return counts.trained_model * setup.weight_bytes + counts.added * setup.added_bytes
-
-
 def _keeps_gradients(setup: Setup) -> bool:
     """Whether gradients of earlier passes are there while a later pass runs forward."""
     return setup.accumulation > 1 or setup.deepspeed
-
-
-def _largest_layer(setup: Setup) -> float:
-    """Weights of the largest single matrix of the layers."""
-    return float(max(linear.weights for linear in setup.architecture.linears))
 
 
 def standing_buffers(setup: Setup, counts: ParameterCounts) -> dict[str, float]:
@@ -245,7 +218,7 @@ def _layer_buffers(setup: Setup, counts: ParameterCounts) -> float:
     """What a layer's pass needs for a moment: one dequantized matrix, DoRA's merged one."""
     buffers = 0.0
     if counts.quantized:
-        buffers += setup.compute_bytes * _largest_layer(setup)
+        buffers += setup.compute_bytes * largest_matrix(setup)
     if setup.method.type == "dora" and counts.targets:
         # ‖W + BA‖ per row: the product and the sum, in fp32, of one matrix at a time
         buffers += 2 * 4 * max(target.linear.weights for target in counts.targets)
@@ -258,7 +231,7 @@ def _cast_weights(setup: Setup, counts: ParameterCounts) -> float:
     if counts.trained_model and not setup.checkpointing:
         return float(counts.trained_model)
     head = setup.architecture.vocabulary * setup.architecture.hidden
-    return head + (_largest_layer(setup) if counts.trained_model else 0.0)
+    return head + (largest_matrix(setup) if counts.trained_model else 0.0)
 
 
 def _step_buffers(setup: Setup, counts: ParameterCounts) -> float:
@@ -270,5 +243,5 @@ def _step_buffers(setup: Setup, counts: ParameterCounts) -> float:
         share = counts.trained / setup.ranks
         return 4 * (min(share, LIVE_ELEMENTS) if setup.zero_stage == 3 else share)
     if setup.optimizer in WHOLE_LIST_STEP:
-        return _trained_bytes(setup, counts)
+        return trained_bytes(setup, counts)
     return 0.0

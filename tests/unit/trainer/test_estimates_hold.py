@@ -16,8 +16,9 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from finetune_api import FineTuneJob, ResolvedJob, TrainingResult, parse_job
 from finetune_api.estimate import setup_for, steps
 from finetune_api.estimate.activations import head_inputs, layer_activations, layer_input
-from finetune_api.estimate.memory import gradient_memory, states_memory, weight_memory
 from finetune_api.estimate.parameters import count_parameters, layers_with_gradients
+from finetune_api.estimate.states import gradient_memory, states_memory
+from finetune_api.estimate.weights import weight_memory
 from finetune_api.hardware import find_accelerator
 from finetune_trainer import rank
 from finetune_trainer.distributed import end_process_group

@@ -45,6 +45,7 @@ _DECIDED: Final = (
     "PEFT's ZeRO-3 guide",
     "fms-acceleration, Liger, more, device",
     "PowerLM, device",
+    "swift, full",
     "ZeRO stages",
     "torchtune, loss in chunks",
 )

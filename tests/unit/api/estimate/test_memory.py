@@ -173,6 +173,7 @@ def test_paged_states_take_the_room_that_is_left(job, a100):
     assert roomy.memory.parts.optimizer == 8 * 1_235_814_400
     assert 0 < tight.memory.parts.optimizer < roomy.memory.parts.optimizer
     assert tight.fits
+    assert tight.may_not_fit
     assert tight.capacity - tight.memory.expected < 2
 
 
