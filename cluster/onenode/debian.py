@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,17 +84,25 @@ _TOOLS = {"nft": "nftables", "ip": "iproute2", "unshare": "util-linux"}
 
 
 def install_tools() -> None:
-    """Installs the packages of `_TOOLS` whose programs are missing.
+    """Installs the packages of `_TOOLS` whose programs are missing. Raises PackageError."""
+    install(_TOOLS)
+
+
+def install(packages: Mapping[str, str]) -> None:
+    """Installs packages, each named by a program that it brings, unless that program is there.
 
     Raises:
-        PackageError: one is missing and we are not root, or apt cannot install it.
+        PackageError: one is missing, and we are not root or apt cannot install it.
     """
-    missing = sorted(package for program, package in _TOOLS.items() if shutil.which(program) is None)
+    missing = sorted(package for program, package in packages.items() if shutil.which(program) is None)
     if not missing:
         return
     command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
-    if os.geteuid() != 0:
-        raise PackageError(f"the node needs {', '.join(missing)}. Install as root: {' '.join(command)}")
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise PackageError(
+            f"{', '.join(missing)} is needed. Install it (on Debian, as root: {' '.join(command)}), or start "
+            "a Docker engine, then run this again"
+        )
     with step(f"installing {', '.join(missing)}"):
         result = _run(command)
         if result.returncode != 0:

@@ -41,22 +41,13 @@ def up() -> None:
     binaries.build(["tools", "kubernetes"])
     if CLUSTER_NAME not in _kind("get", "clusters").split():
         paths.KUBECONFIG.parent.mkdir(parents=True, exist_ok=True)
-        _kind(
-            "create",
-            "cluster",
-            "--name",
-            CLUSTER_NAME,
-            "--kubeconfig",
-            str(paths.KUBECONFIG),
-            "--wait",
-            "120s",
-        )
+        _kind("create", "cluster", *_ours(), "--wait", "120s")
     say(shell_environment())
 
 
 def down() -> None:
     """Deletes the cluster; no error if there is none."""
-    _kind("delete", "cluster", "--name", CLUSTER_NAME, "--kubeconfig", str(paths.KUBECONFIG))
+    _kind("delete", "cluster", *_ours())
     paths.KUBECONFIG.unlink(missing_ok=True)
 
 
@@ -72,6 +63,10 @@ def status() -> int:
 def load(archive: Path) -> None:
     """Loads an image archive into the cluster's node."""
     _kind("load", "image-archive", str(archive), "--name", CLUSTER_NAME)
+
+
+def _ours() -> tuple[str, ...]:
+    return ("--name", CLUSTER_NAME, "--kubeconfig", str(paths.KUBECONFIG))
 
 
 @functools.cache

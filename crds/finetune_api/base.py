@@ -197,12 +197,18 @@ FilePath = Annotated[str, Field(min_length=1, max_length=1024)]
 Url = Annotated[str, Field(min_length=1, max_length=2048)]
 ShortText = Annotated[str, Field(min_length=1, max_length=256)]
 
-HubId = Annotated[
-    str,
-    Field(
-        min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?$"
-    ),
-]
+HUB_ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?$"
+
+HubId = Annotated[str, Field(min_length=1, max_length=128, pattern=HUB_ID_PATTERN)]
 """An id on the Hugging Face hub: `name` or `organisation/name`."""
+
+FORMS: Final[Mapping[str, str]] = {
+    HUB_ID_PATTERN: "organisation/name, or a name alone, of letters, digits, '-', '_' and '.'",
+    QUANTITY_PATTERN: "a number, with a unit where it needs one: 500m, 2 or 8Gi",
+    DNS_LABEL_PATTERN: "lower-case letters, digits and '-', with a letter or digit at both ends",
+    DNS_SUBDOMAIN_PATTERN: "lower-case letters, digits, '-' and '.', with a letter or digit at both ends",
+    OBJECT_KEY_PATTERN: "letters, digits, '-', '_' and '.'",
+}
+"""What the patterns ask for, in words."""
 
 FloatType = Literal["auto", "fp32", "bf16", "fp16"]

@@ -13,7 +13,7 @@ from typing import IO
 
 from finetune_images import paths
 from finetune_images.errors import ImageError
-from onenode.progress import step
+from onenode import debian
 
 _PULL_SECONDS = 600
 
@@ -211,22 +211,10 @@ def install(program: str, package: str) -> None:
     Raises:
         ImageError: it is not, and we are not root or apt cannot install it.
     """
-    if shutil.which(program):
-        return
-    command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", package]
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise ImageError(
-            f"{program} is needed and not on PATH. Install it (on Debian, as root: {' '.join(command)}), "
-            "or start a Docker engine, then run this again"
-        )
-    with step(f"installing {package}"):
-        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            subprocess.run(["apt-get", "update", "-qq"], capture_output=True, check=False)
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise ImageError(f"apt-get cannot install {package}:\n{done.stderr.strip()}")
+    try:
+        debian.install({program: package})
+    except debian.PackageError as error:
+        raise ImageError(str(error)) from None
 
 
 def _folder(tag: str) -> Path:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import random
 import subprocess
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 import yaml
@@ -18,6 +16,7 @@ from kubernetes import client, config
 
 from onenode import paths
 from onenode.debian import CONTAINERD
+from waiting import wait_until
 
 REPOSITORY = Path(__file__).parents[2]
 CHART = REPOSITORY / "charts/finetune-operator"
@@ -25,17 +24,6 @@ SYSTEM_NAMESPACE = "finetune-system"
 NAMESPACE = "finetune-e2e"
 
 Manifest = dict[str, Any]
-Found = TypeVar("Found")
-
-
-def wait_until(what: str, probe: Callable[[], Found], seconds: float) -> Found:
-    """Return the first truthy answer of `probe`; fail with what was awaited and the last answer."""
-    deadline = time.monotonic() + seconds
-    while not (found := probe()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:.0f} s: {what} (last answer: {found!r})")
-        time.sleep(0.3)
-    return found
 
 
 def kill_container(pod: Manifest) -> None:

@@ -7,34 +7,23 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import yaml
 
 from onenode import ControlPlane
+from waiting import T, wait_until
 
 SYSTEM = "finetune-system"
 ACCOUNT = f"system:serviceaccount:{SYSTEM}:finetune-operator"
 
 Manifest = dict[str, Any]
-T = TypeVar("T")
-
-
-def wait_until(what: str, probe: Callable[[], T], seconds: float = 30) -> T:
-    """The first truthy answer of `probe`; fails with what was awaited and the last answer."""
-    deadline = time.monotonic() + seconds
-    while not (found := probe()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:.0f} s: {what} (last answer: {found!r})")
-        time.sleep(0.05)
-    return found
 
 
 def free_port() -> int:

@@ -12,6 +12,7 @@ import textwrap
 
 from finetune_cli import json_writer
 from finetune_cli.errors import CommandError
+from finetune_cli.tables import aligned
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -39,9 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         print(dump(listed), end="")
         return 0
-    width = max(len(preset.name) for preset in presets)
-    for preset in presets:
-        print(f"{preset.name:{width}}  {preset.title}")
+    print("\n".join(aligned([list(entry.values()) for entry in listed])))
     return 0
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import ErrorDetails
 
+from finetune_api.base import FORMS
 from finetune_api.job import FineTuneJob
 from finetune_api.rules_over_sections import DATASET_GIVEN, MODEL_GIVEN
 from finetune_api.validation.codes import Code
@@ -195,7 +196,8 @@ def _remedy(details: ErrorDetails, root: type[BaseModel]) -> str:
         case "literal_error" | "enum":
             return _nearest_choice(details["input"], _choices(context).split(", "))
         case "string_pattern_mismatch":
-            return f"Write {name} in that form"
+            form = FORMS.get(context["pattern"])
+            return f"Write {name} as {form}" if form else f"Write {name} in that form"
         case "greater_than":
             return f"Use a value over {context['gt']}"
         case "greater_than_equal":

@@ -1,9 +1,7 @@
 """Pushes of checkpoints while training goes on."""
 
 import json
-import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from finetune_trainer.checkpoints import Checkpoint, CheckpointStore
 from finetune_trainer.hub_saves import WHOLE, HubSaves
 from finetune_trainer.manifest import Manifest
 from finetune_trainer.methods import Start
+from waiting import wait_until
 
 pytestmark = pytest.mark.filterwarnings(
     # huggingface_hub 2.4 sends files in a way that its HTTP client no longer likes
@@ -53,7 +52,7 @@ def test_each_checkpoint_is_pushed_while_training_goes_on(
     for step in (2, 4):
         files = {"adapter_model.safetensors": f"w{step}", "optimizer.pt": "o", f"only_{step}.pt": "state"}
         saves.offer(commit_checkpoint(store, step, files))
-        wait_until(lambda step=step: step in pushed)
+        wait_until("the push", lambda step=step: step in pushed)
     saves.close(finish=True)
     there = hub_server.branches["me/model", "main"]
     assert there["adapter_model.safetensors"] == b"w4"
@@ -79,7 +78,7 @@ def test_a_hub_that_is_down_does_not_stop_training_and_is_told_of(
         PLAIN,
     )
     saves.offer(commit_checkpoint(store, 2, {"adapter_model.safetensors": "w2"}))
-    wait_until(lambda: bool(told))
+    wait_until("the warning", lambda: told)
     saves.close(finish=True)
     ((step, why),) = told
     assert step == 2
@@ -113,7 +112,7 @@ def test_an_adapter_for_a_part_of_the_base_is_pushed_as_one_for_the_base(
     trained = adapter(2, 3.0, "residual/base")
     checkpoint = commit_checkpoint(store, 2, trained)
     saves.offer(checkpoint)
-    wait_until(lambda: pushed == [2])
+    wait_until("the push", lambda: pushed == [2])
     saves.close(finish=True)
     there = hub_server.branches["me/model", "main"]
     config = json.loads(there["adapter_config.json"])
@@ -128,10 +127,3 @@ def test_an_adapter_for_a_part_of_the_base_is_pushed_as_one_for_the_base(
 
 def not_given_up(step: int, why: str) -> None:
     pytest.fail(f"the push of step {step} was given up: {why}")
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.01)

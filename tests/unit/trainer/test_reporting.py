@@ -4,7 +4,7 @@ import json
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from ipaddress import ip_address
@@ -20,6 +20,7 @@ from cryptography.x509.oid import NameOID
 from finetune_api import ProgressReport, TrainingResult
 from finetune_api.conditions import Reason
 from finetune_trainer.reporting import FileSink, Pace, Reporter, ServerSink, sinks
+from waiting import wait_until
 
 DEADLINE = 10.0
 FAST = Pace(interval=0.05, heartbeat=60.0, timeout=2.0, farewell=2.0)
@@ -90,13 +91,6 @@ def server() -> Iterator[StatusServer]:
         thread.join()
 
 
-def wait_for(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen within {DEADLINE} s"
-        threading.Event().wait(0.005)
-
-
 def test_a_report_is_kubeflows_with_ours_beside_it(server: StatusServer, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("secret\n")
@@ -151,7 +145,7 @@ def test_an_answer_that_is_not_ok_is_tried_again(server: StatusServer) -> None:
     server.status = 503
     reporter = Reporter([ServerSink(f"http://127.0.0.1:{server.server_port}", None, None)], FAST)
     reporter.update(step=3, urgent=True)
-    wait_for(lambda: server.tokens, "a first try")
+    wait_until("a first try", lambda: server.tokens)
     server.status = 200
     reporter.close()
     assert server.received[-1]["finetune"]["step"] == 3
@@ -185,11 +179,11 @@ def test_what_could_not_be_sent_is_part_of_the_next_report() -> None:
 def test_reports_are_coalesced_but_urgent_ones_go_at_once() -> None:
     memory = Memory()
     reporter = Reporter([memory], Pace(interval=60, heartbeat=120, timeout=1, farewell=1))
-    wait_for(lambda: memory.reports, "the first report")
+    wait_until("the first report", lambda: memory.reports)
     for step in range(1, 100):
         reporter.update(step=step)
     reporter.update(step=100, urgent=True)
-    wait_for(lambda: 100 in memory.steps(), "the urgent report")
+    wait_until("the urgent report", lambda: 100 in memory.steps())
     assert len(memory.reports) <= 3
     reporter.close()
 
@@ -197,7 +191,7 @@ def test_reports_are_coalesced_but_urgent_ones_go_at_once() -> None:
 def test_a_heartbeat_is_sent_when_nothing_changes() -> None:
     memory = Memory()
     reporter = Reporter([memory], Pace(interval=0.01, heartbeat=0.05, timeout=1, farewell=1))
-    wait_for(lambda: len(memory.reports) >= 3, "a third report")
+    wait_until("a third report", lambda: len(memory.reports) >= 3)
     reporter.close()
 
 
@@ -205,7 +199,7 @@ def test_hundred_percent_is_kept_for_success() -> None:
     memory = Memory()
     reporter = Reporter([memory], FAST)
     reporter.update(step=20, total_steps=20, urgent=True)
-    wait_for(lambda: 20 in memory.steps(), "the last step's report")
+    wait_until("the last step's report", lambda: 20 in memory.steps())
     assert memory.reports[-1].trainer_status.progress_percentage == 99
     result = TrainingResult(outcome="succeeded", reason=Reason.SUCCEEDED, exit_code=0, step=20)
     reporter.update(result=result, urgent=True)

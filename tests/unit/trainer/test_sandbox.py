@@ -3,14 +3,14 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from finetune_trainer.evaluation import sandbox, sandbox_child
 from finetune_trainer.evaluation.sandbox import Limits, SandboxError, run_program
+from waiting import wait_until
 
 QUICK = Limits(cpu_seconds=2, wall_seconds=5.0, memory_bytes=512 << 20)
 
@@ -99,16 +99,9 @@ def test_it_does_not_outlive_the_trainer() -> None:
     with subprocess.Popen([sys.executable, "-c", trainer], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         child = Path("/proc") / process.stdout.readline().strip()
-        wait_until(lambda: "Seccomp:\t2" in (child / "status").read_text())
+        wait_until("the filter", lambda: "Seccomp:\t2" in (child / "status").read_text())
         process.kill()
-    wait_until(lambda: not child.exists())
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until("the end of the program", lambda: not child.exists())
 
 
 def test_no_variable_of_the_trainer_is_seen(environment: None) -> None:

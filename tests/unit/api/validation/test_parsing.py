@@ -55,8 +55,8 @@ def only_finding(manifest):
         ({"training.epochs": True}, "WrongType", "training.epochs", "epochs"),
         ({"suspend": 1}, "WrongType", "suspend", "suspend"),
         ({"model.id": 7}, "WrongType", "model.id", 'Put the value in quotes: id: "7"'),
-        ({"model.id": "a/b/c"}, "Malformed", "model.id", "Write id in that form"),
-        ({"resources.memory": "8 GB"}, "Malformed", "resources.memory", "Write memory in that form"),
+        ({"model.id": "a/b/c"}, "Malformed", "model.id", "Write id as organisation/name"),
+        ({"resources.memory": "8 GB"}, "Malformed", "resources.memory", "Write memory as a number"),
         ({"training": []}, "WrongType", "training", "training"),
         (
             {"resources.env": [{"name": "A"}, {"name": "A"}]},
