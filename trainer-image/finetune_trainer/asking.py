@@ -39,10 +39,18 @@ def job_tokenizer(tokenizer: Tokenizer, spec: FineTuneJobSpec) -> Tokenizer:
         tokenizer.chat_template = (
             {name: WITH_START + each for name, each in template.items()} if several else WITH_START + template
         )
-    learns_text = spec.training.stage == "pretrain" or not preprocessing.use_chat_template
-    if (start in front(tokenizer)) != wanted and (wanted or learns_text):
+    bare = learns_text(spec) or not preprocessing.use_chat_template
+    if (start in front(tokenizer)) != wanted and (wanted or bare):
         tokenizer.add_bos_token = wanted
     return tokenizer
+
+
+def learns_text(spec: FineTuneJobSpec) -> bool:
+    """Whether a job learns to go on with text, rather than to answer conversations."""
+    dataset, columns = spec.dataset, spec.dataset.columns
+    turns = columns.messages or columns.chosen or columns.completion or columns.output
+    documents = dataset.format == "custom" and columns.text is not None and not turns
+    return spec.training.stage == "pretrain" or documents
 
 
 def prompt_ids(tokenizer: Tokenizer, prompts: Sequence[Prompt]) -> list[list[int]]:

@@ -7,7 +7,7 @@ import pytest
 from transformers import AddedToken, AutoModelForCausalLM, AutoTokenizer
 
 from finetune_api import ResolvedJob
-from finetune_trainer.asking import Prompt, front, job_tokenizer, prompt_ids, teach_ends
+from finetune_trainer.asking import Prompt, front, job_tokenizer, learns_text, prompt_ids, teach_ends
 from finetune_trainer.data.examples import Conversation, Document, Example, Message, Origin
 from finetune_trainer.data.prompts import PromptRenderer
 from finetune_trainer.data.rendering import Renderer
@@ -16,6 +16,11 @@ from finetune_trainer.tokenizers import Tokenizer
 Taught = Callable[..., tuple[Tokenizer, Renderer]]
 TURNS: Prompt = [{"role": "user", "content": "add 1 and 2"}]
 HERE = Origin("f", 1)
+FORMATS: dict[str, dict[str, object]] = {
+    "sft": {},
+    "pretrain": {"format": "text"},
+    "sft of text": {"format": "custom", "columns": {"text": "body"}},
+}
 CONVERSATION = Conversation(HERE, (Message("user", "add 1 and 2"), Message("assistant", "3")))
 
 
@@ -30,10 +35,11 @@ def taught(make_job: Callable[..., ResolvedJob], tiny_model: Path) -> Taught:
         tokenizer.add_special_tokens({"bos_token": "<s>"})
         tokenizer.add_bos_token = starts
         tokenizer.chat_template = own_template
-        asked = {"preprocessing": preprocessing, **({"format": "text"} if stage == "pretrain" else {})}
-        spec = make_job({"training": {"stage": stage}, "dataset": asked}).spec
+        asked = {"preprocessing": preprocessing, **FORMATS[stage]}
+        spec = make_job({"training": {"stage": stage.split()[0]}, "dataset": asked}).spec
         tokenizer = job_tokenizer(tokenizer, spec)
-        supervise = "all" if stage == "pretrain" else "answers"
+        supervise = "answers" if stage == "sft" else "all"
+        assert learns_text(spec) == (stage != "sft")
         return tokenizer, Renderer(tokenizer, spec.dataset.preprocessing, 200, supervise)
 
     return make
@@ -47,6 +53,7 @@ def taught(make_job: Callable[..., ResolvedJob], tiny_model: Path) -> Taught:
         ("sft", True, TURNS, CONVERSATION),
         ("sft", False, TURNS, CONVERSATION),
         ("pretrain", True, "add 1 and 2", Document(HERE, "add 1 and 2")),
+        ("sft of text", True, "add 1 and 2", Document(HERE, "add 1 and 2")),
     ],
 )
 def test_a_prompt_is_what_its_record_began_with(
@@ -64,7 +71,7 @@ def test_a_prompt_is_what_its_record_began_with(
     [asked] = prompt_ids(tokenizer, [prompt])
     learned = renderer(example).ids.tolist()
     assert asked == learned[: len(asked)]
-    assert tokenizer.decode(learned[len(asked) :]).startswith("" if stage == "pretrain" else "3")
+    assert tokenizer.decode(learned[len(asked) :]).startswith("3" if stage == "sft" else "")
     assert asked.count(tokenizer.bos_token_id) == add_bos
     if isinstance(example, Conversation):
         drawn = PromptRenderer(tokenizer, renderer.preprocessing, 200, "answers")

@@ -15,7 +15,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from finetune_api.evaluation import GenerationsSpec
 from finetune_api.resolved import ResolvedJob
 from finetune_api.status import MAX_GENERATIONS_SHOWN, GenerationStatus
-from finetune_trainer.asking import Prompt
+from finetune_trainer.asking import Prompt, learns_text
 from finetune_trainer.files import write_atomically
 from finetune_trainer.sample import answer
 from finetune_trainer.tokenizers import Tokenizer
@@ -150,7 +150,7 @@ def _prompt(job: ResolvedJob, text: str) -> Prompt:
 
 def answers_turns(job: ResolvedJob) -> bool:
     """Whether the model answers conversations, or goes on with plain text."""
-    return job.spec.training.stage != "pretrain"
+    return not learns_text(job.spec)
 
 
 @contextmanager
