@@ -136,17 +136,54 @@ def _with_paged_states(setup: Setup, counts: ParameterCounts, parts: MemoryParts
     return replace(parts, optimizer=parts.optimizer + states)
 
 
+@dataclass(frozen=True)
+class _Pass:
+    """What one pass over a micro-batch makes, in bytes."""
+
+    kept: float
+    """What one layer keeps until its backward pass: its input alone under checkpointing."""
+    stack: float
+    """What all layers keep."""
+    forward: float
+    """The same with the head."""
+    in_layer: float
+    """What is made besides within the backward pass of one layer. Its own activations are computed again
+    while the inputs of all layers are still there."""
+    at_loss: float
+    """Around the loss."""
+    held: float
+    """Logits that are there until the backward pass has ended."""
+    older: float
+    """What the pass before still holds."""
+    freed: float
+    """What serves no larger tensor after it was freed: the smaller of the loss and a layer, and 16-bit
+    logits."""
+    again: float
+    """Gradients inside one more layer."""
+
+
+def _pass(setup: Setup, counts: ParameterCounts, length: int) -> _Pass:
+    tokens = float(setup.sequences * length)
+    kept = tokens * (layer_input(setup) if setup.checkpointing else layer_activations(setup, counts, length))
+    in_layer = tokens * layer_peak(setup, counts, length) - (0.0 if setup.checkpointing else kept)
+    stack = layers_with_gradients(setup) * kept
+    at_loss, held = tokens * logits(setup), tokens * held_logits(setup)
+    return _Pass(
+        kept=kept,
+        stack=stack,
+        forward=stack + tokens * head_inputs(setup, counts),
+        in_layer=in_layer,
+        at_loss=at_loss,
+        held=held,
+        older=tokens * setup.architecture.layers * kept_beyond_pass(setup),
+        freed=min(at_loss - held, in_layer) + tokens * freed_logits(setup),
+        again=tokens * backward_gradients(setup),
+    )
+
+
 def _step_peak(setup: Setup, counts: ParameterCounts, length: int, bound: str) -> MemoryParts:
     """The parts at the largest of a step's moments."""
-    tokens = float(setup.sequences * length)
-    layers = layers_with_gradients(setup)
-    kept = tokens * (layer_input(setup) if setup.checkpointing else layer_activations(setup, counts, length))
-    # A layer's own activations are computed again while the inputs of all layers are still there.
-    in_layer = tokens * layer_peak(setup, counts, length)
-    if not setup.checkpointing:
-        in_layer -= kept
-    at_loss, held = tokens * logits(setup), tokens * held_logits(setup)
-    gradients = gradient_memory(setup, counts)
+    made, gradients = _pass(setup, counts, length), gradient_memory(setup, counts)
     states = 0.0 if is_paged(setup.optimizer) else states_memory(setup, counts)
     constant = MemoryParts(
         weights=weight_memory(setup, counts),
@@ -157,35 +194,33 @@ def _step_peak(setup: Setup, counts: ParameterCounts, length: int, bound: str) -
     if setup.program.longest_first:
         constant = replace(constant, gradients=0.0, optimizer=0.0)
     full = replace(constant, gradients=gradients)
-    in_layer_buffers = constant.buffers + _layer_buffers(setup, counts)
-    stack = layers * kept
-    forward = stack + tokens * head_inputs(setup, counts)
-    older = tokens * setup.architecture.layers * kept_beyond_pass(setup)
+    in_layer = constant.buffers + _layer_buffers(setup, counts)
     at_step = replace(full, buffers=constant.buffers + _step_buffers(setup, counts))
     moments = (
-        replace(constant, activations=forward, logits=at_loss),
-        replace(constant, activations=forward + older, logits=held),
-        replace(constant, activations=stack + in_layer, logits=held, buffers=in_layer_buffers),
-        replace(full, activations=kept + in_layer, logits=held, buffers=in_layer_buffers),
+        replace(constant, activations=made.forward, logits=made.at_loss),
+        replace(constant, activations=made.forward + made.older, logits=made.held),
+        replace(constant, activations=made.stack + made.in_layer, logits=made.held, buffers=in_layer),
+        replace(full, activations=made.kept + made.in_layer, logits=made.held, buffers=in_layer),
         at_step,
         replace(constant, activations=cache_bytes(setup, length) if setup.answer_tokens else 0.0),
     )
-    freed = min(at_loss - held, in_layer) + tokens * freed_logits(setup)
-    overhead = getattr(context_memory(setup), bound) + getattr(CACHED, bound) * freed
+    share: float = getattr(CACHED, bound)
+    overhead = getattr(context_memory(setup), bound) + share * made.freed
     peak = replace(max(moments, key=lambda parts: parts.total), overhead=overhead)
     if bound == "low":
         return peak
-    held_back = max(
-        parts.total + unused_blocks(setup, counts, tokens, parts.activations, parts.logits)
-        for parts in moments
-    )
-    loss = taken_by_states(setup, constant.optimizer, forward + at_loss)
-    held_back = max(held_back, at_step.total + getattr(CACHED, bound) * loss)
+    loss = taken_by_states(setup, constant.optimizer, made.forward + made.at_loss)
+    held_back = at_step.total + share * loss
+    tokens = float(setup.sequences * length)
+    for parts in moments:
+        blocks = unused_blocks(setup, counts, tokens, parts.activations, parts.logits)
+        held_back = max(held_back, parts.total + blocks)
     if bound == "high":
-        step = at_step.buffers - constant.buffers
-        again = tokens * backward_gradients(setup)
         apart = replace(
-            full, activations=forward + in_layer + again, logits=at_loss, buffers=in_layer_buffers + step
+            full,
+            activations=made.forward + made.in_layer + made.again,
+            logits=made.at_loss,
+            buffers=in_layer + at_step.buffers - constant.buffers,
         )
         held_back = max(held_back, apart.total)
     # A byte short of all, so that rounding never makes a job too large for its device.
