@@ -164,6 +164,24 @@ def test_the_page_says_how_often_a_fit_was_foretold(job):
     assert shown == [(table, str(len(runs)), str(sum(runs))) for table, runs in right.items()]
 
 
+def test_the_page_says_how_far_off_h2os_times_are(job):
+    """Relative to its first, since nobody says how many records there were."""
+    expected, measured = [], []
+    for (accelerator, size, base), runs in published_examples.H2O_SECONDS.items():
+        device = find_accelerator(accelerator)
+        for devices, seconds in runs.items():
+            if seconds is not None:
+                setup = setup_for(job(published_examples.h2o_job(size, base, devices)), device)
+                step = throughput(setup, device, published_examples.H2O_LENGTH).step_seconds.expected
+                expected.append(step / devices)
+                measured.append(seconds)
+    ratios = [one / other for one, other in zip(expected, measured, strict=True)]
+    errors = [abs(100 * (ratio / ratios[0] - 1)) for ratio in ratios[1:]]
+    mean, worst = statistics.mean(errors), max(errors)
+    said = f"{len(errors)} others are {mean:.0f} % off on average, {worst:.0f} % at worst"
+    assert said in PAGE.read_text()
+
+
 TIME_BOUNDS = {
     "Time, llm-foundry A100": (8, 20),
     "Time, Qwen LoRA": (9, 18),
