@@ -64,7 +64,7 @@ def test_the_items_of_a_list_count_as_documents(tmp_path: Path) -> None:
                 Position(4, 1),
                 "do not begin with two dots",
             )
-            for key in ("../../up", "/etc/motd", "..", "a/b")
+            for key in ("../../up", "/etc/motd", "..", ".", "a/b")
         ),
     ],
 )
