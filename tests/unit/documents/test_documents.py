@@ -45,9 +45,9 @@ def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def anchors(document: Path) -> set[str]:
-    """What can follow `#` in a link to a document, as GitHub makes it from headings."""
-    headings = re.findall(r"^#+ +(.*)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+def anchors(document: Path, level: str = "#+") -> set[str]:
+    """What can follow `#` in a link to a document, as GitHub makes it from headings (of one level)."""
+    headings = re.findall(rf"^{level} +(.*)$", document.read_text(encoding="utf-8"), re.MULTILINE)
     plain = (re.sub(r"[^\w\- ]", "", heading.strip().lower()) for heading in headings)
     return {heading.replace(" ", "-") for heading in plain}
 
@@ -74,6 +74,13 @@ def test_every_link_leads_somewhere(document: Path) -> None:
         target = (document.parent / path).resolve() if path else document
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+def test_the_log_s_table_of_contents_leads_to_every_section() -> None:
+    log = ROOT / "docs/log.md"
+    contents, *_ = log.read_text(encoding="utf-8").partition("\n## ")
+    linked = {link.removeprefix("#") for link in _LINK.findall(contents)}
+    assert linked == anchors(log, level="##")
 
 
 @pytest.mark.parametrize("document", OF_THE_PRODUCT, ids=name)
