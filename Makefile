@@ -29,7 +29,7 @@ prepare: ## what both need the first time; they run it themselves
 ##@ Tests
 .PHONY: test-unit test-trainer test-combinations test-integration test-cert-manager test-cluster test-e2e
 test-unit: ## pure logic, and the parts of the trainer; no cluster
-	$(PYTHON) -m pytest tests/unit -m "not slow" $(PYTEST_ARGS)
+	@scripts/test-unit $(PYTEST_ARGS)
 
 test-trainer: ## whole runs of the trainer on tiny models: killed, resumed, on several ranks, as real processes
 	@scripts/test-trainer $(PYTEST_ARGS)
