@@ -5,8 +5,6 @@
 Exit status 1 when at once is not at least twice as fast.
 """
 
-import argparse
-import logging
 import tempfile
 import time
 from dataclasses import replace
@@ -14,6 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from trainer_bench.options import rounds_asked
 from trainer_bench.workload import make_model
 
 MICRO_BATCHES = 8
@@ -25,14 +24,9 @@ LEAST = 2.0
 
 def main() -> int:
     """Prints both times and their ratio."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    logging.disable(logging.WARNING)
+    rounds = rounds_asked(__doc__)
     with tempfile.TemporaryDirectory(prefix="finetune-bench-") as directory:
-        seconds = measure(make_model(Path(directory) / "model"), options.rounds)
+        seconds = measure(make_model(Path(directory) / "model"), rounds)
     one_by_one, at_once = (median(seconds[together]) for together in (1, MICRO_BATCHES))
     ratio = one_by_one / at_once
     print(

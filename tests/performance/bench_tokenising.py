@@ -6,14 +6,13 @@ tokenizer's own threads use all cores, is shown beside them.
 Exit status 1 when the cores together are not at least 0.7 times their number as fast as one of them.
 """
 
-import argparse
-import logging
 import os
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
 
+from trainer_bench.options import rounds_asked
 from trainer_bench.workload import make_job, make_model, write_records
 
 LEAST_PER_CORE = 0.7
@@ -22,15 +21,10 @@ RECORDS = 20_000
 
 def main() -> int:
     """Prints both times and their ratio."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    logging.disable(logging.WARNING)
+    rounds = rounds_asked(__doc__)
     cores = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory(prefix="finetune-bench-") as directory:
-        seconds = measure(Path(directory), cores, options.rounds)
+        seconds = measure(Path(directory), cores, rounds)
     alone, threads, together = (median(seconds[way]) for way in ("one core", "one process", "all"))
     ratio, least = alone / together, LEAST_PER_CORE * cores
     print(

@@ -173,6 +173,18 @@ class Namespace:
         patch = json.dumps({"status": status})
         self.kubectl("patch", kind, name, "--subresource=status", "--type=merge", "-p", patch)
 
+    def patch_trainer(self, pod: str, phase: str, state: Manifest) -> None:
+        """Play the kubelet, which tells of the trainer's container."""
+        container = {
+            "name": "trainer",
+            "image": "finetune-trainer:test",
+            "imageID": "",
+            "ready": False,
+            "restartCount": 0,
+            "state": state,
+        }
+        self.patch_status("pod", pod, {"phase": phase, "containerStatuses": [container]})
+
 
 def job_manifest(name: str, **spec: Any) -> Manifest:
     return {

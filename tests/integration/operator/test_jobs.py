@@ -143,15 +143,7 @@ def test_a_job_whose_child_ends_well_is_complete(namespace: Namespace, operator:
         "startedAt": "2026-01-01T00:00:00Z",
         "finishedAt": "2026-01-01T00:01:00Z",
     }
-    container = {
-        "name": "trainer",
-        "image": "finetune-trainer:test",
-        "imageID": "",
-        "ready": False,
-        "restartCount": 0,
-        "state": {"terminated": terminated},
-    }
-    namespace.patch_status("pod", pod, {"phase": "Succeeded", "containerStatuses": [container]})
+    namespace.patch_trainer(pod, "Succeeded", {"terminated": terminated})
     namespace.kubectl("wait", "finetunejob", "tune", "--for=condition=Complete", "--timeout=60s")
     status = namespace.status("tune")
     assert status["phase"] == "Succeeded"

@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 
-from operator_rig import Manifest, Namespace, OperatorProcess, wait_until
+from operator_rig import Namespace, OperatorProcess, wait_until
 
 
 def placed(namespace: Namespace, job: str) -> str:
@@ -16,19 +16,6 @@ def placed(namespace: Namespace, job: str) -> str:
     return pod
 
 
-def says(namespace: Namespace, pod: str, phase: str, state: Manifest) -> None:
-    """What the kubelet tells of the trainer's container."""
-    container = {
-        "name": "trainer",
-        "image": "finetune-trainer:test",
-        "imageID": "",
-        "ready": False,
-        "restartCount": 0,
-        "state": state,
-    }
-    namespace.patch_status("pod", pod, {"phase": phase, "containerStatuses": [container]})
-
-
 def told_to_go(namespace: Namespace, pod: str) -> bool:
     return "deletionTimestamp" in namespace.get("pod", pod)["metadata"]
 
@@ -39,7 +26,7 @@ def test_an_image_that_does_not_exist_is_given_up_and_tried_again(
     namespace.submit("tune", failurePolicy={"startTimeoutSeconds": 1, "backoffSeconds": 0})
     pod = placed(namespace, "tune")
     waiting = {"reason": "ImagePullBackOff", "message": "finetune-trainer:test: not found"}
-    says(namespace, pod, "Pending", {"waiting": waiting})
+    namespace.patch_trainer(pod, "Pending", {"waiting": waiting})
     wait_until(
         "the pod is told to go", lambda: namespace.get("pod", pod)["metadata"].get("deletionTimestamp")
     )
@@ -58,7 +45,7 @@ def test_a_node_whose_clock_is_behind_uses_up_no_deadline(
     namespace.submit("tune", failurePolicy={"activeDeadlineSeconds": 3600})
     pod = placed(namespace, "tune")
     started = (datetime.now(UTC) - timedelta(hours=3)).isoformat(timespec="seconds").replace("+00:00", "Z")
-    says(namespace, pod, "Running", {"running": {"startedAt": started}})
+    namespace.patch_trainer(pod, "Running", {"running": {"startedAt": started}})
     wait_until(
         "the attempt has started",
         lambda: namespace.condition("tune", "Reconciling").get("reason") == "Starting",
