@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import ssl
 from collections.abc import Callable
 
 from aiohttp import web
@@ -18,7 +17,7 @@ from finetune_operator.admission import (
     judge,
 )
 from finetune_operator.hardware import Hardware
-from finetune_operator.listening import site
+from finetune_operator.listening import Listener
 from finetune_operator.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -34,7 +33,7 @@ UNCHECKED = Verdict(
 )
 
 
-class AdmissionServer:
+class AdmissionServer(Listener):
     """Answers from its own memory: nothing is asked of the cluster while a user waits."""
 
     def __init__(
@@ -47,17 +46,7 @@ class AdmissionServer:
         self._hardware = hardware
         app = web.Application(client_max_size=MAX_REVIEW_BYTES)
         app.router.add_post(PATH, self._review)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
-
-    async def start(self, host: str, port: int, context: ssl.SSLContext) -> int:
-        """Listen; returns the port, which is news when `port` is 0."""
-        await self._runner.setup()
-        await site(self._runner, host, port, context).start()
-        return int(self._runner.addresses[0][1])
-
-    async def stop(self) -> None:
-        """Finish the requests that are being answered, then close."""
-        await self._runner.cleanup()
+        super().__init__(app)
 
     async def _review(self, http: web.Request) -> web.Response:
         try:

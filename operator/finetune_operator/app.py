@@ -13,6 +13,7 @@ import logging
 import random
 import time
 from collections import Counter
+from collections.abc import Iterable
 
 import kopf
 
@@ -125,11 +126,7 @@ class Operator:
             self.workers.start()
             await self._watch(stop, background, ready)
         finally:
-            await self.admission_server.stop()
-            await self.status_server.stop()
-            await self.workers.stop(STOP_SECONDS)
-            for task in background:
-                task.cancel()
+            await self._end_work(background)
             await asyncio.gather(*background, return_exceptions=True)
             await self.http_server.stop()
 
@@ -200,11 +197,7 @@ class Operator:
         failed += [task for task in (*parts, watcher) if _has_failed(task)]
         logger.info("stopping")
         self.health.ready["stopping"] = lambda: "the operator is stopping"
-        await self.admission_server.stop()
-        await self.status_server.stop()
-        await self.workers.stop(STOP_SECONDS)
-        for task in background:
-            task.cancel()
+        await self._end_work(background)
         # Stopped while it asks what the API server has, Kopf would close its session under its own requests.
         await _first(watcher, self._watching, DISCOVERY_SECONDS)
         hush_watches()
@@ -216,6 +209,14 @@ class Operator:
         for task in failed:
             cause = None if task.cancelled() else task.exception()
             raise RuntimeError(f"{task.get_name()} ended by itself") from cause
+
+    async def _end_work(self, background: Iterable[asyncio.Task[None]]) -> None:
+        """Take no more requests, let reconciles that are under way end, and tell our own tasks to."""
+        await self.admission_server.stop()
+        await self.status_server.stop()
+        await self.workers.stop(STOP_SECONDS)
+        for task in background:
+            task.cancel()
 
     async def _keep_certificate(self) -> None:
         await self.certificate.keep_fresh(self.registration.publish, self.settings.certificate_check_seconds)

@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from finetune_operator.cluster import EVENTS, Listing, Resource
-from finetune_operator.complaints import Complaint, has_waited, last_word, patience, unexplained
+from finetune_operator.complaints import has_waited, last_word, patience, unexplained
 from finetune_operator.errors import ApiError
 from finetune_operator.keys import JobKey
 from finetune_operator.observation import ObservedJob, ObservedPod
+from finetune_operator.obstacles import Complaint
 
 logger = logging.getLogger(__name__)
 

@@ -14,21 +14,12 @@ from datetime import datetime
 from typing import Any
 
 from finetune_operator.observation import ObservedJob, ObservedPod
+from finetune_operator.obstacles import Complaint
 
 SOONEST_SECONDS = 10.0
 LATEST_SECONDS = 300.0
 
 _ON_THE_WAY = frozenset({None, "ContainerCreating", "PodInitializing"})
-
-
-@dataclass(frozen=True, slots=True)
-class Complaint:
-    """The last that Kubernetes has said of a Job or pod, where that was a warning."""
-
-    kind: str
-    name: str
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from aiohttp import web
 
 from finetune_operator.health import Health
-from finetune_operator.listening import site
+from finetune_operator.listening import Listener
 from finetune_operator.metrics import Metrics
 
 
-class HttpServer:
+class HttpServer(Listener):
     """Answers from memory only, so that an answer also says that the event loop turns."""
 
     def __init__(self, metrics: Metrics, health: Health) -> None:
@@ -19,17 +19,7 @@ class HttpServer:
         app.router.add_get("/metrics", self._serve_metrics)
         app.router.add_get("/healthz", self._serve_liveness)
         app.router.add_get("/readyz", self._serve_readiness)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-
-    async def start(self, host: str, port: int) -> int:
-        """Listen; returns the port, which is news when `port` is 0."""
-        await self._runner.setup()
-        await site(self._runner, host, port).start()
-        return int(self._runner.addresses[0][1])
-
-    async def stop(self) -> None:
-        """Close."""
-        await self._runner.cleanup()
+        super().__init__(app, patience_seconds=1.0)
 
     async def _serve_metrics(self, _: web.Request) -> web.Response:
         return web.Response(

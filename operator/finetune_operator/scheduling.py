@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from finetune_api import FineTuneJob, Phase, Reason
-from finetune_operator.complaints import Complaint
 from finetune_operator.observation import ObservedJob, ObservedPod
+from finetune_operator.obstacles import Complaint
 
 _IMAGE_REASONS = frozenset(
     {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import ssl
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -14,7 +13,7 @@ from pydantic import ValidationError
 from finetune_api import ProgressReport
 from finetune_api.protocol import MAX_REPORT_BYTES
 from finetune_operator.keys import JobKey
-from finetune_operator.listening import site
+from finetune_operator.listening import Listener
 from finetune_operator.metrics import Metrics
 from finetune_operator.status_server.allowance import Allowance
 from finetune_operator.status_server.auth import Authenticator
@@ -32,7 +31,7 @@ Receiver = Callable[[JobKey, str, int, ProgressReport], None]
 """Takes a report for an attempt (by its number) of the FineTuneJob with that key and that UID."""
 
 
-class StatusServer:
+class StatusServer(Listener):
     """Takes progress reports over TLS and passes the good ones to `receive`."""
 
     def __init__(
@@ -48,17 +47,7 @@ class StatusServer:
         self._metrics = metrics
         app = web.Application(client_max_size=MAX_REPORT_BYTES, middlewares=[self._answer_refusals])
         app.router.add_post(PATH, self._take)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
-
-    async def start(self, host: str, port: int, context: ssl.SSLContext) -> int:
-        """Listen; returns the port, which is news when `port` is 0."""
-        await self._runner.setup()
-        await site(self._runner, host, port, context).start()
-        return int(self._runner.addresses[0][1])
-
-    async def stop(self) -> None:
-        """Finish the requests that are being answered, then close."""
-        await self._runner.cleanup()
+        super().__init__(app)
 
     async def _take(self, request: web.Request) -> web.StreamResponse:
         key = JobKey(request.match_info["namespace"], request.match_info["job"])

@@ -9,13 +9,13 @@ import pytest
 from finetune_operator.complaints import (
     LATEST_SECONDS,
     SOONEST_SECONDS,
-    Complaint,
     Subject,
     has_waited,
     last_word,
     patience,
     unexplained,
 )
+from finetune_operator.obstacles import Complaint
 from operator_scenes import Operator, at, child, complete, pod, stamp
 
 STUCK: dict[str, Any] = {"phase": "Pending", "started_at": None, "waiting_reason": "ContainerCreating"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from finetune_api import Phase, Reason
-from finetune_operator.complaints import Complaint
 from finetune_operator.observation import ObservedPod
+from finetune_operator.obstacles import Complaint
 from finetune_operator.scheduling import Wait, waiting
 from operator_scenes import child, ended_pod, make_job, pod
 

@@ -8,10 +8,10 @@ import pytest
 
 from finetune_operator.cluster import EVENTS, Listing, Resource
 from finetune_operator.complaint_reader import ComplaintReader
-from finetune_operator.complaints import Complaint
 from finetune_operator.errors import ForbiddenError
 from finetune_operator.keys import JobKey
 from finetune_operator.observation import ObservedPod
+from finetune_operator.obstacles import Complaint
 from operator_scenes import at, child, pod, stamp
 
 KEY = JobKey("team", "tune")
