@@ -18,27 +18,27 @@ from collections.abc import Iterable
 import kopf
 
 from finetune_api import ProgressReport
-from finetune_operator.admission_server import AdmissionServer
+from finetune_operator.acting.event_writer import EventWriter
+from finetune_operator.acting.reconciler import Reconciler
+from finetune_operator.acting.workers import Workers
 from finetune_operator.cluster import Cluster
 from finetune_operator.errors import ApiError
-from finetune_operator.event_writer import EventWriter
-from finetune_operator.handlers import registry_for, settings_for
 from finetune_operator.health import Health, WatchMonitor
-from finetune_operator.http_server import HttpServer
 from finetune_operator.keys import JobKey
 from finetune_operator.logs import hush_watches
 from finetune_operator.metrics import Metrics
-from finetune_operator.nodes import HardwareStore
-from finetune_operator.queue import Backoff, KeyedQueue
-from finetune_operator.reconciler import Reconciler
-from finetune_operator.registration import Registration
 from finetune_operator.rendering import RenderConfig
-from finetune_operator.reports import ReportStore
+from finetune_operator.serving.admission_server import AdmissionServer
+from finetune_operator.serving.http_server import HttpServer
+from finetune_operator.serving.registration import Registration
+from finetune_operator.serving.status_server import Allowance, Authenticator, StatusServer
+from finetune_operator.serving.tls import ServerCertificate
 from finetune_operator.settings import Settings
-from finetune_operator.state import State
-from finetune_operator.status_server import Allowance, Authenticator, StatusServer
-from finetune_operator.tls import ServerCertificate
-from finetune_operator.workers import Workers
+from finetune_operator.watching.handlers import registry_for, settings_for
+from finetune_operator.watching.nodes import HardwareStore
+from finetune_operator.watching.queue import Backoff, KeyedQueue
+from finetune_operator.watching.reports import ReportStore
+from finetune_operator.watching.state import State
 
 logger = logging.getLogger(__name__)
 
