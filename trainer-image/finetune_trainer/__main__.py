@@ -104,6 +104,7 @@ def _check(job: ResolvedJob, options: argparse.Namespace) -> int:
 
 
 def _generate(options: argparse.Namespace) -> int:
+    _log_answers_only()
     try:
         if options.prompts is None:
             _talk(options)
@@ -115,6 +116,16 @@ def _generate(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     return 0
+
+
+def _log_answers_only() -> None:
+    """Somebody waits for an answer: bars, and kernels that this machine's bitsandbytes lacks, are none."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    # it has a handler of its own, and would say everything twice
+    logging.getLogger("huggingface_hub").propagate = False
 
 
 def _answer(options: argparse.Namespace) -> None:
