@@ -81,6 +81,8 @@ def log_to_stderr() -> None:
     )
     for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # it would fetch another kernel from the hub, and says at each start that it can't
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 
 def read_job(file: Path) -> ResolvedJob:
@@ -119,11 +121,10 @@ def _generate(options: argparse.Namespace) -> int:
 
 
 def _log_answers_only() -> None:
-    """Somebody waits for an answer: bars, and kernels that this machine's bitsandbytes lacks, are none."""
+    """Somebody waits for an answer, and bars are none."""
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     # it has a handler of its own, and would say everything twice
     logging.getLogger("huggingface_hub").propagate = False
 

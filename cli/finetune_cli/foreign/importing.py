@@ -15,6 +15,7 @@ from finetune_cli.foreign import (
     llamafactory,
     llamafarm,
     trl,
+    wizard,
 )
 from finetune_cli.foreign.reading import Line, Reading, read, with_defaults
 from finetune_cli.foreign.rules import Mapped, Read, Rule, Table
@@ -22,9 +23,9 @@ from finetune_cli.foreign.schedules import settled
 from finetune_cli.manifests import content_of, label_of
 from finetune_cli.yaml_reader import YamlError, parse, parse_scalar, read_bytes
 
-FORMATS: Final = ("framework", "llamafarm", "engine", "llamafactory", "axolotl", "trl")
+FORMATS: Final = ("wizard", "framework", "llamafarm", "engine", "llamafactory", "axolotl", "trl")
 
-_DOCUMENTS: Final = (framework, llamafarm, axolotl, engine, llamafactory, trl)
+_DOCUMENTS: Final = (wizard, framework, llamafarm, axolotl, engine, llamafactory, trl)
 """Formats that are YAML, in the order in which they are recognised."""
 
 
@@ -74,6 +75,8 @@ def _document(document: dict[str, Any], kind: str | None, beside: Path) -> Readi
         raise CommandError(f"the format is not recognised: name it with --from {'|'.join(FORMATS)}")
     if module is llamafarm:
         return _llamafarm(document)
+    if module is wizard:
+        return read(document, wizard.table(document))
     if module is llamafactory:
         for key, said in dataset_info.entries(document, beside).items():
             document = {other: value for other, value in document.items() if other != key} | said
