@@ -21,7 +21,7 @@ from finetune_operator.admission_server import AdmissionServer
 from finetune_operator.cluster import Cluster
 from finetune_operator.errors import ApiError
 from finetune_operator.event_writer import EventWriter
-from finetune_operator.handlers import registry_for, settings_for
+from finetune_operator.handlers import Patience, registry_for, settings_for
 from finetune_operator.health import Health, WatchMonitor
 from finetune_operator.http_server import HttpServer
 from finetune_operator.keys import JobKey
@@ -37,7 +37,7 @@ from finetune_operator.settings import Settings
 from finetune_operator.state import State
 from finetune_operator.status_server import Allowance, Authenticator, StatusServer
 from finetune_operator.tls import ServerCertificate
-from finetune_operator.workers import Workers
+from finetune_operator.workers import UNREACHABLE_SECONDS, Workers
 
 logger = logging.getLogger(__name__)
 
@@ -180,7 +180,7 @@ class Operator:
         ours = asyncio.all_tasks()
         parts = await kopf.spawn_tasks(
             registry=registry_for(self.state, self.cluster.configuration, self._watching),
-            settings=settings_for(),
+            settings=settings_for(self._patience()),
             clusterwide=not namespaces,
             namespaces=namespaces,
             stop_flag=stop_kopf,
@@ -249,9 +249,7 @@ class Operator:
         )
         self.health.ready["caches"] = lambda: "" if self._synced else "the first listing is not complete"
         self.health.ready["webhook"] = self.registration.problem
-        self.health.ready["watching"] = lambda: (
-            "" if self._watching.is_set() else "the watches have not started"
-        )
+        self.health.ready["watching"] = self._not_watching
         metrics.observe("finetune_queue_depth", "Jobs that wait for a worker.", lambda: state.queue.overdue)
         metrics.observe(
             "finetune_queue_scheduled", "Jobs to be looked at now or later.", lambda: len(state.queue)
@@ -260,6 +258,16 @@ class Operator:
             "finetune_workers_busy", "Workers that reconcile a job now.", lambda: state.queue.running
         )
         metrics.observe_by("finetune_jobs", "FineTuneJobs by phase.", "phase", self._jobs_by_phase)
+
+    def _not_watching(self) -> str:
+        if refused := self.state.monitor.refused():
+            return "no watch: " + ", ".join(f"{path}: {why}" for path, why in sorted(refused.items()))
+        return "" if self._watching.is_set() else "the watches have not started"
+
+    def _patience(self) -> Patience:
+        settings = self.settings
+        longest = min(UNREACHABLE_SECONDS, settings.max_backoff_seconds)
+        return Patience(Backoff(settings.backoff_seconds, longest))
 
     def _jobs_by_phase(self) -> Counter[str]:
         statuses = (entry.value.get("status") or {} for entry in self.state.finetune_jobs)

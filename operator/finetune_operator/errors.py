@@ -13,7 +13,7 @@ class ApiError(Exception):
 
 
 class UnreachableError(ApiError):
-    """Nobody has answered: the API server is away, or the way to it is."""
+    """Nobody has answered, or none who could: the API server, its store, or the way to it is away."""
 
 
 class NotFoundError(ApiError):
@@ -60,4 +60,6 @@ def from_response(method: str, path: str, status: int, reason: str, message: str
         kind = ForbiddenError
     elif status == 400 or (status == 500 and _FAILED_WEBHOOK in message):
         kind = AdmissionError
+    elif status >= 500:
+        kind = UnreachableError
     return kind(text, detail=message)

@@ -10,6 +10,7 @@ from finetune_operator.errors import (
     ForbiddenError,
     InvalidError,
     NotFoundError,
+    UnreachableError,
     from_response,
 )
 
@@ -35,9 +36,9 @@ WEBHOOK_DOWN = (
             AdmissionError,
         ),
         (500, "InternalError", WEBHOOK_DOWN, AdmissionError),
-        (500, "InternalError", "etcdserver: request timed out", ApiError),
+        (500, "InternalError", "etcdserver: request timed out", UnreachableError),
         (429, "TooManyRequests", "", ApiError),
-        (503, "ServiceUnavailable", "", ApiError),
+        (503, "ServiceUnavailable", "", UnreachableError),
     ],
 )
 def test_sorts_an_answer_by_what_can_be_done_about_it(
