@@ -18,6 +18,10 @@ WEBHOOK_DOWN = (
     'Internal error occurred: failed calling webhook "mjob.kueue.x-k8s.io": failed to call webhook: Post '
     '"https://kueue-webhook-service.kueue-system.svc:443/mutate-batch-v1-job": connection refused'
 )
+DENIED = (
+    "jobs.batch \"tune-1\" is forbidden: ValidatingAdmissionPolicy 'nightly' with binding 'team' denied "
+    "request: no training by day"
+)
 
 
 @pytest.mark.parametrize(
@@ -27,6 +31,8 @@ WEBHOOK_DOWN = (
         (409, "AlreadyExists", "", AlreadyExistsError),
         (409, "Conflict", "", ConflictError),
         (422, "Invalid", "", InvalidError),
+        (422, "Invalid", DENIED, AdmissionError),
+        (413, "RequestEntityTooLarge", "limit is 3145728", InvalidError),
         (403, "Forbidden", "exceeded quota", ForbiddenError),
         # A webhook that gives no code of its own (Kyverno's do not) denies with 400.
         (
