@@ -63,7 +63,9 @@ class Operator:
         self.http_port = 0
         server = settings.status_server
         self.state = State(
-            KeyedQueue(Backoff(settings.backoff_seconds, settings.max_backoff_seconds)),
+            KeyedQueue(
+                Backoff(settings.backoff_seconds, settings.max_backoff_seconds), lambda key: key.namespace
+            ),
             ReportStore(server.status_interval_seconds, time.monotonic, self.metrics.reports_coalesced.inc),
             WatchMonitor(time.monotonic),
         )
@@ -238,7 +240,7 @@ class Operator:
             self.metrics.watch_repairs.inc(len(news))
             spread = min(30.0, self.settings.resync_seconds / 2)
             for key in self.state.finetune_jobs.jobs():
-                self.state.queue.add(key, 0.0 if key in news else random.uniform(0.0, spread))  # noqa: S311
+                self.state.queue.add(key, random.uniform(0.0, spread))  # noqa: S311
 
     def _describe(self) -> None:
         """Name what health and metrics ask for."""

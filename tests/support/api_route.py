@@ -114,6 +114,14 @@ class BrokenApiServer(BaseHTTPRequestHandler):
         """Nothing: the test tells what it saw."""
 
 
+def trusted_here(control_plane: ControlPlane) -> ssl.SSLContext:
+    """What a server of this machine needs for whoever trusts the cluster's authority."""
+    pair = Authority(control_plane.folder / "pki", "ca").issue("here", "here", hosts=["127.0.0.1"])
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pair.certificate, pair.key)
+    return context
+
+
 @contextmanager
 def broken_api_server(control_plane: ControlPlane, status: HTTPStatus) -> Iterator[tuple[int, Counter[str]]]:
     """A server with a certificate that clients of the API server trust, which says `status` to everything.
@@ -122,10 +130,7 @@ def broken_api_server(control_plane: ControlPlane, status: HTTPStatus) -> Iterat
     """
     asked: Counter[str] = Counter()
     handler = type("Broken", (BrokenApiServer,), {"status": status, "asked": asked})
-    pair = Authority(control_plane.folder / "pki", "ca").issue("broken", "broken", hosts=["127.0.0.1"])
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(pair.certificate, pair.key)
-    with serving(handler, context) as address:
+    with serving(handler, trusted_here(control_plane)) as address:
         yield int(address.rpartition(":")[2]), asked
 
 
