@@ -11,7 +11,7 @@ from finetune_api import ResolvedJob
 from finetune_trainer.data.check.collect import check_data
 from finetune_trainer.data.order import data_order
 from finetune_trainer.inputs import prepare_inputs
-from finetune_trainer.schedules import total_steps
+from finetune_trainer.training.schedules import total_steps
 from stage_data import STAGES
 
 MakeJob = Callable[..., ResolvedJob]
