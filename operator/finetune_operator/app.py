@@ -20,7 +20,7 @@ import kopf
 from finetune_api import ProgressReport
 from finetune_operator.acting.event_writer import EventWriter
 from finetune_operator.acting.reconciler import Reconciler
-from finetune_operator.acting.workers import Workers
+from finetune_operator.acting.workers import UNREACHABLE_SECONDS, Workers
 from finetune_operator.cluster import Cluster
 from finetune_operator.errors import ApiError
 from finetune_operator.health import Health, WatchMonitor
@@ -34,7 +34,7 @@ from finetune_operator.serving.registration import Registration
 from finetune_operator.serving.status_server import Allowance, Authenticator, StatusServer
 from finetune_operator.serving.tls import ServerCertificate
 from finetune_operator.settings import Settings
-from finetune_operator.watching.handlers import registry_for, settings_for
+from finetune_operator.watching.handlers import Patience, registry_for, settings_for
 from finetune_operator.watching.nodes import HardwareStore
 from finetune_operator.watching.queue import Backoff, KeyedQueue
 from finetune_operator.watching.reports import ReportStore
@@ -64,7 +64,9 @@ class Operator:
         self.http_port = 0
         server = settings.status_server
         self.state = State(
-            KeyedQueue(Backoff(settings.backoff_seconds, settings.max_backoff_seconds)),
+            KeyedQueue(
+                Backoff(settings.backoff_seconds, settings.max_backoff_seconds), lambda key: key.namespace
+            ),
             ReportStore(server.status_interval_seconds, time.monotonic, self.metrics.reports_coalesced.inc),
             WatchMonitor(time.monotonic),
         )
@@ -177,7 +179,7 @@ class Operator:
         ours = asyncio.all_tasks()
         parts = await kopf.spawn_tasks(
             registry=registry_for(self.state, self.cluster.configuration, self._watching),
-            settings=settings_for(),
+            settings=settings_for(self._patience()),
             clusterwide=not namespaces,
             namespaces=namespaces,
             stop_flag=stop_kopf,
@@ -239,7 +241,7 @@ class Operator:
             self.metrics.watch_repairs.inc(len(news))
             spread = min(30.0, self.settings.resync_seconds / 2)
             for key in self.state.finetune_jobs.jobs():
-                self.state.queue.add(key, 0.0 if key in news else random.uniform(0.0, spread))  # noqa: S311
+                self.state.queue.add(key, random.uniform(0.0, spread))  # noqa: S311
 
     def _describe(self) -> None:
         """Name what health and metrics ask for."""
@@ -250,9 +252,7 @@ class Operator:
         )
         self.health.ready["caches"] = lambda: "" if self._synced else "the first listing is not complete"
         self.health.ready["webhook"] = self.registration.problem
-        self.health.ready["watching"] = lambda: (
-            "" if self._watching.is_set() else "the watches have not started"
-        )
+        self.health.ready["watching"] = self._not_watching
         metrics.observe("finetune_queue_depth", "Jobs that wait for a worker.", lambda: state.queue.overdue)
         metrics.observe(
             "finetune_queue_scheduled", "Jobs to be looked at now or later.", lambda: len(state.queue)
@@ -261,6 +261,16 @@ class Operator:
             "finetune_workers_busy", "Workers that reconcile a job now.", lambda: state.queue.running
         )
         metrics.observe_by("finetune_jobs", "FineTuneJobs by phase.", "phase", self._jobs_by_phase)
+
+    def _not_watching(self) -> str:
+        if refused := self.state.monitor.refused():
+            return "no watch: " + ", ".join(f"{path}: {why}" for path, why in sorted(refused.items()))
+        return "" if self._watching.is_set() else "the watches have not started"
+
+    def _patience(self) -> Patience:
+        settings = self.settings
+        longest = min(UNREACHABLE_SECONDS, settings.max_backoff_seconds)
+        return Patience(Backoff(settings.backoff_seconds, longest))
 
     def _jobs_by_phase(self) -> Counter[str]:
         statuses = (entry.value.get("status") or {} for entry in self.state.finetune_jobs)

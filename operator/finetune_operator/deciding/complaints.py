@@ -60,19 +60,26 @@ def has_waited(child: ObservedJob, now: datetime) -> bool:
     return (now - since).total_seconds() >= SOONEST_SECONDS
 
 
+def newest(events: Iterable[Mapping[str, Any]], uid: str | None = None) -> Mapping[str, Any] | None:
+    """The newest of these events (events.k8s.io/v1) about one object.
+
+    Those about an earlier object of its name (another `uid`) don't count.
+    """
+    told = [event for event in events if uid in (None, (event.get("regarding") or {}).get("uid"))]
+    return max(told, key=lambda event: (_time(event), event.get("type") == "Warning"), default=None)
+
+
 def last_word(
     subject: Subject, events: Iterable[Mapping[str, Any]], uid: str | None = None
 ) -> Complaint | None:
-    """The newest of the events (events.k8s.io/v1) about a subject, if it is a warning.
+    """The newest of the events about a subject, if it is a warning.
 
-    What came after a warning has overcome it: a pod whose image is pulled has its volumes. Events about an
-    earlier object of that name (another `uid`) don't count.
+    What came after a warning has overcome it: a pod whose image is pulled has its volumes.
     """
-    told = [event for event in events if uid in (None, (event.get("regarding") or {}).get("uid"))]
-    newest = max(told, key=lambda event: (_time(event), event.get("type") == "Warning"), default=None)
-    if newest is None or newest.get("type") != "Warning":
+    event = newest(events, uid)
+    if event is None or event.get("type") != "Warning":
         return None
-    return Complaint(subject.kind, subject.name, newest.get("reason") or "", newest.get("note") or "")
+    return Complaint(subject.kind, subject.name, event.get("reason") or "", event.get("note") or "")
 
 
 def _time(event: Mapping[str, Any]) -> datetime:

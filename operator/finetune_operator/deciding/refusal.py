@@ -6,6 +6,7 @@ A job that is valid and that no node can hold is stalled too, and looked at agai
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -34,12 +35,16 @@ def rejected(
 ) -> Plan:
     """The plan for an object that is no valid FineTuneJob at all. Children that it may have are left alone.
 
-    A job that has started keeps its state: its spec was valid then, and what it trains is worth more than
-    tidiness.
+    A job that has started was valid then, for another version of the operator. What it trains is worth more
+    than tidiness; but nobody follows it any more, which its status must not hide. One that has ended keeps
+    its state.
     """
-    if has_started(status):
+    if has_ended(status):
         return Plan(status=revised(status, observed_generation=metadata.generation))
-    after = final_status(status, refusal(status, findings), metadata.generation, now.replace(microsecond=0))
+    decision = refusal(status, findings)
+    if has_started(status):
+        decision = replace(decision, situation=_not_followed(findings))
+    after = final_status(status, decision, metadata.generation, now.replace(microsecond=0))
     return Plan(status=after, events=list(acceptance(status, after)))
 
 
@@ -60,6 +65,16 @@ def refusal(status: FineTuneJobStatus, findings: Sequence[Finding]) -> Decision:
     reasons = {_OWN_REASON.get(finding.code, Reason.INVALID_SPEC) for finding in findings}
     reason = reasons.pop() if len(reasons) == 1 else Reason.INVALID_SPEC
     return Decision(status, Situation(State.REJECTED, reason, described(findings)), Phase.STALLED)
+
+
+def _not_followed(findings: Sequence[Finding]) -> Situation:
+    message = (
+        "This version of the operator can't read the spec, which was valid when the job started. Its pods "
+        "are left alone, and what becomes of them is not followed until an operator runs that can read it. "
+    )
+    return Situation(
+        State.REJECTED, Reason.INVALID_SPEC, clipped(message + described(findings), MESSAGE_BYTES)
+    )
 
 
 def described(findings: Sequence[Finding]) -> str:

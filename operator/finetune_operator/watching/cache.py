@@ -7,7 +7,7 @@ a decision is never taken on something older than what we wrote ourselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -15,6 +15,8 @@ from finetune_operator.keys import JobKey
 
 T = TypeVar("T")
 Manifest = Mapping[str, Any]
+Place = tuple[str, str]
+"""Namespace and name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +38,9 @@ class Cache(Generic[T]):
         """`parse` turns a manifest into what is kept of it; `job_of` says whose it is (None: not ours)."""
         self._parse = parse
         self._job_of = job_of
-        self._entries: dict[tuple[str, str], Entry[T]] = {}
-        self._of_job: dict[JobKey, set[tuple[str, str]]] = {}
-        self._gone: dict[tuple[str, str], int] = {}
+        self._entries: dict[Place, Entry[T]] = {}
+        self._of_job: dict[JobKey, set[Place]] = {}
+        self._gone: dict[Place, int] = {}
         """Versions at which objects were deleted, so that older news does not raise them from the dead."""
 
     def __len__(self) -> int:
@@ -94,18 +96,15 @@ class Cache(Generic[T]):
             self._gone[(namespace, name)] = known.version
             self._drop((namespace, name))
 
-    def replace(self, listed: Iterable[Manifest], version: int, namespace: str | None = None) -> set[JobKey]:
-        """Take a listing of one namespace or all, made at `version`. Returns the jobs it brought news of.
+    def keep_only(
+        self, present: Collection[Place], version: int, namespace: str | None = None
+    ) -> set[JobKey]:
+        """Drop what a listing of one namespace or all, made at `version`, did not show. Returns whose it was.
 
         An object that is known but was not listed, and is no newer than the listing, vanished while no watch
         was looking: watches do not tell of deletions that they missed.
         """
         news: set[JobKey] = set()
-        present: set[tuple[str, str]] = set()
-        for manifest in listed:
-            present.add((manifest["metadata"]["namespace"], manifest["metadata"]["name"]))
-            if job := self.put(manifest):
-                news.add(job)
         for place, entry in list(self._entries.items()):
             listable = namespace is None or place[0] == namespace
             if listable and place not in present and entry.version <= version and (job := self._drop(place)):
@@ -113,7 +112,7 @@ class Cache(Generic[T]):
         self._gone = {place: at for place, at in self._gone.items() if at > version}
         return news
 
-    def _drop(self, place: tuple[str, str]) -> JobKey | None:
+    def _drop(self, place: Place) -> JobKey | None:
         entry = self._entries.pop(place, None)
         if entry is None:
             return None
@@ -122,3 +121,26 @@ class Cache(Generic[T]):
         if not places:
             del self._of_job[entry.job]
         return entry.job
+
+
+class Census:
+    """A listing of one kind, page by page, and what it says that a cache did not know."""
+
+    def __init__(self, cache: Cache[Any], namespace: str | None = None) -> None:
+        """The listing is of one `namespace`, or of all (None)."""
+        self._cache = cache
+        self._namespace = namespace
+        self._present: set[Place] = set()
+
+    def count(self, listed: Iterable[Manifest]) -> set[JobKey]:
+        """Take a page. Returns the jobs that it brings news of."""
+        news: set[JobKey] = set()
+        for manifest in listed:
+            self._present.add((manifest["metadata"]["namespace"], manifest["metadata"]["name"]))
+            if job := self._cache.put(manifest):
+                news.add(job)
+        return news
+
+    def close(self, version: int) -> set[JobKey]:
+        """That was the last page. Returns the jobs that have lost an object since."""
+        return self._cache.keep_only(self._present, version, self._namespace)

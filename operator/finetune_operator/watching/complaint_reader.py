@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from finetune_operator.cluster import EVENTS, Listing, Resource
-from finetune_operator.deciding.complaints import has_waited, last_word, patience, unexplained
+from finetune_operator.deciding.complaints import (
+    Subject,
+    has_waited,
+    last_word,
+    newest,
+    patience,
+    unexplained,
+)
 from finetune_operator.errors import ApiError
 from finetune_operator.keys import JobKey
 from finetune_operator.observation import ObservedJob, ObservedPod
@@ -24,10 +31,10 @@ EARLY = timedelta(seconds=2)
 class EventLister(Protocol):
     """What is needed of the cluster."""
 
-    async def list_all(
+    def pages(
         self, resource: Resource, namespace: str | None = None, selector: str = "", fields: str = ""
-    ) -> Listing:
-        """All events that the field selector lets through."""
+    ) -> AsyncIterator[Listing]:
+        """All events that the field selector lets through, page by page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +67,28 @@ class ComplaintReader:
             return ()
         found = []
         for subject in subjects:
-            fields = f"regarding.kind={subject.kind},regarding.name={subject.name}"
             try:
-                listing = await self._cluster.list_all(EVENTS, key.namespace, fields=fields)
+                told = await self._newest_event(key.namespace, subject, child)
             except ApiError as error:
                 logger.warning("events about %s %s can't be read: %s", subject.kind, subject.name, error)
                 continue
-            uid = child.uid if subject.kind == "Job" else None
-            if (complaint := last_word(subject, listing.items, uid)) is not None:
+            if (complaint := last_word(subject, told)) is not None:
                 found.append(complaint)
         holds_until = now + timedelta(seconds=patience(child, now)) - EARLY
         self._answers[key] = _Answer(child.uid, tuple(found), holds_until)
         return tuple(found)
+
+    async def _newest_event(
+        self, namespace: str, subject: Subject, child: ObservedJob
+    ) -> list[Mapping[str, Any]]:
+        """The newest event about a subject, if there is one. There may be more of them than fit here."""
+        fields = f"regarding.kind={subject.kind},regarding.name={subject.name}"
+        uid = child.uid if subject.kind == "Job" else None
+        kept: list[Mapping[str, Any]] = []
+        async for page in self._cluster.pages(EVENTS, namespace, fields=fields):
+            event = newest([*kept, *page.items], uid)
+            kept = [event] if event is not None else []
+        return kept
 
     def forget(self, key: JobKey) -> None:
         """The job is gone."""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -11,6 +15,7 @@ from kubernetes.aio.client import Configuration
 
 from finetune_operator import labels
 from finetune_operator.cluster import FINETUNE_JOBS, FINETUNE_PRESETS, JOBS, PODS
+from finetune_operator.watching.queue import Backoff
 from finetune_operator.watching.state import State
 
 NEXT_TOKEN_SECONDS = 5.0
@@ -77,7 +82,7 @@ def telling_of_watches(state: State, watching: asyncio.Event) -> aiohttp.TraceCo
 
     The first one for FineTuneJobs sets `watching` (Kopf's ready flag is raised earlier). A watch that begins
     with a listing, at the start and after each break that was too long, has missed what was deleted since the
-    last one. Where a request fails, watches are cut off.
+    last one. Where a request fails or is refused, watches are cut off.
     """
     listed: set[str] = set()
 
@@ -91,11 +96,19 @@ def telling_of_watches(state: State, watching: asyncio.Event) -> aiohttp.TraceCo
             listed.remove(path)
             state.deletions_missed.set()
 
-    async def on_failure(_: object, __: object, ___: aiohttp.TraceRequestExceptionParams) -> None:
-        state.monitor.cut_off()
+    async def on_answer(_: object, __: object, answer: aiohttp.TraceRequestEndParams) -> None:
+        path, response = answer.url.path, answer.response
+        if response.ok or response.status == HTTPStatus.NOT_FOUND:  # what is not there, nobody watches
+            state.monitor.answered(path)
+        else:
+            state.monitor.cut_off(path, f"{response.status} {response.reason}")
+
+    async def on_failure(_: object, __: object, request: aiohttp.TraceRequestExceptionParams) -> None:
+        state.monitor.cut_off(request.url.path, repr(request.exception))
 
     trace = aiohttp.TraceConfig()
     trace.on_request_start.append(on_request)
+    trace.on_request_end.append(on_answer)
     trace.on_request_exception.append(on_failure)
     return trace
 
@@ -116,7 +129,20 @@ def bearing_the_newest_token(configuration: Configuration) -> aiohttp.TraceConfi
     return trace
 
 
-def settings_for() -> kopf.OperatorSettings:
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Kopf's pauses (seconds) between the tries of one request: they never end.
+
+    Kopf's own do after 54 s of answers like 503, and the operator with them.
+    """
+
+    backoff: Backoff
+
+    def __iter__(self) -> Iterator[float]:
+        return map(self.backoff.delay, itertools.count(1))
+
+
+def settings_for(patience: Patience) -> kopf.OperatorSettings:
     """Kopf as a watch engine: server-side filters, paged listings, no peering, no events of its own."""
     settings = kopf.OperatorSettings()
     for resource in (JOBS, PODS):
@@ -126,4 +152,5 @@ def settings_for() -> kopf.OperatorSettings:
     settings.peering.standalone = True
     settings.posting.enabled = False
     settings.networking.trust_env = True
+    settings.networking.error_backoffs = patience
     return settings

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 
-from finetune_api.hardware import HardwareCatalog
+from finetune_api.hardware import HardwareCatalog, NodeAccelerators
 from finetune_operator.cluster import Cluster, Resource
 from finetune_operator.errors import ApiError
-from finetune_operator.hardware import Hardware, seen
+from finetune_operator.hardware import Hardware, accelerators_of, in_order
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +30,11 @@ class HardwareStore:
         """List the nodes; what was known stays where that fails."""
         if not self._read_nodes:
             return
+        found: list[NodeAccelerators] = []
         try:
-            listing = await cluster.list_all(NODES)
+            async for page in cluster.pages(NODES):
+                found += accelerators_of(page.items)
         except ApiError as error:
             logger.warning("nodes can't be listed, so estimates go by the catalog alone: %s", error)
             return
-        self.hardware = Hardware(self.hardware.catalog, seen(listing.items))
+        self.hardware = Hardware(self.hardware.catalog, in_order(found))

@@ -1,8 +1,9 @@
 """A queue of keys: each key waits at most once, runs at most once at a time, and comes back when told to.
 
 What Kubernetes controllers call a work queue: `add` says that something about a key may have changed. Many
-adds are one run. A key that is added while it runs, runs again afterwards. Keys are handed out in the order
-in which they fall due, so that a busy key cannot starve the others.
+adds are one run. A key that is added while it runs, runs again afterwards. A free worker goes to the tenant
+that has the fewest, and there to the key that fell due first: neither a busy key nor a tenant whose runs are
+slow can starve the others.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import heapq
 import itertools
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -37,12 +38,17 @@ class Backoff:
 class KeyedQueue(Generic[K]):
     """De-duplicating, delaying, per-key serialising queue for one event loop. Not for threads."""
 
-    def __init__(self, backoff: Backoff) -> None:
+    def __init__(self, backoff: Backoff, tenant_of: Callable[[K], Hashable] = lambda _: None) -> None:
+        """`tenant_of` says who a key works for."""
         self._backoff = backoff
+        self._tenant_of = tenant_of
         self._due: dict[K, float] = {}
         self._heap: list[tuple[float, int, K]] = []
         self._order = itertools.count()
+        self._ready: dict[Hashable, deque[K]] = {}
+        """Keys that have fallen due, by tenant; none is empty."""
         self._running: set[K] = set()
+        self._workers_of: Counter[Hashable] = Counter()
         self._failures: dict[K, int] = {}
         self._waiting: deque[asyncio.Future[K]] = deque()
         self._alarm: asyncio.TimerHandle | None = None
@@ -82,13 +88,13 @@ class KeyedQueue(Generic[K]):
         except asyncio.CancelledError:
             if future.done() and not future.cancelled():
                 key = future.result()
-                self._running.discard(key)
+                self._release(key)
                 self.add(key)
             raise
 
     def done(self, key: K) -> None:
         """The run of `key` is over; if it was added meanwhile, it is due again."""
-        self._running.discard(key)
+        self._release(key)
         if key in self._due:
             heapq.heappush(self._heap, (self._due[key], next(self._order), key))
             self._hand_out()
@@ -113,24 +119,40 @@ class KeyedQueue(Generic[K]):
     def _hand_out(self) -> None:
         """Give every due key to a waiting worker; set the alarm for the next one to fall due."""
         loop = asyncio.get_running_loop()
-        now = loop.time()
-        while self._heap:
-            due, _, key = self._heap[0]
-            if self._due.get(key) != due or key in self._running:
-                heapq.heappop(self._heap)  # superseded by an earlier time, or waiting for `done`
-                continue
-            if due > now:
-                break
-            worker = self._next_worker()
-            if worker is None:
-                return
-            heapq.heappop(self._heap)
+        self._take_due(loop.time())
+        while self._ready and (worker := self._next_worker()):
+            key = self._next_key()
             del self._due[key]
             self._running.add(key)
+            self._workers_of[self._tenant_of(key)] += 1
             worker.set_result(key)
         if self._alarm is not None:
             self._alarm.cancel()
         self._alarm = loop.call_at(self._heap[0][0], self._hand_out) if self._heap else None
+
+    def _take_due(self, now: float) -> None:
+        """Move the keys that have fallen due from the heap to their tenants."""
+        while self._heap and self._heap[0][0] <= now:
+            due, _, key = heapq.heappop(self._heap)
+            # else superseded by an earlier time, or waiting for `done`
+            if self._due.get(key) == due and key not in self._running:
+                self._ready.setdefault(self._tenant_of(key), deque()).append(key)
+
+    def _next_key(self) -> K:
+        """Of the tenants with the fewest workers, the one that has waited longest has its turn."""
+        tenant = min(self._ready, key=lambda each: self._workers_of[each])
+        keys = self._ready.pop(tenant)
+        key = keys.popleft()
+        if keys:
+            self._ready[tenant] = keys
+        return key
+
+    def _release(self, key: K) -> None:
+        self._running.discard(key)
+        tenant = self._tenant_of(key)
+        self._workers_of[tenant] -= 1
+        if not self._workers_of[tenant]:
+            del self._workers_of[tenant]
 
     def _next_worker(self) -> asyncio.Future[K] | None:
         while self._waiting:

@@ -12,7 +12,7 @@ from finetune_operator.cluster import FINETUNE_JOBS, FINETUNE_PRESETS, JOBS, POD
 from finetune_operator.health import WatchMonitor
 from finetune_operator.keys import JobKey
 from finetune_operator.observation import ObservedJob, ObservedPod
-from finetune_operator.watching.cache import Cache, Manifest, T
+from finetune_operator.watching.cache import Cache, Census, Manifest, T
 from finetune_operator.watching.queue import KeyedQueue
 from finetune_operator.watching.reports import ReportStore
 
@@ -36,8 +36,7 @@ class State:
         cache = self.cache_of(resource)
         self.monitor.saw(resource, int(manifest["metadata"]["resourceVersion"]))
         news = cache.remove(manifest) if event == "DELETED" else cache.put(manifest)
-        for job in self._concerned(resource, {news} if news is not None else set()):
-            self.queue.add(job)
+        self._look_at(resource, {news} if news is not None else set())
 
     def cache_of(self, resource: Resource) -> Cache[Any]:
         """The cache of a kind that is watched."""
@@ -50,10 +49,12 @@ class State:
         return caches[resource]
 
     async def resync(self, cluster: Cluster, namespaces: tuple[str, ...]) -> set[JobKey]:
-        """List everything anew. Returns the jobs about which more was learned than the watches had told.
+        """List everything anew, and ask for the jobs about which more was learned than the watches had told.
+
+        Returns them.
 
         Raises:
-            ApiError: a listing failed; the caches keep what they had of that kind.
+            ApiError: a listing failed; the caches keep what they had of the rest of that kind.
         """
         news: set[JobKey] = set()
         kinds = (
@@ -64,10 +65,17 @@ class State:
         )
         for resource, selector in kinds:
             for namespace in namespaces or (None,):
-                listing = await cluster.list_all(resource, namespace, selector)
-                found = self.cache_of(resource).replace(listing.items, listing.version, namespace)
-                news |= self._concerned(resource, found)
+                census = Census(self.cache_of(resource), namespace)
+                async for page in cluster.pages(resource, namespace, selector):
+                    news |= self._look_at(resource, census.count(page.items))
+                news |= self._look_at(resource, census.close(page.version))
         return news
+
+    def _look_at(self, resource: Resource, news: set[JobKey]) -> set[JobKey]:
+        jobs = self._concerned(resource, news)
+        for job in jobs:
+            self.queue.add(job)
+        return jobs
 
     def presets_of(self, namespace: str) -> dict[str, Manifest]:
         """The FineTunePresets of a namespace, by name."""

@@ -21,7 +21,7 @@ from finetune_operator.deciding.admission import (
     judge,
     warning_lines,
 )
-from finetune_operator.hardware import Hardware, seen
+from finetune_operator.hardware import Hardware, accelerators_of
 from schema_values import spoiled, values
 
 VALID: dict[str, Any] = {
@@ -275,7 +275,7 @@ def refused_on(hardware: Hardware, spec: dict[str, Any]) -> set[str]:
 
 def test_a_job_that_only_the_nodes_cannot_hold_is_stored_with_a_warning() -> None:
     assert not any("GiB" in warning for warning in judged_on(Hardware(), LARGE).warnings)
-    verdict = judged_on(Hardware(nodes=seen([L4_NODE])), LARGE)
+    verdict = judged_on(Hardware(nodes=tuple(accelerators_of([L4_NODE]))), LARGE)
     assert verdict.allowed
     [warning] = [warning for warning in verdict.warnings if "GiB" in warning]
     assert warning.startswith("NoNodeFits: training.microBatchSize: ")
@@ -287,7 +287,8 @@ def test_a_job_that_only_the_nodes_cannot_hold_is_stored_with_a_warning() -> Non
 def test_a_job_that_names_the_accelerator_of_a_pool_without_nodes_is_judged_by_it() -> None:
     named = LARGE | {"resources": {"accelerators": {"perNode": 1, "type": "h200"}, "memory": "64Gi"}}
     assert not any(
-        "NoNodeFits" in warning for warning in judged_on(Hardware(nodes=seen([L4_NODE])), named).warnings
+        "NoNodeFits" in warning
+        for warning in judged_on(Hardware(nodes=tuple(accelerators_of([L4_NODE]))), named).warnings
     )
 
 
@@ -304,7 +305,7 @@ def test_memory_is_estimated_once_for_each_job(monkeypatch: pytest.MonkeyPatch) 
     for module in (estimate, hardware):
         monkeypatch.setattr(module, "memory_fit_on", memory_fit_on)
     named = LARGE | {"resources": {"accelerators": {"perNode": 1, "type": "l4"}}}
-    judged_on(Hardware(nodes=seen([L4_NODE])), named)
+    judged_on(Hardware(nodes=tuple(accelerators_of([L4_NODE]))), named)
     assert judged == ["l4"]
 
 

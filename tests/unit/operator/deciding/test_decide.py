@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from finetune_api import FineTuneJob, FineTuneJobStatus, ObjectMeta
+from finetune_api import Finding, FineTuneJob, FineTuneJobStatus, ObjectMeta
 from finetune_api.conditions import Reason
 from finetune_api.resolved import AppliedPreset
 from finetune_operator.deciding.decide import decide
@@ -152,6 +152,36 @@ class TestInvalidSpec:
         assert "training.epochs" in stalled.message
         assert [event.reason for event in plan.events] == ["InvalidSpec"]
         assert rejected(metadata, plan.status, caught.value.findings, at(9)).events == []
+
+    @pytest.mark.parametrize("outcome", ["Running", "Succeeded"])
+    def test_of_another_version_hides_the_state_of_a_job_only_while_that_can_change(
+        self, outcome: str
+    ) -> None:
+        """As after an upgrade to a version that takes fewer words: nobody follows what runs."""
+        from finetune_operator.deciding.refusal import rejected
+
+        finding = Finding(code="Invalid", severity="error", path="model.x", message="is not known", remedy="")
+        condition = {"type": "Complete", "status": "True", "reason": "Succeeded", "message": "Trained."}
+        ended = [{**condition, "lastTransitionTime": "2026-01-01T12:00:00Z", "observedGeneration": 1}]
+        status = FineTuneJobStatus.from_json_object(
+            {
+                "observedGeneration": 3,
+                "phase": outcome,
+                "startTime": "2026-01-01T12:00:00Z",
+                "attempts": [{"number": 1, "outcome": outcome}],
+                "conditions": ended if outcome == "Succeeded" else [],
+            }
+        )
+        plan = rejected(ObjectMeta(name="tune", generation=3), status, [finding], at(0))
+        if outcome == "Succeeded":
+            assert plan.status == status
+            return
+        assert plan.status.attempts == status.attempts
+        assert plan.status.phase == "Stalled"
+        stalled = plan.status.condition("Stalled")
+        assert stalled is not None
+        assert "not followed" in stalled.message
+        assert "model.x" in stalled.message
 
     def test_that_names_a_preset_which_is_not_there_has_a_reason_of_its_own(self) -> None:
         from finetune_api.presets.lookup import unknown_preset

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -25,9 +26,9 @@ class Events:
         self.asked: list[str] = []
         self.allowed = True
 
-    async def list_all(
+    async def pages(
         self, resource: Resource, namespace: str | None = None, selector: str = "", fields: str = ""
-    ) -> Listing:
+    ) -> AsyncIterator[Listing]:
         assert (resource, namespace, selector) == (EVENTS, "team", "")
         self.asked.append(fields)
         if not self.allowed:
@@ -39,7 +40,8 @@ class Events:
             "note": "exceeded quota",
             "regarding": {"uid": "job-1"},
         }
-        return Listing([event], 1)
+        yield Listing([event], 1)
+        yield Listing([{**event, "metadata": {"creationTimestamp": stamp(0)}, "note": "older"}], 1)
 
 
 class Rig:

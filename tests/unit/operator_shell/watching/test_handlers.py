@@ -1,6 +1,7 @@
 """What Kopf's requests tell: when its watches begin, when they begin anew, and when nobody answers."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,7 +12,12 @@ from kubernetes.aio.client import Configuration
 
 from finetune_operator.cluster import JOBS
 from finetune_operator.health import WatchMonitor
-from finetune_operator.watching.handlers import bearing_the_newest_token, telling_of_watches
+from finetune_operator.watching.handlers import (
+    Patience,
+    bearing_the_newest_token,
+    settings_for,
+    telling_of_watches,
+)
 from finetune_operator.watching.queue import Backoff, KeyedQueue
 from finetune_operator.watching.reports import ReportStore
 from finetune_operator.watching.state import State
@@ -29,6 +35,7 @@ class Kopf:
         self.root = ""
         self.configuration = Configuration()
         self.tokens: list[str | None] = []
+        self.answer = 200
         traces = [
             telling_of_watches(self.state, self.watching),
             bearing_the_newest_token(self.configuration),
@@ -45,7 +52,7 @@ class Kopf:
 async def kopf(clock: Any) -> AsyncIterator[Kopf]:
     async def answer(request: web.Request) -> web.Response:
         asking.tokens.append(request.headers.get("Authorization"))
-        return web.json_response({})
+        return web.json_response({}, status=asking.answer)
 
     asking = Kopf(clock)
     app = web.Application()
@@ -87,6 +94,31 @@ async def test_while_nobody_answers_no_watch_is_called_deaf(kopf: Kopf, clock: A
     with pytest.raises(aiohttp.ClientConnectionError):
         await kopf.asks(WATCHED)
     assert kopf.state.monitor.deaf() == []
+    assert kopf.state.monitor.refused().keys() == {"/apis/batch/v1/jobs"}
+
+
+@pytest.mark.parametrize("status", [403, 429, 500, 503])
+async def test_a_watch_that_is_refused_is_known_until_it_is_served(
+    kopf: Kopf, clock: Any, status: int
+) -> None:
+    kopf.state.monitor.expect(JOBS, 7)
+    clock.advance(3600)
+    kopf.answer = status
+    await kopf.asks(WATCHED)
+    assert str(status) in kopf.state.monitor.refused()["/apis/batch/v1/jobs"]
+    assert kopf.state.monitor.deaf() == []
+    kopf.answer = 200
+    await kopf.asks(WATCHED)
+    assert kopf.state.monitor.refused() == {}
+
+
+def test_a_watch_is_never_given_up_and_waits_no_longer_than_is_useful() -> None:
+    backoffs = settings_for(Patience(Backoff(0.5, 10))).networking.error_backoffs
+    assert isinstance(backoffs, Patience)
+    for _ in ("each request", "and the next one"):
+        waits = list(itertools.islice(backoffs, 1000))
+        assert waits[0] <= 0.5
+        assert all(5 <= seconds <= 10 for seconds in waits[6:])
 
 
 async def test_each_request_bears_the_token_that_holds_now(kopf: Kopf) -> None:

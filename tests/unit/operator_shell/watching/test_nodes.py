@@ -1,6 +1,7 @@
 """Nodes are read for estimates: what they say, and what happens where they can't be listed."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -23,12 +24,13 @@ class Api:
         self.asked = 0
         self.refuses = False
 
-    async def list_all(self, resource: object) -> Listing:
+    async def pages(self, resource: object) -> AsyncIterator[Listing]:
         assert resource == NODES
         self.asked += 1
         if self.refuses:
             raise ApiError("GET /api/v1/nodes: forbidden")
-        return Listing([NODE], 1)
+        yield Listing([NODE], 1)
+        yield Listing([{**NODE, "metadata": {**NODE["metadata"], "name": "gpu-0"}}], 1)
 
 
 def refreshed(store: HardwareStore, api: Any) -> list[tuple[str, int]]:
@@ -37,14 +39,14 @@ def refreshed(store: HardwareStore, api: Any) -> list[tuple[str, int]]:
 
 
 def test_the_nodes_accelerators_are_known_after_a_listing() -> None:
-    assert refreshed(HardwareStore(HardwareCatalog(), read_nodes=True), Api()) == [("gpu-1", 4)]
+    assert refreshed(HardwareStore(HardwareCatalog(), read_nodes=True), Api()) == [("gpu-0", 4), ("gpu-1", 4)]
 
 
 def test_what_was_known_stays_where_a_listing_fails(caplog: pytest.LogCaptureFixture) -> None:
     store, api = HardwareStore(HardwareCatalog(), read_nodes=True), Api()
     refreshed(store, api)
     api.refuses = True
-    assert refreshed(store, api) == [("gpu-1", 4)]
+    assert refreshed(store, api) == [("gpu-0", 4), ("gpu-1", 4)]
     assert "estimates go by the catalog alone" in caplog.text
 
 

@@ -103,6 +103,37 @@ async def test_other_keys_run_while_one_is_running() -> None:
     assert await soon(q.get()) == "b"
 
 
+def shared_queue() -> KeyedQueue[str]:
+    """One whose keys begin with the letter of their tenant."""
+    return KeyedQueue(Backoff(initial=0.01, maximum=1.0), lambda key: key[0])
+
+
+async def test_a_tenant_with_many_slow_keys_does_not_keep_the_workers_from_the_others() -> None:
+    q = shared_queue()
+    for number in range(9):
+        q.add(f"a{number}")
+    assert [await soon(q.get()) for _ in range(3)] == ["a0", "a1", "a2"]
+    q.add("b0")
+    q.add("b1")
+    assert await soon(q.get()) == "b0"
+    q.done("a0")
+    assert await soon(q.get()) == "b1", "one worker against two"
+    q.done("b0")
+    q.done("b1")
+    assert await soon(q.get()) == "a3", "nobody else wants one"
+
+
+async def test_with_one_worker_tenants_take_turns() -> None:
+    q = shared_queue()
+    for key in ("a0", "a1", "a2", "b0", "c0", "b1"):
+        q.add(key)
+    order = []
+    for _ in range(6):
+        order.append(await soon(q.get()))
+        q.done(order[-1])
+    assert order == ["a0", "b0", "c0", "a1", "b1", "a2"]
+
+
 async def test_a_delayed_key_waits_and_an_immediate_one_overtakes_it() -> None:
     q = queue()
     loop = asyncio.get_running_loop()

@@ -11,8 +11,8 @@ from safetensors.torch import load, save
 from fake_hub import FakeHub, hub_at
 from finetune_trainer.checkpoints.manifest import Manifest
 from finetune_trainer.checkpoints.store import Checkpoint, CheckpointStore
+from finetune_trainer.hub.saves import WHOLE, HubSaves
 from finetune_trainer.methods import Start
-from finetune_trainer.output.hub_saves import WHOLE, HubSaves
 from waiting import wait_until
 
 pytestmark = pytest.mark.filterwarnings(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from finetune_trainer.evaluation.numbers_in_text import last_number, same_number
+from finetune_trainer.numbers_in_text import last_number, same_number
 
 
 @pytest.mark.parametrize(

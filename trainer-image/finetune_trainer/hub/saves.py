@@ -12,9 +12,9 @@ from finetune_api.resolved import ResolvedJob
 from finetune_api.status import HubStatus
 from finetune_trainer.checkpoints.store import Checkpoint, CheckpointStore
 from finetune_trainer.files import link_tree
+from finetune_trainer.hub.pushes import WEIGHTS, Hub, HubError
 from finetune_trainer.methods import Start
 from finetune_trainer.methods.loadable import is_loadable, make_loadable
-from finetune_trainer.output.hub import WEIGHTS, Hub, HubError
 from finetune_trainer.reporting import Reporter
 
 log = logging.getLogger(__name__)

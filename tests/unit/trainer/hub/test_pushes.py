@@ -11,7 +11,7 @@ import pytest
 
 from fake_hub import HUNG_UP, FakeHub, hub_at, hub_spec
 from finetune_trainer.__main__ import log_to_stderr
-from finetune_trainer.output.hub import Hub, HubError
+from finetune_trainer.hub.pushes import Hub, HubError
 
 pytestmark = pytest.mark.filterwarnings(
     # huggingface_hub 2.4 sends files in a way that its HTTP client no longer likes
@@ -180,7 +180,7 @@ PUSH = """
 import sys
 from pathlib import Path
 from fake_hub import hub_spec
-from finetune_trainer.output.hub import Hub
+from finetune_trainer.hub.pushes import Hub
 Hub(hub_spec(), "hub-token", sys.argv[1]).push(Path(sys.argv[2]), "adapter")
 """
 

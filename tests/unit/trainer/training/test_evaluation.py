@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as functional
 
 from finetune_api.evaluation import EvaluationSpec
-from finetune_trainer.evaluation import loop
-from finetune_trainer.evaluation.loop import EvaluationSums, named, scores
+from finetune_trainer.training import evaluation as loop
+from finetune_trainer.training.evaluation import EvaluationSums, named, scores
 
 CPU = torch.device("cpu")
 
