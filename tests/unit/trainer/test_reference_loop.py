@@ -114,6 +114,11 @@ def test_the_curve_is_that_of_a_plain_loop_however_the_batch_is_cut(
             rank.train(job, Reporter([]), StopRequest())
         finally:
             rank.end_process_group()
-        lines = (Path(job.paths.run_directory) / "metrics.jsonl").read_text().splitlines()
-        assert [json.loads(line)["loss"] for line in lines] == pytest.approx(expected, rel=TOLERANCE)
+        lines = [
+            json.loads(line)
+            for line in (Path(job.paths.run_directory) / "metrics.jsonl").read_text().splitlines()
+        ]
+        assert [line["loss"] for line in lines] == pytest.approx(expected, rel=TOLERANCE)
+        # e to the loss of smoothed labels is no perplexity
+        assert all(("perplexity" in line) is (smoothing == 0.0) for line in lines)
     assert expected[-1] < 0.8 * expected[0]

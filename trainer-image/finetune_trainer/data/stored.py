@@ -14,7 +14,7 @@ import numpy.typing as npt
 from finetune_trainer.data.examples import Origin
 from finetune_trainer.data.rendering import Ids, Tokens
 
-LAYOUT = 6
+LAYOUT = 7
 """Raise it when the same data and settings come to mean other tokens, or are stored otherwise."""
 
 TYPES: dict[str, npt.DTypeLike] = {

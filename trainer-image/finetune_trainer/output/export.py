@@ -28,6 +28,7 @@ from finetune_trainer.files import (
     write_atomically,
 )
 from finetune_trainer.methods import Start, make_ordinary, reload_trained
+from finetune_trainer.model.generation_settings import take_up
 from finetune_trainer.model.heads import LANGUAGE, Head, remove_extra
 from finetune_trainer.model.memory import bytes_of, free, give_up, place_for, straight_to
 from finetune_trainer.model.models import LOAD_ERRORS
@@ -234,6 +235,7 @@ def load_output(
         return loaded
     from peft import PeftModel
 
+    take_up(loaded, adapter)
     return PeftModel.from_pretrained(loaded, adapter)
 
 

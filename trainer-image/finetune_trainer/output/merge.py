@@ -15,9 +15,10 @@ from transformers.utils.import_utils import enable_tf32
 from finetune_api.base import FloatType
 from finetune_api.model import ModelSpec
 from finetune_api.storage import OutputSpec
-from finetune_trainer.data.asking import teach_ends
+from finetune_trainer.data.asking import end_tokens
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.errors import InvalidConfigError, OutputInvalidError, TrainerError, classify
+from finetune_trainer.model.generation_settings import settle
 from finetune_trainer.model.memory import bytes_of, place_for, straight_to
 from finetune_trainer.model.models import LOAD_ERRORS
 from finetune_trainer.model.precision import DTYPES
@@ -125,7 +126,7 @@ def write_merged(
         expected = _logits(merged, ids)
         size = bytes_of(merged)
         tokenizer = AutoTokenizer.from_pretrained(adapter, trust_remote_code=base.trust_remote_code)
-        teach_ends(merged, tokenizer)
+        settle(merged, end_tokens(tokenizer))
         merged.save_pretrained(directory, max_shard_size=shard_bytes)
         tokenizer.save_pretrained(directory)
         del plain, model, merged

@@ -5,7 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from pydantic import BaseModel
+from pydantic.alias_generators import to_camel
 
+from finetune_api.dataset import DatasetSpec
 from finetune_api.evaluation import BenchmarkSpec
 from finetune_api.job import FineTuneJob
 from finetune_api.method import MethodSpec
@@ -54,11 +56,26 @@ _OF_BENCHMARK: Final[Mapping[str, tuple[str, ...]]] = {
 """What each type of benchmark reads, beside its name and maxSamples."""
 
 
+_TURNS: Final = ("role", "content", "system", "tools")
+_OF_FORMAT: Final[Mapping[str, tuple[str, ...]]] = {
+    "alpaca": ("instruction", "input", "output", "system", "history", "label"),
+    "csv": ("instruction", "input", "output", "system", "label"),
+    "messages": ("messages", "label", *_TURNS),
+    "oasst": (),
+    "preference": ("prompt", "chosen", "rejected", *_TURNS),
+    "promptCompletion": ("prompt", "completion", "label", *_TURNS),
+    "sharegpt": ("messages", "label", *_TURNS),
+    "text": ("text",),
+}
+"""Columns that each format reads, beside the length; custom may read any."""
+
+
 def effect(job: FineTuneJob, _target: str) -> Iterator[Finding]:
     """A warning for each setting without effect."""
     yield from _quantization(job.spec.quantization)
     yield from _method(job.spec.method)
     yield from _optimizer(job.spec.training)
+    yield from _columns(job.spec.dataset)
     for index, benchmark in enumerate(job.spec.evaluation.benchmarks):
         yield from _benchmark(benchmark, f"evaluation.benchmarks[{index}]")
 
@@ -97,6 +114,14 @@ def _optimizer(spec: TrainingSpec) -> Iterator[Finding]:
     if "lion" in spec.optimizer.lower():
         unread = ("adamEpsilon",)
     yield from _unread(spec, "training", unread, f"{spec.optimizer} has none", "use training.optimizer adamw")
+
+
+def _columns(spec: DatasetSpec) -> Iterator[Finding]:
+    if (read := _OF_FORMAT.get(spec.format)) is not None:
+        known = (to_camel(name) for name in type(spec.columns).model_fields)
+        unread = [name for name in known if name not in (*read, "length")]
+        why = f"dataset.format {spec.format} has no such column"
+        yield from _unread(spec.columns, "dataset.columns", unread, why, "use dataset.format custom")
 
 
 def _benchmark(spec: BenchmarkSpec, path: str) -> Iterator[Finding]:

@@ -60,8 +60,10 @@ def code_in(card: Path) -> str:
 def test_the_code_in_the_card_loads_the_revision_that_was_trained(make_job: MakeJob, tmp_path: Path) -> None:
     job = make_job({"model": {"id": "me/base", "revision": "0a1b2c"}, "method": {"type": "lora"}})
     write_card(facts(job, base=Base(str(tmp_path))), tmp_path, merged=False)
-    assert code_in(tmp_path / "README.md").splitlines()[-2:] == [
+    assert code_in(tmp_path / "README.md").splitlines()[-4:] == [
         'base = AutoModelForCausalLM.from_pretrained("me/base", revision="0a1b2c")',
+        "# the base may know no end of an answer but that of a text",
+        'base.generation_config = GenerationConfig.from_pretrained("THIS_DIRECTORY")',
         'model = PeftModel.from_pretrained(base, "THIS_DIRECTORY")',
     ]
     write_card(facts(job, base=Base(str(tmp_path))), tmp_path, merged=True)
