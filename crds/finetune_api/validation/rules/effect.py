@@ -16,6 +16,7 @@ from finetune_api.training import Optimizer, TrainingSpec
 from finetune_api.validation.codes import Code
 from finetune_api.validation.fields import default_at, plain, value_at
 from finetune_api.validation.findings import Finding, warning
+from finetune_api.validation.rules.dataset import COLUMNS_READ
 
 _OF_QUANTIZED: Final = ("computeType", "storageType", "doubleQuantization", "skipModules")
 _OF_LORA: Final = (
@@ -54,20 +55,6 @@ _OF_BENCHMARK: Final[Mapping[str, tuple[str, ...]]] = {
     "prompts": ("prompts", "fewShot", "match", "maxNewTokens"),
 }
 """What each type of benchmark reads, beside its name and maxSamples."""
-
-
-_TURNS: Final = ("role", "content", "system", "tools")
-_OF_FORMAT: Final[Mapping[str, tuple[str, ...]]] = {
-    "alpaca": ("instruction", "input", "output", "system", "history", "label"),
-    "csv": ("instruction", "input", "output", "system", "label"),
-    "messages": ("messages", "label", *_TURNS),
-    "oasst": (),
-    "preference": ("prompt", "chosen", "rejected", *_TURNS),
-    "promptCompletion": ("prompt", "completion", "label", *_TURNS),
-    "sharegpt": ("messages", "label", *_TURNS),
-    "text": ("text",),
-}
-"""Columns that each format reads, beside the length; custom may read any."""
 
 
 def effect(job: FineTuneJob, _target: str) -> Iterator[Finding]:
@@ -117,7 +104,7 @@ def _optimizer(spec: TrainingSpec) -> Iterator[Finding]:
 
 
 def _columns(spec: DatasetSpec) -> Iterator[Finding]:
-    if (read := _OF_FORMAT.get(spec.format)) is not None:
+    if (read := COLUMNS_READ.get(spec.format)) is not None:
         known = (to_camel(name) for name in type(spec.columns).model_fields)
         unread = [name for name in known if name not in (*read, "length")]
         why = f"dataset.format {spec.format} has no such column"
