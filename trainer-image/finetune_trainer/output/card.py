@@ -20,7 +20,7 @@ from finetune_trainer.checkpoints.manifest import library_versions
 from finetune_trainer.data.reading import find_files
 from finetune_trainer.errors import DataError
 from finetune_trainer.files import hash_file, write_atomically
-from finetune_trainer.output.export import CARD
+from finetune_trainer.output.export import CARD, Chosen
 from finetune_trainer.output.merge import Base
 from finetune_trainer.stages import stage_for
 
@@ -54,7 +54,10 @@ class Facts:
     job: ResolvedJob
     base: Base
     output: OutputStatus
-    step: int
+    steps: int
+    """That were trained."""
+    chosen: Chosen
+    """Whose weights the output has."""
     metrics: Mapping[str, str]
     effective: Mapping[str, str]
     evaluation: EvaluationStatus | None
@@ -175,7 +178,7 @@ def _sections(facts: Facts, *, merged: bool) -> Iterator[str]:
             ("base model", f"{base}, revision {spec.model.revision or 'main'}"),
             ("licence of the base", licence_of(facts.base) or "not stated"),
             ("training data", facts.data),
-            ("optimizer steps", str(facts.step)),
+            ("optimizer steps", _steps(facts)),
             *((name, value) for name, value in facts.effective.items()),
         ],
     )
@@ -187,6 +190,13 @@ def _sections(facts: Facts, *, merged: bool) -> Iterator[str]:
     yield f"```yaml\n{public_manifest(job)}```\n"
     yield "## Libraries\n"
     yield from _table(("library", "version"), list(library_versions().items()))
+
+
+def _steps(facts: Facts) -> str:
+    if facts.chosen.step == facts.steps:
+        return str(facts.steps)
+    metric = facts.job.spec.checkpoints.metric
+    return f"{facts.chosen.step}, the best checkpoint by {metric} of a run of {facts.steps} steps"
 
 
 def _benchmarks(facts: Facts) -> Iterator[str]:
