@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from finetune_api.dataset import DatasetSpec, DataSource
+from finetune_api.dataset import ColumnsSpec, DatasetSpec, DataSource
 from finetune_api.job import FineTuneJob
 from finetune_api.validation.codes import Code
 from finetune_api.validation.findings import Finding, error, suggestion
@@ -111,7 +111,8 @@ def _format(job: FineTuneJob) -> Iterator[Finding]:
 
 def _columns(spec: DatasetSpec) -> Iterator[Finding]:
     """A column that is two parts of a record puts an answer into its own prompt."""
-    named = spec.columns.model_dump(exclude_none=True)
+    told = ((part, getattr(spec.columns, part)) for part in ColumnsSpec.model_fields)
+    named = {part: column for part, column in told if column is not None}
     read = COLUMNS_READ.get(spec.format, tuple(named))
     if spec.format == "csv" and not named.keys().isdisjoint(("instruction", "input")):
         # of these two, then, only what is named
