@@ -21,7 +21,7 @@ from finetune_trainer.data.cache import remove_unused
 from finetune_trainer.data.fingerprint import Fingerprint, fingerprint
 from finetune_trainer.data.order import data_order
 from finetune_trainer.data.preparation import CACHE
-from finetune_trainer.data.sampling import GlobalOrder
+from finetune_trainer.data.sampling import GlobalOrder, total_steps
 from finetune_trainer.decisions import decisions
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.distributed import end_process_group, on_first_rank, rank, start_process_group
@@ -29,6 +29,7 @@ from finetune_trainer.effective import effective
 from finetune_trainer.engines.base import refuse_invalid
 from finetune_trainer.evaluation.generations import Generations
 from finetune_trainer.finishing import Finishing
+from finetune_trainer.hub.saves import HubSaves, hub_saves
 from finetune_trainer.inputs import Inputs, prepare_inputs
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.methods import Start, prepare_method
@@ -36,7 +37,6 @@ from finetune_trainer.metrics import MetricsFile
 from finetune_trainer.model.models import trained_parameters
 from finetune_trainer.model.precision import effective_precision, take_device
 from finetune_trainer.output.export import Chosen, export, remove_unfinished, take_best
-from finetune_trainer.output.hub_saves import HubSaves, hub_saves
 from finetune_trainer.output.merge import Base, check_mergeable, merged_precision
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.space import Room
@@ -45,7 +45,6 @@ from finetune_trainer.training.arguments import training_arguments
 from finetune_trainer.training.callbacks import RunCallback
 from finetune_trainer.training.exactness import Exactness, exactness
 from finetune_trainer.training.saves import Saves
-from finetune_trainer.training.schedules import total_steps
 from finetune_trainer.training.trainer import FineTuneTrainer
 from finetune_trainer.training.watch import watch
 
