@@ -12,13 +12,13 @@ import torch
 from finetune_api.resolved import ResolvedJob
 from finetune_api.training import TrainingSpec
 from finetune_trainer.data.answers import refused
-from finetune_trainer.data.dataset import DataFacts, TokenizedDataset
-from finetune_trainer.data.examples import Conversation, Example, Json, Message, Origin, last_answer
+from finetune_trainer.data.examples import Conversation, Example, Json, Message, last_answer
 from finetune_trainer.data.hidden import refuse_hidden_tools, refuse_hidden_turns
 from finetune_trainer.data.making import Recipe
 from finetune_trainer.data.rendering import Ids, Renderer, Tokens
 from finetune_trainer.data.sampling import GlobalOrder
 from finetune_trainer.data.sieve import Sieve
+from finetune_trainer.data.single import SingleDataset
 from finetune_trainer.data.template import REFUSALS, Span, Template
 from finetune_trainer.data.workers import Noted
 from finetune_trainer.errors import DataError, InvalidConfigError
@@ -47,43 +47,18 @@ class PromptBatch(TypedDict):
 
 
 @dataclass(frozen=True)
-class PromptDataset(torch.utils.data.Dataset[Prompt]):
-    """Prompts by index; every index from `len` on is a filler whose answer is not learned from."""
+class PromptDataset(SingleDataset[Prompt]):
+    """Prompts, each with its turns, its tools and its answer as its note (`_asked`); the answers to fillers
+    are not learned from."""
 
-    records: TokenizedDataset
-    """Each with its turns, its tools and its answer as its note (`_asked`)."""
     filler: Prompt = field(
         default_factory=lambda: Prompt(
             input_ids=np.zeros(2, dtype=np.int32), messages=(), tools=(), expected="", real=False
         )
     )
 
-    def __len__(self) -> int:
-        return len(self.records)
-
     def __getitem__(self, index: int) -> Prompt:
         return _prompt(self.records.sequences[index]) if index < len(self) else self.filler
-
-    @property
-    def facts(self) -> DataFacts:
-        """What became of the records."""
-        return self.records.facts
-
-    def tokens_in(self, indices: Iterable[int]) -> int:
-        """Tokens of the prompts at these indices; answers are not known before they are drawn."""
-        return self.records.tokens_in(indices)
-
-    def lengths(self) -> list[int]:
-        """Tokens of each prompt."""
-        return self.records.lengths()
-
-    def origins(self, indices: Iterable[int]) -> list[Origin]:
-        """Where the prompts at these indices come from, each once."""
-        return list(dict.fromkeys(self.records.origins(indices)))
-
-    def part(self, indices: Iterable[int]) -> "PromptDataset":
-        """The prompts at these indices."""
-        return PromptDataset(self.records.part(indices))
 
     def collate(self, items: Sequence[Prompt], pad_id: int) -> PromptBatch:
         """A micro-batch of prompts."""
