@@ -14,6 +14,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from breadth import EVERYTHING
 from finetune_api import ResolvedJob
+from finetune_trainer import assembly
 from finetune_trainer.errors import InterruptedRunError
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.stages.rollouts import Rollouts
@@ -150,6 +151,8 @@ def test_a_run_that_goes_on_from_a_checkpoint_on_a_gpu_learns_what_it_does_on_a_
     gpu_job: GpuJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = {"training": {"precision": "fp32", "maxSteps": 3}}
+    asked: list[str] = []
+    monkeypatch.setattr(assembly, "multiply_in", asked.append)
     on_cpu = gpu_job(device="cpu", **settings)
     train(on_cpu)
     on_gpu, reporter = gpu_job(**settings), Reporter([])
@@ -158,6 +161,7 @@ def test_a_run_that_goes_on_from_a_checkpoint_on_a_gpu_learns_what_it_does_on_a_
             train(on_gpu, reporter, StopAfter(reporter, 2))
         assert train(gpu_job(attempt=2, **settings)).resumed_step == 2
     assert curve(on_gpu) == pytest.approx(curve(on_cpu), rel=1e-4)
+    assert asked == ["fp32"] * 3, "nothing less"
     learned = weights(on_cpu)
     assert all(torch.allclose(each, learned[name], atol=1e-3) for name, each in weights(on_gpu).items())
 

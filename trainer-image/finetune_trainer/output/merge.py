@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-from transformers.utils.import_utils import enable_tf32
 
 from finetune_api.base import FloatType
 from finetune_api.model import ModelSpec
@@ -20,7 +19,7 @@ from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.errors import InvalidConfigError, OutputInvalidError, TrainerError, classify
 from finetune_trainer.model.memory import bytes_of, place_for, straight_to
 from finetune_trainer.model.models import LOAD_ERRORS
-from finetune_trainer.model.precision import DTYPES
+from finetune_trainer.model.precision import DTYPES, multiply_in
 from finetune_trainer.output.merge_proof import (
     PROBE_TOKENS,
     check_weights,
@@ -112,7 +111,7 @@ def write_merged(
     dtype = DTYPES[precision]
     if device.type == "cuda":
         # a training that allowed it is over, and it would round what is to be told from rounding
-        enable_tf32(False)
+        multiply_in("fp32")
     try:
         from peft import PeftModel
 

@@ -45,7 +45,6 @@ def training_arguments(
         warmup_steps=float(warmup) if warmup is not None else training.schedule.warmup_ratio,
         bf16=precision == "bf16",
         fp16=precision == "fp16",
-        tf32=True if training.precision == "tf32" else None,
         activation_checkpointing=training.gradient_checkpointing == "full",
         activation_checkpointing_kwargs={"use_reentrant": False},
         torch_compile_mode=compile_mode(job),
