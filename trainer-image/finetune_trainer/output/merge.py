@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-from transformers.utils.import_utils import enable_tf32
 
 from finetune_api.base import FloatType
 from finetune_api.model import ModelSpec
@@ -21,7 +20,7 @@ from finetune_trainer.errors import InvalidConfigError, OutputInvalidError, Trai
 from finetune_trainer.model.generation_settings import settle
 from finetune_trainer.model.memory import bytes_of, place_for, straight_to
 from finetune_trainer.model.models import LOAD_ERRORS
-from finetune_trainer.model.precision import DTYPES
+from finetune_trainer.model.precision import DTYPES, multiply_in
 from finetune_trainer.output.merge_proof import (
     check_weights,
     merged_weights,
@@ -106,7 +105,7 @@ def write_merged(
     dtype = DTYPES[precision]
     if device.type == "cuda":
         # a training that allowed it is over, and it would round what is to be told from rounding
-        enable_tf32(False)
+        multiply_in("fp32")
     try:
         from peft import PeftModel
 

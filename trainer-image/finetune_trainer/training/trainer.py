@@ -20,6 +20,7 @@ from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.distributed import sum_over_ranks
 from finetune_trainer.errors import StorageError
 from finetune_trainer.model.generation_settings import write_beside
+from finetune_trainer.model.kernels import family_unchanged
 from finetune_trainer.stages.base import Objective
 from finetune_trainer.stages.measurements import Measurements
 from finetune_trainer.training.evaluation import EvaluationSums, scores
@@ -69,6 +70,11 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         self.objective = objective
         self.measurements = Measurements(objective.metrics)
         self.loss_is_scaled_for_ga = True
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """As transformers does. What it does to the model's family ends with it."""
+        with family_unchanged(self.model):
+            return super().train(*args, **kwargs)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """This rank's micro-batches. The loader is complete: accelerate is not asked to divide it among
