@@ -39,7 +39,7 @@ def measure(work: Path, cores: int, rounds: int) -> dict[str, list[float]]:
     from finetune_trainer.data.loading import load_examples
     from finetune_trainer.data.preparation import renderer_for
     from finetune_trainer.data.workers import render_each
-    from finetune_trainer.tokenizers import complete_tokenizer, load_tokenizer
+    from finetune_trainer.model.tokenizers import complete_tokenizer, load_tokenizer
 
     model = make_model(work / "model")
     data = write_records(work / "train.jsonl", "log-normal", RECORDS)

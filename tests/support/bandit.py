@@ -10,7 +10,7 @@ import torch
 
 from finetune_api.stages import SamplingSpec
 from finetune_trainer.data.answers import MARK
-from finetune_trainer.heads import ValueHead
+from finetune_trainer.model.heads import ValueHead
 from finetune_trainer.stages.drawn import DrawnAnswers
 from finetune_trainer.stages.reference import Reference
 from finetune_trainer.stages.reward_functions import Answer

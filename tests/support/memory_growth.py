@@ -8,7 +8,7 @@ from transformers import AutoTokenizer
 from finetune_api import ResolvedJob
 from finetune_trainer.data.loading import load_examples
 from finetune_trainer.data.recipes import prepare
-from finetune_trainer.tokenizers import CHATML
+from finetune_trainer.model.tokenizers import CHATML
 from preloaded import forked
 
 

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from finetune_trainer.checkpoints import Checkpoint, CheckpointStore
-from finetune_trainer.manifest import Manifest
+from finetune_trainer.checkpoints.manifest import Manifest
+from finetune_trainer.checkpoints.store import Checkpoint, CheckpointStore
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

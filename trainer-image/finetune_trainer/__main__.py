@@ -118,7 +118,7 @@ def _generate(options: argparse.Namespace) -> int:
 
 
 def _answer(options: argparse.Namespace) -> None:
-    from finetune_trainer.sample import answer_file
+    from finetune_trainer.output.sample import answer_file
 
     answer_file(
         options.model,
@@ -145,7 +145,7 @@ def _sampling(options: argparse.Namespace) -> "SamplingSpec":
 
 
 def _talk(options: argparse.Namespace) -> None:
-    from finetune_trainer.chat import Talk, places
+    from finetune_trainer.output.chat import Talk, places
 
     adapter = str(options.adapter) if options.adapter is not None else None
     sampling = _sampling(options)

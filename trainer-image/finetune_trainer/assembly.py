@@ -8,31 +8,31 @@ from transformers import TrainingArguments, set_seed
 
 from finetune_api.deepspeed import uses_deepspeed
 from finetune_api.resolved import ResolvedJob
-from finetune_trainer.asking import teach_ends
-from finetune_trainer.by_document import attend_by_document
-from finetune_trainer.callbacks import RunCallback
-from finetune_trainer.coverage import check_quantized
+from finetune_trainer.data.asking import teach_ends
 from finetune_trainer.data.packed import PackedDataset
 from finetune_trainer.data.sampling import GlobalOrder
 from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.distributed import rank
 from finetune_trainer.evaluation.generations import Generations
-from finetune_trainer.fused_loss import fuse_loss, needs_no_logits
-from finetune_trainer.guards import Guard, Trend
 from finetune_trainer.inputs import Inputs
-from finetune_trainer.isolation import IsolationTrial, check_isolation, is_cut_up
-from finetune_trainer.kernels import upcast_norms
 from finetune_trainer.methods import Start, apply_method, name_revision
-from finetune_trainer.models import check_fit, load_base, load_dtype, train_in_fp32
-from finetune_trainer.optimizers import grouped_optimizer
-from finetune_trainer.plateau import plateau
-from finetune_trainer.precision import DTYPES
-from finetune_trainer.progress import Progress
-from finetune_trainer.quantization import quantization_config
+from finetune_trainer.methods.coverage import check_quantized
+from finetune_trainer.model.kernels import upcast_norms
+from finetune_trainer.model.models import check_fit, load_base, load_dtype, train_in_fp32
+from finetune_trainer.model.precision import DTYPES
+from finetune_trainer.model.quantization import quantization_config
+from finetune_trainer.model.utilisation import utilisation
 from finetune_trainer.stages.base import Setting
-from finetune_trainer.trainer import FineTuneTrainer
-from finetune_trainer.utilisation import utilisation
+from finetune_trainer.training.by_document import attend_by_document
+from finetune_trainer.training.callbacks import RunCallback
+from finetune_trainer.training.fused_loss import fuse_loss, needs_no_logits
+from finetune_trainer.training.guards import Guard, Trend
+from finetune_trainer.training.isolation import IsolationTrial, check_isolation, is_cut_up
+from finetune_trainer.training.optimizers import grouped_optimizer
+from finetune_trainer.training.plateau import plateau
+from finetune_trainer.training.progress import Progress
+from finetune_trainer.training.trainer import FineTuneTrainer
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from finetune_api.lineage import lineage_hash
 from finetune_api.resolved import ResolvedJob
-from finetune_trainer.asking import job_tokenizer
+from finetune_trainer.data.asking import job_tokenizer
 from finetune_trainer.data.cache import exclusive
 from finetune_trainer.data.examples import Example, texts
 from finetune_trainer.errors import InvalidConfigError
 from finetune_trainer.files import staged_as, sync_tree
-from finetune_trainer.models import create_base
-from finetune_trainer.tokenizers import Tokenizer, load_tokenizer, train_tokenizer
+from finetune_trainer.model.models import create_base
+from finetune_trainer.model.tokenizers import Tokenizer, load_tokenizer, train_tokenizer
 
 
 def prepare_base(job: ResolvedJob, examples: Callable[[], list[Example]]) -> tuple[Tokenizer, str]:

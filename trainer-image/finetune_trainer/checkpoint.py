@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from safetensors.torch import load_model, save_model
 
-from finetune_trainer.checkpoints import CheckpointStore
+from finetune_trainer.checkpoints.manifest import MANIFEST, Manifest, library_versions
+from finetune_trainer.checkpoints.store import CheckpointStore
 from finetune_trainer.errors import StorageError
 from finetune_trainer.files import what_is_wrong
-from finetune_trainer.manifest import MANIFEST, Manifest, library_versions
 from finetune_trainer.python_api.config import TrainingConfig
 
 MODEL_FILE = "model.safetensors"

@@ -9,14 +9,14 @@ from finetune_api.resolved import ResolvedJob
 from finetune_trainer.data.preparation import supervised
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.distributed import communication
-from finetune_trainer.export import written_precision
-from finetune_trainer.merge import Base, merged_precision
 from finetune_trainer.methods.adapters import initialization
-from finetune_trainer.models import load_dtype
-from finetune_trainer.precision import DTYPES
-from finetune_trainer.quantization import compute_type, storage_type
+from finetune_trainer.model.models import load_dtype
+from finetune_trainer.model.precision import DTYPES
+from finetune_trainer.model.quantization import compute_type, storage_type
+from finetune_trainer.model.tokenizers import padding_side
+from finetune_trainer.output.export import written_precision
+from finetune_trainer.output.merge import Base, merged_precision
 from finetune_trainer.stages import stage_for
-from finetune_trainer.tokenizers import padding_side
 
 TYPES: Final = {dtype: str(name) for name, dtype in DTYPES.items()} | {torch.uint8: "uint8"}
 TASKS: Final = {"CAUSAL_LM": "causalLm", "SEQ_CLS": "sequenceClassification"}

@@ -4,12 +4,12 @@ import torch
 
 from finetune_api.deepspeed import uses_deepspeed
 from finetune_api.resolved import ResolvedJob
-from finetune_trainer.coverage import reach
 from finetune_trainer.data.packed import PackedDataset
 from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.deepspeed_config import Precision
-from finetune_trainer.kernels import attention_word, compile_word, kernels_word
-from finetune_trainer.models import trained_parameters
+from finetune_trainer.methods.coverage import reach
+from finetune_trainer.model.kernels import attention_word, compile_word, kernels_word
+from finetune_trainer.model.models import trained_parameters
 
 
 def effective(
@@ -20,7 +20,7 @@ def effective(
     attention: str,
 ) -> dict[str, str]:
     """What really runs, after automatic decisions; for the status. The optimizer is added when there is one
-    (`callbacks.py`)."""
+    (`training/callbacks.py`)."""
     spec = job.spec
     strategy = "one process"
     if uses_deepspeed(spec.distributed, job.world_size):

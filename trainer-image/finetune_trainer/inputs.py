@@ -11,9 +11,9 @@ from finetune_trainer.data.loading import load_examples
 from finetune_trainer.data.recipes import prepare
 from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.distributed import on_first_rank
+from finetune_trainer.model.tokenizers import Tokenizer
 from finetune_trainer.stages import stage_for
 from finetune_trainer.stages.base import Stage
-from finetune_trainer.tokenizers import Tokenizer
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ def main(
     parent: Connection, scenario: Scenario, model: Path, data: Path, work: Path, rounds: int, steps: int
 ) -> None:
     """Trains; the run's own report, metrics and guards are on, as always."""
-    from finetune_trainer import assembly, rank, trainer
+    from finetune_trainer import assembly, rank
     from finetune_trainer.interruption import StopRequest
     from finetune_trainer.reporting import FileSink, Reporter
+    from finetune_trainer.training import trainer
 
     def losses() -> list[float]:
         lines = (work / "metrics.jsonl").read_text(encoding="utf-8").splitlines()

@@ -85,11 +85,11 @@ def measure(model: Path, work: Path) -> Overhead:
 def run(parent: Connection, model: Path, data: Path, work: Path) -> None:
     """A run of ours, with a clock around what follows each step."""
     from finetune_trainer import rank
-    from finetune_trainer.callbacks import RunCallback
     from finetune_trainer.interruption import StopRequest
     from finetune_trainer.reporting import FileSink, Reporter
-    from finetune_trainer.saves import Saves
-    from finetune_trainer.trainer import FineTuneTrainer
+    from finetune_trainer.training.callbacks import RunCallback
+    from finetune_trainer.training.saves import Saves
+    from finetune_trainer.training.trainer import FineTuneTrainer
 
     clocks: dict[str, list[float]] = defaultdict(list)
 

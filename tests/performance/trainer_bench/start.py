@@ -103,7 +103,7 @@ def bare(parent: Connection, model: Path, data: Path, work: Path) -> None:
     from transformers import AutoTokenizer, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
-    from finetune_trainer.tokenizers import CHATML
+    from finetune_trainer.model.tokenizers import CHATML
 
     datasets.disable_progress_bars()
     datasets.config.HF_DATASETS_CACHE = work / "cache"

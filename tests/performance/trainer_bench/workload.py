@@ -34,8 +34,8 @@ def standard_library() -> str:
 
 def make_model(directory: Path) -> Path:
     """The model and its tokenizer, in a directory."""
-    from finetune_trainer.models import create_base
-    from finetune_trainer.tokenizers import train_tokenizer
+    from finetune_trainer.model.models import create_base
+    from finetune_trainer.model.tokenizers import train_tokenizer
 
     text = standard_library()
     pieces = [text[start : start + 2000] for start in range(0, 1 << 20, 2000)]

@@ -16,7 +16,7 @@ import small_models
 from fake_hub import FakeHub, fake_hub
 from finetune_api import ResolvedJob, parse_job, resolve
 from finetune_api.model import ArchitectureSpec, TokenizerTrainSpec
-from finetune_trainer.hub import Hub
+from finetune_trainer.hub.pushes import Hub
 
 MakeJob = Callable[..., ResolvedJob]
 FamilyModel = Callable[[str], Path]
@@ -30,7 +30,7 @@ SHAPE: dict[str, Any] = {"hidden_size": 32, "layers": 2, "attention_heads": 4, "
 def _architecture(tiny_model: Path, spec: ArchitectureSpec) -> Path:
     from transformers import AutoTokenizer
 
-    from finetune_trainer.models import create_base
+    from finetune_trainer.model.models import create_base
 
     directory = tiny_model.with_name(spec.architecture)
     create_base(spec, AutoTokenizer.from_pretrained(tiny_model), directory, seed=1)
@@ -109,8 +109,8 @@ def write_jsonl(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Llama of 60,000 weights with a tokenizer of 300 tokens, in a directory."""
-    from finetune_trainer.models import create_base
-    from finetune_trainer.tokenizers import train_tokenizer
+    from finetune_trainer.model.models import create_base
+    from finetune_trainer.model.tokenizers import train_tokenizer
 
     directory = tmp_path_factory.mktemp("models") / "tiny"
     text = [f"{record['instruction']} {record['output']} user assistant" for record in RECORDS]

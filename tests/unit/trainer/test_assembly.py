@@ -16,7 +16,7 @@ from finetune_trainer.assembly import load_model
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.inputs import Inputs, prepare_inputs
 from finetune_trainer.methods import Start, prepare_method
-from finetune_trainer.precision import DTYPES
+from finetune_trainer.model.precision import DTYPES
 from finetune_trainer.stages import stage_for
 
 MakeJob = Callable[..., ResolvedJob]

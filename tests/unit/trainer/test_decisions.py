@@ -13,7 +13,7 @@ from finetune_api.protocol import FineTuneReport
 from finetune_trainer.data.dataset import DataFacts
 from finetune_trainer.decisions import decisions
 from finetune_trainer.effective import effective
-from finetune_trainer.merge import Base
+from finetune_trainer.output.merge import Base
 
 MakeJob = Callable[..., ResolvedJob]
 

@@ -13,8 +13,8 @@ from transformers import AutoModelForCausalLM
 
 from fake_hub import FakeHub
 from finetune_api import ResolvedJob
-from finetune_trainer import merge
 from finetune_trainer.errors import OutputInvalidError
+from finetune_trainer.output import merge
 from one_rank import train
 from runs import run as run_launched
 

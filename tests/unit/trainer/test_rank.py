@@ -22,7 +22,7 @@ from finetune_trainer.errors import (
 )
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.reporting import Reporter
-from finetune_trainer.trainer import FineTuneTrainer
+from finetune_trainer.training.trainer import FineTuneTrainer
 from one_rank import DiesAt, Killed, StopAfter, train
 
 MakeJob = Callable[..., ResolvedJob]
@@ -356,7 +356,7 @@ def test_accelerators_that_are_not_there_are_a_configuration_error(make_job: Mak
 def test_an_output_that_computes_something_else_is_no_success(
     make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from finetune_trainer import export
+    from finetune_trainer.output import export
 
     load = export.load_output
 

@@ -17,7 +17,7 @@ from finetune_trainer.data.examples import Json, Origin
 from finetune_trainer.data.hidden import refuse_hidden_reasoning, refuse_hidden_tools, refuse_hidden_turns
 from finetune_trainer.data.template import REFUSALS, Span, Template
 from finetune_trainer.errors import DataError, InvalidConfigError
-from finetune_trainer.tokenizers import Tokenizer
+from finetune_trainer.model.tokenizers import Tokenizer
 
 GENERATION_BLOCK = re.compile(r"\{%-?\s*generation\b")
 MARK = "\u27eaanswer\u27eb"

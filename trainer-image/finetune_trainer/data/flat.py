@@ -1,5 +1,5 @@
 """A micro-batch without padding: its documents side by side in one row, for attention that goes document by
-document (`by_document.py`)."""
+document (`training/by_document.py`)."""
 
 from collections.abc import Sequence
 from typing import TypedDict, cast

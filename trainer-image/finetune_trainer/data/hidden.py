@@ -8,7 +8,7 @@ from typing import Any
 from finetune_trainer.data.examples import Json, Origin
 from finetune_trainer.data.template import Template
 from finetune_trainer.errors import DataError
-from finetune_trainer.tokenizers import Tokenizer
+from finetune_trainer.model.tokenizers import Tokenizer
 
 REMEDY = "Set model.tokenizer.chatTemplate to a template that does, or take it out of the record"
 

@@ -1,8 +1,8 @@
 """Packs as the model gets them: documents side by side in one sequence, none of which sees another.
 
 There is no attention mask: the model tells documents apart by positions that start again at 0. transformers
-does so where it gets neither a mask nor a cache of keys and values; `isolation.py` makes sure that the model
-at hand does.
+does so where it gets neither a mask nor a cache of keys and values; `training/isolation.py` makes sure that
+the model at hand does.
 """
 
 from collections.abc import Iterable, Sequence

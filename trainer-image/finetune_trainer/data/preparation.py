@@ -21,7 +21,7 @@ from finetune_trainer.data.training_data import Divisible, TrainingData
 from finetune_trainer.data.workers import worker_count
 from finetune_trainer.distributed import on_first_rank
 from finetune_trainer.errors import InvalidConfigError
-from finetune_trainer.tokenizers import Tokenizer
+from finetune_trainer.model.tokenizers import Tokenizer
 
 Examples = Callable[[], list[Example]]
 Data = TypeVar("Data", bound=Divisible)

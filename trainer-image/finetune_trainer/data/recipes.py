@@ -11,7 +11,7 @@ from finetune_trainer.data.preparation import Examples, prepare_data, renderer_f
 from finetune_trainer.data.prompts import prompts
 from finetune_trainer.data.training_data import Divisible, TrainingData
 from finetune_trainer.errors import InvalidConfigError
-from finetune_trainer.tokenizers import Tokenizer
+from finetune_trainer.model.tokenizers import Tokenizer
 
 RECIPES: Final[Mapping[str, MakeRecipe]] = {
     "pretrain": documents,

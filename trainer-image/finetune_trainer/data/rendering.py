@@ -22,7 +22,7 @@ from finetune_trainer.data.examples import (
 )
 from finetune_trainer.data.template import Span
 from finetune_trainer.errors import DataError, InvalidConfigError
-from finetune_trainer.tokenizers import Tokenizer
+from finetune_trainer.model.tokenizers import Tokenizer
 
 IGNORED = -100
 """The label of a token that the loss does not count; PyTorch's `ignore_index`."""

@@ -6,7 +6,7 @@ from typing import Final
 from jinja2 import TemplateError
 
 from finetune_trainer.data.examples import Json
-from finetune_trainer.tokenizers import Tokenizer
+from finetune_trainer.model.tokenizers import Tokenizer
 
 Span = tuple[int, int]
 """Where a part of a text begins and ends."""

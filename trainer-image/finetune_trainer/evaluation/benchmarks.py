@@ -27,8 +27,8 @@ from finetune_trainer.evaluation.human_eval import human_eval
 from finetune_trainer.evaluation.prompts import prompts
 from finetune_trainer.evaluation.subject import Benchmark, Scored, Subject
 from finetune_trainer.files import write_atomically
-from finetune_trainer.merge import Base
-from finetune_trainer.tokenizers import Tokenizer, load_tokenizer
+from finetune_trainer.model.tokenizers import Tokenizer, load_tokenizer
+from finetune_trainer.output.merge import Base
 
 log = logging.getLogger(__name__)
 

@@ -15,10 +15,10 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from finetune_api.evaluation import GenerationsSpec
 from finetune_api.resolved import ResolvedJob
 from finetune_api.status import MAX_GENERATIONS_SHOWN, GenerationStatus
-from finetune_trainer.asking import Prompt, learns_text
+from finetune_trainer.data.asking import Prompt, learns_text
 from finetune_trainer.files import write_atomically
-from finetune_trainer.sample import answer
-from finetune_trainer.tokenizers import Tokenizer
+from finetune_trainer.model.tokenizers import Tokenizer
+from finetune_trainer.output.sample import answer
 
 log = logging.getLogger(__name__)
 

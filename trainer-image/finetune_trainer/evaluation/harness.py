@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from finetune_api.evaluation import BenchmarkSpec
-from finetune_trainer.asking import front
+from finetune_trainer.data.asking import front
 from finetune_trainer.errors import InvalidConfigError
 from finetune_trainer.evaluation.subject import Scored, Subject
 

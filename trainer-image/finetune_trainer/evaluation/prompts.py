@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from finetune_api.evaluation import BenchmarkSpec
-from finetune_trainer.asking import Prompt, Turns
+from finetune_trainer.data.asking import Prompt, Turns
 from finetune_trainer.data.examples import Record
 from finetune_trainer.errors import DataError
 from finetune_trainer.evaluation.matching import MATCHES, TimedOutError
 from finetune_trainer.evaluation.subject import Scored, Subject, mean, questions
-from finetune_trainer.sample import turns_of, under
+from finetune_trainer.output.sample import turns_of, under
 
 EXPECTED: Final = ("expected", "output", "completion")
 

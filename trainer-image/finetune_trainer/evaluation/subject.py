@@ -8,12 +8,12 @@ from typing import Any
 
 from finetune_api.evaluation import BenchmarkSpec
 from finetune_api.stages import SamplingSpec
-from finetune_trainer.asking import Prompt
+from finetune_trainer.data.asking import Prompt
 from finetune_trainer.data.examples import BrokenRecord, Origin, Record
 from finetune_trainer.data.reading import RECORD_SUFFIXES, find_files, read_records
 from finetune_trainer.errors import DataError
-from finetune_trainer.sample import answer
-from finetune_trainer.tokenizers import Tokenizer
+from finetune_trainer.model.tokenizers import Tokenizer
+from finetune_trainer.output.sample import answer
 
 
 @dataclass

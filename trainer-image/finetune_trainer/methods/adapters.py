@@ -10,8 +10,8 @@ from transformers import PreTrainedModel, set_seed
 
 from finetune_api.method import ALL_LINEAR, LoraSpec, MethodSpec
 from finetune_trainer.errors import InvalidConfigError
-from finetune_trainer.heads import LANGUAGE, Head
 from finetune_trainer.methods.layers import check_names, is_end_of, module_names
+from finetune_trainer.model.heads import LANGUAGE, Head
 
 Initialization = Literal["default", "gaussian", "pissa", "olora", "loftq", "orthogonal", "eva"]
 

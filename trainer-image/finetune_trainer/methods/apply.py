@@ -6,12 +6,12 @@ import torch
 from transformers import PreTrainedModel
 
 from finetune_api.method import FreezeSpec, MethodSpec, SpectrumSpec
-from finetune_trainer.heads import LANGUAGE, Head
 from finetune_trainer.methods.adapters import initialization, with_adapter
 from finetune_trainer.methods.dora import measure_magnitudes, refuse_zeros, unpack_every_base
 from finetune_trainer.methods.freeze import freeze
 from finetune_trainer.methods.spectrum import spectrum
 from finetune_trainer.methods.start import Start
+from finetune_trainer.model.heads import LANGUAGE, Head
 
 
 def apply_method(

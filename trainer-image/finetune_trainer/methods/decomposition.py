@@ -19,8 +19,8 @@ from safetensors.torch import load_file, save_file
 from finetune_api.method import MethodSpec
 from finetune_trainer.errors import InvalidConfigError
 from finetune_trainer.files import save_model
-from finetune_trainer.heads import LANGUAGE, Head, remove_extra
 from finetune_trainer.methods.adapters import initialization, scaling, with_adapter
+from finetune_trainer.model.heads import LANGUAGE, Head, remove_extra
 
 log = logging.getLogger(__name__)
 

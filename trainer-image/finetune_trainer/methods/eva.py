@@ -17,8 +17,8 @@ import torch
 from finetune_api.method import MethodSpec
 from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.errors import InvalidConfigError
-from finetune_trainer.heads import LANGUAGE, Head
 from finetune_trainer.methods.adapters import with_adapter
+from finetune_trainer.model.heads import LANGUAGE, Head
 
 log = logging.getLogger(__name__)
 

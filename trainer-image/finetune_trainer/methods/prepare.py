@@ -13,20 +13,20 @@ from finetune_api.job import FineTuneJobSpec
 from finetune_api.lineage import lineage_hash
 from finetune_api.model import ModelSpec
 from finetune_api.resolved import ResolvedJob
-from finetune_trainer.architecture import refuse_unreached
 from finetune_trainer.data.cache import exclusive
 from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.files import describe_files, staged_as, sync_tree, write_atomically
-from finetune_trainer.heads import LANGUAGE, Head
 from finetune_trainer.methods.adapters import DECOMPOSED, initialization, with_adapter
 from finetune_trainer.methods.decomposition import decompose
 from finetune_trainer.methods.eva import write_eva_adapter
 from finetune_trainer.methods.spectrum import scan
 from finetune_trainer.methods.start import Start
-from finetune_trainer.models import load_base
-from finetune_trainer.precision import DTYPES
-from finetune_trainer.quantization import quantization_config
+from finetune_trainer.model.architecture import refuse_unreached
+from finetune_trainer.model.heads import LANGUAGE, Head
+from finetune_trainer.model.models import load_base
+from finetune_trainer.model.precision import DTYPES
+from finetune_trainer.model.quantization import quantization_config
 
 
 def prepare_method(

@@ -8,8 +8,8 @@ import torch
 from finetune_api.job import FineTuneJobSpec
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.methods.start import Start
-from finetune_trainer.models import load_base, load_dtype
-from finetune_trainer.quantization import quantization_config
+from finetune_trainer.model.models import load_base, load_dtype
+from finetune_trainer.model.quantization import quantization_config
 
 FIRST = "first"
 """Name of the adapter that training started with."""

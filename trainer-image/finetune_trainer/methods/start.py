@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from finetune_trainer.heads import LANGUAGE, Head
+from finetune_trainer.model.heads import LANGUAGE, Head
 
 
 @dataclass(frozen=True)

@@ -17,32 +17,32 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from finetune_api import ResolvedJob, TrainingResult
 from finetune_api.lineage import lineage_hash
 from finetune_trainer import results
-from finetune_trainer.arguments import training_arguments
 from finetune_trainer.assembly import guard
-from finetune_trainer.callbacks import RunCallback
-from finetune_trainer.checkpoints import Checkpoint, CheckpointStore
+from finetune_trainer.checkpoints.store import Checkpoint, CheckpointStore
 from finetune_trainer.data.cache import exclusive
 from finetune_trainer.data.dataset import TokenizedDataset
 from finetune_trainer.data.order import data_order
 from finetune_trainer.distributed import end_process_group, on_first_rank, rank, start_process_group
 from finetune_trainer.errors import InvalidConfigError, classify
-from finetune_trainer.exactness import exactness
 from finetune_trainer.files import staged_as
-from finetune_trainer.guards import is_a_norm
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.metrics import MetricsFile, MetricsTracker, compute_perplexity
-from finetune_trainer.models import create_base, load_base
-from finetune_trainer.precision import effective_precision, take_device
-from finetune_trainer.progress import Progress
+from finetune_trainer.model.models import create_base, load_base
+from finetune_trainer.model.precision import effective_precision, take_device
+from finetune_trainer.model.tokenizers import Tokenizer
 from finetune_trainer.python_api.config import InvalidTrainingConfigError, TrainingConfig
 from finetune_trainer.python_api.spec import resolved
 from finetune_trainer.python_api.tokens import NoTokenizer, TokenDataset
 from finetune_trainer.reporting import Reporter
-from finetune_trainer.saves import Saves
-from finetune_trainer.tokenizers import Tokenizer
 from finetune_trainer.tracking.fanout import Tracking
-from finetune_trainer.trainer import FineTuneTrainer
-from finetune_trainer.watch import watch
+from finetune_trainer.training.arguments import training_arguments
+from finetune_trainer.training.callbacks import RunCallback
+from finetune_trainer.training.exactness import exactness
+from finetune_trainer.training.guards import is_a_norm
+from finetune_trainer.training.progress import Progress
+from finetune_trainer.training.saves import Saves
+from finetune_trainer.training.trainer import FineTuneTrainer
+from finetune_trainer.training.watch import watch
 
 log = logging.getLogger(__name__)
 

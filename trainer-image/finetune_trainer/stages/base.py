@@ -9,8 +9,8 @@ from accelerate import Accelerator
 
 from finetune_api.resolved import ResolvedJob
 from finetune_trainer.deepspeed_config import Precision
-from finetune_trainer.heads import LANGUAGE, Head
-from finetune_trainer.tokenizers import Tokenizer
+from finetune_trainer.model.heads import LANGUAGE, Head
+from finetune_trainer.model.tokenizers import Tokenizer
 
 Batch = Mapping[str, torch.Tensor]
 

@@ -9,7 +9,7 @@ from finetune_api.resolved import ResolvedJob
 from finetune_api.stages import PpoSpec
 from finetune_trainer.data.rendering import IGNORED
 from finetune_trainer.distributed import sum_over_ranks
-from finetune_trainer.heads import VALUED
+from finetune_trainer.model.heads import VALUED
 from finetune_trainer.stages.advantages import centered, estimate, whitened
 from finetune_trainer.stages.base import Batch, Outcome, Setting, Stage
 from finetune_trainer.stages.drawn import DrawnAnswers

@@ -10,8 +10,8 @@ from accelerate.utils import DistributedType
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
 from finetune_api.model import ModelSpec
-from finetune_trainer.models import load_base, load_dtype
-from finetune_trainer.precision import DTYPES
+from finetune_trainer.model.models import load_base, load_dtype
+from finetune_trainer.model.precision import DTYPES
 from finetune_trainer.stages.base import Setting
 
 

@@ -15,9 +15,9 @@ from finetune_trainer.data.dataset import Sample, collate
 from finetune_trainer.data.examples import Conversation, Json, Message, Origin
 from finetune_trainer.data.rendering import Renderer
 from finetune_trainer.errors import InvalidConfigError, ModelLoadError
-from finetune_trainer.heads import SCORE
-from finetune_trainer.models import LOAD_ERRORS, load_base
-from finetune_trainer.precision import DTYPES
+from finetune_trainer.model.heads import SCORE
+from finetune_trainer.model.models import LOAD_ERRORS, load_base
+from finetune_trainer.model.precision import DTYPES
 from finetune_trainer.stages.base import Setting
 from finetune_trainer.stages.reward_functions import Answer
 

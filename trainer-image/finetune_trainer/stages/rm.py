@@ -7,7 +7,7 @@ from torch.nn.functional import logsigmoid
 
 from finetune_api.stages import RewardModelSpec
 from finetune_trainer.data.rendering import IGNORED
-from finetune_trainer.heads import SCORE
+from finetune_trainer.model.heads import SCORE
 from finetune_trainer.stages.base import Batch, Objective, Outcome, Setting, Stage, supervised_rows
 
 

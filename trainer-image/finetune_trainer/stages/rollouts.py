@@ -12,15 +12,15 @@ from transformers import GenerationConfig
 
 from finetune_api.estimate.drawing import drawn_together
 from finetune_api.stages import SamplingSpec
-from finetune_trainer.architecture import architecture_in
-from finetune_trainer.asking import end_tokens
+from finetune_trainer.data.asking import end_tokens
 from finetune_trainer.data.rendering import IGNORED
-from finetune_trainer.precision import DTYPES
+from finetune_trainer.model.architecture import architecture_in
+from finetune_trainer.model.precision import DTYPES
+from finetune_trainer.model.tokenizers import Tokenizer
 from finetune_trainer.stages.base import Setting
 from finetune_trainer.stages.likelihoods import token_log_probabilities
 from finetune_trainer.stages.reference import without_training
 from finetune_trainer.stages.reward_functions import Answer
-from finetune_trainer.tokenizers import Tokenizer
 
 
 @dataclass(frozen=True)

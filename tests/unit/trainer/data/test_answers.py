@@ -10,7 +10,7 @@ from finetune_trainer.chat_templates import chat_template
 from finetune_trainer.data.answers import MARK, render_with_answers
 from finetune_trainer.data.examples import Origin
 from finetune_trainer.errors import DataError, InvalidConfigError
-from finetune_trainer.tokenizers import Tokenizer, load_tokenizer
+from finetune_trainer.model.tokenizers import Tokenizer, load_tokenizer
 
 CHATML = (
     "{%- for m in messages -%}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}"

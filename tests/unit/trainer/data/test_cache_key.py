@@ -11,7 +11,7 @@ from finetune_api.dataset import DatasetSpec
 from finetune_api.model import ModelSpec
 from finetune_trainer.data.cache_key import cache_key
 from finetune_trainer.data.rendering import Renderer, Supervise
-from finetune_trainer.tokenizers import CHATML, complete_tokenizer, load_tokenizer
+from finetune_trainer.model.tokenizers import CHATML, complete_tokenizer, load_tokenizer
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from finetune_trainer.data.loading import load_examples
 from finetune_trainer.data.recipes import prepare
 from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.errors import DataError
-from finetune_trainer.tokenizers import complete_tokenizer, load_tokenizer
+from finetune_trainer.model.tokenizers import complete_tokenizer, load_tokenizer
 
 MakeJob = Callable[..., ResolvedJob]
 GROUPED = {"sampling": "groupByLength"}

@@ -15,7 +15,7 @@ from finetune_trainer.data.making import conversations, documents, in_memory
 from finetune_trainer.data.rendering import Renderer, Tokens
 from finetune_trainer.data.sieve import cut_stream
 from finetune_trainer.errors import DataError
-from finetune_trainer.tokenizers import Tokenizer, complete_tokenizer, load_tokenizer
+from finetune_trainer.model.tokenizers import Tokenizer, complete_tokenizer, load_tokenizer
 
 Tokenize = Callable[[list[Example], Renderer], TokenizedDataset]
 

@@ -13,7 +13,7 @@ from finetune_trainer.data.examples import Origin
 from finetune_trainer.data.packed import PackedDataset, pack_dataset
 from finetune_trainer.data.rendering import IGNORED, Tokens
 from finetune_trainer.errors import InvalidConfigError
-from finetune_trainer.isolation import IsolationTrial, check_isolation
+from finetune_trainer.training.isolation import IsolationTrial, check_isolation
 
 SMALL = {
     "vocab_size": 32,

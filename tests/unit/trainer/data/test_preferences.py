@@ -15,7 +15,7 @@ from finetune_trainer.data.making import in_memory
 from finetune_trainer.data.preferences import PairedDataset
 from finetune_trainer.data.rendering import IGNORED, Renderer
 from finetune_trainer.errors import DataError
-from finetune_trainer.tokenizers import Tokenizer, complete_tokenizer, load_tokenizer
+from finetune_trainer.model.tokenizers import Tokenizer, complete_tokenizer, load_tokenizer
 
 
 @pytest.fixture

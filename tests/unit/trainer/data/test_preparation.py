@@ -11,7 +11,7 @@ from finetune_trainer.data.examples import Example
 from finetune_trainer.data.loading import load_examples
 from finetune_trainer.data.packed import PackedDataset
 from finetune_trainer.data.recipes import prepare
-from finetune_trainer.tokenizers import Tokenizer, complete_tokenizer, load_tokenizer
+from finetune_trainer.model.tokenizers import Tokenizer, complete_tokenizer, load_tokenizer
 
 MakeJob = Callable[..., ResolvedJob]
 

@@ -15,7 +15,7 @@ from finetune_trainer.data.making import in_memory
 from finetune_trainer.data.prompts import PromptDataset
 from finetune_trainer.data.rendering import Renderer
 from finetune_trainer.errors import DataError
-from finetune_trainer.tokenizers import complete_tokenizer, load_tokenizer
+from finetune_trainer.model.tokenizers import complete_tokenizer, load_tokenizer
 
 Prompts = Callable[..., PromptDataset]
 ASK, ANSWER = Message("user", "add 1 and 2"), Message("assistant", "3")

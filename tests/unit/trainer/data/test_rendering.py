@@ -13,7 +13,7 @@ from finetune_trainer.data import rendering
 from finetune_trainer.data.examples import Conversation, Document, Example, Message, Origin, Preference
 from finetune_trainer.data.rendering import IGNORED, Renderer, Supervise, Tokens
 from finetune_trainer.errors import DataError, InvalidConfigError
-from finetune_trainer.tokenizers import CHATML, PLAIN, Tokenizer, complete_tokenizer, load_tokenizer
+from finetune_trainer.model.tokenizers import CHATML, PLAIN, Tokenizer, complete_tokenizer, load_tokenizer
 
 END = "<|endoftext|>"
 

@@ -20,7 +20,7 @@ from finetune_trainer.data.loading import load_examples
 from finetune_trainer.data.recipes import prepare
 from finetune_trainer.data.rendering import Tokens
 from finetune_trainer.errors import DataError
-from finetune_trainer.tokenizers import CHATML
+from finetune_trainer.model.tokenizers import CHATML
 from memory_growth import growth
 
 MakeJob = Callable[..., ResolvedJob]

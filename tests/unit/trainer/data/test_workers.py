@@ -16,7 +16,7 @@ from finetune_trainer.data.examples import Conversation, Document, Example, Mess
 from finetune_trainer.data.rendering import Renderer, Tokens
 from finetune_trainer.data.workers import render_each, render_noted, worker_count
 from finetune_trainer.errors import DataError, OutOfMemoryError
-from finetune_trainer.tokenizers import CHATML
+from finetune_trainer.model.tokenizers import CHATML
 
 
 @pytest.fixture(scope="module")

@@ -16,11 +16,11 @@ from finetune_api import ExitCode, Reason, ResolvedJob, TrainingResult
 from finetune_api.lineage import lineage_hash
 from finetune_api.validation import capabilities
 from finetune_trainer import rank
-from finetune_trainer.checkpoints import CheckpointStore, checkpoints_status
+from finetune_trainer.checkpoints.manifest import Manifest
+from finetune_trainer.checkpoints.store import CheckpointStore, checkpoints_status
 from finetune_trainer.engines import ENGINES
 from finetune_trainer.errors import DataError, InterruptedRunError
 from finetune_trainer.interruption import StopRequest
-from finetune_trainer.manifest import Manifest
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.tracking.fanout import Tracking
 

@@ -7,7 +7,7 @@ import torch
 from transformers import PreTrainedModel
 
 from finetune_api.model import ModelSpec
-from finetune_trainer.models import load_base
+from finetune_trainer.model.models import load_base
 
 
 @pytest.fixture

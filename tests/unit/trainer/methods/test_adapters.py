@@ -10,7 +10,7 @@ from finetune_api.method import LoraSpec, MethodSpec
 from finetune_trainer.errors import InvalidConfigError
 from finetune_trainer.methods import apply_method
 from finetune_trainer.methods.adapters import adapter_config, scaling
-from finetune_trainer.models import trained_parameters
+from finetune_trainer.model.models import trained_parameters
 from small_models import trained_names
 
 

@@ -13,7 +13,7 @@ from finetune_api.method import LoraSpec, MethodSpec
 from finetune_api.model import ModelSpec
 from finetune_trainer.errors import InvalidConfigError
 from finetune_trainer.methods.decomposition import ADAPTER, decompose, make_ordinary
-from finetune_trainer.models import load_base
+from finetune_trainer.model.models import load_base
 
 pytestmark = pytest.mark.filterwarnings(
     # PEFT says that it saves an adapted embedding's own weights

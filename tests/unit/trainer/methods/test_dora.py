@@ -10,7 +10,7 @@ from finetune_api.model import ModelSpec
 from finetune_trainer.errors import InvalidConfigError
 from finetune_trainer.methods import apply_method
 from finetune_trainer.methods.dora import measure_magnitudes
-from finetune_trainer.models import load_base
+from finetune_trainer.model.models import load_base
 
 
 def adapted(tiny_model: Path, *targets: str) -> torch.nn.Module:

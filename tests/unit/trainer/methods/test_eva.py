@@ -18,7 +18,7 @@ from finetune_trainer.data.packed import pack_dataset
 from finetune_trainer.data.rendering import Tokens
 from finetune_trainer.errors import InvalidConfigError
 from finetune_trainer.methods.eva import token_batches, write_eva_adapter
-from finetune_trainer.models import load_base
+from finetune_trainer.model.models import load_base
 
 IDS = torch.tensor([[5, 6, 7, 8, 9]])
 

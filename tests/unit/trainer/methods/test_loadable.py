@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from finetune_trainer.heads import LANGUAGE, VALUED, Head
 from finetune_trainer.methods.loadable import is_loadable, make_loadable
 from finetune_trainer.methods.start import Start
+from finetune_trainer.model.heads import LANGUAGE, VALUED, Head
 
 
 @pytest.fixture

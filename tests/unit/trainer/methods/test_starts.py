@@ -18,11 +18,11 @@ from finetune_api import ResolvedJob
 from finetune_api.model import ArchitectureSpec
 from finetune_trainer.assembly import load_model
 from finetune_trainer.inputs import prepare_inputs
-from finetune_trainer.merge_proof import probe_ids, relative_difference
 from finetune_trainer.methods import prepare_method
 from finetune_trainer.methods.decomposition import ADAPTER
-from finetune_trainer.models import create_base
-from finetune_trainer.quantization import keep_packing, quantization_config
+from finetune_trainer.model.models import create_base
+from finetune_trainer.model.quantization import keep_packing, quantization_config
+from finetune_trainer.output.merge_proof import probe_ids, relative_difference
 from one_rank import DiesAt, Killed, train
 from runs import losses
 

@@ -100,7 +100,7 @@ def test_numbers_are_those_of_the_training_run(
     check: Callable[..., DataReport], make_job: MakeJob, tiny_model: Path
 ) -> None:
     from finetune_trainer.data.loading import load_examples
-    from finetune_trainer.tokenizers import complete_tokenizer, load_tokenizer
+    from finetune_trainer.model.tokenizers import complete_tokenizer, load_tokenizer
 
     spec = {"dataset": {"evalSplit": 0.25}, "training": {"maxSteps": None, "epochs": 2}}
     report = check(GOOD, spec)

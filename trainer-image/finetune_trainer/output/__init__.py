@@ -1,0 +1,1 @@
+"""What becomes of a trained model: export, merge, card, pushes, and its answers."""
