@@ -18,8 +18,8 @@ from finetune_operator.admission import (
     judge,
 )
 from finetune_operator.hardware import Hardware
-from finetune_operator.listening import site
 from finetune_operator.metrics import Metrics
+from finetune_operator.tls_server import TlsServer
 
 logger = logging.getLogger(__name__)
 
@@ -47,17 +47,15 @@ class AdmissionServer:
         self._hardware = hardware
         app = web.Application(client_max_size=MAX_REVIEW_BYTES)
         app.router.add_post(PATH, self._review)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
+        self._server = TlsServer(app)
 
     async def start(self, host: str, port: int, context: ssl.SSLContext) -> int:
         """Listen; returns the port, which is news when `port` is 0."""
-        await self._runner.setup()
-        await site(self._runner, host, port, context).start()
-        return int(self._runner.addresses[0][1])
+        return await self._server.start(host, port, context)
 
     async def stop(self) -> None:
         """Finish the requests that are being answered, then close."""
-        await self._runner.cleanup()
+        await self._server.stop()
 
     async def _review(self, http: web.Request) -> web.Response:
         try:

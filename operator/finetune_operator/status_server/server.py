@@ -14,11 +14,11 @@ from pydantic import ValidationError
 from finetune_api import ProgressReport
 from finetune_api.protocol import MAX_REPORT_BYTES
 from finetune_operator.keys import JobKey
-from finetune_operator.listening import site
 from finetune_operator.metrics import Metrics
 from finetune_operator.status_server.allowance import Allowance
 from finetune_operator.status_server.auth import Authenticator
 from finetune_operator.status_server.refusal import RefusedError
+from finetune_operator.tls_server import TlsServer
 
 logger = logging.getLogger(__name__)
 
@@ -48,17 +48,15 @@ class StatusServer:
         self._metrics = metrics
         app = web.Application(client_max_size=MAX_REPORT_BYTES, middlewares=[self._answer_refusals])
         app.router.add_post(PATH, self._take)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
+        self._server = TlsServer(app)
 
     async def start(self, host: str, port: int, context: ssl.SSLContext) -> int:
         """Listen; returns the port, which is news when `port` is 0."""
-        await self._runner.setup()
-        await site(self._runner, host, port, context).start()
-        return int(self._runner.addresses[0][1])
+        return await self._server.start(host, port, context)
 
     async def stop(self) -> None:
         """Finish the requests that are being answered, then close."""
-        await self._runner.cleanup()
+        await self._server.stop()
 
     async def _take(self, request: web.Request) -> web.StreamResponse:
         key = JobKey(request.match_info["namespace"], request.match_info["job"])
