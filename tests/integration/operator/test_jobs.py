@@ -112,6 +112,22 @@ def test_a_deleted_job_leaves_nothing_behind(namespace: Namespace, operator: Ope
     assert not namespace.items(kinds, *selector), "and nothing makes them again"
 
 
+def test_pods_left_behind_by_a_deleted_child_are_no_reason_for_second_ones(
+    namespace: Namespace, operator: OperatorProcess
+) -> None:
+    namespace.submit("tune")
+    pod = namespace.await_pod("tune")["metadata"]["name"]
+    namespace.kubectl("delete", "job", "tune-1", "--cascade=orphan")
+
+    def told() -> bool:
+        return f"`kubectl delete pod {pod}`" in namespace.condition("tune", "Ready").get("message", "")
+
+    wait_until("the status tells of the pod", told)
+    assert not namespace.items("jobs")
+    namespace.kubectl("delete", "pod", pod)
+    namespace.await_child("tune-2")
+
+
 def test_a_stranger_with_the_childs_name_is_a_conflict_and_stays_untouched(
     namespace: Namespace, operator: OperatorProcess
 ) -> None:
