@@ -15,7 +15,7 @@ EVERYWHERE = ""
 
 
 class Listener:
-    """Serves an application of aiohttp from `start` to `stop`; with TLS, so many connections at once."""
+    """Serves an application of aiohttp from `start` to `stop`. Connections over TLS are bounded in number."""
 
     def __init__(self, app: web.Application, *, patience_seconds: float = 5.0) -> None:
         """A request that is being answered when the server stops may take `patience_seconds` more."""
