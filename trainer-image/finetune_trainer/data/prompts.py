@@ -3,8 +3,8 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
-from typing import TypedDict
+from functools import cached_property, partial
+from typing import Final, TypedDict
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from finetune_trainer.data.single import SingleDataset
 from finetune_trainer.data.template import REFUSALS, Span, Template
 from finetune_trainer.data.workers import Noted
 from finetune_trainer.errors import DataError, InvalidConfigError
+
+COMPARING: Final = frozenset({"exactMatch", "contains", "numericMatch"})
+"""Reward functions that look at the answer of the record: an empty one is contained in everything."""
 
 
 class Prompt(TypedDict):
@@ -153,17 +156,19 @@ def prompts(job: ResolvedJob, renderer: Renderer) -> Recipe[PromptDataset]:
         renderer.supervise,
         "training.maxSequenceLength less sampling.maxNewTokens",
     )
+    comparing = sorted(COMPARING.intersection(training.grpo.reward_functions if training.grpo else ()))
     return Recipe(
-        f"prompts of {prompted.max_length} tokens",
+        f"prompts of {prompted.max_length} tokens{' with answers' if comparing else ''}",
         prompted,
         lambda: Sieve(prompted, drops=True, learns=False),
         PromptDataset,
-        _asked,
+        partial(_asked, comparing=comparing),
         drawn=True,
     )
 
 
-def _asked(example: Example) -> Iterable[Noted]:
+def _asked(example: Example, comparing: Sequence[str]) -> Iterable[Noted]:
+    """A prompt with the answer that is expected, which `comparing` names the rewards of."""
     if not isinstance(example, Conversation):
         raise InvalidConfigError(
             "dataset.format: this stage answers prompts. Use a format with prompts and answers"
@@ -174,6 +179,11 @@ def _asked(example: Example) -> Iterable[Noted]:
         raise DataError(
             f"{example.origin}: nothing stands before its last answer that the model could answer. Remove "
             "the record, or use sft"
+        )
+    if comparing and not expected.strip():
+        raise DataError(
+            f"{example.origin}: its last answer has no text, and {' and '.join(comparing)} would compare "
+            "with it. Remove the record, or use other training.grpo.rewardFunctions"
         )
     turns = [asdict(message) for message in given]
     return ((example, json.dumps({"messages": turns, "tools": example.tools, "expected": expected})),)
