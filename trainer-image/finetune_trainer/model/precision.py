@@ -69,8 +69,8 @@ def multiply_in(asked: str) -> None:
     """Lets products of fp32 matrices be computed in tf32 if that is asked for, and in nothing less than fp32
     otherwise.
 
-    Where a model is compiled, transformers and accelerate turn tf32 on by themselves, and transformers so that
-    torch's own compiler can't read the setting any more: call it after they are set up.
+    Where a model is compiled, transformers and accelerate turn tf32 on by themselves, and transformers so
+    that torch's own compiler can't read the setting any more: call it after they are set up.
     """
     torch.set_float32_matmul_precision("high" if asked == "tf32" else "highest")
 
