@@ -24,6 +24,7 @@ from finetune_trainer.model.kernels import family_unchanged
 from finetune_trainer.stages.base import Objective
 from finetune_trainer.stages.measurements import Measurements
 from finetune_trainer.training.evaluation import EvaluationSums, scores
+from finetune_trainer.training.optimizers import page_again
 from finetune_trainer.training.plateau import Plateau
 
 
@@ -215,6 +216,7 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
             elif self.objective is not None and self._answers_file(checkpoint).exists():
                 self.objective.restore(torch.load(self._answers_file(checkpoint), weights_only=True))
             renew_rates(self.optimizer, self.lr_scheduler)
+            page_again(self.optimizer)
         return prepared
 
     def _save_rng_state(self, output_dir: str) -> None:
