@@ -171,9 +171,14 @@ def _pass_parts(
 def _link(setup: Setup, accelerator: Accelerator, bound: str) -> float:
     """Bytes per second that each rank sends. In a ring over all ranks, what each sends crosses the border of
     a node once."""
-    inside: float = 1e9 * accelerator.interconnect_gbs * getattr(LINK_SHARE, bound)
+    share: float = getattr(LINK_SHARE, bound)
+    inside = 1e9 * accelerator.interconnect_gbs * share
+    if setup.nodes == 1:
+        return inside
+    if accelerator.network_gbs is not None:
+        return min(inside, 1e9 * accelerator.network_gbs * share)
     between: float = getattr(NODE_LINK, bound)
-    return min(inside, between) if setup.nodes > 1 else inside
+    return min(inside, between)
 
 
 def _operations(setup: Setup, counts: ParameterCounts) -> float:

@@ -61,6 +61,15 @@ def test_a_slow_network_between_nodes_is_in_the_high_bound_alone(job, a100):
     assert across.step_seconds.high - inside.step_seconds.high == pytest.approx(slower)
 
 
+def test_a_network_that_the_administrator_names_is_expected(job):
+    named = {"accelerators": [{"name": "a100-80gb", "networkGBs": 25}]}
+    a100 = parse_overrides(named).find("a100-80gb")
+    changes = {"method.type": "full", "distributed.zeroStage": 3, "distributed.nodes": 2}
+    setup = setup_for(job(changes | {"resources.accelerators.perNode": 4}), a100, devices=8)
+    sent = 7 / 8 * 3 * 2 * 8_030_261_248
+    assert throughput(setup, a100, 2048).parts["communication"] == pytest.approx(sent / (0.8 * 25e9))
+
+
 @pytest.mark.parametrize(("attention", "factor"), [("sdpa", 3.5), ("eager", 6)])
 def test_fused_attention_computes_its_scores_again_and_eager_attention_the_masked_half(
     job, a100, attention, factor
