@@ -13,31 +13,32 @@ import logging
 import random
 import time
 from collections import Counter
+from collections.abc import Iterable
 
 import kopf
 
 from finetune_api import ProgressReport
-from finetune_operator.admission_server import AdmissionServer
+from finetune_operator.acting.event_writer import EventWriter
+from finetune_operator.acting.reconciler import Reconciler
+from finetune_operator.acting.workers import UNREACHABLE_SECONDS, Workers
 from finetune_operator.cluster import Cluster
 from finetune_operator.errors import ApiError
-from finetune_operator.event_writer import EventWriter
-from finetune_operator.handlers import Patience, registry_for, settings_for
 from finetune_operator.health import Health, WatchMonitor
-from finetune_operator.http_server import HttpServer
 from finetune_operator.keys import JobKey
 from finetune_operator.logs import hush_watches
 from finetune_operator.metrics import Metrics
-from finetune_operator.nodes import HardwareStore
-from finetune_operator.queue import Backoff, KeyedQueue
-from finetune_operator.reconciler import Reconciler
-from finetune_operator.registration import Registration
 from finetune_operator.rendering import RenderConfig
-from finetune_operator.reports import ReportStore
+from finetune_operator.serving.admission_server import AdmissionServer
+from finetune_operator.serving.http_server import HttpServer
+from finetune_operator.serving.registration import Registration
+from finetune_operator.serving.status_server import Allowance, Authenticator, StatusServer
+from finetune_operator.serving.tls import ServerCertificate
 from finetune_operator.settings import Settings
-from finetune_operator.state import State
-from finetune_operator.status_server import Allowance, Authenticator, StatusServer
-from finetune_operator.tls import ServerCertificate
-from finetune_operator.workers import UNREACHABLE_SECONDS, Workers
+from finetune_operator.watching.handlers import Patience, registry_for, settings_for
+from finetune_operator.watching.nodes import HardwareStore
+from finetune_operator.watching.queue import Backoff, KeyedQueue
+from finetune_operator.watching.reports import ReportStore
+from finetune_operator.watching.state import State
 
 logger = logging.getLogger(__name__)
 
@@ -127,11 +128,7 @@ class Operator:
             self.workers.start()
             await self._watch(stop, background, ready)
         finally:
-            await self.admission_server.stop()
-            await self.status_server.stop()
-            await self.workers.stop(STOP_SECONDS)
-            for task in background:
-                task.cancel()
+            await self._end_work(background)
             await asyncio.gather(*background, return_exceptions=True)
             await self.http_server.stop()
 
@@ -202,11 +199,7 @@ class Operator:
         failed += [task for task in (*parts, watcher) if _has_failed(task)]
         logger.info("stopping")
         self.health.ready["stopping"] = lambda: "the operator is stopping"
-        await self.admission_server.stop()
-        await self.status_server.stop()
-        await self.workers.stop(STOP_SECONDS)
-        for task in background:
-            task.cancel()
+        await self._end_work(background)
         # Stopped while it asks what the API server has, Kopf would close its session under its own requests.
         await _first(watcher, self._watching, DISCOVERY_SECONDS)
         hush_watches()
@@ -218,6 +211,14 @@ class Operator:
         for task in failed:
             cause = None if task.cancelled() else task.exception()
             raise RuntimeError(f"{task.get_name()} ended by itself") from cause
+
+    async def _end_work(self, background: Iterable[asyncio.Task[None]]) -> None:
+        """Take no more requests, let reconciles that are under way end, and tell our own tasks to."""
+        await self.admission_server.stop()
+        await self.status_server.stop()
+        await self.workers.stop(STOP_SECONDS)
+        for task in background:
+            task.cancel()
 
     async def _keep_certificate(self) -> None:
         await self.certificate.keep_fresh(self.registration.publish, self.settings.certificate_check_seconds)

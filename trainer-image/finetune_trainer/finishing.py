@@ -16,11 +16,11 @@ from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.errors import InterruptedRunError
 from finetune_trainer.evaluation.benchmarks import Benchmarks
 from finetune_trainer.evaluation.generations import Generations
+from finetune_trainer.hub.pushes import Hub, HubError
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.model.precision import DTYPES
 from finetune_trainer.output.card import Facts, describe_data, write_card
 from finetune_trainer.output.export import commit, shard_bytes
-from finetune_trainer.output.hub import Hub, HubError
 from finetune_trainer.output.merge import Base, merged_precision, write_merged
 from finetune_trainer.paths import volume_path
 from finetune_trainer.reporting import Reporter

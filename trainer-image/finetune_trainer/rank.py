@@ -18,12 +18,14 @@ from finetune_trainer.data.cache import remove_unused
 from finetune_trainer.data.fingerprint import fingerprint
 from finetune_trainer.data.order import data_order
 from finetune_trainer.data.preparation import CACHE
+from finetune_trainer.data.sampling import total_steps
 from finetune_trainer.decisions import decisions
 from finetune_trainer.distributed import end_process_group, on_first_rank, rank, start_process_group
 from finetune_trainer.effective import effective
 from finetune_trainer.engines import engine_for
 from finetune_trainer.errors import InvalidConfigError, TrainerError, classify
 from finetune_trainer.finishing import Finishing
+from finetune_trainer.hub.saves import hub_saves
 from finetune_trainer.inputs import prepare_inputs
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.methods import prepare_method
@@ -31,7 +33,6 @@ from finetune_trainer.metrics import MetricsFile
 from finetune_trainer.model.models import trained_parameters
 from finetune_trainer.model.precision import effective_precision, take_device
 from finetune_trainer.output.export import export, remove_unfinished, take_best
-from finetune_trainer.output.hub_saves import hub_saves
 from finetune_trainer.output.merge import Base, check_mergeable, merged_precision
 from finetune_trainer.reporting import Reporter, sinks
 from finetune_trainer.space import Room
@@ -40,7 +41,6 @@ from finetune_trainer.training.arguments import training_arguments
 from finetune_trainer.training.callbacks import RunCallback
 from finetune_trainer.training.exactness import exactness
 from finetune_trainer.training.saves import Saves
-from finetune_trainer.training.schedules import total_steps
 from finetune_trainer.training.watch import watch
 
 log = logging.getLogger(__name__)

@@ -126,7 +126,11 @@ class Cluster:
     def upgrade(self, crd: Manifest, field: str) -> None:
         """Bring the CRD, as helm does, and wait until the API server knows (or not) a field of the status."""
         self._apply(crd)
-        self.control_plane.kubectl("wait", "--for=condition=Established", f"crd/{CRD}", "--timeout=30s")
+        established = "jsonpath={.status.conditions[?(@.type=='Established')].status}"
+        wait_until(
+            "the CRD is established",
+            lambda: self.control_plane.kubectl("get", "crd", CRD, "-o", established, check=False) == "True",
+        )
         properties, name = schema_at(crd, field)
         wanted = name in properties
 

@@ -16,8 +16,8 @@ def take_device(job: ResolvedJob) -> None:
     """Makes this rank's GPU the one that is meant by `cuda`. Call it before anything else asks CUDA, which
     would set up a context of every rank on the first GPU.
 
-    Raises `InvalidConfigError` when the job asks for accelerators that this process does not see, that PyTorch
-    has no code for, or whose driver is older than PyTorch's CUDA.
+    Raises `InvalidConfigError` when the job asks for accelerators that this process does not see, that
+    PyTorch has no code for, or whose driver is too old for PyTorch's CUDA.
     """
     if job.device != "cuda":
         return
@@ -36,8 +36,8 @@ def take_device(job: ResolvedJob) -> None:
         if "too old" not in str(error):
             raise
         raise InvalidConfigError(
-            f"resources.accelerators: this node's NVIDIA driver is too old for CUDA {torch.version.cuda}, which "
-            "this image's PyTorch is built for. Use a node with a newer driver (resources.nodeSelector; "
+            f"resources.accelerators: this node's NVIDIA driver is too old for CUDA {torch.version.cuda}, "
+            "which this image's PyTorch is built for. Use nodes with a newer one (resources.nodeSelector; "
             "docs/operating.md says which), or an image with another PyTorch (resources.image)"
         ) from error
     found, oldest = torch.cuda.get_device_capability(), _oldest_capability()

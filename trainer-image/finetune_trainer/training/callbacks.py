@@ -16,11 +16,11 @@ from finetune_trainer.checkpoints.store import Checkpoint, checkpoints_status
 from finetune_trainer.data.sampling import GlobalOrder
 from finetune_trainer.distributed import any_rank, rank
 from finetune_trainer.errors import DivergedError, InterruptedRunError
-from finetune_trainer.evaluation.loop import named, scores
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.metrics import MEASURED, REPORTED, Line, MetricsFile, is_logged
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.tracking.fanout import Tracking
+from finetune_trainer.training.evaluation import named, scores
 from finetune_trainer.training.guards import Guard, are_finite, refuse_bad_weights
 from finetune_trainer.training.improvement import Improvement
 from finetune_trainer.training.optimizers import optimizer_word

@@ -19,9 +19,9 @@ from finetune_trainer.data.sampling import GlobalOrder, RankBatches
 from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.distributed import sum_over_ranks
 from finetune_trainer.errors import StorageError
-from finetune_trainer.evaluation.loop import EvaluationSums, scores
 from finetune_trainer.stages.base import Objective
 from finetune_trainer.stages.measurements import Measurements
+from finetune_trainer.training.evaluation import EvaluationSums, scores
 from finetune_trainer.training.plateau import Plateau
 
 

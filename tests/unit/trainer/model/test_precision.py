@@ -119,7 +119,7 @@ def test_a_driver_that_is_too_old_is_told_though_its_gpus_are_counted(
         raise RuntimeError("The NVIDIA driver on your system is too old (found version 12040).")
 
     monkeypatch.setattr(torch.cuda, "set_device", refuse)
-    with pytest.raises(InvalidConfigError, match="NVIDIA driver is too old .*resources.nodeSelector"):
+    with pytest.raises(InvalidConfigError, match="NVIDIA driver is too old"):
         take_device(job_of_two_ranks)
 
 

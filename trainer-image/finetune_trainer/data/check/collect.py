@@ -39,11 +39,11 @@ from finetune_trainer.data.preparation import divided, packed
 from finetune_trainer.data.reading import find_files
 from finetune_trainer.data.recipes import recipe_for
 from finetune_trainer.data.rendering import IGNORED, Renderer, Tokens
+from finetune_trainer.data.sampling import total_steps
 from finetune_trainer.data.training_data import Divisible, TrainingData
 from finetune_trainer.data.workers import chunks, spread, worker_count
 from finetune_trainer.errors import DataError
 from finetune_trainer.model.tokenizers import Tokenizer, load_tokenizer, train_tokenizer
-from finetune_trainer.training.schedules import total_steps
 
 BARS = 20
 
