@@ -1,4 +1,4 @@
-"""The connections of a TLS server: a bounded number, because each takes 0.3 MB from its first byte on.
+"""The connections of a server: a bounded number, because each takes 0.3 MB under TLS before it says anything.
 
 Whoever reaches the port could otherwise fill the operator's memory with connections that say nothing. Where
 there are too many, a newcomer takes the place of the one that has been silent for longest.
@@ -34,8 +34,8 @@ class Connections:
     def __len__(self) -> int:
         return len(self._guests)
 
-    def start(self, listening: socket.socket, context: ssl.SSLContext) -> None:
-        """Take what comes to `listening`, which is closed in the end."""
+    def start(self, listening: socket.socket, context: ssl.SSLContext | None) -> None:
+        """Take what comes to `listening`, with a `context` for TLS; the socket is closed in the end."""
         listening.setblocking(False)
         self._accepting = asyncio.create_task(self._accept(listening, context), name="connections")
 
@@ -45,7 +45,7 @@ class Connections:
             self._accepting.cancel()
             await asyncio.gather(self._accepting, return_exceptions=True)
 
-    async def _accept(self, listening: socket.socket, context: ssl.SSLContext) -> None:
+    async def _accept(self, listening: socket.socket, context: ssl.SSLContext | None) -> None:
         loop = asyncio.get_running_loop()
         with listening:
             while True:
@@ -70,7 +70,7 @@ class _Guest(asyncio.Protocol):
         self._handshake: asyncio.Task[None] | None = None
         guests[self] = None
 
-    def enter(self, connection: socket.socket, context: ssl.SSLContext) -> None:
+    def enter(self, connection: socket.socket, context: ssl.SSLContext | None) -> None:
         """Begin with the handshake."""
         self._handshake = asyncio.create_task(self._shake_hands(connection, context))
 
@@ -82,11 +82,12 @@ class _Guest(asyncio.Protocol):
         elif self._handshake is not None:
             self._handshake.cancel()
 
-    async def _shake_hands(self, connection: socket.socket, context: ssl.SSLContext) -> None:
+    async def _shake_hands(self, connection: socket.socket, context: ssl.SSLContext | None) -> None:
         loop = asyncio.get_running_loop()
+        patience = HANDSHAKE_SECONDS if context is not None else None
         try:
             await loop.connect_accepted_socket(
-                lambda: self, connection, ssl=context, ssl_handshake_timeout=HANDSHAKE_SECONDS
+                lambda: self, connection, ssl=context, ssl_handshake_timeout=patience
             )
         except OSError as error:
             logger.debug("a connection came to nothing: %r", error)

@@ -15,7 +15,7 @@ EVERYWHERE = ""
 
 
 class Listener:
-    """Serves an application of aiohttp from `start` to `stop`. Connections over TLS are bounded in number."""
+    """Serves an application of aiohttp from `start` to `stop`."""
 
     def __init__(self, app: web.Application, *, patience_seconds: float = 5.0) -> None:
         """A request that is being answered when the server stops may take `patience_seconds` more."""
@@ -30,14 +30,11 @@ class Listener:
         """
         door = listening(host, port)
         await self._runner.setup()
-        if context is None:
-            await web.SockSite(self._runner, door).start()
-        else:
-            serve = self._runner.server
-            if serve is None:
-                raise RuntimeError("a runner that was set up has a server")
-            self._connections = Connections(serve)
-            self._connections.start(door, context)
+        serve = self._runner.server
+        if serve is None:
+            raise RuntimeError("a runner that was set up has a server")
+        self._connections = Connections(serve)
+        self._connections.start(door, context)
         return int(door.getsockname()[1])
 
     async def stop(self) -> None:

@@ -19,17 +19,15 @@ async def answer(_: web.Request) -> web.Response:
 async def listener() -> AsyncIterator[Listener]:
     app = web.Application()
     app.router.add_get("/healthz", answer)
-    listener = Listener(app)
-    yield listener
-    await listener.stop()
+    running = Listener(app)
+    yield running
+    await running.stop()
 
 
 async def reached(address: str, port: int) -> bool:
+    url = f"http://{address}:{port}/healthz"
     try:
-        async with (
-            aiohttp.ClientSession() as client,
-            client.get(f"http://{address}:{port}/healthz") as answer,
-        ):
+        async with aiohttp.ClientSession() as client, client.get(url) as answer:
             return answer.status == 200
     except aiohttp.ClientConnectorError:
         return False
