@@ -16,8 +16,7 @@ from finetune_operator import labels
 if TYPE_CHECKING:
     from finetune_api import ProgressReport
     from finetune_api.resolved import AppliedPreset
-    from finetune_operator.complaints import Complaint
-    from finetune_operator.obstacles import Conflict, Refusal, Rival
+    from finetune_operator.obstacles import Complaint, Conflict, Refusal, Rival
 
 KubernetesObject = Mapping[str, Any]
 

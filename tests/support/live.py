@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -65,6 +67,15 @@ class Cluster:
     def apply(self, *manifests: Manifest) -> None:
         stdin = json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
         self.kubectl("apply", "--server-side", "-f", "-", stdin=stdin)
+
+    @contextmanager
+    def restricted_namespace(self, name: str) -> Iterator[str]:
+        """A namespace under the restricted Pod Security profile, with its name; it is deleted at the end."""
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        metadata = {"name": name, "labels": labels}
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        yield name
+        self.kubectl("delete", "namespace", name, "--timeout=120s")
 
     @cached_property
     def custom_objects(self) -> client.CustomObjectsApi:

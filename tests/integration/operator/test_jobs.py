@@ -62,6 +62,11 @@ def test_nothing_is_written_when_nothing_has_changed(
     namespace.submit("tune")
     namespace.await_pod("tune")
     wait_until("the status is up to date", lambda: settled(namespace, "tune"))
+    # which is written first, and then told
+    wait_until(
+        "the last event",
+        lambda: "Unschedulable" in {e["reason"] for e in namespace.items("events.events.k8s.io")},
+    )
     before = namespace.requests(*WRITES)
     with running(tmp_path, installation, watchNamespaces=[namespace.name]) as second:
         wait_until("the second operator has looked", lambda: second.metric(RECONCILES) > 0)

@@ -128,7 +128,12 @@ def test_a_key_of_a_map_is_explained_by_the_map(key: str, field: str) -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "meant"),
-    [("learningRate", "training.learningRate"), ("training.learnRate", "training.learningRate")],
+    [
+        ("learningRate", "training.learningRate"),
+        ("training.learnRate", "training.learningRate"),
+        ("batch_size", "training.microBatchSize"),
+        ("num_train_epochs", "training.epochs"),
+    ],
 )
 def test_an_unknown_field_is_answered_with_the_nearest(wrong: str, meant: str) -> None:
     with pytest.raises(CommandError, match=f"did you mean {meant}"):

@@ -425,3 +425,21 @@ class TestTrl:
         file.write_text("trl dpo \\\n  --dataset_name org/data --learning_rate 5e-6\n")
         spec = import_job(str(file), [], "trl", "job")[0]["spec"]
         assert (spec["training"]["stage"], spec["training"]["learningRate"]) == ("dpo", 5e-6)
+
+
+@pytest.mark.parametrize(
+    ("key", "section"), [("saves_per_epoch", "checkpoints"), ("evals_per_epoch", "evaluation")]
+)
+def test_once_in_an_epoch_is_at_its_end_and_more_often_is_not_known(
+    imported: Any, key: str, section: str
+) -> None:
+    manifest, _ = imported(f"base_model: org/base\n{key}: 1\n")
+    assert manifest["spec"][section] == {"atEpochEnd": True, "everySteps": 0}
+    manifest, reading = imported(f"base_model: org/base\n{key}: 2\n")
+    assert section not in manifest["spec"]
+    assert not next(line for line in reading.lines if line.key == key).mapped
+
+
+def test_a_tokenizers_tokens_are_shown_and_secrets_are_not() -> None:
+    shown = {line.key: line.shown for line in read({"pad_token": "<pad>", "hub_token": "hf_x"}, {}).lines}
+    assert shown == {"pad_token": "<pad>", "hub_token": "(not shown)"}

@@ -29,3 +29,50 @@ def test_a_second_document_is_refused_instead_of_dropped(
     said = capsys.readouterr()
     assert said.out == ""
     assert "line 5, column 1: a second document begins" in said.err
+
+
+TRL = """\
+model_name_or_path: org/model
+dataset_name: org/data
+use_peft: true
+beta: 0.2
+"""
+
+
+def test_the_file_of_trls_config_option_is_recognised(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(TRL)
+    assert main(["import", str(file)]) == 0
+    said = capsys.readouterr()
+    spec = yaml.safe_load(said.out)["spec"]
+    assert (spec["model"]["id"], spec["method"]["type"], spec["training"]["stage"]) == (
+        "org/model",
+        "lora",
+        "sft",
+    )
+    assert "set dataset.format" in said.err
+
+
+@pytest.mark.parametrize(
+    "words", [["FILE", "--command", "dpo"], ["--from", "trl", "trl", "dpo", "--config", "FILE"]]
+)
+def test_the_stage_of_such_a_file_is_its_commands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(TRL)
+    assert main(["import", *(str(file) if word == "FILE" else word for word in words)]) == 0
+    training = yaml.safe_load(capsys.readouterr().out)["spec"]["training"]
+    assert (training["stage"], training["dpo"]["beta"]) == ("dpo", 0.2)
+
+
+def test_options_of_the_command_come_before_those_of_its_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(TRL)
+    command = ["trl", "dpo", "--config", str(file), "--beta", "0.3"]
+    assert main(["import", "--from", "trl", *command]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["spec"]["training"]["dpo"]["beta"] == 0.3

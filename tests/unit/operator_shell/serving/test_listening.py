@@ -1,0 +1,64 @@
+"""The operator's servers are reached in clusters of IPv4, of IPv6 and of both."""
+
+import socket
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from finetune_operator.serving.listening import EVERYWHERE, site
+from finetune_operator.settings import Settings
+
+
+async def answer(_: web.Request) -> web.Response:
+    return web.Response(text="ok")
+
+
+@pytest.fixture
+async def runner() -> AsyncIterator[web.AppRunner]:
+    app = web.Application()
+    app.router.add_get("/healthz", answer)
+    running = web.AppRunner(app)
+    await running.setup()
+    yield running
+    await running.cleanup()
+
+
+async def reached(runner: web.AppRunner, address: str) -> bool:
+    url = f"http://{address}:{runner.addresses[0][1]}/healthz"
+    try:
+        async with aiohttp.ClientSession() as client, client.get(url) as answer:
+            return answer.status == 200
+    except aiohttp.ClientConnectorError:
+        return False
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+async def test_by_default_every_address_is_listened_at(runner: web.AppRunner) -> None:
+    settings = Settings.model_validate({"namespace": "x", "trainer": {"image": "y"}, "webhook": {}})
+    assert settings.webhook is not None
+    hosts = {settings.http_host, settings.status_server.host, settings.webhook.host}
+    assert hosts == {EVERYWHERE}
+    await site(runner, EVERYWHERE, 0).start()
+    assert await reached(runner, "127.0.0.1")
+    assert await reached(runner, "[::1]") == has_ipv6()
+
+
+async def test_without_ipv6_there_is_ipv4(runner: web.AppRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
+    await site(runner, EVERYWHERE, 0).start()
+    assert await reached(runner, "127.0.0.1")
+
+
+async def test_a_host_that_is_given_is_the_only_one(runner: web.AppRunner) -> None:
+    await site(runner, "127.0.0.1", 0).start()
+    assert await reached(runner, "127.0.0.1")
+    assert not await reached(runner, "[::1]")
