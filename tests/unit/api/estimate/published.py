@@ -97,6 +97,7 @@ TODAY: Final = (
     "torchtune, LoRA",
     "fms-acceleration, Liger, more, device",
     "Axolotl's examples, others",
+    "IBM ado",
 )
 """Tables of libraries from 2024 on that show the device's memory, or what torch reserved of it."""
 

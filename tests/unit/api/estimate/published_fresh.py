@@ -11,6 +11,7 @@ from finetune_api.estimate.program import Program
 
 SOURCES: Final = {
     "Axolotl's examples, others": "axolotl-ai-cloud/axolotl, examples/apertus and gpt-oss (2025)",
+    "IBM ado": "IBM/ado, example of the SFTTrainer actuator (2025): Granite 3.1 2B, one A100",
     "LLMs-from-scratch": "rasbt/LLMs-from-scratch, ch05/10_llm-training-speed (2025): GPT-2 124M, one A100",
 }
 TIME_SOURCES: Final = {
@@ -109,6 +110,39 @@ def _axolotl() -> list[Measurement]:
     ]
 
 
+def _granite() -> list[Measurement]:
+    """fms-hf-tuning 3.0 in bf16, records longer than the sequence; the share of 80 GiB at the peak."""
+    config = {
+        "hiddenSize": 2048,
+        "layers": 40,
+        "attentionHeads": 32,
+        "keyValueHeads": 8,
+        "intermediateSize": 8192,
+        "vocabSize": 49155,
+        "maxPositionEmbeddings": 131072,
+        "tieWordEmbeddings": True,
+    }
+    rows = ((512, 1, 31.786), (512, 2, 31.498), (1024, 1, 31.498), (1024, 2, 31.737))
+    return [
+        Measurement(
+            "IBM ado",
+            f"granite-3.1-2b full, {batch} × {length}",
+            {
+                "model": {"config": config, "loadPrecision": "bf16", "kernels": "none"},
+                "method.type": "full",
+                "dataset.packing": True,
+                "training.precision": "bf16",
+                "training.microBatchSize": batch,
+                "training.gradientCheckpointing": "full",
+                "training.maxSequenceLength": length,
+            },
+            share / 100 * 80,
+            "device",
+        )
+        for length, batch, share in rows
+    ]
+
+
 def _loop(attention: str, precision: str) -> dict[str, Any]:
     return {
         "model": {"config": _GPT2, "attention": attention, "loadPrecision": precision},
@@ -193,7 +227,7 @@ def _xtuner() -> list[Timing]:
     ]
 
 
-MEASUREMENTS: Final = (*_axolotl(), *_from_scratch())
+MEASUREMENTS: Final = (*_axolotl(), *_granite(), *_from_scratch())
 TIMINGS: Final = (
     *_guide(),
     *_xtuner(),

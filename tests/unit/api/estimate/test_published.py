@@ -54,6 +54,7 @@ BOUNDS = {
     "torchtune, loss in chunks": (5, 6.5),
     "Axolotl's examples, more": (17, 26),
     "Axolotl's examples, others": (5, 9),
+    "IBM ado": (2, 3),
     "LLMs-from-scratch": (5, 6),
 }
 """Mean and worst error in percent, by table."""
@@ -103,7 +104,7 @@ def test_the_range_holds_95_of_100_devices_of_todays_libraries(job):
             reserved = row.figure == "reserved"
             low, high = found.low - context.low * reserved, found.high - context.high * reserved
             inside.append(low <= row.gib * GIB <= high * (1 + 1e-6))
-    assert len(inside) == 119
+    assert len(inside) == 123
     assert statistics.mean(inside) >= 0.95
 
 
