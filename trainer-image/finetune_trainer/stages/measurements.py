@@ -29,12 +29,15 @@ class Measurements:
         every rank calls it."""
         if not self.names:
             return {}
-        flat: list[float] = []
-        for name in self.names:
-            total = self._sums.get(name)
-            flat += [0.0 if total is None else total.item(), float(self._counts.get(name, 0))]
+        sums = dict.fromkeys(self.names, 0.0)
+        if self._sums:
+            device = next(iter(self._sums.values())).device
+            # the host waits for a GPU once, not for every name
+            totals = torch.stack([total.to(device) for total in self._sums.values()]).tolist()
+            sums |= dict(zip(self._sums, totals, strict=True))
+        counts = {name: float(self._counts.get(name, 0)) for name in self.names}
         self._sums, self._counts = {}, {}
-        summed = sum_over_ranks(*flat)
+        summed = sum_over_ranks(*(part for name in self.names for part in (sums[name], counts[name])))
         return {
             name: summed[2 * place] / summed[2 * place + 1]
             for place, name in enumerate(self.names)

@@ -181,14 +181,14 @@ def is_a_norm(gradient: float) -> bool:
 
 def are_finite(model: torch.nn.Module) -> bool:
     """Whether every trained weight is a number; under ZeRO-3 every one of this rank's share."""
-    trained = (weight for weight in model.parameters() if weight.requires_grad)
-    return all(_is_finite(_held(weight).detach()) for weight in trained)
-
-
-def _is_finite(values: torch.Tensor) -> bool:
-    """Whether every value is a number. A sum with one that is none is none either, and is found in a fraction
-    of the time; but a sum of numbers may be too large for their type."""
-    return bool(torch.isfinite(values.sum())) or bool(torch.isfinite(values).all())
+    trained = [_held(weight).detach() for weight in model.parameters() if weight.requires_grad]
+    if not trained:
+        return True
+    # a sum with one that is none is none either, and is found in a fraction of the time; and the host waits
+    # for a GPU once, not for every weight
+    sums = torch.stack([values.sum().to(trained[0].device, torch.float64) for values in trained])
+    # but a sum of numbers may be too large for their type
+    return bool(torch.isfinite(sums).all()) or all(bool(torch.isfinite(values).all()) for values in trained)
 
 
 def refuse_bad_weights(model: torch.nn.Module, step: int, what: str) -> None:

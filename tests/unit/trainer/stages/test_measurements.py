@@ -12,6 +12,7 @@ from finetune_trainer.stages.kto import KahnemanTversky
 from finetune_trainer.stages.measurements import Measurements
 from finetune_trainer.stages.ppo import ProximalPolicy
 from finetune_trainer.stages.rm import BradleyTerry
+from pretended_gpu import Waits
 
 OBJECTIVES = (BradleyTerry, DirectPreference, KahnemanTversky, ProximalPolicy, GroupRelative)
 
@@ -39,6 +40,14 @@ def test_a_step_begins_anew() -> None:
     measurements.add({"reward": torch.tensor([100.0])})
     measurements.take()
     assert measurements.take() == {"reward": 6.0}
+
+
+def test_however_much_is_measured_a_gpu_is_not_waited_for_once_for_each() -> None:
+    measurements = Measurements(["reward", "kl"])
+    measurements.add({"reward": torch.tensor([1.0]), "kl": torch.tensor([2.0])})
+    with Waits() as waits:
+        assert measurements.take() == {"reward": 3.5, "kl": 2.0}
+    assert waits.number == 0, "all are read at once"
 
 
 def test_only_what_was_announced_is_measured() -> None:

@@ -23,6 +23,7 @@ from finetune_trainer.training.guards import (
     is_a_norm,
     refuse_bad_weights,
 )
+from pretended_gpu import Waits
 
 QUIET = [2.0, 2.1, 1.9, 2.0]
 
@@ -177,6 +178,15 @@ def test_weights_whose_sum_is_too_large_for_their_type_are_numbers_nevertheless(
     torch.nn.init.constant_(model.weight, 60_000)
     assert not torch.isfinite(model.weight.sum())
     assert are_finite(model)
+
+
+def test_however_many_weights_there_are_a_gpu_is_waited_for_once() -> None:
+    model = torch.nn.Sequential(*(torch.nn.Linear(2, 2) for _ in range(8)))
+    with Waits() as waits:
+        assert are_finite(model)
+    assert waits.number == 1
+    torch.nn.init.constant_(model[5].bias, math.nan)
+    assert not are_finite(model)
 
 
 @pytest.mark.usefixtures("group")
