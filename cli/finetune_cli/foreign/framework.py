@@ -1,5 +1,6 @@
 """The YAML framework: sections model, fine_tuning, training, dataset, distributed, output, evaluation."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -13,6 +14,16 @@ NAME: Final = "framework"
 def recognises(document: dict[str, Any]) -> bool:
     """Whether a document is one of these."""
     return "fine_tuning" in document
+
+
+def table(document: Mapping[str, Any]) -> Table:
+    """Return the rules of its keys. An interval of evaluations stands twice in such files: the one under
+    `evaluation` counts, where it is there."""
+    evaluation = document.get("evaluation")
+    said = evaluation if isinstance(evaluation, Mapping) else {}
+    if said.get("eval_steps") is not None or said.get("eval_strategy", "steps") != "steps":
+        return TABLE
+    return {**TABLE, "output.eval_steps": To("evaluation.everySteps")}
 
 
 def of_the_method(reading: Reading) -> Reading:
@@ -112,7 +123,7 @@ TABLE: Final[Table] = {
     "distributed.gradient_accumulation_steps": To("training.gradientAccumulationSteps"),
     "output.output_dir": arguments.TRAINER["output_dir"],
     "output.logging_steps": To("training.loggingSteps"),
-    "output.eval_steps": Left("evaluation.eval_steps says it; one interval is enough"),
+    "output.eval_steps": Left("evaluation says when: one interval is enough"),
     "output.save_steps": To("checkpoints.everySteps"),
     "output.save_total_limit": To("checkpoints.keep"),
     "output.push_to_hub": arguments.TRAINER["push_to_hub"],

@@ -75,7 +75,7 @@ def _document(document: dict[str, Any], kind: str | None, beside: Path) -> Readi
     if module is llamafactory:
         for key, said in dataset_info.entries(document, beside).items():
             document = {other: value for other, value in document.items() if other != key} | said
-    table = _with_files(module.TABLE, beside)
+    table = _with_files(framework.table(document) if module is framework else module.TABLE, beside)
     if module is trl:
         return _trl(document, table)
     reading = read(document, table)

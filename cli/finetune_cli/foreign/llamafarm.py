@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from finetune_cli.foreign import arguments, llamafactory, rules
-from finetune_cli.foreign.rules import Choice, Left, Mapped, Read, Table, To, flag
+from finetune_cli.foreign.rules import Choice, Left, Mapped, Read, Table, To, flag, switch
 
 NAME: Final = "llamafarm"
 
-_FLASH = flag({"model.attention": "flash_attention_2"})
 _DEVICE = "an option for one kind of device: finetune presets has nvidia-gpu, apple-silicon and cpu-only"
 
 
@@ -55,9 +54,9 @@ _PYTORCH: Final[Table] = {
     "training.batch_size": To("training.microBatchSize"),
     "training.num_epochs": To("training.epochs"),
     "training.optimizer": Choice("training.optimizer", arguments.OPTIMIZERS),
-    "training.use_flash_attention": _FLASH,
-    "training.compute_metrics": Left("the loss is always computed; see evaluation.metrics for more"),
-    "training.early_stopping": Left("training.earlyStopping is on where it has values"),
+    "training.use_flash_attention": switch("model.attention", "flash_attention_2", "sdpa"),
+    "training.compute_metrics": flag({"evaluation.metrics": ["perplexity", "tokenAccuracy"]}),
+    "training.early_stopping": flag({"training.earlyStopping.patience": 3}, weak=True),
     "training.early_stopping_patience": To("training.earlyStopping.patience"),
     "training.early_stopping_threshold": To("training.earlyStopping.threshold"),
 }
@@ -84,5 +83,17 @@ _AROUND: Final[Table] = {
 
 def table(fine_tuner: Mapping[str, Any]) -> Table:
     """Return the table for a fine_tuner of this type."""
-    inner = llamafactory.TABLE if fine_tuner.get("type") == "llamafactory" else _PYTORCH
+    inner = (
+        llamafactory.TABLE if fine_tuner.get("type") == "llamafactory" else _without_what_is_off(fine_tuner)
+    )
     return {**_AROUND, **{f"config.{key}": rule for key, rule in inner.items()}}
+
+
+def _without_what_is_off(fine_tuner: Mapping[str, Any]) -> Table:
+    """The table of the PyTorch tuner, in which settings of early stopping say nothing where it is off."""
+    config = fine_tuner.get("config")
+    training = config.get("training") if isinstance(config, Mapping) else None
+    if not isinstance(training, Mapping) or training.get("early_stopping") is not False:
+        return _PYTORCH
+    keys = ("training.early_stopping_patience", "training.early_stopping_threshold")
+    return {**_PYTORCH, **dict.fromkeys(keys, Left("early_stopping is off"))}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from finetune_api.printable import printable
-from finetune_cli.foreign.rules import Left, Mapped, NotMapped, Table
+from finetune_cli.foreign.rules import Choice, Left, Mapped, NotMapped, Table
 
 JSON_KEYS = ("lr_scheduler_kwargs",)
 """Sections that transformers also reads from a text of JSON, as command lines have them."""
@@ -209,7 +209,8 @@ def _meaning(key: str, value: Any, table: Table, within: str) -> Mapped | NotMap
     rule = table.get(name)
     if rule is None:
         return _meaning_of_its_section(name, table)
-    if value is None or value == {}:
+    means_something = isinstance(rule, Choice) and value is None and value in rule.names
+    if (value is None or value == {}) and not means_something:
         return Mapped({}, "not set there either")
     try:
         return rule.read(value)

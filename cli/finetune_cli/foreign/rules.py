@@ -48,7 +48,7 @@ class Choice:
 
     def read(self, value: Any) -> Result:
         """Return what the value means."""
-        if isinstance(value, bool | str | int) and value in self.names:
+        if isinstance(value, bool | str | int | None) and value in self.names:
             return Mapped({self.path: self.names[value]}, self.notes.get(value, ""))
         return NotMapped(self.otherwise or f"{self.path} has nothing that corresponds to {value!r}")
 

@@ -463,3 +463,39 @@ def test_once_in_an_epoch_is_at_its_end_and_more_often_is_not_known(
 def test_a_tokenizers_tokens_are_shown_and_secrets_are_not() -> None:
     shown = {line.key: line.shown for line in read({"pad_token": "<pad>", "hub_token": "hf_x"}, {}).lines}
     assert shown == {"pad_token": "<pad>", "hub_token": "(not shown)"}
+
+
+@pytest.mark.parametrize(
+    ("training", "expected"),
+    [
+        ("early_stopping: true", {"patience": 3}),
+        ("early_stopping: true, early_stopping_patience: 5", {"patience": 5}),
+        ("early_stopping: false, early_stopping_patience: 5", None),
+    ],
+)
+def test_early_stopping_is_on_where_its_switch_is(imported: Any, training: str, expected: object) -> None:
+    manifest, _ = imported(f"fine_tuner: {{type: pytorch, config: {{training: {{{training}}}}}}}")
+    assert manifest["spec"].get("training", {}).get("earlyStopping") == expected
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "interval"),
+    [("{}", 40), ("{eval_strategy: steps}", 40), ("{eval_steps: 60}", 60), ("{eval_strategy: 'no'}", 0)],
+)
+def test_the_frameworks_interval_of_evaluations_is_read_wherever_it_stands(
+    imported: Any, evaluation: str, interval: int
+) -> None:
+    manifest, _ = imported(
+        f"fine_tuning: {{method: lora}}\noutput: {{eval_steps: 40}}\nevaluation: {evaluation}\n"
+    )
+    assert manifest["spec"]["evaluation"]["everySteps"] == interval
+
+
+def test_no_mixed_precision_is_single_precision(imported: Any) -> None:
+    manifest, _ = imported("model_config: {hidden_size: 8}\nmixed_precision: null\n")
+    assert manifest["spec"]["training"]["precision"] == "fp32"
+
+
+def test_metrics_that_are_asked_for_are_named(imported: Any) -> None:
+    manifest, _ = imported("fine_tuner: {type: pytorch, config: {training: {compute_metrics: true}}}")
+    assert manifest["spec"]["evaluation"]["metrics"] == ["perplexity", "tokenAccuracy"]
