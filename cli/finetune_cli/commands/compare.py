@@ -75,15 +75,16 @@ def _estimates(
     arguments: argparse.Namespace, one: "FineTuneJob", other: "FineTuneJob"
 ) -> dict[str, tuple[str, str]]:
     """What differs between the estimates of two jobs; nothing where one of them can't be estimated."""
-    from finetune_api.estimate import UnknownArchitectureError, estimate
+    from finetune_api.estimate import UnknownArchitectureError, checkpointed, estimate
     from finetune_cli.estimates import EstimateError, catalog_for, chosen_accelerator, difference
 
     try:
         catalog = catalog_for(arguments.hardware)
-        found = [
-            estimate(job, chosen_accelerator(job, arguments.accelerator, catalog), catalog=catalog)
-            for job in (one, other)
-        ]
+        found = []
+        for job in (one, other):
+            accelerator = chosen_accelerator(job, arguments.accelerator, catalog)
+            automatic = checkpointed(job, accelerator, catalog=catalog)
+            found.append(automatic or estimate(job, accelerator, catalog=catalog))
     except UnknownArchitectureError:
         return {}
     except (EstimateError, ValueError) as error:

@@ -1,6 +1,6 @@
 """What a job needs before it runs: memory, steps, time, money, energy, carbon. See `docs/estimates.md`."""
 
-from finetune_api.estimate.automatic import automatic, suggested
+from finetune_api.estimate.automatic import automatic, checkpointed, suggested
 from finetune_api.estimate.estimate import Estimate, estimate
 from finetune_api.estimate.fit import Fit, nearest_fit, propose_fit
 from finetune_api.estimate.memory import GIB, Memory, MemoryParts, memory
@@ -19,6 +19,7 @@ __all__ = [
     "Steps",
     "UnknownArchitectureError",
     "automatic",
+    "checkpointed",
     "estimate",
     "memory",
     "nearest_fit",

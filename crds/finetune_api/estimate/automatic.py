@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from finetune_api.estimate.estimate import Estimate, estimate
+from finetune_api.estimate.estimate import Estimate, estimate, on_devices
 from finetune_api.estimate.fit import Change, apply, propose_fit
 from finetune_api.estimate.setup import UnknownArchitectureError
 from finetune_api.hardware import Accelerator, HardwareCatalog
@@ -35,6 +35,24 @@ def automatic(
         return job
     roomy = not (found.cannot_fit or found.may_not_fit)
     return apply(job, {"training.gradientCheckpointing": "none" if roomy else "full"})
+
+
+def checkpointed(
+    job: FineTuneJob,
+    accelerator: Accelerator,
+    *,
+    devices: int | None = None,
+    records: int | None = None,
+    tokens: int | None = None,
+    catalog: HardwareCatalog | None = None,
+) -> Estimate | None:
+    """The estimate of a job as it will run where `training.gradientCheckpointing: auto` takes full; None
+    where it takes none, or there is nothing to decide. Arguments and errors are those of `estimate`."""
+    placed = on_devices(job, accelerator, devices)
+    decided = automatic(placed, accelerator, catalog)
+    if decided == placed or decided.spec.training.gradient_checkpointing != "full":
+        return None
+    return estimate(decided, accelerator, records=records, tokens=tokens, catalog=catalog)
 
 
 def suggested(

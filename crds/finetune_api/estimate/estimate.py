@@ -51,11 +51,9 @@ class Estimate:
         """Whether what is expected, or the high bound, does not fit, though the low bound does."""
         return not self.cannot_fit and self.memory.high > self.capacity
 
-    def to_json_object(self, nearest_fit: str | None) -> dict[str, Any]:
-        """The stable form of `finetune estimate -o json`."""
+    def to_json_object(self) -> dict[str, Any]:
+        """The figures of `finetune estimate -o json`, in their stable form."""
         return {
-            "fits": self.fits,
-            "nearestFit": nearest_fit,
             "memoryPerDeviceGiB": _rounded(self.memory.range, GIB)
             | {"parts": {name: round(value, 3) for name, value in self.memory.parts.gib().items()}},
             "durationSeconds": _rounded(self.duration_seconds),

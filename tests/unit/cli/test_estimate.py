@@ -63,12 +63,28 @@ def test_a_job_that_does_not_fit_exits_with_1_and_names_the_nearest_change(
     manifest: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("estimate", manifest, "--accelerator", "rtx4090", "--devices", "1", "-o", "json")
-    status, out = output_of(capsys, *words)
+    none = (*words, "--set", "training.gradientCheckpointing=none")
+    status, out = output_of(capsys, *none)
     found = json.loads(out)
     assert (status, found["fits"]) == (1, False)
     assert found["nearestFit"] == "training.gradientCheckpointing=full"
-    words = (*words, "--set", "training.gradientCheckpointing=full")
-    assert output_of(capsys, *words)[0] == 0
+    assert output_of(capsys, *words, "--set", found["nearestFit"])[0] == 0
+
+
+def test_what_auto_will_take_decides_whether_a_job_fits(
+    manifest: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("estimate", manifest, "--accelerator", "rtx4090", "--devices", "1", "-o", "json")
+    found = json.loads(output_of(capsys, *words)[1])
+    full = json.loads(output_of(capsys, *words, "--set", "training.gradientCheckpointing=full")[1])
+    none = json.loads(output_of(capsys, *words, "--set", "training.gradientCheckpointing=none")[1])
+    assert (found["fits"], found["nearestFit"]) == (True, None)
+    assert found["memoryPerDeviceGiB"]["expected"] == none["memoryPerDeviceGiB"]["expected"]
+    assert found["automatic"].pop("changes") == {"training.gradientCheckpointing": "full"}
+    assert found["automatic"].items() <= full.items()
+    page = output_of(capsys, *words[:-2])[1]
+    assert page.startswith("chat on 1 × NVIDIA GeForce RTX 4090 24 GB: fits\n")
+    assert "auto       training.gradientCheckpointing=full: without it, about" in page
 
 
 def test_counted_data_gives_exact_steps(manifest: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,7 +97,7 @@ def test_the_table_shows_a_bar_per_component_and_what_was_assumed(
     manifest: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("estimate", manifest, "--accelerator", "l4", "--devices", "1", "--fit", "--explain")
-    status, out = output_of(capsys, *words)
+    status, out = output_of(capsys, *words, "--set", "training.gradientCheckpointing=none")
     assert status == 1
     for text in ("weights", "█", "OF 22.5 GiB", "assumed    the data set has about 10,000 records"):
         assert text in out
