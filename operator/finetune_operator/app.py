@@ -21,6 +21,7 @@ from finetune_api import ProgressReport
 from finetune_operator.acting.event_writer import EventWriter
 from finetune_operator.acting.reconciler import Reconciler
 from finetune_operator.acting.workers import UNREACHABLE_SECONDS, Workers
+from finetune_operator.allowance import Allowance
 from finetune_operator.cluster import Cluster
 from finetune_operator.errors import ApiError
 from finetune_operator.health import Health, WatchMonitor
@@ -31,7 +32,7 @@ from finetune_operator.rendering import RenderConfig
 from finetune_operator.serving.admission_server import AdmissionServer
 from finetune_operator.serving.http_server import HttpServer
 from finetune_operator.serving.registration import Registration
-from finetune_operator.serving.status_server import Allowance, Authenticator, StatusServer
+from finetune_operator.serving.status_server import Authenticator, StatusServer
 from finetune_operator.serving.tls import ServerCertificate
 from finetune_operator.settings import Settings
 from finetune_operator.watching.handlers import Patience, registry_for, settings_for
@@ -96,7 +97,11 @@ class Operator:
         )
         self.http_server = HttpServer(self.metrics, self.health)
         self.reconciler = Reconciler(
-            cluster, self.state, self.metrics, self.render_config, EventWriter(cluster, settings.instance)
+            cluster,
+            self.state,
+            self.metrics,
+            self.render_config,
+            EventWriter(cluster, settings.instance, time.monotonic),
         )
         self.workers = Workers(
             self.state.queue,

@@ -213,6 +213,11 @@ class ObservedPod:
         return self.phase in {"Succeeded", "Failed"}
 
     @property
+    def orphaned(self) -> bool:
+        """Nobody will end the pod: its Job was deleted without it."""
+        return self.job_uid is None and not self.deleting and not self.ended
+
+    @property
     def running(self) -> bool:
         """The trainer's process is there."""
         return self.phase == "Running" and self.exit_code is None and self.started_at is not None

@@ -251,7 +251,8 @@ def job_manifest(name: str, spec: Manifest, base: Manifest | None = None) -> Man
 
 
 STORAGE = {"claimName": "models"}
-RESOURCES = {"cpu": "500m", "memory": "2Gi"}
+# One thread each: several jobs share the node, and threads of one wait for cores that another has.
+RESOURCES = {"cpu": "500m", "memory": "2Gi", "env": [{"name": "OMP_NUM_THREADS", "value": "1"}]}
 FROM_SCRATCH: Manifest = {
     "model": {
         "config": {

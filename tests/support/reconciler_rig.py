@@ -80,7 +80,7 @@ class Rig:
             self.state,
             Metrics(),
             lambda: CONFIG,
-            EventWriter(self.api, "test"),  # type: ignore[arg-type]
+            EventWriter(self.api, "test", clock),  # type: ignore[arg-type]
         )
 
     def know(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from finetune_api import GROUP
+from finetune_operator.allowance import Allowance
 from finetune_operator.cluster import EVENTS, FINETUNE_JOBS, Cluster, Manifest
 from finetune_operator.errors import ApiError
+from finetune_operator.keys import JobKey
 from finetune_operator.plan import Event
 
 logger = logging.getLogger(__name__)
@@ -17,20 +20,34 @@ logger = logging.getLogger(__name__)
 NOTE_CHARACTERS = 1024
 """What the API accepts of a note."""
 
+EVENTS_AT_ONCE = 30
+SECONDS_PER_EVENT = 60.0
+"""A job's story has a dozen lines. What its pods report makes some of them: whoever reports ever new warnings
+would have the operator fill the API server's store, which keeps events for an hour."""
+
 
 class EventWriter:
     """Reports events in the name of one operator's pod."""
 
-    def __init__(self, cluster: Cluster, instance: str) -> None:
+    def __init__(self, cluster: Cluster, instance: str, clock: Callable[[], float]) -> None:
+        """`clock` is monotonic, in seconds."""
         self._cluster = cluster
         self._instance = instance
+        self._allowance = Allowance(1 / SECONDS_PER_EVENT, EVENTS_AT_ONCE, clock)
 
     async def write(self, job: Manifest, events: list[Event]) -> None:
-        """Write `events` about `job`, in order. A refused one is logged and lost: an event is no state."""
+        """Write `events` about `job`, in order.
+
+        A refused one is logged and lost, and so is one too many: an event is no state.
+        """
+        metadata = job["metadata"]
         for event in events:
+            if self._allowance.take(JobKey(metadata["namespace"], metadata["name"])):
+                logger.warning("more events than a job may have; not written: %s", event.reason)
+                continue
             manifest = event_manifest(job, event, self._instance, self._cluster.clock.now())
             try:
-                await self._cluster.create(EVENTS, job["metadata"]["namespace"], manifest)
+                await self._cluster.create(EVENTS, metadata["namespace"], manifest)
             except ApiError as error:
                 logger.warning("event %s could not be written: %s", event.reason, error)
 

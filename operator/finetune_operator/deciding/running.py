@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from finetune_api import AttemptStatus, FineTuneJobStatus, Phase, Reason
@@ -24,7 +25,7 @@ from finetune_operator.deciding.planning import Decision
 from finetune_operator.deciding.scene import Scene
 from finetune_operator.deciding.scheduling import Wait, waiting
 from finetune_operator.deciding.starting import CREATION_DELAY, SOON, create_again
-from finetune_operator.observation import ObservedJob
+from finetune_operator.observation import ObservedJob, ObservedPod
 
 _NOT_BEGUN = frozenset({Phase.PENDING, Phase.QUEUED, Phase.STARTING})
 """Phases of an attempt that has not trained: one that ends in them never has."""
@@ -178,7 +179,7 @@ def _without_child(
         message = f"Job {name} was deleted, not by us; the next attempt follows when its pods are gone."
         gone = Decision(status, progressing(Reason.INTERRUPTED, message), Phase.RETRYING)
         told = _stopping(scene, status, record, why) if why is not None else gone
-        return replace(told, requeue_after=SOON)
+        return replace(_left_behind(told, name, pods) or told, requeue_after=SOON)
     begun_at = record.start_time or scene.now
     if not pods and not record.pods and scene.now < begun_at + CREATION_DELAY:
         return create_again(scene, status, number)
@@ -196,6 +197,21 @@ def _without_child(
     if why is not None and end.outcome in {"Suspended", "Cancelled"} and pods:
         return replace(_stopping(scene, _after(status, end), record, why), requeue_after=SOON)
     return end
+
+
+def _left_behind(told: Decision, job: str, pods: Sequence[ObservedPod]) -> Decision | None:
+    """The same, where nobody ends the pods: theirs was `kubectl delete job --cascade=orphan`.
+
+    The operator may not delete pods, and has no need to: it asks who has the right.
+    """
+    orphans = " ".join(pod.name for pod in pods if pod.orphaned)
+    if not orphans or told.situation is None:
+        return None
+    message = (
+        f"Job {job} was deleted without its pods, which train on and can't report any more. "
+        f"`kubectl delete pod {orphans}` has them save a checkpoint and end; until then the job waits."
+    )
+    return replace(told, situation=replace(told.situation, message=message))
 
 
 def _after(status: FineTuneJobStatus, end: Ending) -> FineTuneJobStatus:

@@ -8,6 +8,8 @@ import ssl
 
 from aiohttp import web
 
+from finetune_operator.serving.connections import Connections
+
 EVERYWHERE = ""
 """As a host: every address of the machine. A pod has IPv4, IPv6 or both, as its cluster was made."""
 
@@ -18,6 +20,7 @@ class Listener:
     def __init__(self, app: web.Application, *, patience_seconds: float = 5.0) -> None:
         """A request that is being answered when the server stops may take `patience_seconds` more."""
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=patience_seconds)
+        self._connections: Connections | None = None
 
     async def start(self, host: str, port: int, context: ssl.SSLContext | None = None) -> int:
         """Listen, with a `context` for TLS; returns the port, which is news when `port` is 0.
@@ -25,24 +28,29 @@ class Listener:
         Raises:
             OSError: the port is taken.
         """
+        door = listening(host, port)
         await self._runner.setup()
-        await site(self._runner, host, port, context).start()
-        return int(self._runner.addresses[0][1])
+        serve = self._runner.server
+        if serve is None:
+            raise RuntimeError("a runner that was set up has a server")
+        self._connections = Connections(serve)
+        self._connections.start(door, context)
+        return int(door.getsockname()[1])
 
     async def stop(self) -> None:
         """Finish the requests that are being answered, then close."""
+        if self._connections is not None:
+            await self._connections.stop()
         await self._runner.cleanup()
 
 
-def site(runner: web.AppRunner, host: str, port: int, context: ssl.SSLContext | None = None) -> web.BaseSite:
-    """Where `runner` is to listen once started; with a `context`, for TLS.
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens at `host`.
 
     Raises:
         OSError: the port is taken.
     """
-    if host != EVERYWHERE:
-        return web.TCPSite(runner, host, port, ssl_context=context)
-    if socket.has_dualstack_ipv6():
-        both = socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=True)
-        return web.SockSite(runner, both, ssl_context=context)
-    return web.SockSite(runner, socket.create_server((host, port)), ssl_context=context)
+    if host == EVERYWHERE and socket.has_dualstack_ipv6():
+        return socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=True)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family)

@@ -95,3 +95,13 @@ def test_a_policy_that_refuses_today_may_allow_it_tomorrow(
 
     asked: list[bool] = []
     wait_until("the Job is created", looked_at_again)
+
+
+def test_a_spec_that_fits_into_no_configmap_is_refused_for_good(
+    namespace: Namespace, operator: OperatorProcess
+) -> None:
+    """A job may have 1.5 MiB, a ConfigMap 1 MiB."""
+    namespace.submit("tune", distributed={"deepspeedConfig": {"comment": "x" * 1_100_000}})
+    wait_until("Stalled", lambda: namespace.condition("tune", "Stalled").get("reason") == "InvalidSpec")
+    assert "1048576" in namespace.condition("tune", "Stalled")["message"]
+    assert not namespace.items("configmaps", "-l", "finetune.dev/job=tune")

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from finetune_api import ProgressReport
 from finetune_api.protocol import MAX_REPORT_BYTES
+from finetune_operator.allowance import Allowance
 from finetune_operator.keys import JobKey
 from finetune_operator.metrics import Metrics
 from finetune_operator.serving.listening import Listener
-from finetune_operator.serving.status_server.allowance import Allowance
 from finetune_operator.serving.status_server.auth import Authenticator
 from finetune_operator.serving.status_server.refusal import RefusedError
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from operator_scenes import (
     SUCCESS,
     Operator,
@@ -13,6 +15,7 @@ from operator_scenes import (
     failed,
     make_job,
     pod,
+    replace,
 )
 
 
@@ -69,6 +72,27 @@ def test_a_queue_that_takes_the_pods_back_leaves_no_failure_behind() -> None:
     operator.see(90, [child()], [pod(started_at=at(85))])
     assert operator.status.phase == "Starting"
     assert operator.status.retries == 0
+
+
+@pytest.mark.parametrize("cancel", [False, True])
+def test_pods_that_a_deleted_job_has_left_behind_are_told_of_with_the_way_out(cancel: bool) -> None:
+    """`kubectl delete job --cascade=orphan`: they go on for as long as the training takes."""
+    operator = Operator()
+    operator.see(0)
+    operator.see(20, [child()], [pod()])
+    if cancel:
+        operator.edit(cancel=True)
+    orphan = replace(pod(), job_uid=None)
+    plan = operator.see(60, [], [orphan])
+    assert (created_jobs(plan), plan.requeue_after) == ([], 5)
+    assert "`kubectl delete pod tune-1-0-x`" in operator.message("Ready")
+    assert operator.reason("Reconciling") == ("Cancelling" if cancel else "Interrupted")
+    operator.see(90, [], [replace(orphan, deleting=True)])
+    assert "kubectl delete pod" not in operator.message("Ready")
+    operator.see(100, [], [replace(ended_pod(143), job_uid=None)])
+    operator.see(101, [], [])
+    assert operator.status.attempts[0].outcome == ("Cancelled" if cancel else "Lost")
+    assert operator.holds("Failed") is cancel
 
 
 def test_a_failure_shows_while_the_other_pods_are_still_being_stopped() -> None:

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from finetune_operator.serving.listening import EVERYWHERE, site
+from finetune_operator.serving.listening import EVERYWHERE, Listener
 from finetune_operator.settings import Settings
 
 
@@ -16,17 +16,16 @@ async def answer(_: web.Request) -> web.Response:
 
 
 @pytest.fixture
-async def runner() -> AsyncIterator[web.AppRunner]:
+async def listener() -> AsyncIterator[Listener]:
     app = web.Application()
     app.router.add_get("/healthz", answer)
-    running = web.AppRunner(app)
-    await running.setup()
+    running = Listener(app)
     yield running
-    await running.cleanup()
+    await running.stop()
 
 
-async def reached(runner: web.AppRunner, address: str) -> bool:
-    url = f"http://{address}:{runner.addresses[0][1]}/healthz"
+async def reached(address: str, port: int) -> bool:
+    url = f"http://{address}:{port}/healthz"
     try:
         async with aiohttp.ClientSession() as client, client.get(url) as answer:
             return answer.status == 200
@@ -42,23 +41,23 @@ def has_ipv6() -> bool:
         return False
 
 
-async def test_by_default_every_address_is_listened_at(runner: web.AppRunner) -> None:
+async def test_by_default_every_address_is_listened_at(listener: Listener) -> None:
     settings = Settings.model_validate({"namespace": "x", "trainer": {"image": "y"}, "webhook": {}})
     assert settings.webhook is not None
     hosts = {settings.http_host, settings.status_server.host, settings.webhook.host}
     assert hosts == {EVERYWHERE}
-    await site(runner, EVERYWHERE, 0).start()
-    assert await reached(runner, "127.0.0.1")
-    assert await reached(runner, "[::1]") == has_ipv6()
+    port = await listener.start(EVERYWHERE, 0)
+    assert await reached("127.0.0.1", port)
+    assert await reached("[::1]", port) == has_ipv6()
 
 
-async def test_without_ipv6_there_is_ipv4(runner: web.AppRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_ipv6_there_is_ipv4(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
-    await site(runner, EVERYWHERE, 0).start()
-    assert await reached(runner, "127.0.0.1")
+    port = await listener.start(EVERYWHERE, 0)
+    assert await reached("127.0.0.1", port)
 
 
-async def test_a_host_that_is_given_is_the_only_one(runner: web.AppRunner) -> None:
-    await site(runner, "127.0.0.1", 0).start()
-    assert await reached(runner, "127.0.0.1")
-    assert not await reached(runner, "[::1]")
+async def test_a_host_that_is_given_is_the_only_one(listener: Listener) -> None:
+    port = await listener.start("127.0.0.1", 0)
+    assert await reached("127.0.0.1", port)
+    assert not await reached("[::1]", port)

@@ -13,10 +13,11 @@ import pytest
 
 from finetune_api import ProgressReport
 from finetune_api.protocol import MAX_REPORT_BYTES, status_path
+from finetune_operator.allowance import Allowance
 from finetune_operator.keys import JobKey
 from finetune_operator.metrics import Metrics
 from finetune_operator.serving.certificates import new_authority, new_leaf
-from finetune_operator.serving.status_server import Allowance, StatusServer
+from finetune_operator.serving.status_server import StatusServer
 from finetune_operator.serving.status_server.auth import BoundPod, Reporter
 from finetune_operator.serving.status_server.refusal import RefusedError
 

@@ -1,4 +1,4 @@
-"""How often one job may report."""
+"""How often one job may have something done: a report taken, an event written."""
 
 from __future__ import annotations
 
