@@ -279,7 +279,7 @@ def test_a_run_that_no_longer_improves_stops_early_and_leaves_its_best_state(
     checkpoint = Path(job.paths.run_directory) / "checkpoints" / f"step-{best:08d}"
     output = Path(job.paths.output_directory) / kind
     assert json.loads((output / "manifest.json").read_text())["step"] == best
-    told = f"{best}, the best checkpoint by loss of a run of {result.step} steps"
+    told = f"{best}, those of the best checkpoint (loss {scores[best]:.6g}), of {result.step} in the run"
     assert f"| optimizer steps | {told} |" in (output / "README.md").read_text()
     assert result.message.endswith(f"the {kind} of step {best}, the best, was loaded and run once")
     name = "adapter_model" if kind == "adapter" else "model"

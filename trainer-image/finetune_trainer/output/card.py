@@ -193,10 +193,11 @@ def _sections(facts: Facts, *, merged: bool) -> Iterator[str]:
 
 
 def _steps(facts: Facts) -> str:
-    if facts.chosen.step == facts.steps:
+    chosen = facts.chosen
+    if chosen.step == facts.steps or chosen.score is None:
         return str(facts.steps)
-    metric = facts.job.spec.checkpoints.metric
-    return f"{facts.chosen.step}, the best checkpoint by {metric} of a run of {facts.steps} steps"
+    best = f"{facts.job.spec.checkpoints.metric} {chosen.score:.6g}"
+    return f"{chosen.step}, those of the best checkpoint ({best}), of {facts.steps} in the run"
 
 
 def _benchmarks(facts: Facts) -> Iterator[str]:

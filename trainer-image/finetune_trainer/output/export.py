@@ -66,6 +66,8 @@ class Chosen:
 
     step: int
     """The step that they were learned in."""
+    score: float | None = None
+    """Their `checkpoints.metric`, where they are those of the best checkpoint."""
     torn: str | None = None
     """Which better ones were torn, in words; None when none was."""
 
@@ -153,12 +155,12 @@ def take_best(trainer: FineTuneTrainer, store: CheckpointStore, job: ResolvedJob
             trainer.load_weights(best.path)
         else:
             restore(trainer, carried, None)
-    taken = best.step if best else step
+    taken, score = (best.step, best.manifest.value) if best else (step, None)
     if not torn:
-        return Chosen(taken)
+        return Chosen(taken, score)
     words = f"output.checkpoint: best is made from step {taken}: {'; '.join(torn)}"
     log.warning("%s", words)
-    return Chosen(taken, words)
+    return Chosen(taken, score, words)
 
 
 def _best_whole(store: CheckpointStore, step: int) -> tuple[Checkpoint | None, list[str]]:

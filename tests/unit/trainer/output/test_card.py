@@ -105,8 +105,9 @@ def test_people_read_data_metrics_manifest_and_versions(make_job: MakeJob, tmp_p
 
 
 def test_the_card_says_whose_weights_they_are(make_job: MakeJob, tmp_path: Path) -> None:
-    for chosen, told in ((4, "4"), (2, "2, the best checkpoint by loss of a run of 4 steps")):
-        write_card(facts(make_job(), chosen=Chosen(chosen)), tmp_path, merged=False)
+    best = "2, those of the best checkpoint (loss 0.125), of 4 in the run"
+    for chosen, told in ((Chosen(4), "4"), (Chosen(4, 0.125), "4"), (Chosen(2, 0.125), best)):
+        write_card(facts(make_job(), chosen=chosen), tmp_path, merged=False)
         assert f"| optimizer steps | {told} |" in (tmp_path / "README.md").read_text()
 
 

@@ -56,7 +56,7 @@ def take(store: CheckpointStore, job: ResolvedJob) -> tuple[list[str], Chosen]:
 
 
 def test_the_best_checkpoint_becomes_the_output(store: CheckpointStore, job: ResolvedJob) -> None:
-    assert take(store, job) == (["step-00000010"], Chosen(10))
+    assert take(store, job) == (["step-00000010"], Chosen(10, score=10.0))
 
 
 def test_a_torn_best_checkpoint_is_named_and_the_next_best_taken(
