@@ -1,7 +1,8 @@
 """Every optimizer in whole runs: it steps as itself, and a killed run goes on exactly.
 
-By default a few; FINETUNE_ALL_COMBINATIONS=1 runs all but the paged ones, whose memory is a GPU's (`test_paged_optimizers.py`). adamw,
-galoreAdamw, stableAdamw and scheduleFreeAdamw are in `test_exact_resume.py` too.
+By default a few; FINETUNE_ALL_COMBINATIONS=1 runs all but the paged ones, whose memory is a GPU's
+(`test_paged_optimizers.py`). adamw, galoreAdamw, stableAdamw and scheduleFreeAdamw are in
+`test_exact_resume.py` too.
 """
 
 from collections.abc import Callable
