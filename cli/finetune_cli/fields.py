@@ -97,6 +97,7 @@ def field_at(path: str) -> Field:
         return around
     last = wanted.rpartition(".")[2]
     named = [known for known in fields if known.rpartition(".")[2].lower() == last.lower()]
+    named = named or _called(path.rpartition(".")[2])
     near = difflib.get_close_matches(wanted, fields, n=1, cutoff=0.6)
     if not near:
         names = {known.rpartition(".")[2]: known for known in reversed(list(fields))}
@@ -104,6 +105,17 @@ def field_at(path: str) -> Field:
     meant = (named or near)[:3]
     hint = f"did you mean {' or '.join(meant)}?" if meant else "`finetune explain` lists the sections."
     raise CommandError(f"{path} is not a field of the API; {hint}")
+
+
+def _called(name: str) -> list[str]:
+    """The fields that other programs call by that name."""
+    from finetune_api.parameter_map.names import fields_called
+    from finetune_cli.foreign import axolotl, llamafactory, trl
+    from finetune_cli.foreign.rules import Choice, To
+
+    rules = (program.TABLE.get(name) for program in (llamafactory, axolotl, trl))
+    paths = [rule.path for rule in rules if isinstance(rule, To | Choice)]
+    return list(dict.fromkeys([*fields_called(name), *paths]))
 
 
 def children(section: str) -> list[Field]:

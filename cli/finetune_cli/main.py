@@ -43,6 +43,18 @@ VERBS: Final = {
 }
 """Each verb is a module of `finetune_cli.commands` (`import` is in `import_.py`)."""
 
+_OTHER_WORDS: Final = {
+    "train": "run",
+    "start": "run",
+    "apply": "submit",
+    "create": "init",
+    "convert": "import",
+    "chat": "generate",
+    "status": "get",
+    "stop": "suspend",
+}
+"""What other programs call a verb of ours."""
+
 EXIT_STATUSES: Final = """\
 exit status: 0 done or valid, 1 failed or invalid, 2 usage error, 130 interrupted;
 `finetune run` has more, see `finetune run --help`.
@@ -71,7 +83,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: Sequence[str]) -> int:
+    if "--version" in words[:1]:
+        words = ["version"]
     verb = next((word for word in words if not word.startswith("-")), "")
+    if verb and verb not in VERBS:
+        print(_unknown(verb), file=sys.stderr)
+        return USAGE
     parser = parser_for(verb)
     arguments = parser.parse_args(words)
     run: Callable[[argparse.Namespace], int] | None = getattr(arguments, "run", None)
@@ -98,6 +115,18 @@ def _run(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     return status
+
+
+def _unknown(verb: str) -> str:
+    """What to say of a word that is no verb."""
+    import difflib
+
+    from finetune_api.printable import printable
+
+    near = difflib.get_close_matches(verb, [*VERBS, *_OTHER_WORDS], n=1)
+    meant = _OTHER_WORDS.get(near[0], near[0]) if near else ""
+    hint = f"Did you mean `finetune {meant}`?" if meant else "`finetune --help` lists them."
+    return f"finetune: there is no command {printable(verb)}. {hint}"
 
 
 def parser_for(*known: str) -> argparse.ArgumentParser:

@@ -13,31 +13,33 @@ import logging
 import random
 import time
 from collections import Counter
+from collections.abc import Iterable
 
 import kopf
 
 from finetune_api import ProgressReport
-from finetune_operator.admission_server import AdmissionServer
+from finetune_operator.acting.event_writer import EventWriter
+from finetune_operator.acting.reconciler import Reconciler
+from finetune_operator.acting.workers import UNREACHABLE_SECONDS, Workers
+from finetune_operator.allowance import Allowance
 from finetune_operator.cluster import Cluster
 from finetune_operator.errors import ApiError
-from finetune_operator.event_writer import EventWriter
-from finetune_operator.handlers import registry_for, settings_for
 from finetune_operator.health import Health, WatchMonitor
-from finetune_operator.http_server import HttpServer
 from finetune_operator.keys import JobKey
 from finetune_operator.logs import hush_watches
 from finetune_operator.metrics import Metrics
-from finetune_operator.nodes import HardwareStore
-from finetune_operator.queue import Backoff, KeyedQueue
-from finetune_operator.reconciler import Reconciler
-from finetune_operator.registration import Registration
 from finetune_operator.rendering import RenderConfig
-from finetune_operator.reports import ReportStore
+from finetune_operator.serving.admission_server import AdmissionServer
+from finetune_operator.serving.http_server import HttpServer
+from finetune_operator.serving.registration import Registration
+from finetune_operator.serving.status_server import Authenticator, StatusServer
+from finetune_operator.serving.tls import ServerCertificate
 from finetune_operator.settings import Settings
-from finetune_operator.state import State
-from finetune_operator.status_server import Allowance, Authenticator, StatusServer
-from finetune_operator.tls import ServerCertificate
-from finetune_operator.workers import Workers
+from finetune_operator.watching.handlers import Patience, registry_for, settings_for
+from finetune_operator.watching.nodes import HardwareStore
+from finetune_operator.watching.queue import Backoff, KeyedQueue
+from finetune_operator.watching.reports import ReportStore
+from finetune_operator.watching.state import State
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +65,9 @@ class Operator:
         self.http_port = 0
         server = settings.status_server
         self.state = State(
-            KeyedQueue(Backoff(settings.backoff_seconds, settings.max_backoff_seconds)),
+            KeyedQueue(
+                Backoff(settings.backoff_seconds, settings.max_backoff_seconds), lambda key: key.namespace
+            ),
             ReportStore(server.status_interval_seconds, time.monotonic, self.metrics.reports_coalesced.inc),
             WatchMonitor(time.monotonic),
         )
@@ -93,7 +97,11 @@ class Operator:
         )
         self.http_server = HttpServer(self.metrics, self.health)
         self.reconciler = Reconciler(
-            cluster, self.state, self.metrics, self.render_config, EventWriter(cluster, settings.instance)
+            cluster,
+            self.state,
+            self.metrics,
+            self.render_config,
+            EventWriter(cluster, settings.instance, time.monotonic),
         )
         self.workers = Workers(
             self.state.queue,
@@ -125,11 +133,7 @@ class Operator:
             self.workers.start()
             await self._watch(stop, background, ready)
         finally:
-            await self.admission_server.stop()
-            await self.status_server.stop()
-            await self.workers.stop(STOP_SECONDS)
-            for task in background:
-                task.cancel()
+            await self._end_work(background)
             await asyncio.gather(*background, return_exceptions=True)
             await self.http_server.stop()
 
@@ -180,7 +184,7 @@ class Operator:
         ours = asyncio.all_tasks()
         parts = await kopf.spawn_tasks(
             registry=registry_for(self.state, self.cluster.configuration, self._watching),
-            settings=settings_for(),
+            settings=settings_for(self._patience()),
             clusterwide=not namespaces,
             namespaces=namespaces,
             stop_flag=stop_kopf,
@@ -200,11 +204,7 @@ class Operator:
         failed += [task for task in (*parts, watcher) if _has_failed(task)]
         logger.info("stopping")
         self.health.ready["stopping"] = lambda: "the operator is stopping"
-        await self.admission_server.stop()
-        await self.status_server.stop()
-        await self.workers.stop(STOP_SECONDS)
-        for task in background:
-            task.cancel()
+        await self._end_work(background)
         # Stopped while it asks what the API server has, Kopf would close its session under its own requests.
         await _first(watcher, self._watching, DISCOVERY_SECONDS)
         hush_watches()
@@ -216,6 +216,14 @@ class Operator:
         for task in failed:
             cause = None if task.cancelled() else task.exception()
             raise RuntimeError(f"{task.get_name()} ended by itself") from cause
+
+    async def _end_work(self, background: Iterable[asyncio.Task[None]]) -> None:
+        """Take no more requests, let reconciles that are under way end, and tell our own tasks to."""
+        await self.admission_server.stop()
+        await self.status_server.stop()
+        await self.workers.stop(STOP_SECONDS)
+        for task in background:
+            task.cancel()
 
     async def _keep_certificate(self) -> None:
         await self.certificate.keep_fresh(self.registration.publish, self.settings.certificate_check_seconds)
@@ -238,7 +246,7 @@ class Operator:
             self.metrics.watch_repairs.inc(len(news))
             spread = min(30.0, self.settings.resync_seconds / 2)
             for key in self.state.finetune_jobs.jobs():
-                self.state.queue.add(key, 0.0 if key in news else random.uniform(0.0, spread))  # noqa: S311
+                self.state.queue.add(key, random.uniform(0.0, spread))  # noqa: S311
 
     def _describe(self) -> None:
         """Name what health and metrics ask for."""
@@ -249,9 +257,7 @@ class Operator:
         )
         self.health.ready["caches"] = lambda: "" if self._synced else "the first listing is not complete"
         self.health.ready["webhook"] = self.registration.problem
-        self.health.ready["watching"] = lambda: (
-            "" if self._watching.is_set() else "the watches have not started"
-        )
+        self.health.ready["watching"] = self._not_watching
         metrics.observe("finetune_queue_depth", "Jobs that wait for a worker.", lambda: state.queue.overdue)
         metrics.observe(
             "finetune_queue_scheduled", "Jobs to be looked at now or later.", lambda: len(state.queue)
@@ -260,6 +266,16 @@ class Operator:
             "finetune_workers_busy", "Workers that reconcile a job now.", lambda: state.queue.running
         )
         metrics.observe_by("finetune_jobs", "FineTuneJobs by phase.", "phase", self._jobs_by_phase)
+
+    def _not_watching(self) -> str:
+        if refused := self.state.monitor.refused():
+            return "no watch: " + ", ".join(f"{path}: {why}" for path, why in sorted(refused.items()))
+        return "" if self._watching.is_set() else "the watches have not started"
+
+    def _patience(self) -> Patience:
+        settings = self.settings
+        longest = min(UNREACHABLE_SECONDS, settings.max_backoff_seconds)
+        return Patience(Backoff(settings.backoff_seconds, longest))
 
     def _jobs_by_phase(self) -> Counter[str]:
         statuses = (entry.value.get("status") or {} for entry in self.state.finetune_jobs)

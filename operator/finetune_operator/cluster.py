@@ -81,7 +81,7 @@ def resource_of(api_version: str, kind: str) -> Resource:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All objects of a kind at one moment: `version` orders them among later changes."""
+    """Objects of a kind at one moment: `version` orders them among later changes."""
 
     items: list[dict[str, Any]]
     version: int
@@ -111,11 +111,13 @@ class Cluster:
         finally:
             await cluster._client.close()
 
-    async def list_all(
+    async def pages(
         self, resource: Resource, namespace: str | None = None, selector: str = "", fields: str = ""
-    ) -> Listing:
-        """All objects of a kind, in pages, of one namespace or of all, by label and field selectors."""
-        items: list[dict[str, Any]] = []
+    ) -> AsyncIterator[Listing]:
+        """All objects of a kind, of one namespace or of all, by label and field selectors, page by page.
+
+        One page is in memory at a time, as thousands of nodes would not fit. All pages are of one version.
+        """
         token = ""
         while True:
             query = {"limit": str(PAGE)}
@@ -126,10 +128,10 @@ class Cluster:
             if token:
                 query["continue"] = token
             page = await self._request("GET", resource.path(namespace), query=query)
-            items += page["items"]
+            yield Listing(page["items"], int(page["metadata"]["resourceVersion"]))
             token = page["metadata"].get("continue") or ""
             if not token:
-                return Listing(items, int(page["metadata"]["resourceVersion"]))
+                return
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any]:
         """One object, read from the API server's store and not from any cache. None: of the whole cluster."""

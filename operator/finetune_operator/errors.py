@@ -13,7 +13,7 @@ class ApiError(Exception):
 
 
 class UnreachableError(ApiError):
-    """Nobody has answered: the API server is away, or the way to it is."""
+    """Nobody has answered, or none who could: the API server, its store, or the way to it is away."""
 
 
 class NotFoundError(ApiError):
@@ -37,11 +37,13 @@ class ForbiddenError(ApiError):
 
 
 class AdmissionError(ApiError):
-    """An admission webhook of somebody else's says no without a status of its own, or can't be asked."""
+    """A policy or admission webhook of somebody else's says no, or can't be asked. It may say yes later."""
 
 
 _FAILED_WEBHOOK = "failed calling webhook"
 """Words of the API server where a webhook with failurePolicy Fail does not answer."""
+_DENIED_BY_POLICY = "ValidatingAdmissionPolicy"
+"""How a policy's denial begins, which has the code of an invalid object."""
 
 
 def from_response(method: str, path: str, status: int, reason: str, message: str) -> ApiError:
@@ -54,10 +56,14 @@ def from_response(method: str, path: str, status: int, reason: str, message: str
         kind = AlreadyExistsError
     elif status == 409:
         kind = ConflictError
-    elif status == 422:
+    elif status == 422 and _DENIED_BY_POLICY in message:
+        kind = AdmissionError
+    elif status in {413, 422}:
         kind = InvalidError
     elif status == 403:
         kind = ForbiddenError
     elif status == 400 or (status == 500 and _FAILED_WEBHOOK in message):
         kind = AdmissionError
+    elif status >= 500:
+        kind = UnreachableError
     return kind(text, detail=message)

@@ -78,7 +78,11 @@ def _until_nodes_change(job: FineTuneJob, refused: Finding) -> Finding:
     return refused.model_copy(update={"code": Code.NO_NODE_FITS.value, "remedy": remedy})
 
 
-def seen(nodes: Iterable[Mapping[str, Any]]) -> tuple[NodeAccelerators, ...]:
-    """The accelerators of all nodes, by node."""
-    found = [accelerator for node in nodes for accelerator in accelerators_on(node)]
+def accelerators_of(nodes: Iterable[Mapping[str, Any]]) -> Iterator[NodeAccelerators]:
+    """The accelerators of these nodes."""
+    return (accelerator for node in nodes for accelerator in accelerators_on(node))
+
+
+def in_order(found: Iterable[NodeAccelerators]) -> tuple[NodeAccelerators, ...]:
+    """The accelerators by node: the same ones are the same hardware, however they were listed."""
     return tuple(sorted(found, key=lambda item: (item.node, item.resource)))

@@ -12,13 +12,14 @@ OVERDUE_SECONDS = 120.0
 
 
 class WatchMonitor:
-    """Notices a watch that went deaf: what we write ourselves must come back as an event."""
+    """Notices a watch that is refused, or went deaf: what we write ourselves must come back as an event."""
 
     def __init__(self, clock: Callable[[], float], overdue_seconds: float = OVERDUE_SECONDS) -> None:
         """`clock` is monotonic, in seconds."""
         self._clock = clock
         self._overdue_seconds = overdue_seconds
         self._expected: dict[Resource, deque[tuple[int, float]]] = {}
+        self._refused: dict[str, str] = {}
 
     def expect(self, resource: Resource, version: int) -> None:
         """We wrote an object of this kind, which got this resource version."""
@@ -30,8 +31,16 @@ class WatchMonitor:
         while waiting and waiting[0][0] <= version:
             waiting.popleft()
 
-    def cut_off(self) -> None:
-        """The API server could not be reached: what was written before is waited for anew, from now on."""
+    def answered(self, path: str) -> None:
+        """The API server serves the watch at this path."""
+        self._refused.pop(path, None)
+
+    def cut_off(self, path: str, why: str) -> None:
+        """The API server can't be reached, or won't serve the watch at this path.
+
+        What was written before is waited for anew, from now on.
+        """
+        self._refused[path] = why
         now = self._clock()
         for kind, waiting in self._expected.items():
             self._expected[kind] = deque((version, now) for version, _ in waiting)
@@ -40,6 +49,10 @@ class WatchMonitor:
         """Kinds whose watch has been silent about a write of ours for too long."""
         limit = self._clock() - self._overdue_seconds
         return [kind.plural for kind, waiting in self._expected.items() if waiting and waiting[0][1] < limit]
+
+    def refused(self) -> dict[str, str]:
+        """Watches that are refused, by path, and why."""
+        return dict(self._refused)
 
 
 @dataclass(slots=True)

@@ -16,8 +16,7 @@ from finetune_operator import labels
 if TYPE_CHECKING:
     from finetune_api import ProgressReport
     from finetune_api.resolved import AppliedPreset
-    from finetune_operator.complaints import Complaint
-    from finetune_operator.obstacles import Conflict, Refusal, Rival
+    from finetune_operator.obstacles import Complaint, Conflict, Refusal, Rival
 
 KubernetesObject = Mapping[str, Any]
 
@@ -212,6 +211,11 @@ class ObservedPod:
     def ended(self) -> bool:
         """No container of the pod runs, and none will."""
         return self.phase in {"Succeeded", "Failed"}
+
+    @property
+    def orphaned(self) -> bool:
+        """Nobody will end the pod: its Job was deleted without it."""
+        return self.job_uid is None and not self.deleting and not self.ended
 
     @property
     def running(self) -> bool:

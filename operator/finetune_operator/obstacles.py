@@ -1,4 +1,5 @@
-"""What the shell met when it created an attempt, or was about to: `decide` is asked again with it."""
+"""What stands in the way of an attempt: what the shell met when it created one, or was about to, with which
+`decide` is asked again, and what Kubernetes complains of."""
 
 from __future__ import annotations
 
@@ -42,3 +43,13 @@ class Rival:
     kind: str
     name: str
     place: str
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """The last that Kubernetes has said of a Job or pod, where that was a warning."""
+
+    kind: str
+    name: str
+    reason: str
+    message: str

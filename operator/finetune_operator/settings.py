@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic.alias_generators import to_camel
 
 from finetune_api.hardware import HardwareCatalog, parse_overrides
-from finetune_operator.listening import EVERYWHERE
+from finetune_operator.serving.listening import EVERYWHERE
 
 
 class SettingsError(Exception):

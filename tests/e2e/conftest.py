@@ -56,20 +56,15 @@ def release(cluster: Cluster, image_values: list[str]) -> Iterator[list[str]]:
 @pytest.fixture(scope="session")
 def namespace(cluster: Cluster, release: list[str]) -> Iterator[str]:
     """A namespace under the restricted Pod Security profile, with a claim for models and a small data set."""
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     claim = {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
         "metadata": {"name": "models", "namespace": NAMESPACE},
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
     }
-    cluster.apply(
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}},
-        claim,
-        config_map("instructions", train__jsonl=as_jsonl(instructions(256))),
-    )
-    yield NAMESPACE
-    cluster.kubectl("delete", "namespace", NAMESPACE, "--timeout=120s")
+    with cluster.restricted_namespace(NAMESPACE) as name:
+        cluster.apply(claim, config_map("instructions", train__jsonl=as_jsonl(instructions(256))))
+        yield name
 
 
 @pytest.fixture

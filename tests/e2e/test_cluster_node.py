@@ -54,13 +54,8 @@ server.serve_forever()
 
 @pytest.fixture(scope="module")
 def namespace(cluster: Cluster) -> Iterator[str]:
-    """A namespace of the restricted profile."""
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    cluster.apply(
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}
-    )
-    yield NAMESPACE
-    cluster.kubectl("delete", "namespace", NAMESPACE, "--timeout=120s")
+    with cluster.restricted_namespace(NAMESPACE) as name:
+        yield name
 
 
 def test_pods_of_a_job_find_each_other_by_name_and_share_a_volume(cluster: Cluster, namespace: str) -> None:

@@ -37,13 +37,8 @@ def tags() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def namespace(cluster: Cluster) -> Iterator[str]:
-    """A namespace of its own, under the restricted Pod Security profile."""
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    cluster.apply(
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}
-    )
-    yield NAMESPACE
-    cluster.kubectl("delete", "namespace", NAMESPACE, "--timeout=120s")
+    with cluster.restricted_namespace(NAMESPACE) as name:
+        yield name
 
 
 @pytest.fixture

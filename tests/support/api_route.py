@@ -1,16 +1,23 @@
 """The way from an operator to the API server, which can be cut, and can lead to another API server."""
 
+import json
 import re
 import socket
+import ssl
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import yaml
 
+from http_server import serving
 from onenode import ControlPlane
+from onenode.certificates import Authority
 from operator_rig import free_port
 
 
@@ -36,6 +43,12 @@ class Route:
             _close(listener)
         while self._open:
             _close(self._open.pop())
+
+    def lead_to(self, target: int) -> None:
+        """End all connections; new ones lead elsewhere."""
+        self.cut()
+        self.target = target
+        self.restore()
 
     def _accept(self, listener: socket.socket) -> None:
         with suppress(OSError):
@@ -74,6 +87,51 @@ def routed(kubeconfig: Path, folder: Path) -> Iterator[tuple[Route, Path]]:
         yield route, path
     finally:
         route.cut()
+
+
+class BrokenApiServer(BaseHTTPRequestHandler):
+    """What a load balancer says that has no API server behind it, or an API server without its store."""
+
+    protocol_version = "HTTP/1.1"
+    status: HTTPStatus
+    asked: Counter[str]
+    """Requests so far, by path."""
+
+    def do_GET(self) -> None:
+        self.asked[self.path.partition("?")[0]] += 1
+        length = int(self.headers.get("Content-Length") or 0)
+        self.rfile.read(length)
+        body = json.dumps({"kind": "Status", "code": int(self.status), "message": "no healthy upstream"})
+        self.send_response(self.status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - the base class names them
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: the test tells what it saw."""
+
+
+def trusted_here(control_plane: ControlPlane) -> ssl.SSLContext:
+    """What a server of this machine needs for whoever trusts the cluster's authority."""
+    pair = Authority(control_plane.folder / "pki", "ca").issue("here", "here", hosts=["127.0.0.1"])
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pair.certificate, pair.key)
+    return context
+
+
+@contextmanager
+def broken_api_server(control_plane: ControlPlane, status: HTTPStatus) -> Iterator[tuple[int, Counter[str]]]:
+    """A server with a certificate that clients of the API server trust, which says `status` to everything.
+
+    Yields its port, and what it was asked so far.
+    """
+    asked: Counter[str] = Counter()
+    handler = type("Broken", (BrokenApiServer,), {"status": status, "asked": asked})
+    with serving(handler, trusted_here(control_plane)) as address:
+        yield int(address.rpartition(":")[2]), asked
 
 
 @contextmanager

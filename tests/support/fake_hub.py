@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from finetune_api.storage import HubOutputSpec
-from finetune_trainer.output.hub import Hub
+from finetune_trainer.hub.pushes import Hub
 from http_server import serving
 
 HUNG_UP = 0

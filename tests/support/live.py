@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -65,6 +67,15 @@ class Cluster:
     def apply(self, *manifests: Manifest) -> None:
         stdin = json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
         self.kubectl("apply", "--server-side", "-f", "-", stdin=stdin)
+
+    @contextmanager
+    def restricted_namespace(self, name: str) -> Iterator[str]:
+        """A namespace under the restricted Pod Security profile, with its name; it is deleted at the end."""
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        metadata = {"name": name, "labels": labels}
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        yield name
+        self.kubectl("delete", "namespace", name, "--timeout=120s")
 
     @cached_property
     def custom_objects(self) -> client.CustomObjectsApi:
@@ -240,7 +251,8 @@ def job_manifest(name: str, spec: Manifest, base: Manifest | None = None) -> Man
 
 
 STORAGE = {"claimName": "models"}
-RESOURCES = {"cpu": "500m", "memory": "2Gi"}
+# One thread each: several jobs share the node, and threads of one wait for cores that another has.
+RESOURCES = {"cpu": "500m", "memory": "2Gi", "env": [{"name": "OMP_NUM_THREADS", "value": "1"}]}
 FROM_SCRATCH: Manifest = {
     "model": {
         "config": {

@@ -9,7 +9,7 @@ from typing import Any
 
 from finetune_api import FineTuneJob, FineTuneJobStatus, ProgressReport, TrainingResult, parse_job
 from finetune_api.conditions import Reason
-from finetune_operator.decide import decide
+from finetune_operator.deciding.decide import decide
 from finetune_operator.observation import (
     JobCondition,
     Observed,

@@ -7,17 +7,17 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from finetune_operator.acting.event_writer import EventWriter
+from finetune_operator.acting.reconciler import Reconciler
 from finetune_operator.clock import ClusterClock
 from finetune_operator.cluster import JOBS, Resource
 from finetune_operator.errors import NotFoundError, from_response
-from finetune_operator.event_writer import EventWriter
 from finetune_operator.health import WatchMonitor
 from finetune_operator.keys import JobKey
 from finetune_operator.metrics import Metrics
-from finetune_operator.queue import Backoff, KeyedQueue
-from finetune_operator.reconciler import Reconciler
-from finetune_operator.reports import ReportStore
-from finetune_operator.state import State
+from finetune_operator.watching.queue import Backoff, KeyedQueue
+from finetune_operator.watching.reports import ReportStore
+from finetune_operator.watching.state import State
 from operator_scenes import CONFIG, make_job
 
 Manifest = dict[str, Any]
@@ -80,7 +80,7 @@ class Rig:
             self.state,
             Metrics(),
             lambda: CONFIG,
-            EventWriter(self.api, "test"),  # type: ignore[arg-type]
+            EventWriter(self.api, "test", clock),  # type: ignore[arg-type]
         )
 
     def know(

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from finetune_api import Finding, FineTuneJobStatus, InvalidJobError, parse_job
 from finetune_cli.main import main
-from finetune_operator.admission import AdmissionRequest, answer, judge
-from finetune_operator.decide import decide
+from finetune_operator.deciding.admission import AdmissionRequest, answer, judge
+from finetune_operator.deciding.decide import decide
+from finetune_operator.deciding.refusal import rejected
 from finetune_operator.observation import Observed
-from finetune_operator.refusal import rejected
 from operator_rig import Manifest
 from operator_scenes import CONFIG
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from findings_table import COMPLETE, Case
-from finetune_operator.admission_server import PATH
+from finetune_operator.serving.admission_server import PATH
 from onenode import ControlPlane
 from onenode.binaries import binary
 from operator_rig import Manifest

@@ -8,7 +8,7 @@ from transformers import TrainingArguments, set_seed
 
 from finetune_api.deepspeed import uses_deepspeed
 from finetune_api.resolved import ResolvedJob
-from finetune_trainer.data.asking import teach_ends
+from finetune_trainer.data.asking import end_tokens
 from finetune_trainer.data.packed import PackedDataset
 from finetune_trainer.data.sampling import GlobalOrder
 from finetune_trainer.data.training_data import TrainingData
@@ -18,6 +18,7 @@ from finetune_trainer.evaluation.generations import Generations
 from finetune_trainer.inputs import Inputs
 from finetune_trainer.methods import Start, apply_method, name_revision
 from finetune_trainer.methods.coverage import check_quantized
+from finetune_trainer.model.generation_settings import settle
 from finetune_trainer.model.kernels import upcast_norms
 from finetune_trainer.model.models import check_fit, load_base, load_dtype, train_in_fp32
 from finetune_trainer.model.precision import DTYPES, arithmetic, multiply_in
@@ -32,6 +33,7 @@ from finetune_trainer.training.isolation import IsolationTrial, check_isolation,
 from finetune_trainer.training.optimizers import grouped_optimizer
 from finetune_trainer.training.plateau import plateau
 from finetune_trainer.training.progress import Progress
+from finetune_trainer.training.smoothed_loss import smoothed_loss
 from finetune_trainer.training.trainer import FineTuneTrainer
 
 
@@ -77,7 +79,7 @@ def load_model(
     check_quantized(base, spec)
     longest = spec.training.max_sequence_length
     check_fit(base, inputs.tokenizer, longest)
-    teach_ends(base, inputs.tokenizer)
+    settle(base, end_tokens(inputs.tokenizer))
     likelihood_on_cpu = inputs.job.device == "cpu" and inputs.stage.objective is None
     by_document = likelihood_on_cpu and attend_by_document(base, longest)
     data = inputs.data
@@ -174,6 +176,7 @@ def make_trainer(
         train_dataset=loaded.data,
         processing_class=inputs.tokenizer,
         callbacks=[each for each in (trial, follower, generations) if each is not None],
+        compute_loss_func=smoothed_loss(spec.training.label_smoothing),
         order=follower.order,
         evaluation=inputs.evaluation,
         evaluation_spec=spec.evaluation,

@@ -10,10 +10,10 @@ from finetune_api.job import FineTuneJobSpec
 from finetune_api.resolved import ResolvedJob
 from finetune_api.storage import OutputSpec
 from finetune_api.training import Optimizer
+from finetune_trainer.data.sampling import total_steps
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.errors import StorageError
 from finetune_trainer.model.precision import DTYPES
-from finetune_trainer.training.schedules import total_steps
 
 VALUE_BYTES = 4
 

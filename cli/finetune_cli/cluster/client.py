@@ -219,7 +219,7 @@ def connect(kubeconfig: str | None, context: str | None, namespace: str | None) 
         # Our paths are known: the client need not discover what the API server has.
         requests = DynamicClient(client.ApiClient(settings), discoverer=lambda *_: None)
     except (config.ConfigException, OSError, *_MISSHAPEN) as error:
-        why = "it has another form" if isinstance(error, _MISSHAPEN) else error
+        why = "it has another form" if isinstance(error, _MISSHAPEN) else str(error).rstrip(".")
         raise CommandError(
             f"no usable kubeconfig ({files}): {why}. Name one with --kubeconfig, and --context where it "
             "has several"

@@ -11,6 +11,7 @@ exit status:
 """
 
 import argparse
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,8 @@ from finetune_cli.errors import CommandError
 from finetune_cli.local.job import add_job_arguments, job_here
 
 _FORMS: Final = ("text", "json", "html")
+_ENDINGS: Final = (".jsonl", ".csv", ".parquet", ".txt", ".gz", ".zst")
+"""How names of data files end; a manifest may be JSON too."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +71,12 @@ def run(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     from finetune_api import resolve
 
+    if arguments.file.endswith(_ENDINGS):
+        source = shlex.quote(str(Path(arguments.file).resolve()))
+        raise CommandError(
+            f"{arguments.file} is data, and model and format decide what becomes of it. Name the manifest of "
+            f"a job that reads it: finetune init --model ID --dataset {source}"
+        )
     with job_here(arguments, creates_claims=False) as here:
         resolved = here.mounts.localize(resolve(here.job, 1, master_address="127.0.0.1"))
         file = here.scratch / "job.json"

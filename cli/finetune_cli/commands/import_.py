@@ -1,22 +1,26 @@
 """Turn another program's configuration into a job, and report for every key what became of it.
 
+  wizard        what the wizard's form sends, in JSON
   framework     the YAML framework (model, fine_tuning, training, …)
   llamafarm     a LlamaFarm strategy, PyTorch or LlamaFactory
   engine        the training engine's TrainingConfig
   llamafactory  LLaMA-Factory's YAML
   axolotl       Axolotl's YAML
-  trl           a command line of TRL: finetune import --from trl trl sft --model_name_or_path …
+  trl           the YAML that TRL's --config takes (other stages than sft: --command dpo), or a whole command
+                line: finetune import --from trl trl sft --model_name_or_path …
 
 Options after FILE override keys of the file: finetune import config.yaml --model.base_model org/model. The
 manifest goes to standard output or -o; the report on the keys, and the validator's findings about the
-result, to standard error. The framework, LLaMA-Factory, Axolotl and TRL use whatever GPUs their machine has:
-the job asks for one per node.
+result, to standard error. Files that it names (dataset_info.json, DeepSpeed's JSON) are read if they are
+there. The framework, LLaMA-Factory, Axolotl and TRL use whatever GPUs their machine has: the job asks for one
+per node.
 
 exit status: 0 imported, 1 the configuration can't be read, 2 usage error
 """
 
 import argparse
 import sys
+from pathlib import Path
 
 from finetune_cli import json_writer
 from finetune_cli.files import new_file, put
@@ -35,7 +39,7 @@ def _add_own(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from",
         dest="kind",
-        choices=("framework", "llamafarm", "engine", "llamafactory", "axolotl", "trl"),
+        choices=("wizard", "framework", "llamafarm", "engine", "llamafactory", "axolotl", "trl"),
         help="format; recognised when absent",
     )
     parser.add_argument("--name", default="imported", help="name of the job")
@@ -53,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     from finetune_cli.foreign.importing import import_job
     from finetune_cli.yaml_writer import dump
 
-    if arguments.kind != "trl":
+    if arguments.kind != "trl" or Path(arguments.file).is_file():
         # All that follows FILE is taken for overrides of its keys; a TRL command has options of its own.
         own = argparse.ArgumentParser(prog="finetune import", add_help=False, allow_abbrev=False)
         _add_own(own)

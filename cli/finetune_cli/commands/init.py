@@ -111,9 +111,7 @@ def _manifest(
     if answers["format"]:
         lines += _field(4, "format", _text(answers["format"]), comment["dataset.format"])
     lines += ["    train:", *_source(answers["dataset"])]
-    if suiting:
-        lines += _suiting_sections(suiting)
-    lines += _usual_changes()
+    lines += _settings(suiting)
     if gpus:
         lines += ["  resources:", "    accelerators:"]
         lines += _field(6, "perNode", str(gpus), comment["resources.accelerators.perNode"])
@@ -129,27 +127,24 @@ def _comments() -> dict[str, str]:
     return {path: field.description for path, field in all_fields().items()}
 
 
-def _suiting_sections(suiting: "Suggestion") -> list[str]:
-    """Values that suit the accelerator."""
-    comment = _comments()
-    lines = [f"  # {suiting.text}"]
-    for section, values in suiting.sections().items():
-        lines += [f"  {section}:"]
-        for name, value in values.items():
-            lines += _field(4, name, value, comment[f"{section}.{name}"])
-    return lines
-
-
-def _usual_changes() -> list[str]:
-    """The fields that are changed most, commented out."""
+def _settings(suiting: "Suggestion | None") -> list[str]:
+    """Sections of settings: what suits the accelerator, and what is changed most, commented out."""
     from finetune_cli.fields import all_fields
 
-    lines = ["  # These are the usual things to change; each line shows the default."]
-    for section, names in _USUAL.items():
-        lines += [f"  # {section}:"]
-        for name in names:
-            field = all_fields()[f"{section}.{name}"]
-            lines += [f"  # {line}" for line in _field(2, name, str(field.default), field.description)]
+    comment = _comments()
+    written = suiting.sections() if suiting else {}
+    lines = [f"  # {suiting.text}"] if suiting else []
+    lines += ["  # What is commented out is usual to change; each such line shows the default."]
+    for section in dict.fromkeys([*written, *_USUAL]):
+        values = written.get(section, {})
+        # A section without a value is commented out as a whole: with no fields, it would be null.
+        lines += [f"  {section}:" if values else f"  # {section}:"]
+        for name, value in values.items():
+            lines += _field(4, name, value, comment[f"{section}.{name}"])
+        for name in _USUAL.get(section, ()):
+            if name not in values:
+                field = all_fields()[f"{section}.{name}"]
+                lines += [f"  # {line}" for line in _field(2, name, str(field.default), field.description)]
     return lines
 
 

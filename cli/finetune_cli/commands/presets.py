@@ -17,25 +17,36 @@ from finetune_cli.tables import aligned
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `finetune presets`."""
-    parser.add_argument("action", nargs="?", choices=("list", "show"), default="list")
-    parser.add_argument("name", nargs="?", metavar="NAME", help="preset to show")
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="WORD",
+        help="`list` or nothing: all; `show NAME` or NAME: one",
+    )
     parser.add_argument("-o", "--output", choices=("table", "yaml", "json"), help="form of the output")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print presets."""
+    """Print presets. Raises `CommandError`."""
+    match arguments.words:
+        case [] | ["list"]:
+            return _list(arguments.output)
+        case ["show"]:
+            raise CommandError("name the preset: finetune presets show NAME")
+        case ["show", name] | [name]:
+            return _show(name, arguments.output)
+    raise CommandError("one preset at a time: finetune presets show NAME")
+
+
+def _list(output: str | None) -> int:
     from finetune_api.presets import builtin_presets
 
-    if arguments.action == "show":
-        return _show(arguments)
-    if arguments.name is not None:
-        raise CommandError(f"to see {arguments.name}: finetune presets show {arguments.name}")
     presets = builtin_presets()
     listed = [{"name": preset.name, "title": preset.title} for preset in presets]
-    if arguments.output == "json":
+    if output == "json":
         print(json_writer.dump(listed))
         return 0
-    if arguments.output == "yaml":
+    if output == "yaml":
         from finetune_cli.yaml_writer import dump
 
         print(dump(listed), end="")
@@ -44,29 +55,27 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _show(arguments: argparse.Namespace) -> int:
+def _show(name: str, output: str | None) -> int:
     import difflib
 
     from finetune_api.presets import builtin_preset
     from finetune_api.presets.builtin import builtin_names
     from finetune_cli.yaml_writer import dump
 
-    if arguments.name is None:
-        raise CommandError("name the preset: finetune presets show NAME")
-    preset = builtin_preset(arguments.name)
+    preset = builtin_preset(name)
     if preset is None:
-        near = difflib.get_close_matches(arguments.name, builtin_names(), n=1)
-        hint = f"did you mean {near[0]}?" if near else "see `finetune presets list`"
-        raise CommandError(f"there is no preset {arguments.name}; {hint}")
+        near = difflib.get_close_matches(name, builtin_names(), n=1)
+        hint = f"did you mean {near[0]}?" if near else "`finetune presets` lists them"
+        raise CommandError(f"there is no preset {name}; {hint}")
     manifest = {
         "apiVersion": "finetune.dev/v1alpha1",
         "kind": "FineTunePreset",
         "metadata": {"name": preset.name},
         "spec": {"title": preset.title, "description": preset.description, "values": preset.values},
     }
-    if arguments.output == "json":
+    if output == "json":
         print(json_writer.dump(manifest))
-    elif arguments.output == "table":
+    elif output == "table":
         print(f"{preset.name}: {preset.title}\n{textwrap.fill(preset.description, 100)}")
         print(dump(preset.values), end="")
     else:

@@ -16,6 +16,7 @@ exit status:
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Final
 from finetune_cli.local.job import add_job_arguments, job_here
 
 if TYPE_CHECKING:
+    from finetune_api import FineTuneJob, FineTuneJobStatus
     from finetune_cli.local.runner import Outcome
 
 _LOG_TAIL_LINES: Final = 20
@@ -54,7 +56,16 @@ def run(arguments: argparse.Namespace) -> int:
         elif outcome.exit_code != ExitCode.SUCCEEDED:
             _print_logs(outcome.logs)
     _print_status(outcome, arguments.output)
+    if outcome.exit_code == ExitCode.SUCCEEDED and (command := _next_command(here.job, outcome.status)):
+        print(f"Next: {command}", file=sys.stderr)
     return outcome.exit_code
+
+
+def _next_command(job: "FineTuneJob", status: "FineTuneJobStatus") -> str | None:
+    """What tries the result; None where there is nothing that answers prompts, as a reward model."""
+    if status.output is None or job.spec.training.stage == "rm":
+        return None
+    return f"finetune generate --model {shlex.quote(status.output.path)}"
 
 
 def _print_logs(logs: Sequence[Path]) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from finetune_cli.foreign import schedules
+from finetune_cli.foreign import deepspeed_file, schedules
 from finetune_cli.foreign.rules import (
     Choice,
     Left,
@@ -112,6 +112,11 @@ def _bf16(value: Any) -> Result:
     return flag({"training.precision": "bf16"}).read(value)
 
 
+def _do_eval(value: Any) -> Result:
+    reason = "a job evaluates where it has evaluation data"
+    return Mapped({}, reason) if value else NotMapped(reason)
+
+
 TRAINER: Table = {
     "per_device_train_batch_size": To("training.microBatchSize"),
     "per_device_eval_batch_size": To("evaluation.microBatchSize"),
@@ -183,9 +188,9 @@ TRAINER: Table = {
     "do_train": Read(
         lambda value: Mapped({}, "as a job does") if value else NotMapped("a job always trains")
     ),
-    "do_eval": Left("a job evaluates where it has evaluation data"),
+    "do_eval": Read(_do_eval),
     "remove_unused_columns": Left("the data's format says which columns are read", may_be_off=True),
-    "deepspeed": Left("a file of this machine: write its content into distributed.deepspeedConfig"),
+    "deepspeed": deepspeed_file.rule(),
     "logging_strategy": Left("training.loggingSteps says it"),
     "include_num_input_tokens_seen": Left("tokens are always counted"),
     "project": To("tracking.project"),

@@ -20,7 +20,7 @@ _SHARED: Final = (
     "eval_strategy", "save_steps", "save_strategy", "save_total_limit", "load_best_model_at_end",
     "metric_for_best_model", "greater_is_better", "hub_model_id", "hub_strategy", "group_by_length",
     "dataloader_num_workers", "dataloader_pin_memory", "dataloader_prefetch_factor", "output_dir",
-    "resume_from_checkpoint", "ddp_timeout", "remove_unused_columns",
+    "resume_from_checkpoint", "ddp_timeout", "remove_unused_columns", "deepspeed",
 )  # fmt: skip
 """Keys that Axolotl hands to transformers as they are."""
 
@@ -110,6 +110,17 @@ def _initialization(value: Any) -> Result:
     if value in names | more:
         return Mapped({"method.lora.initialization": (names | more)[value]})
     return NotMapped(f"there is no initialization {value!r}")
+
+
+def _per_epoch(section: str) -> Read:
+    """Return the rule of a number of times in an epoch, of which a job knows one: its end."""
+
+    def read(value: Any) -> Result:
+        if value == 1:
+            return Mapped({f"{section}.atEpochEnd": True, f"{section}.everySteps": 0})
+        return NotMapped(f"steps per epoch are not known here: set {section}.everySteps or atEpochEnd")
+
+    return Read(read)
 
 
 def defaults(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -214,6 +225,8 @@ TABLE: Final[Table] = {
     "trl.reward_funcs": Left(
         "functions of one's own are not run: name ours in training.grpo.rewardFunctions"
     ),
+    "evals_per_epoch": _per_epoch("evaluation"),
+    "saves_per_epoch": _per_epoch("checkpoints"),
     "early_stopping_patience": To("training.earlyStopping.patience"),
     **{f"use_{name}": flag({"tracking.trackers": [{"type": name}]}, weak=True) for name in _TRACKERS},
     "wandb_project": Read(_project),

@@ -3,19 +3,26 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from finetune_cli.errors import INVALID, CommandError
-from finetune_cli.foreign import axolotl, dataset_info, engine, framework, llamafactory, llamafarm, trl
+from finetune_cli.foreign import (
+    axolotl,
+    dataset_info,
+    deepspeed_file,
+    engine,
+    framework,
+    llamafactory,
+    llamafarm,
+    trl,
+    wizard,
+)
+from finetune_cli.foreign.programs import DOCUMENTS, FORMATS, program_of
 from finetune_cli.foreign.reading import Line, Reading, read, with_defaults
+from finetune_cli.foreign.rules import Mapped, Read, Rule, Table
 from finetune_cli.foreign.schedules import settled
 from finetune_cli.manifests import content_of, label_of
 from finetune_cli.yaml_reader import YamlError, parse, parse_scalar, read_bytes
-
-FORMATS: Final = ("framework", "llamafarm", "engine", "llamafactory", "axolotl", "trl")
-
-_DOCUMENTS: Final = (framework, llamafarm, axolotl, engine, llamafactory)
-"""Formats that are YAML, in the order in which they are recognised."""
 
 
 def import_job(
@@ -26,8 +33,8 @@ def import_job(
     `source` is a file, or the first word of a TRL command; `options` are the words after it: dotted options
     that override keys of the file, or the rest of the command. Raises `CommandError`.
     """
-    if kind == trl.NAME:
-        reading = settled(_trl(source, list(options)))
+    if kind == trl.NAME and not _is_yaml(source):
+        reading = settled(_trl_command(source, list(options)))
     else:
         reading = settled(_document(_overridden(_load(source), options), kind, Path(source).parent))
     manifest = {
@@ -57,19 +64,23 @@ def _load(source: str) -> dict[str, Any]:
 
 
 def _document(document: dict[str, Any], kind: str | None, beside: Path) -> Reading:
-    module = next((known for known in _DOCUMENTS if kind == known.NAME), None) or next(
-        (known for known in _DOCUMENTS if known.recognises(document)), None
-    )
+    name = kind or program_of(document)
+    module = next((known for known in DOCUMENTS if name == known.NAME), None)
     if module is None:
         raise CommandError(f"the format is not recognised: name it with --from {'|'.join(FORMATS)}")
     if module is llamafarm:
         return _llamafarm(document)
+    if module is wizard:
+        return read(document, wizard.table(document))
     if module is llamafactory:
         for key, said in dataset_info.entries(document, beside).items():
             document = {other: value for other, value in document.items() if other != key} | said
-    reading = read(document, module.TABLE)
+    table = _with_files(module.TABLE, beside)
+    if module is trl:
+        return _trl(document, table)
+    reading = read(document, table)
     if module is llamafactory or module is axolotl:
-        return _on_gpus(with_defaults(reading, document, module.TABLE, module.defaults(document)), document)
+        return _on_gpus(with_defaults(reading, document, table, module.defaults(document)), document)
     if module is framework:
         return _on_gpus(framework.of_the_method(reading), document)
     if module is engine:
@@ -85,7 +96,17 @@ def _llamafarm(document: dict[str, Any]) -> Reading:
     return read(document, llamafarm.table(fine_tuner), within=prefix)
 
 
-def _trl(source: str, options: list[str]) -> Reading:
+def _is_yaml(source: str) -> bool:
+    """Whether it is a file of keys and values, which `trl sft --config` reads, and no command line."""
+    if not Path(source).is_file():
+        return False
+    try:
+        return isinstance(parse(read_bytes(Path(source)))[0].value, dict)
+    except YamlError:
+        return False
+
+
+def _trl_command(source: str, options: list[str]) -> Reading:
     words = [source, *options]
     try:
         if not options and Path(source).is_file():
@@ -96,8 +117,21 @@ def _trl(source: str, options: list[str]) -> Reading:
         raise CommandError(error.about(source)) from None
     except ValueError as error:
         raise CommandError(f"not a command line of TRL: {error}") from None
-    reading = with_defaults(read(document, trl.TABLE), document, trl.TABLE, trl.defaults(document))
-    return _on_gpus(reading, document)
+    table = _with_files(trl.TABLE, Path())
+    if Path(str(document.get("config", ""))).is_file():
+        table |= {"config": Read(lambda _: Mapped({}, "its keys are read too"))}
+        document = _load(str(document["config"])) | document
+    return _trl(document, table)
+
+
+def _trl(document: dict[str, Any], table: Table) -> Reading:
+    return _on_gpus(with_defaults(read(document, table), document, table, trl.defaults(document)), document)
+
+
+def _with_files(table: Table, beside: Path) -> dict[str, Rule]:
+    """The table with the files that the configuration may name: beside it, or where the user stands."""
+    rule = deepspeed_file.rule(beside, Path())
+    return {**table, **{key: rule for key in deepspeed_file.KEYS if key in table}}
 
 
 def _on_gpus(reading: Reading, document: Mapping[str, Any]) -> Reading:

@@ -12,6 +12,9 @@ from finetune_cli.foreign.rules import Left, Mapped, NotMapped, Table
 JSON_KEYS = ("lr_scheduler_kwargs",)
 """Sections that transformers also reads from a text of JSON, as command lines have them."""
 
+_SECRET = re.compile(r"(?<!bos_)(?<!eos_)(?<!pad_)(?<!unk_)(token|secret|password|key)$")
+"""Keys whose value may be a secret; a tokenizer's own tokens are none."""
+
 ADAPTERS_ON_4_BIT = ("nf4", "fp4", "int4")
 
 
@@ -34,7 +37,7 @@ class Line:
     @property
     def shown(self) -> Any:
         """The value, unless it may be a secret."""
-        secret = isinstance(self.value, str) and re.search(r"(token|secret|password|key)$", self.key)
+        secret = isinstance(self.value, str) and _SECRET.search(self.key)
         return "(not shown)" if secret else self.value
 
 

@@ -1,4 +1,4 @@
-"""TRL's command line: `trl sft --model_name_or_path … --use_peft`.
+"""TRL's command line, `trl sft --model_name_or_path … --use_peft`, and the YAML of its `--config`.
 
 Options and defaults as of TRL 1.16; a test compares them with the installed package.
 """
@@ -22,6 +22,12 @@ from finetune_cli.foreign.rules import (
 )
 
 NAME: Final = "trl"
+
+
+def recognises(document: dict[str, Any]) -> bool:
+    """Whether a document is the file of a command's `--config`."""
+    return "model_name_or_path" in document and bool({"dataset_name", "use_peft"} & set(document))
+
 
 STAGES: Final = {"sft": "sft", "dpo": "dpo", "kto": "kto", "grpo": "grpo", "reward": "rm"}
 
@@ -75,6 +81,14 @@ def _target(value: Any) -> Result:
     return rules.listed("method.lora.targetModules").read([value] if isinstance(value, str) else value)
 
 
+def _dataset(value: Any) -> Result:
+    result = rules.data("dataset.train").read(value)
+    if isinstance(result, NotMapped):
+        return result
+    form = "TRL tells its form by the columns: set dataset.format"
+    return Mapped(result.values, f"{result.note}; {form}" if result.note else form)
+
+
 def _padding(value: Any) -> Result:
     return (
         Mapped({}, "nothing is padded")
@@ -109,6 +123,7 @@ def defaults(document: Mapping[str, Any]) -> dict[str, Any]:
     rate = LEARNING_RATES.get(str(document.get("command", "sft")), 2e-5)
     return {
         **arguments.DEFAULTS,
+        "command": "sft",
         "learning_rate": rate,
         "max_length": 1024,
         "gradient_checkpointing": True,
@@ -120,7 +135,7 @@ def defaults(document: Mapping[str, Any]) -> dict[str, Any]:
 TABLE: Final[Table] = {
     **arguments.TRAINER,
     "command": Read(_command),
-    "config": Left("a file of this machine: import it too, or name its options here"),
+    "config": Left("the file is not here: import it where it is, or name its options"),
     "model_name_or_path": Read(rules.model),
     "model_revision": To("model.revision"),
     "dtype": Choice("model.loadPrecision", arguments.DTYPES),
@@ -144,7 +159,7 @@ TABLE: Final[Table] = {
     "bnb_4bit_quant_type": Choice("quantization.type", {"nf4": "nf4", "fp4": "fp4"}),
     "use_bnb_nested_quant": To("quantization.doubleQuantization"),
     "bnb_4bit_quant_storage": Choice("quantization.storageType", {**arguments.DTYPES, "uint8": "uint8"}),
-    "dataset_name": rules.data("dataset.train"),
+    "dataset_name": Read(_dataset),
     "dataset_config": To("dataset.train.hub.config"),
     "dataset_train_split": To("dataset.train.hub.split"),
     "dataset_test_split": Left("another data set: see dataset.eval"),

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from finetune_api import ProgressReport
 from finetune_api.protocol import MAX_REPORT_BYTES, status_path
 from finetune_operator.keys import JobKey
-from finetune_operator.reports import ReportStore
+from finetune_operator.watching.reports import ReportStore
 
 _UID = ""
 """Outside a cluster a job has no identity beyond its name."""

@@ -20,7 +20,7 @@ from finetune_cli.local.display import Display
 from finetune_cli.local.nodes import Launch, LocalJob
 from finetune_cli.local.report_receiver import ReportReceiver
 from finetune_cli.local.volumes import Mounts
-from finetune_operator.decide import decide
+from finetune_operator.deciding.decide import decide
 from finetune_operator.keys import JobKey
 from finetune_operator.observation import Observed
 from finetune_operator.plan import Plan

@@ -456,17 +456,15 @@ _DATA = (
         "absent: the format's own name",
     ),
     Parameter("record.output", "dataset.columns.output", "output", None, "absent: the format's own name"),
-    Parameter("datasplit --input", "dataset.train.path", "data.jsonl", None, "the file stays whole"),
-    Elsewhere(
-        "datasplit --train-output", "not a file: the split is made while reading, by training.dataSeed"
-    ),
-    Elsewhere("datasplit --eval-output", "not a file: the split is made while reading, by training.dataSeed"),
+    Elsewhere("datasplit --input", "`finetune data split FILE`"),
+    Elsewhere("datasplit --train-output", "`finetune data split --train-output`"),
+    Elsewhere("datasplit --eval-output", "`finetune data split --eval-output`"),
     Parameter(
         "datasplit --eval-percentage",
         "dataset.evalSplit",
         10,
         0.0,
-        "evalSplit = percentage / 100; nothing is held out unasked",
+        "evalSplit = percentage / 100 holds out while reading; `finetune data split` writes files",
         {10: 0.1},
     ),
 )
@@ -487,9 +485,9 @@ _COMMANDS = (
         "evaluation.generations.prompts",
         NOTHING,
         [],
-        "sample answers before and after the training",
+        "asked before and after the training; `finetune generate --prompt` asks a result that is there",
     ),
-    Elsewhere("generate --model", "decided: the run's own result"),
+    Elsewhere("generate --model", "`finetune generate --model DIR`, with an adapter or a whole model"),
     Elsewhere("tensorboard --logdir", "the run directory on the job's volume, with a tensorboard tracker"),
 )
 

@@ -4,6 +4,8 @@ from typing import Final
 
 from finetune_api.parameter_map.row import NOTHING, REQUIRED, Document, Elsewhere, Parameter
 
+_IN_PYTHON: Final = "in Python as there (docs/python-api.md)"
+
 _MODEL = (
     Parameter(
         "model_config.vocab_size",
@@ -124,14 +126,21 @@ _OBJECTS = (
         "Trainer.val_dataset", "dataset.eval", None, None, "dataset.evalSplit holds out a share instead"
     ),
     Elsewhere("Trainer.config", "the whole manifest"),
-    Elsewhere("TrainingConfig.validate", "`finetune validate`; `kubectl apply` asks the same validator"),
     Elsewhere(
-        "TrainingConfig.from_yaml", "`finetune run FILE`; `finetune import` reads the document's own files"
+        "TrainingConfig.validate",
+        f"`finetune validate`; `kubectl apply` asks the same validator; {_IN_PYTHON}",
     ),
     Elsewhere(
-        "TrainingConfig.to_yaml", "`finetune export`; the ConfigMap of each attempt keeps the resolved job"
+        "TrainingConfig.from_yaml",
+        f"`finetune run FILE`; `finetune import` reads the document's own files; {_IN_PYTHON}",
     ),
-    Elsewhere("TrainingConfig.get_effective_batch_size", "`finetune estimate`; status.effective"),
+    Elsewhere(
+        "TrainingConfig.to_yaml",
+        f"`finetune export`; the ConfigMap of each attempt keeps the resolved job; {_IN_PYTHON}",
+    ),
+    Elsewhere(
+        "TrainingConfig.get_effective_batch_size", f"`finetune estimate`; status.effective; {_IN_PYTHON}"
+    ),
     Parameter(
         "CheckpointManager.checkpoint_dir",
         "checkpoints.storage.subPath",
@@ -146,10 +155,19 @@ _OBJECTS = (
         3,
         "the best one is kept beside them, and full checkpoints are large",
     ),
-    Elsewhere("CheckpointManager.save_checkpoint", "the trainer saves by itself, and once more on SIGTERM"),
-    Elsewhere("CheckpointManager.load_checkpoint", "every attempt resumes by itself: checkpoints.resume"),
-    Elsewhere("CheckpointManager.get_latest_checkpoint", "status.checkpoints.latest"),
-    Elsewhere("CheckpointManager.list_checkpoints", "status.checkpoints; the run directory on the volume"),
+    Elsewhere(
+        "CheckpointManager.save_checkpoint",
+        f"the trainer saves by itself, and once more on SIGTERM; {_IN_PYTHON}",
+    ),
+    Elsewhere(
+        "CheckpointManager.load_checkpoint",
+        f"every attempt resumes by itself: checkpoints.resume; {_IN_PYTHON}",
+    ),
+    Elsewhere("CheckpointManager.get_latest_checkpoint", f"status.checkpoints.latest; {_IN_PYTHON}"),
+    Elsewhere(
+        "CheckpointManager.list_checkpoints",
+        f"status.checkpoints; the run directory on the volume; {_IN_PYTHON}",
+    ),
     Parameter(
         "get_scheduler.warmup_steps",
         "training.schedule.warmupSteps",
@@ -158,9 +176,12 @@ _OBJECTS = (
         "absent: warmupRatio, which suits short runs too",
     ),
     Elsewhere(
-        "get_scheduler.total_steps", "decided: maxSteps, or what epochs come to; status.progress.totalSteps"
+        "get_scheduler.total_steps",
+        f"decided: maxSteps, or what epochs come to; status.progress.totalSteps; {_IN_PYTHON}",
     ),
-    Elsewhere("MetricsTracker.window_size", "decided: metrics are means over training.loggingSteps"),
+    Elsewhere(
+        "MetricsTracker.window_size", f"decided: metrics are means over training.loggingSteps; {_IN_PYTHON}"
+    ),
     Elsewhere("metrics.loss", "status.metrics.loss; metrics.jsonl beside the checkpoints"),
     Parameter("metrics.perplexity", "evaluation.metrics", NOTHING, [], values={"perplexity": ["perplexity"]}),
     Elsewhere("metrics.grad_norm", "status.metrics.gradNorm"),

@@ -246,26 +246,34 @@ def _count(context: Mapping[str, Any], kind: str) -> str:
 
 
 def _unknown_field_remedy(location: Sequence[str | int], root: type[BaseModel]) -> str:
+    from finetune_api.parameter_map.names import bare, fields_called
+
     model = model_at(root, location[:-1])
     name = str(location[-1]) or '""'
     if model is None:
         return f"Remove {name}"
     known = field_names(model)
-    near = difflib.get_close_matches(
-        _camel(name).lower(), [field.lower() for field in known], n=1, cutoff=0.6
+    bare_names = {bare(field): field for field in known}
+    if bare(name) in bare_names:
+        return f"Did you mean {bare_names[bare(name)]}?"
+    # A name that another program has for a field says more than a name of ours that looks like it.
+    section = field_path(location[:-1])
+    elsewhere = fields_called(name)
+    meant = [path for path in elsewhere if path.rpartition(".")[0] == section] or elsewhere[:2]
+    if meant:
+        shown = [path.removeprefix(f"{section}.") if section else path for path in meant]
+        return f"Did you mean {' or '.join(shown)}?"
+    near = difflib.get_close_matches(bare(name), bare_names, n=1, cutoff=0.6)
+    return (
+        f"Did you mean {bare_names[near[0]]}?"
+        if near
+        else f"Remove {name}; known fields are {', '.join(known)}"
     )
-    meant = next((field for field in known if near and field.lower() == near[0]), None)
-    return f"Did you mean {meant}?" if meant else f"Remove {name}; known fields are {', '.join(known)}"
 
 
 def field_names(model: type[BaseModel]) -> list[str]:
     """Names of a model's fields as manifests write them."""
     return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _camel(name: str) -> str:
-    head, *tail = name.split("_")
-    return head + "".join(part.title() for part in tail)
 
 
 def _nearest_choice(value: object, choices: Sequence[str]) -> str:

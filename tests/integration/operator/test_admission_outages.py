@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from findings_table import COMPLETE
-from finetune_operator.certificates import new_authority, new_leaf
+from finetune_operator.serving.certificates import new_authority, new_leaf
 from onenode import ControlPlane
 from operator_rig import Manifest, OperatorProcess, free_port, running, wait_until
 from webhook_rig import CONFIGURATION, INVALID, Author, answers, authors_namespace, registered

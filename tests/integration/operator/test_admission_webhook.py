@@ -12,8 +12,8 @@ import routes
 from findings_table import CEL_CASES, COMPLETE, EVERY_CASE, Case
 from finetune_api import check_manifest
 from finetune_api.validation import errors_in
-from finetune_operator.admission import warning_lines
-from finetune_operator.refusal import described
+from finetune_operator.deciding.admission import warning_lines
+from finetune_operator.deciding.refusal import described
 from onenode import ControlPlane
 from operator_rig import Manifest, free_port, running, wait_until
 from webhook_rig import CONFIGURATION, INVALID, Author, answers, authors_namespace, registered

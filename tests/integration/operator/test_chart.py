@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from finetune_operator.admission_server import PATH
-from finetune_operator.registration import WEBHOOK
+from finetune_operator.serving.admission_server import PATH
+from finetune_operator.serving.registration import WEBHOOK
 from finetune_operator.settings import load_settings
 from onenode import ControlPlane
 from onenode.binaries import binary, build

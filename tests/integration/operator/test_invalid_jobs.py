@@ -10,7 +10,7 @@ import yaml
 from findings_table import EVERY_CASE
 from finetune_api import check_manifest
 from finetune_api.validation import errors_in
-from finetune_operator.refusal import described
+from finetune_operator.deciding.refusal import described
 from onenode import ControlPlane
 from onenode.throwaway import ControlPlaneError
 from operator_rig import Manifest, Namespace, OperatorProcess, job_manifest, wait_until

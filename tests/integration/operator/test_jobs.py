@@ -62,6 +62,11 @@ def test_nothing_is_written_when_nothing_has_changed(
     namespace.submit("tune")
     namespace.await_pod("tune")
     wait_until("the status is up to date", lambda: settled(namespace, "tune"))
+    # which is written first, and then told
+    wait_until(
+        "the last event",
+        lambda: "Unschedulable" in {e["reason"] for e in namespace.items("events.events.k8s.io")},
+    )
     before = namespace.requests(*WRITES)
     with running(tmp_path, installation, watchNamespaces=[namespace.name]) as second:
         wait_until("the second operator has looked", lambda: second.metric(RECONCILES) > 0)
@@ -105,6 +110,40 @@ def test_a_deleted_job_leaves_nothing_behind(namespace: Namespace, operator: Ope
     assert namespace.get("pvc", "tune-storage"), "volumes are never deleted"
     wait_until("the queue is empty", lambda: operator.metric("finetune_queue_depth") == 0)
     assert not namespace.items(kinds, *selector), "and nothing makes them again"
+
+
+def test_a_child_that_somebody_suspends_waits_and_goes_on_as_the_same_attempt(
+    namespace: Namespace, operator: OperatorProcess
+) -> None:
+    """As Kueue does, and as people do."""
+    namespace.submit("tune")
+    first = namespace.await_pod("tune")["metadata"]["name"]
+    suspend = ("patch", "job", "tune-1", "--type=merge", "-p")
+    namespace.kubectl(*suspend, '{"spec":{"suspend":true}}')
+    wait_until("the job waits", lambda: namespace.condition("tune", "Reconciling").get("reason") == "Queued")
+    wait_until("the pod is gone", lambda: not namespace.get("pod", first))
+    assert namespace.status("tune")["phase"] == "Queued"
+    namespace.kubectl(*suspend, '{"spec":{"suspend":false}}')
+    assert namespace.await_pod("tune")["metadata"]["name"] != first
+    wait_until("the status is up to date", lambda: settled(namespace, "tune"))
+    assert [record["number"] for record in namespace.status("tune")["attempts"]] == [1]
+    assert [job["metadata"]["name"] for job in namespace.items("jobs")] == ["tune-1"]
+
+
+def test_pods_left_behind_by_a_deleted_child_are_no_reason_for_second_ones(
+    namespace: Namespace, operator: OperatorProcess
+) -> None:
+    namespace.submit("tune")
+    pod = namespace.await_pod("tune")["metadata"]["name"]
+    namespace.kubectl("delete", "job", "tune-1", "--cascade=orphan")
+
+    def told() -> bool:
+        return f"`kubectl delete pod {pod}`" in namespace.condition("tune", "Ready").get("message", "")
+
+    wait_until("the status tells of the pod", told)
+    assert not namespace.items("jobs")
+    namespace.kubectl("delete", "pod", pod)
+    namespace.await_child("tune-2")
 
 
 def test_a_stranger_with_the_childs_name_is_a_conflict_and_stays_untouched(

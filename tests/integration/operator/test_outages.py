@@ -2,12 +2,15 @@
 
 import json
 import signal
+from collections import Counter
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 
+import kopf
 import pytest
 
-from api_route import Route, another_api_server, routed
+from api_route import Route, another_api_server, broken_api_server, routed
 from onenode import ControlPlane
 from operator_rig import Namespace, OperatorProcess, running, wait_until
 
@@ -25,7 +28,7 @@ def served(
     try:
         with (
             routed(installation, folder) as (route, detour),
-            running(folder, detour, backoffSeconds=0.1) as other,
+            running(folder, detour, backoffSeconds=0.1, maxBackoffSeconds=0.5) as other,
         ):
             yield other, route
     finally:
@@ -46,6 +49,46 @@ def test_what_was_wanted_while_the_api_server_was_away_is_done_when_it_is_back(
     route.restore()
     namespace.await_child("first-1")
     namespace.await_child("second-1")
+
+
+@pytest.mark.parametrize("status", [HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.INTERNAL_SERVER_ERROR])
+def test_an_api_server_that_answers_errors_is_waited_for(
+    namespace: Namespace, served: Served, control_plane: ControlPlane, status: HTTPStatus
+) -> None:
+    """A load balancer without servers, or no etcd behind the API server."""
+    operator, route = served
+    namespace.submit("first", suspend=True)
+    wait_until("the first job waits", lambda: namespace.condition("first", "Suspended"))
+    healthy = route.target
+    with broken_api_server(control_plane, status) as (port, asked):
+        route.lead_to(port)
+        try:
+            namespace.submit("second")
+            spec = json.dumps({"spec": {"suspend": False}})
+            namespace.kubectl("patch", "finetunejob", "first", "--type=merge", "-p", spec)
+            wait_until(
+                "each watch was tried for longer than Kopf does", lambda: _tried(asked, KOPFS_TRIES + 2)
+            )
+            assert operator.http("/healthz")[0] == 200
+            code, text = operator.http("/readyz")
+            assert (code, str(int(status)) in text) == (503, True), text
+        finally:
+            route.lead_to(healthy)
+        wait_until("the operator is ready", operator.ready)
+        namespace.await_child("first-1")
+        namespace.await_child("second-1")
+    assert len(namespace.items("jobs")) == 2
+    for name in ("first", "second"):
+        wait_until("the status is right", lambda n=name: namespace.condition(n, "Accepted"))
+
+
+KOPFS_TRIES = len(kopf.OperatorSettings().networking.error_backoffs) + 1
+"""So often does Kopf ask by itself, in 54 s, before it ends."""
+
+
+def _tried(asked: Counter[str], times: int) -> bool:
+    watches = [count for path, count in asked.items() if path.endswith(("jobs", "pods", "presets"))]
+    return len(watches) == 4 and min(watches) >= times
 
 
 def test_a_deletion_that_no_watch_can_tell_of_is_found_at_once(

@@ -63,6 +63,15 @@ def test_a_preview_is_a_check_that_shows_samples_only(tmp_path: Path, started: l
     assert started[0][6:] == ["--format", "samples", "--samples", "7"]
 
 
+@pytest.mark.parametrize("verb", ["check", "preview"])
+def test_data_itself_is_answered_with_the_way_to_a_manifest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    manifest(tmp_path)
+    assert main(["data", verb, str(tmp_path / "train.jsonl")]) == 2
+    assert f"finetune init --model ID --dataset {tmp_path}/train.jsonl" in capsys.readouterr().err
+
+
 def test_a_job_that_is_not_valid_is_not_checked(
     tmp_path: Path, started: list[list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from finetune_api.validation.capabilities import LIMITS
 from finetune_cli.errors import CommandError
 from finetune_cli.fields import all_fields, field_at
 from finetune_cli.main import main
@@ -104,6 +105,13 @@ def test_json_with_a_file_holds_the_jobs_values_and_where_they_came_from(
     assert values["training.neftuneNoiseAlpha"] == (None, "default")
 
 
+def test_a_field_says_what_this_version_takes_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    for limit in LIMITS:
+        taken = "its default" if limit.values is None else ", ".join(map(str, limit.values))
+        assert f"  this version takes only {taken}\n" in explained(capsys, limit.path)
+    assert "this version" not in explained(capsys, "training.learningRate")
+
+
 @pytest.mark.parametrize(
     "spelling", ["training.learningRate", "spec.training.learning_rate", "ftj.spec.training.learningRate"]
 )
@@ -128,7 +136,12 @@ def test_a_key_of_a_map_is_explained_by_the_map(key: str, field: str) -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "meant"),
-    [("learningRate", "training.learningRate"), ("training.learnRate", "training.learningRate")],
+    [
+        ("learningRate", "training.learningRate"),
+        ("training.learnRate", "training.learningRate"),
+        ("batch_size", "training.microBatchSize"),
+        ("num_train_epochs", "training.epochs"),
+    ],
 )
 def test_an_unknown_field_is_answered_with_the_nearest(wrong: str, meant: str) -> None:
     with pytest.raises(CommandError, match=f"did you mean {meant}"):

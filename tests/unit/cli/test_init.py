@@ -49,6 +49,19 @@ def test_the_commented_lines_are_yaml_too(tmp_path: Path) -> None:
     }
 
 
+def test_the_commented_lines_belong_to_the_sections_that_are_there(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    assert (
+        main(["init", str(file), *FLAGS, "org/data", "--model", "Qwen/Qwen3-8B", "--accelerator", "l4"]) == 0
+    )
+    text = file.read_text()
+    assert text.count("  training:") == text.count("microBatchSize:") == 1
+    file.write_text(text.replace("  #   epochs: 3.0", "    epochs: 1.0"))
+    training = written(file)["training"]
+    assert isinstance(training, dict)
+    assert (training["epochs"], training["precision"]) == (1.0, "bf16")
+
+
 def test_a_preset_is_named_and_its_format_left_to_it(tmp_path: Path) -> None:
     file = tmp_path / "job.yaml"
     assert main(["init", str(file), *FLAGS, "org/data", "--preset", "chat"]) == 0

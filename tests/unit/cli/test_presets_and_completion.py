@@ -31,6 +31,19 @@ def test_a_preset_is_shown_as_an_object_that_can_be_applied(
     assert Preset.from_manifest(parse(capsys.readouterr().out.encode())[0].value) == builtin_preset("chat")
 
 
+def test_a_preset_is_shown_by_its_name_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["presets", "chat"]) == 0
+    alone = capsys.readouterr().out
+    assert main(["presets", "show", "chat"]) == 0
+    assert capsys.readouterr().out == alone
+
+
+@pytest.mark.parametrize("words", [["show"], ["show", "chat", "instruct"]])
+def test_presets_are_shown_one_at_a_time(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["presets", *words]) == 2
+    assert "finetune presets show NAME" in capsys.readouterr().err
+
+
 def test_an_unknown_preset_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["presets", "show", "chatt"]) == 2
     assert "did you mean chat?" in capsys.readouterr().err

@@ -15,6 +15,11 @@ from typing import Any
 import pytest
 import yaml
 
+from finetune_api import FineTuneJobStatus
+from finetune_api.base import API_VERSION
+from finetune_api.validation.parsing import parse_job
+from finetune_cli.commands.run import _next_command
+
 REPORT = """\
 import json, os, sys, time, urllib.request
 def report(step, total, **finetune):
@@ -81,6 +86,7 @@ def test_a_job_that_ends_well_prints_the_status_that_the_cluster_would_show(tmp_
     assert [attempt["outcome"] for attempt in status["attempts"]] == ["Succeeded"]
     assert (tmp_path / "volumes" / "small-storage").is_dir()
     assert "\x1b" not in ended.stderr
+    assert "Next:" not in ended.stderr, "this job leaves nothing that answers"
 
 
 def test_a_failed_attempt_is_tried_again_as_often_as_the_policy_says(tmp_path: Path) -> None:
@@ -190,3 +196,30 @@ def test_wrong_use_exits_with_2_and_says_what_to_write(
     assert ended.returncode == 2
     assert words in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("stage", "output", "command"),
+    [
+        (
+            "sft",
+            {"kind": "adapter", "path": "/my runs/adapter"},
+            "finetune generate --model '/my runs/adapter'",
+        ),
+        ("rm", {"kind": "model", "path": "/runs/model"}, None),
+        ("sft", None, None),
+    ],
+)
+def test_what_has_been_trained_is_followed_by_how_to_try_it(
+    stage: str, output: dict[str, str] | None, command: str | None
+) -> None:
+    spec = {
+        "model": {"id": "org/model"},
+        "dataset": {"train": {"path": "/data"}},
+        "training": {"stage": stage},
+    }
+    job = parse_job(
+        {"apiVersion": API_VERSION, "kind": "FineTuneJob", "metadata": {"name": "job"}, "spec": spec}
+    )
+    status = FineTuneJobStatus.model_validate({"output": output})
+    assert _next_command(job, status) == command

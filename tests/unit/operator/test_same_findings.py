@@ -11,8 +11,8 @@ import routes
 from findings_table import EVERY_CASE, Case
 from finetune_api import Finding, check_manifest
 from finetune_api.validation import errors_in
-from finetune_operator.admission import warning_lines
-from finetune_operator.refusal import described
+from finetune_operator.deciding.admission import warning_lines
+from finetune_operator.deciding.refusal import described
 
 every_case = pytest.mark.parametrize("case", EVERY_CASE, ids=lambda case: case.name)
 

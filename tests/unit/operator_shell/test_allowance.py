@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from finetune_operator.allowance import Allowance
 from finetune_operator.keys import JobKey
-from finetune_operator.status_server import Allowance
 
 A, B = JobKey("team", "a"), JobKey("team", "b")
 

@@ -39,10 +39,19 @@ def test_a_watch_is_not_deaf_while_the_api_server_is_away(clock: Any) -> None:
     monitor.expect(JOBS, 10)
     for _ in range(10):
         clock.advance(30)
-        monitor.cut_off()
+        monitor.cut_off("/apis/batch/v1/jobs", "503 Service Unavailable")
     assert monitor.deaf() == []
     clock.advance(61)
     assert monitor.deaf() == ["jobs"]
+
+
+def test_a_watch_stands_once_it_is_served_again(clock: Any) -> None:
+    monitor = WatchMonitor(clock)
+    monitor.cut_off("/api/v1/pods", "503 Service Unavailable")
+    monitor.answered("/apis/batch/v1/jobs")
+    assert monitor.refused() == {"/api/v1/pods": "503 Service Unavailable"}
+    monitor.answered("/api/v1/pods")
+    assert monitor.refused() == {}
 
 
 def test_a_watch_without_writes_is_never_suspected(clock: Any) -> None:

@@ -16,7 +16,7 @@ import small_models
 from fake_hub import FakeHub, fake_hub
 from finetune_api import ResolvedJob, parse_job, resolve
 from finetune_api.model import ArchitectureSpec, TokenizerTrainSpec
-from finetune_trainer.output.hub import Hub
+from finetune_trainer.hub.pushes import Hub
 
 MakeJob = Callable[..., ResolvedJob]
 FamilyModel = Callable[[str], Path]

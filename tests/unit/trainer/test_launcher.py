@@ -126,9 +126,19 @@ def test_a_master_that_never_appears_is_a_lost_peer(
         rendezvous(lost)
 
 
-def test_the_kernels_count_of_memory_kills_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    events = tmp_path / "memory.events"
-    events.write_text("low 0\nhigh 3\nmax 9\noom 2\noom_kill 2\noom_group_kill 0\n")
+@pytest.mark.parametrize(
+    "counted",
+    [
+        "low 0\nhigh 3\nmax 9\noom 2\noom_kill 2\noom_group_kill 0\n",
+        "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n",
+    ],
+    ids=["cgroup v2", "cgroup v1"],
+)
+def test_the_kernels_count_of_memory_kills_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, counted: str
+) -> None:
+    events = tmp_path / "events"
+    events.write_text(counted)
     monkeypatch.setattr(launcher, "MEMORY_EVENTS", (tmp_path / "none", events))
     assert oom_kills() == 2
     monkeypatch.setattr(launcher, "MEMORY_EVENTS", (tmp_path / "none",))

@@ -4,6 +4,7 @@ Optimizer step k of an epoch takes the next `global batch` of a permutation of t
 cut into ranks and accumulation steps changes who computes what, not what is computed.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +12,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Sampler
+
+from finetune_api.training import TrainingSpec
 
 WINDOW_STEPS = 64
 """Steps whose records are sorted by length together, under `groupByLength`."""
@@ -45,6 +48,11 @@ class GlobalOrder:
         start = within * self.global_batch
         records: list[int] = _epoch(self, epoch)[start : start + self.global_batch].tolist()
         return [*records, *range(self.size, self.size + self.global_batch - len(records))]
+
+
+def total_steps(training: TrainingSpec, steps_per_epoch: int) -> int:
+    """Optimizer steps of the whole run, as transformers counts them."""
+    return training.max_steps or math.ceil(training.epochs * steps_per_epoch)
 
 
 @lru_cache(maxsize=2)

@@ -7,7 +7,7 @@ from typing import Final
 import regex
 
 from finetune_trainer.errors import DataError
-from finetune_trainer.evaluation.numbers_in_text import last_number, same_number
+from finetune_trainer.numbers_in_text import last_number, same_number
 
 Score = Callable[[str, Sequence[str]], dict[str, float]]
 """Scores of an answer against the texts of which any is right."""

@@ -16,8 +16,8 @@ def take_device(job: ResolvedJob) -> None:
     """Makes this rank's GPU the one that is meant by `cuda`. Call it before anything else asks CUDA, which
     would set up a context of every rank on the first GPU.
 
-    Raises `InvalidConfigError` when the job asks for accelerators that this process does not see, or that
-    PyTorch has no code for.
+    Raises `InvalidConfigError` when the job asks for accelerators that this process does not see, that
+    PyTorch has no code for, or whose driver is too old for PyTorch's CUDA.
     """
     if job.device != "cuda":
         return
@@ -29,7 +29,17 @@ def take_device(job: ResolvedJob) -> None:
             f"{job.processes_per_node} ranks, but this node shows {seen} CUDA devices. Check that the node's "
             "device plugin and driver work (nvidia-smi in a pod), or set perNode: 0 to train on CPU"
         )
-    torch.cuda.set_device(local_rank())
+    try:
+        torch.cuda.set_device(local_rank())
+    except RuntimeError as error:
+        # NVML counts the GPUs of a driver that CUDA itself refuses
+        if "too old" not in str(error):
+            raise
+        raise InvalidConfigError(
+            f"resources.accelerators: this node's NVIDIA driver is too old for CUDA {torch.version.cuda}, "
+            "which this image's PyTorch is built for. Use nodes with a newer one (resources.nodeSelector; "
+            "docs/operating.md says which), or an image with another PyTorch (resources.image)"
+        ) from error
     found, oldest = torch.cuda.get_device_capability(), _oldest_capability()
     if found < oldest:
         raise InvalidConfigError(

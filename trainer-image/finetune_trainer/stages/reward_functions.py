@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from finetune_trainer.evaluation.numbers_in_text import last_number, same_number
+from finetune_trainer.numbers_in_text import last_number, same_number
 
 THOUGHT = re.compile(r"<think>(?!.*<think>).*?</think>.*", re.DOTALL)
 

@@ -1,5 +1,6 @@
 """From the spec to transformers' `TrainingArguments`. What is decided elsewhere is switched off here: saving
-and evaluating (`callbacks.py`), reporting (`reporting.py`), the order of the data (`data/sampling.py`)."""
+and evaluating (`callbacks.py`), reporting (`reporting.py`), the order of the data (`data/sampling.py`), label
+smoothing (`smoothed_loss.py`)."""
 
 from pathlib import Path
 
@@ -50,7 +51,6 @@ def training_arguments(
         torch_compile_mode=compile_mode(job),
         use_liger_kernel=liger_is_on(job),
         liger_kernel_config=liger_parts(job),
-        label_smoothing_factor=training.label_smoothing,
         neftune_noise_alpha=training.neftune_noise_alpha,
         seed=training.seed,
         use_cpu=job.device == "cpu",

@@ -19,8 +19,8 @@ from finetune_trainer.checkpoints.store import CheckpointStore, checkpoints_stat
 from finetune_trainer.checkpoints.universal import write_names
 from finetune_trainer.data.fingerprint import Fingerprint
 from finetune_trainer.distributed import barrier, on_first_rank, rank
+from finetune_trainer.hub.saves import HubSaves
 from finetune_trainer.metrics import MetricsFile
-from finetune_trainer.output.hub_saves import HubSaves
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.tracking.fanout import Tracking
 from finetune_trainer.training.progress import epoch_of

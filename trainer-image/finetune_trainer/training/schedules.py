@@ -3,7 +3,7 @@
 import math
 from typing import Any, Final
 
-from finetune_api.training import ScheduleSpec, TrainingSpec
+from finetune_api.training import ScheduleSpec
 from finetune_trainer.errors import InvalidConfigError
 
 STABLE_RATIO: Final = 0.8
@@ -44,11 +44,6 @@ def schedule(spec: ScheduleSpec, total_steps: int | None = None) -> tuple[str, d
             return "warmup_stable_decay", {"num_decay_steps": decay_steps(spec, total_steps)}
         case "greedy":
             raise InvalidConfigError("training.schedule.type: greedy is not served. Use reduceOnPlateau")
-
-
-def total_steps(training: TrainingSpec, steps_per_epoch: int) -> int:
-    """Optimizer steps of the whole run, as transformers counts them."""
-    return training.max_steps or math.ceil(training.epochs * steps_per_epoch)
 
 
 def decay_steps(spec: ScheduleSpec, total: int) -> int:

@@ -10,8 +10,7 @@ from statistics import fmean, median, stdev
 from typing import Final, NamedTuple, NotRequired, TypedDict
 
 from finetune_api.training import TrainingSpec
-from finetune_trainer.data.sampling import GlobalOrder
-from finetune_trainer.training.schedules import total_steps
+from finetune_trainer.data.sampling import GlobalOrder, total_steps
 
 FACTOR: Final = 2.0
 

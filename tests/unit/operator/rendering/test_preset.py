@@ -12,8 +12,8 @@ from finetune_api import ResolvedJob, parse_job
 from finetune_api.presets.in_cluster import as_recorded, with_preset
 from finetune_api.resolved import AppliedPreset
 from finetune_api.validation.fields import chosen
-from finetune_operator.presets import recorded
 from finetune_operator.rendering import render_attempt
+from finetune_operator.watching.presets import recorded
 from golden import compare
 from operator_scenes import CONFIG, UID
 from stored_jobs import manager, stored

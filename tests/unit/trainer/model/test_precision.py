@@ -128,3 +128,29 @@ def test_a_node_that_shows_too_few_gpus_is_told(
     Machine(count=1).install(monkeypatch)
     with pytest.raises(InvalidConfigError, match="this node shows 1 CUDA devices"):
         take_device(job_of_two_ranks)
+
+
+def test_a_driver_that_is_too_old_is_told_though_its_gpus_are_counted(
+    job_of_two_ranks: ResolvedJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Machine().install(monkeypatch)
+
+    def refuse(_device: int) -> None:
+        raise RuntimeError("The NVIDIA driver on your system is too old (found version 12040).")
+
+    monkeypatch.setattr(torch.cuda, "set_device", refuse)
+    with pytest.raises(InvalidConfigError, match="NVIDIA driver is too old"):
+        take_device(job_of_two_ranks)
+
+
+def test_a_gpu_that_fails_for_another_reason_is_not_a_mistake_in_the_job(
+    job_of_two_ranks: ResolvedJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Machine().install(monkeypatch)
+
+    def fail(_device: int) -> None:
+        raise RuntimeError("CUDA error: uncorrectable ECC error encountered")
+
+    monkeypatch.setattr(torch.cuda, "set_device", fail)
+    with pytest.raises(RuntimeError, match="ECC"):
+        take_device(job_of_two_ranks)

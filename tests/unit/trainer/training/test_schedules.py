@@ -8,8 +8,9 @@ import torch
 from transformers import get_scheduler
 
 from finetune_api.training import ScheduleSpec, TrainingSpec
+from finetune_trainer.data.sampling import total_steps
 from finetune_trainer.errors import InvalidConfigError
-from finetune_trainer.training.schedules import decay_steps, schedule, total_steps
+from finetune_trainer.training.schedules import decay_steps, schedule
 
 STEPS = 100
 

@@ -31,7 +31,7 @@ from finetune_trainer.data.dataset import TokenizedDataset
 from finetune_trainer.data.download import fetch_sources
 from finetune_trainer.data.examples import BrokenRecord, Example, Origin, Record, texts
 from finetune_trainer.data.formats import FORMATS
-from finetune_trainer.data.loading import read_examples, sample
+from finetune_trainer.data.loading import lost_columns, read_examples, sample
 from finetune_trainer.data.making import Recipe
 from finetune_trainer.data.order import data_order
 from finetune_trainer.data.packed import PackedDataset
@@ -39,11 +39,11 @@ from finetune_trainer.data.preparation import divided, packed
 from finetune_trainer.data.reading import find_files
 from finetune_trainer.data.recipes import recipe_for
 from finetune_trainer.data.rendering import IGNORED, Renderer, Tokens
+from finetune_trainer.data.sampling import total_steps
 from finetune_trainer.data.training_data import Divisible, TrainingData
 from finetune_trainer.data.workers import chunks, spread, worker_count
 from finetune_trainer.errors import DataError
 from finetune_trainer.model.tokenizers import Tokenizer, load_tokenizer, train_tokenizer
-from finetune_trainer.training.schedules import total_steps
 
 BARS = 20
 
@@ -85,7 +85,14 @@ def check_data(job: ResolvedJob, samples: int = 3) -> DataReport:
         first_overlaps=repeated_in_eval[:SHOWN],
         steps=steps,
         samples=_samples(tokenizer, data, samples) if data is not None else [],
-        remarks=remarks(part, evaluation, steps, len(repeated_in_eval), train.examples),
+        remarks=remarks(
+            part,
+            evaluation,
+            steps,
+            len(repeated_in_eval),
+            train.examples,
+            [] if train.continues else lost_columns(spec.dataset, train.columns),
+        ),
     )
 
 

@@ -10,8 +10,8 @@ import pytest
 from finetune_api import ResolvedJob
 from finetune_trainer.data.check.collect import check_data
 from finetune_trainer.data.order import data_order
+from finetune_trainer.data.sampling import total_steps
 from finetune_trainer.inputs import prepare_inputs
-from finetune_trainer.training.schedules import total_steps
 from stage_data import STAGES
 
 MakeJob = Callable[..., ResolvedJob]

@@ -1,0 +1,1 @@
+"""What happens next to a job, decided: pure functions, without a client, a clock or chance."""

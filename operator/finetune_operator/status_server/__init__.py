@@ -1,7 +1,0 @@
-"""The status server: trainers report here, and only the pods of a job may report for it."""
-
-from finetune_operator.status_server.allowance import Allowance
-from finetune_operator.status_server.auth import Authenticator
-from finetune_operator.status_server.server import StatusServer
-
-__all__ = ["Allowance", "Authenticator", "StatusServer"]

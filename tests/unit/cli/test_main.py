@@ -1,0 +1,32 @@
+"""`finetune` alone: the version, and words that are no verbs."""
+
+import pytest
+
+from finetune_cli.main import _OTHER_WORDS, VERBS, main
+
+
+def test_the_version_is_an_option_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["version"]) == 0
+    printed = capsys.readouterr().out
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == printed
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("validat", "Did you mean `finetune validate`?"),
+        ("train", "Did you mean `finetune run`?"),
+        ("xyzzy", "`finetune --help` lists them."),
+    ],
+)
+def test_a_word_that_is_no_verb_is_answered_with_what_was_meant(
+    word: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([word]) == 2
+    assert capsys.readouterr().err == f"finetune: there is no command {word}. {hint}\n"
+
+
+def test_what_other_programs_call_a_verb_is_no_verb_here() -> None:
+    assert set(_OTHER_WORDS.values()) <= set(VERBS)
+    assert not set(_OTHER_WORDS) & set(VERBS)
