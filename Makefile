@@ -9,6 +9,7 @@ PYTHON = $(shell scripts/venv)
 BIN := $(CACHE)/bin/current
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+ARGS ?=
 
 .PHONY: help
 help: ## list the targets
@@ -27,7 +28,7 @@ prepare: ## what both need the first time; they run it themselves
 	@scripts/prepare
 
 ##@ Tests
-.PHONY: test-unit test-trainer test-combinations test-integration test-cert-manager test-cluster test-e2e
+.PHONY: test-unit test-trainer test-combinations test-gpu test-integration test-cert-manager test-cluster test-e2e
 test-unit: ## pure logic, and the parts of the trainer; no cluster
 	@scripts/test-unit $(PYTEST_ARGS)
 
@@ -36,6 +37,9 @@ test-trainer: ## whole runs of the trainer on tiny models: killed, resumed, on s
 
 test-combinations: ## train every combination that validation allows; continues where it stopped; not part of `make test`
 	@scripts/test-combinations $(PYTEST_ARGS)
+
+test-gpu: ## what holds on this machine's GPUs, on one page, in ten minutes; not part of `make test`
+	@scripts/test-gpu $(ARGS)
 
 test-integration: binaries ## the operator against a real control plane
 	$(PYTHON) -m pytest tests/integration $(PYTEST_ARGS)

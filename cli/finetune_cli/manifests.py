@@ -210,10 +210,20 @@ def _text(document: YamlDocument, field: str) -> str:
         raise YamlError(
             FileCode.NO_KIND,
             f"{field} is missing" if text is None else f"{field} must be text; this is {_describe(text)}",
-            "Write apiVersion: finetune.dev/v1alpha1 and kind: FineTuneJob.",
+            _way_to_a_manifest(document.value),
             document.locate(field),
         )
     return text
+
+
+def _way_to_a_manifest(value: object) -> str:
+    """What to do about an object without a kind, which may be another program's configuration."""
+    from finetune_cli.foreign.programs import TITLES, program_of
+
+    program = program_of(value) if isinstance(value, dict) else None
+    if program is None:
+        return "Write apiVersion: finetune.dev/v1alpha1 and kind: FineTuneJob."
+    return f"It looks like a configuration of {TITLES[program]}: `finetune import` makes a job of it."
 
 
 def preset_in(document: YamlDocument) -> PresetDocument:

@@ -147,7 +147,10 @@ class ColumnsSpec(ApiModel):
 class PreprocessingSpec(ApiModel):
     """How a record becomes tokens."""
 
-    add_eos_token: bool = Field(default=True, description="Whether the end token closes each answer.")
+    add_eos_token: bool = Field(
+        default=True,
+        description="Whether the end token closes what is learned, where the template has none.",
+    )
     add_bos_token: bool = Field(
         default=False, description="Whether a start token is put in front where the template has none."
     )

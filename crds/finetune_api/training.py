@@ -229,7 +229,7 @@ class TrainingSpec(ApiModel):
         default=42, description="Seed of weights, dropout and order."
     )
     data_seed: Annotated[Integer, Field(ge=0, le=4_294_967_295)] | None = Field(
-        default=None, description="Seed of the records' order; seed when absent."
+        default=None, description="Seed of the records' order and of evalSplit; seed when absent."
     )
     logging_steps: Annotated[Integer, Field(ge=1, le=1_000_000)] = Field(
         default=10, description="Optimizer steps between two lines of metrics."
@@ -243,3 +243,9 @@ class TrainingSpec(ApiModel):
     ppo: PpoSpec | None = Field(default=None, description="Settings for stage ppo.")
     grpo: GrpoSpec | None = Field(default=None, description="Settings for stage grpo.")
     reward_model: RewardModelSpec | None = Field(default=None, description="Settings for stage rm.")
+
+    @property
+    def seed_of_data(self) -> int:
+        """What the order of the records, and which of them are held out, are drawn by: runs of several seeds
+        that share it see the same data."""
+        return self.seed if self.data_seed is None else self.data_seed

@@ -3,7 +3,7 @@
 from typing import Any
 
 from finetune_api import ResolvedJob, TrainingResult
-from finetune_trainer import rank
+from finetune_trainer.engines import native
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.reporting import Reporter
 
@@ -41,6 +41,6 @@ def train(
 ) -> TrainingResult:
     """A run of one rank, which leaves no process group behind."""
     try:
-        return rank.train(job, reporter or Reporter([]), stop or StopRequest())
+        return native.train(job, reporter or Reporter([]), stop or StopRequest())
     finally:
-        rank.end_process_group()
+        native.end_process_group()

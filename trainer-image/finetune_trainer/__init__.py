@@ -8,12 +8,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from finetune_trainer.python_api.config import TrainingConfig, TransformerConfig
+    from finetune_trainer.python_api.config import TrainingConfig
+    from finetune_trainer.python_api.settings import TransformerConfig
     from finetune_trainer.python_api.trainer import Trainer
 
 __all__ = ["Trainer", "TrainingConfig", "TransformerConfig"]
 
-_HOMES = {"Trainer": "trainer", "TrainingConfig": "config", "TransformerConfig": "config"}
+_HOMES = {"Trainer": "trainer", "TrainingConfig": "config", "TransformerConfig": "settings"}
 
 
 def __getattr__(name: str) -> object:

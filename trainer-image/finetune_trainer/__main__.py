@@ -81,6 +81,8 @@ def log_to_stderr() -> None:
     )
     for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # it would fetch another kernel from the hub, and says at each start that it can't
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 
 def read_job(file: Path) -> ResolvedJob:
@@ -104,6 +106,7 @@ def _check(job: ResolvedJob, options: argparse.Namespace) -> int:
 
 
 def _generate(options: argparse.Namespace) -> int:
+    _log_answers_only()
     try:
         if options.prompts is None:
             _talk(options)
@@ -115,6 +118,15 @@ def _generate(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     return 0
+
+
+def _log_answers_only() -> None:
+    """Somebody waits for an answer, and bars are none."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    # it has a handler of its own, and would say everything twice
+    logging.getLogger("huggingface_hub").propagate = False
 
 
 def _answer(options: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from transformers import TrainingArguments, set_seed
 
 from finetune_api.deepspeed import uses_deepspeed
 from finetune_api.resolved import ResolvedJob
-from finetune_trainer.data.asking import teach_ends
+from finetune_trainer.data.asking import end_tokens
 from finetune_trainer.data.packed import PackedDataset
 from finetune_trainer.data.sampling import GlobalOrder
 from finetune_trainer.data.training_data import TrainingData
@@ -18,9 +18,10 @@ from finetune_trainer.evaluation.generations import Generations
 from finetune_trainer.inputs import Inputs
 from finetune_trainer.methods import Start, apply_method, name_revision
 from finetune_trainer.methods.coverage import check_quantized
+from finetune_trainer.model.generation_settings import settle
 from finetune_trainer.model.kernels import upcast_norms
 from finetune_trainer.model.models import check_fit, load_base, load_dtype, train_in_fp32
-from finetune_trainer.model.precision import DTYPES
+from finetune_trainer.model.precision import DTYPES, arithmetic, multiply_in
 from finetune_trainer.model.quantization import quantization_config
 from finetune_trainer.model.utilisation import utilisation
 from finetune_trainer.stages.base import Setting
@@ -28,10 +29,11 @@ from finetune_trainer.training.by_document import attend_by_document
 from finetune_trainer.training.callbacks import RunCallback
 from finetune_trainer.training.fused_loss import fuse_loss, needs_no_logits
 from finetune_trainer.training.guards import Guard, Trend
-from finetune_trainer.training.isolation import IsolationTrial, check_isolation, is_cut_up
+from finetune_trainer.training.isolation import IsolationTrial, check_isolation, computes_now
 from finetune_trainer.training.optimizers import grouped_optimizer
 from finetune_trainer.training.plateau import plateau
 from finetune_trainer.training.progress import Progress
+from finetune_trainer.training.smoothed_loss import smoothed_loss
 from finetune_trainer.training.trainer import FineTuneTrainer
 
 
@@ -77,14 +79,15 @@ def load_model(
     check_quantized(base, spec)
     longest = spec.training.max_sequence_length
     check_fit(base, inputs.tokenizer, longest)
-    teach_ends(base, inputs.tokenizer)
+    settle(base, end_tokens(inputs.tokenizer))
     likelihood_on_cpu = inputs.job.device == "cpu" and inputs.stage.objective is None
     by_document = likelihood_on_cpu and attend_by_document(base, longest)
     data = inputs.data
     if isinstance(data, PackedDataset) and not by_document:
         data = data.laid_out_for(base.config._attn_implementation)
-        if not is_cut_up(base):
-            check_isolation(base, data)
+        if computes_now(base, device):
+            with arithmetic(base.device, precision):
+                check_isolation(base, data)
     if spec.model.upcast_layer_norm:
         upcast_norms(base)
     model = apply_method(base, spec.method, spec.training.seed, start)
@@ -165,7 +168,7 @@ def make_trainer(
 ) -> FineTuneTrainer:
     """The trainer with its callbacks, its optimizer and the objective of its stage."""
     spec = inputs.job.spec
-    untried = isinstance(loaded.data, PackedDataset) and is_cut_up(loaded.model)
+    untried = isinstance(loaded.data, PackedDataset) and not computes_now(loaded.model, arguments.device)
     trial = IsolationTrial(cast(PackedDataset, loaded.data)) if untried else None
     trainer = FineTuneTrainer(
         model=loaded.model,
@@ -173,6 +176,7 @@ def make_trainer(
         train_dataset=loaded.data,
         processing_class=inputs.tokenizer,
         callbacks=[each for each in (trial, follower, generations) if each is not None],
+        compute_loss_func=smoothed_loss(spec.training.label_smoothing),
         order=follower.order,
         evaluation=inputs.evaluation,
         evaluation_spec=spec.evaluation,
@@ -183,6 +187,7 @@ def make_trainer(
         optimizer_cls_and_kwargs=grouped_optimizer(loaded.model, arguments, spec),
         plateau=plateau(spec),
     )
+    multiply_in(spec.training.precision)
     if inputs.stage.objective is not None:
         setting = Setting(
             inputs.job, inputs.base, precision, inputs.tokenizer, loaded.model, trainer.accelerator

@@ -20,7 +20,7 @@ from finetune_trainer.hub.pushes import Hub, HubError
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.model.precision import DTYPES
 from finetune_trainer.output.card import Facts, describe_data, write_card
-from finetune_trainer.output.export import commit, shard_bytes
+from finetune_trainer.output.export import Chosen, commit, shard_bytes
 from finetune_trainer.output.merge import Base, merged_precision, write_merged
 from finetune_trainer.paths import volume_path
 from finetune_trainer.reporting import Reporter
@@ -42,7 +42,10 @@ class Finishing:
     base: Base
     precision: Precision
     """Of the run's arithmetic, in which the output was proved."""
-    step: int
+    steps: int
+    """That were trained."""
+    chosen: Chosen
+    """Whose weights the output has."""
     reporter: Reporter
     stop: StopRequest
     generations: Generations | None
@@ -81,7 +84,7 @@ class Finishing:
             shard_bytes=shard_bytes(self.job),
             device=torch.device(self.job.device),
         )
-        size = commit(staged, target, "merged", self.job, self.step)
+        size = commit(staged, target, "merged", self.job, self.chosen.step)
         log.info("merged model is written to %s, and was loaded and run once", target)
         paths = {"merged_path": volume_path(target), "merged_bytes": size}
         self.output = self.output.model_copy(update=paths)
@@ -107,7 +110,8 @@ class Finishing:
             job=self.job,
             base=self.base,
             output=self.output,
-            step=self.step,
+            steps=self.steps,
+            chosen=self.chosen,
             metrics=self.reporter.metrics,
             effective=self.reporter.report.effective,
             evaluation=self.evaluation,
@@ -123,11 +127,12 @@ class Finishing:
         is said in the status; the result is on the volume."""
         self.reporter.update(activity="uploading", urgent=True)
         directory = Path(self.job.paths.output_directory)
-        self.hub = HubStatus(repository=hub.spec.id, revision=hub.spec.revision, step=self.step)
+        self.hub = HubStatus(repository=hub.spec.id, revision=hub.spec.revision, step=self.chosen.step)
+        after = f"after {self.chosen.step} steps"
         try:
-            commit = hub.push(directory / self.output.kind, f"{self.output.kind} after {self.step} steps")
+            commit = hub.push(directory / self.output.kind, f"{self.output.kind} {after}")
             if self.output.merged_path is not None:
-                commit = hub.push(directory / "merged", f"merged after {self.step} steps", into="merged")
+                commit = hub.push(directory / "merged", f"merged {after}", into="merged")
         except HubError as error:
             log.warning("the result is not on the hub: %s", error)
             place = volume_path(directory / self.output.kind)

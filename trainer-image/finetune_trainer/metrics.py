@@ -119,14 +119,18 @@ class MetricsFile:
     def __init__(self, run_directory: Path) -> None:
         self.path = run_directory / "metrics.jsonl"
 
-    def begin(self, step: int) -> None:
+    def begin(self, step: int) -> Line:
         """Drops lines behind the step that the run goes on from (they will be written again), and torn or
-        damaged ones."""
+        damaged ones. Returns the newest value of everything that is left."""
         if not self.path.exists():
-            return
+            return {}
         text = self.path.read_text(encoding="utf-8", errors="replace")
         kept = [line for line in text.split("\n") if _step(line) <= step]
         write_atomically(self.path, "".join(f"{line}\n" for line in kept))
+        newest: Line = {}
+        for line in kept:
+            newest |= json.loads(line)
+        return newest
 
     def set_aside(self, checkpoints: Path) -> None:
         """Puts the curve of a run whose checkpoints were put aside beside them. Raises `OSError`."""

@@ -17,6 +17,7 @@ from finetune_cli import json_writer
 from finetune_cli.arguments import add_job, add_set, add_table_or_json
 
 if TYPE_CHECKING:
+    from finetune_api.validation.capabilities import Limit
     from finetune_cli.fields import Field
 
 
@@ -91,7 +92,14 @@ def _json_object(field: "Field", effective: Effective | None) -> dict[str, Any]:
     return told | effective.get(field.path, _ABSENT)._asdict()
 
 
+def _possible(limit: "Limit") -> str:
+    """The values that are no `NotYetSupported`."""
+    return "its default" if limit.values is None else ", ".join(map(str, limit.values))
+
+
 def _print(field: "Field", effective: Effective | None) -> None:
+    from finetune_api.validation.capabilities import LIMITS
+
     print(f"{field.path}: {field.type}")
     print(textwrap.fill(field.description, 100, initial_indent="  ", subsequent_indent="  "))
     print(f"  section: {field.section or 'spec'}")
@@ -99,6 +107,8 @@ def _print(field: "Field", effective: Effective | None) -> None:
         print("  required")
     if field.default is not None:
         print(f"  default: {field.default}")
+    if limit := next((limit for limit in LIMITS if limit.path == field.path), None):
+        print(f"  this version takes only {_possible(limit)}")
     if effective is not None and not field.is_section:
         print(f"  in this job: {effective.get(field.path, _ABSENT)}")
 

@@ -16,6 +16,7 @@ import math
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 from finetune_cli.argument_types import count
 from finetune_cli.errors import CommandError
@@ -53,9 +54,19 @@ def run(arguments: argparse.Namespace) -> int:
         raise CommandError(f"--temperature: {arguments.temperature:g} must be 0 or more; 0.7 is usual")
     if not 0 < arguments.top_p <= 1:
         raise CommandError(f"--top-p: {arguments.top_p:g} must be over 0 and at most 1; 0.9 is usual")
+    if _is_path(arguments.model) and not Path(arguments.model).is_dir():
+        raise CommandError(
+            f"--model {arguments.model}: there is no such directory. The status of a job that has ended "
+            "names the one of its result, output.path"
+        )
     if find_spec("torch") is None:
         raise CommandError("it needs torch and its companions: pip install '.[trainer]' in the repository")
     return subprocess.run(command(arguments), check=False).returncode
+
+
+def _is_path(model: str) -> bool:
+    """Whether it can't be an id on the hub, which is `name` or `organisation/name`."""
+    return model.startswith(("/", ".", "~")) or model.count("/") > 1
 
 
 def command(arguments: argparse.Namespace) -> list[str]:

@@ -1,5 +1,6 @@
 """Turn another program's configuration into a job, and report for every key what became of it.
 
+  wizard        what the wizard's form sends, in JSON
   framework     the YAML framework (model, fine_tuning, training, …)
   llamafarm     a LlamaFarm strategy, PyTorch or LlamaFactory
   engine        the training engine's TrainingConfig
@@ -38,7 +39,7 @@ def _add_own(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from",
         dest="kind",
-        choices=("framework", "llamafarm", "engine", "llamafactory", "axolotl", "trl"),
+        choices=("wizard", "framework", "llamafarm", "engine", "llamafactory", "axolotl", "trl"),
         help="format; recognised when absent",
     )
     parser.add_argument("--name", default="imported", help="name of the job")

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from finetune_cli.errors import INVALID, CommandError
 from finetune_cli.foreign import (
@@ -15,17 +15,14 @@ from finetune_cli.foreign import (
     llamafactory,
     llamafarm,
     trl,
+    wizard,
 )
+from finetune_cli.foreign.programs import DOCUMENTS, FORMATS, program_of
 from finetune_cli.foreign.reading import Line, Reading, read, with_defaults
 from finetune_cli.foreign.rules import Mapped, Read, Rule, Table
 from finetune_cli.foreign.schedules import settled
 from finetune_cli.manifests import content_of, label_of
 from finetune_cli.yaml_reader import YamlError, parse, parse_scalar, read_bytes
-
-FORMATS: Final = ("framework", "llamafarm", "engine", "llamafactory", "axolotl", "trl")
-
-_DOCUMENTS: Final = (framework, llamafarm, axolotl, engine, llamafactory, trl)
-"""Formats that are YAML, in the order in which they are recognised."""
 
 
 def import_job(
@@ -67,13 +64,14 @@ def _load(source: str) -> dict[str, Any]:
 
 
 def _document(document: dict[str, Any], kind: str | None, beside: Path) -> Reading:
-    module = next((known for known in _DOCUMENTS if kind == known.NAME), None) or next(
-        (known for known in _DOCUMENTS if known.recognises(document)), None
-    )
+    name = kind or program_of(document)
+    module = next((known for known in DOCUMENTS if name == known.NAME), None)
     if module is None:
         raise CommandError(f"the format is not recognised: name it with --from {'|'.join(FORMATS)}")
     if module is llamafarm:
         return _llamafarm(document)
+    if module is wizard:
+        return read(document, wizard.table(document))
     if module is llamafactory:
         for key, said in dataset_info.entries(document, beside).items():
             document = {other: value for other, value in document.items() if other != key} | said

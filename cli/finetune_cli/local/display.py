@@ -79,7 +79,8 @@ class News:
         """Whether to print `line` about `status` now; if so, it counts as printed."""
         kind = (status.phase, status.progress.activity if status.progress else None)
         overdue = time.monotonic() - self._said_at >= PLAIN_INTERVAL_SECONDS
-        if line == self._said or (kind == self._kind and not overdue):
+        # A phase and an activity may have one name: Starting, starting.
+        if line.lower() == self._said.lower() or (kind == self._kind and not overdue):
             return False
         self._said, self._said_at, self._kind = line, time.monotonic(), kind
         return True

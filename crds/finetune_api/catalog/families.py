@@ -33,6 +33,10 @@ class Family:
     learned_positions: bool = False
     stepwise_activation: bool = False
     """Whether the activation is `gelu_new`, which transformers writes as eight operations."""
+    residual_dropout: bool = False
+    """Whether dropout, where it is on, also drops what a layer adds to the residual stream."""
+    published_dropout: bool = False
+    """Whether its published models have dropout in attention and elsewhere (GPT-2's: 0.1)."""
     fused_kernels: bool = True
     """Whether Liger has kernels for it."""
     fused_experts: bool = False
@@ -90,6 +94,8 @@ FAMILIES: Final[dict[str, Family]] = {
             feed_forward_bias=True,
             norm_bias=True,
             learned_positions=True,
+            residual_dropout=True,
+            published_dropout=True,
             stepwise_activation=True,
             fused_kernels=False,
         ),

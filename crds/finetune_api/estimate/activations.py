@@ -23,6 +23,7 @@ def layer_activations(setup: Setup, counts: ParameterCounts, length: int) -> flo
         + _attention(setup, length)
         + _feed_forward(setup)
         + _linear_inputs(setup, counts)
+        + _residual_masks(setup)
     )
 
 
@@ -129,11 +130,12 @@ def _attention(setup: Setup, length: int) -> float:
 
 
 def _kept_scores(setup: Setup, length: int) -> float:
-    """Eager attention keeps the softmax in fp32, and its copy in the arithmetic's type."""
+    """Eager attention keeps the softmax in fp32, and its copy in the arithmetic's type. Dropout keeps a mask
+    of one byte, and gives back a tensor of its own, also where the copy is the softmax itself."""
     if not setup.eager_attention:
         return 0.0
-    copy = setup.attention_bytes if setup.attention_bytes < 4 else 0
-    return float((4 + copy) * setup.architecture.heads * length)
+    copy = setup.attention_bytes if setup.attention_bytes < 4 or setup.attention_dropout else 0
+    return float((4 + copy + setup.attention_dropout) * setup.architecture.heads * length)
 
 
 def _scores_backward(setup: Setup, length: int) -> float:
@@ -152,6 +154,11 @@ def _feed_forward(setup: Setup) -> float:
     elif setup.stepwise_activation:
         each = 3 * setup.power_bytes + setup.inner_bytes
     return each * _feed_forward_width(setup)
+
+
+def _residual_masks(setup: Setup) -> float:
+    """Masks of one byte of the two dropouts before the sums with the residual stream."""
+    return 2.0 * setup.architecture.hidden if setup.residual_dropout else 0.0
 
 
 def _linear_inputs(setup: Setup, counts: ParameterCounts) -> float:

@@ -24,6 +24,8 @@ CACHED: Final = Range(0.0, 0.75, 1.2)
 was freed before the peak, this share is of no use to it. Those are the smaller of the two moments, the loss
 and a layer (tensors as large as all logits, and small ones), and 16-bit logits (PyTorch, notes on CUDA memory
 management; 0.6 to 1 in fitcheck-llm's runs)."""
+CACHED_NARROW: Final = Range(0.0, 1.0, 1.2)
+"""The same of a fused loss's blocks: as wide as the model, they serve no tensor of the feed-forward layer."""
 
 
 def context_memory(setup: Setup) -> Range:

@@ -20,7 +20,14 @@ from finetune_api.estimate.activations import (
     layer_peak,
     logits,
 )
-from finetune_api.estimate.allocator import CACHED, MIB, context_memory, taken_by_states, unused_blocks
+from finetune_api.estimate.allocator import (
+    CACHED,
+    CACHED_NARROW,
+    MIB,
+    context_memory,
+    taken_by_states,
+    unused_blocks,
+)
 from finetune_api.estimate.drawing import cache_bytes
 from finetune_api.estimate.optimizers import WHOLE_LIST_STEP, is_paged
 from finetune_api.estimate.parameters import ParameterCounts, count_parameters, layers_with_gradients
@@ -158,6 +165,8 @@ class _Pass:
     freed: float
     """What serves no larger tensor after it was freed: the smaller of the loss and a layer, and 16-bit
     logits."""
+    freed_narrow: float
+    """The blocks of a fused loss, which are narrower than what a layer needs."""
     again: float
     """Gradients inside one more layer."""
 
@@ -168,6 +177,9 @@ def _pass(setup: Setup, counts: ParameterCounts, length: int) -> _Pass:
     in_layer = tokens * layer_peak(setup, counts, length) - (0.0 if setup.checkpointing else kept)
     stack = layers_with_gradients(setup) * kept
     at_loss, held = tokens * logits(setup), tokens * held_logits(setup)
+    if setup.fused_loss:
+        # Liger takes as many rows at once as make the block about as large as the hidden states.
+        at_loss += 3.0 * setup.compute_bytes * tokens * setup.architecture.hidden
     return _Pass(
         kept=kept,
         stack=stack,
@@ -176,7 +188,8 @@ def _pass(setup: Setup, counts: ParameterCounts, length: int) -> _Pass:
         at_loss=at_loss,
         held=held,
         older=tokens * setup.architecture.layers * kept_beyond_pass(setup),
-        freed=min(at_loss - held, in_layer) + tokens * freed_logits(setup),
+        freed=0.0 if setup.fused_loss else min(at_loss - held, in_layer) + tokens * freed_logits(setup),
+        freed_narrow=min(at_loss, in_layer) if setup.fused_loss else 0.0,
         again=tokens * backward_gradients(setup),
     )
 
@@ -206,6 +219,7 @@ def _step_peak(setup: Setup, counts: ParameterCounts, length: int, bound: str) -
     )
     share: float = getattr(CACHED, bound)
     overhead = getattr(context_memory(setup), bound) + share * made.freed
+    overhead += getattr(CACHED_NARROW, bound) * made.freed_narrow
     peak = replace(max(moments, key=lambda parts: parts.total), overhead=overhead)
     if bound == "low":
         return peak
@@ -238,10 +252,6 @@ def standing_buffers(setup: Setup, counts: ParameterCounts) -> dict[str, float]:
     buffers = {"cuBLAS": WORKSPACE}
     if setup.autocast:
         buffers["copies"] = setup.compute_bytes * _cast_weights(setup, counts)
-    if setup.fused_loss:
-        # Liger takes as many rows at once as make the block about as large as the hidden states.
-        states = setup.sequences * setup.length * setup.architecture.hidden
-        buffers["fused loss"] = 3.0 * setup.compute_bytes * states
     if setup.zero_stage >= 1:
         buffers["bucket"] = float(BUCKET_ELEMENTS * setup.compute_bytes)
     if setup.zero_stage == 3:

@@ -10,7 +10,12 @@ All results are per token and per transformer layer, unless they say otherwise.
 
 from dataclasses import dataclass, fields
 
-from finetune_api.estimate.parameters import ParameterCounts, layers_with_gradients, trained_share
+from finetune_api.estimate.parameters import (
+    ParameterCounts,
+    layers_with_gradients,
+    trained_share,
+    trains_head,
+)
 from finetune_api.estimate.setup import Setup
 
 
@@ -81,7 +86,8 @@ def attention_forward(setup: Setup, length: float) -> Work:
     architecture, size = setup.architecture, setup.attention_bytes
     width = architecture.query_width
     if setup.eager_attention:
-        moved = (7 * size + 4 + _cast_of_softmax(size)) * architecture.heads * length
+        each = 7 * size + 4 + _cast_of_softmax(size) + _dropout(size) * setup.attention_dropout
+        moved = each * architecture.heads * length
         return _products(setup, 4 * length * width, size) + Work(moved=moved)
     moved = size * 2 * (width + architecture.key_value_width)
     return _fused_attention(setup, 2 * length * width) + Work(moved=moved)
@@ -93,7 +99,8 @@ def _attention_backward(setup: Setup, length: float) -> Work:
     architecture, size = setup.architecture, setup.attention_bytes
     forward = attention_forward(setup, length)
     if setup.eager_attention:
-        moved = (7 * size + 20 + _cast_of_softmax(size)) * architecture.heads * length
+        each = 7 * size + 20 + _cast_of_softmax(size) + _dropout(size) * setup.attention_dropout
+        moved = each * architecture.heads * length
         return Work(forward.products * 2, forward.wide_products * 2, moved=moved)
     return Work(
         attention=2.5 * forward.attention,
@@ -105,6 +112,12 @@ def _attention_backward(setup: Setup, length: float) -> Work:
 def _cast_of_softmax(size: int) -> int:
     """Bytes per head and pair of tokens that turn the softmax, which is fp32, into the queries' type."""
     return 4 + size if size < 4 else 0
+
+
+def _dropout(size: int) -> int:
+    """Bytes per value that dropout moves: it reads one and writes another and a mask, or reads the gradient
+    and the mask and writes a gradient."""
+    return 2 * size + 1
 
 
 def adapters_forward(setup: Setup, counts: ParameterCounts) -> Work:
@@ -141,7 +154,7 @@ def head(setup: Setup, counts: ParameterCounts) -> Work:
     """Per token of the whole model: the output embedding forward and backward, and the loss around its
     logits: upcast, log-softmax and its gradient, and the cast back."""
     words, size = setup.architecture.vocabulary, setup.logit_bytes
-    passes = 3 if counts.trained_model >= setup.architecture.parameters else 2
+    passes = 3 if trains_head(setup, counts) else 2
     products = _products(setup, 2 * passes * words * setup.architecture.hidden, size)
     if setup.fused_loss:
         return products
@@ -173,6 +186,7 @@ def _elementwise(setup: Setup) -> float:
     queries, keys = architecture.query_width, architecture.key_value_width
     moved = float(family.norms_per_layer * _norm(setup) * architecture.hidden)
     moved += 2 * 3 * residual * architecture.hidden  # two sums with the residual stream
+    moved += 2 * _dropout(residual) * architecture.hidden * setup.residual_dropout
     moved += _activation(setup) * architecture.feed_forward * architecture.active_experts
     moved += 2 * size * queries  # attention's result, made contiguous
     if not family.learned_positions:

@@ -1,10 +1,14 @@
 """How many weights a method trains, freezes and quantizes."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from finetune_api.catalog import Architecture, Linear
 from finetune_api.estimate.setup import Setup
 from finetune_api.method import ALL_LINEAR, FreezeSpec, LoraSpec, SpectrumSpec
+
+HEAD: Final = "lm_head"
+"""Name of the output embedding."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +103,23 @@ def _expert_adapters(architecture: Architecture, rank: int) -> int:
 
 
 def _saved_modules(architecture: Architecture, lora: LoraSpec) -> int:
-    sizes = {
-        "embed_tokens": architecture.embedding_parameters,
-        "wte": architecture.embedding_parameters,
-        "lm_head": architecture.vocabulary * architecture.hidden,
-    }
-    return sum(sizes.get(name.rpartition(".")[2], 0) for name in lora.modules_to_save)
+    """Copies of embeddings; of tied ones, which the trainer keeps tied, there is one."""
+    names = {name.rpartition(".")[2] for name in lora.modules_to_save}
+    inputs = architecture.embedding_parameters if names & {"embed_tokens", "wte"} else 0
+    outputs = architecture.vocabulary * architecture.hidden if HEAD in names else 0
+    return max(inputs, outputs) if architecture.tied else inputs + outputs
+
+
+def trains_head(setup: Setup, counts: ParameterCounts) -> bool:
+    """Whether the output embedding, or a copy of it, gets gradients."""
+    architecture, method = setup.architecture, setup.method
+    if counts.trained_model >= architecture.parameters:
+        return True
+    named = method.lora.modules_to_save if method.uses_adapters else []
+    if method.type == "freeze" and method.freeze is not None:
+        named = method.freeze.extra_modules
+    trained = {name.rpartition(".")[2] for name in named}
+    return HEAD in trained or (architecture.tied and any(_is_embedding(name) for name in trained))
 
 
 def _trained_model(setup: Setup) -> int:

@@ -12,6 +12,7 @@ from finetune_api.estimate.reference import reference_of
 from finetune_api.hardware import TYPICAL_MULTIPROCESSORS, TYPICAL_THREADS, Accelerator
 from finetune_api.job import FineTuneJob, FineTuneJobSpec, processes_per_node
 from finetune_api.method import MethodSpec
+from finetune_api.model import ModelSpec
 from finetune_api.quantization import QuantizationSpec
 from finetune_api.stages import GrpoSpec, PpoSpec
 from finetune_api.training import Optimizer
@@ -64,6 +65,11 @@ class Setup:
     """Forward passes without gradients beside each pass, of the reference and for it."""
     reward_parameters: int = 0
     """Weights of a reward model that is there too."""
+    nodes: int = 1
+    attention_dropout: bool = False
+    """Whether attention's probabilities are dropped out."""
+    residual_dropout: bool = False
+    """Whether what attention and the feed-forward layer add to the residual stream is dropped out."""
     answer_tokens: int = 0
     """Longest answer that the model draws for each record, in tokens; 0 where it draws none."""
     passes_per_answer: int = 1
@@ -171,6 +177,7 @@ def setup_for(job: FineTuneJob, accelerator: Accelerator, devices: int | None = 
     length = training.max_sequence_length
     full = spec.dataset.packing or training.stage == "pretrain"
     reference, drawn = reference_of(spec), drawn_answers(spec)
+    drops_out = _drops_out(spec.model, architecture) and drawn is None
     return Setup(
         architecture=architecture,
         method=spec.method,
@@ -189,17 +196,27 @@ def setup_for(job: FineTuneJob, accelerator: Accelerator, devices: int | None = 
         load_precision=load,
         checkpointing=training.gradient_checkpointing == "full",
         eager_attention=spec.model.attention == "eager",
+        attention_dropout=drops_out,
+        residual_dropout=drops_out and architecture.structure.residual_dropout,
         fused_loss=(liger or spec.model.kernels == "unsloth") and training.stage in PLAIN_STAGES,
         fused_layers=liger,
         reference_copy=reference.copy,
         extra_forwards=reference.forwards,
         reward_parameters=_reward_parameters(spec, architecture),
+        nodes=min(distributed.nodes, ranks),
         answer_tokens=drawn.sampling.max_new_tokens if drawn else 0,
         passes_per_answer=drawn.updates_per_batch if drawn else 1,
         resident_threads=accelerator.resident_threads,
         capacity=accelerator.memory_gib * 2**30,
         tensor_float=training.precision == "tf32" and accelerator.supports("tf32"),
     )
+
+
+def _drops_out(model: ModelSpec, architecture: Architecture) -> bool:
+    """Whether the model's own dropout is on: as `model.config` has it, else as its family is published."""
+    if model.config is not None:
+        return model.config.dropout > 0
+    return architecture.structure.published_dropout
 
 
 SHORT_RECORDS: Final = 256

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from finetune_api.estimate.drawing import ANSWERED, bytes_per_token, drawn_together
@@ -39,6 +40,15 @@ EXPOSED: Final = Range(0.0, 1.0, 1.0)
 """Share of the communication that computing does not hide. All of it is expected: collectives hold
 multiprocessors and memory bandwidth that kernels beside them lack, and the gathers before the first layer
 have nothing to hide behind."""
+
+LINK_SHARE: Final = Range(0.9, 0.8, 0.3)
+"""Share of a link that collectives of large messages reach: 200 of 300 GB/s between eight A100, 85 to 96 of
+100 between nodes (NVIDIA/nccl-tests, issues 149 and 119). The third at worst is assumed, for devices on PCIe
+that reach each other through the host's memory alone."""
+NODE_LINK: Final = Range(inf, inf, 12.5e9)
+"""Bytes per second between one node and the others. Nobody has said what network there is: with an adapter
+of 200 or 400 Gb/s beside each device, as in NVIDIA's DGX, it is about as fast as the link inside the node,
+which is expected; at worst the node has 100 Gb/s for all of its devices."""
 
 FOREACH_TENSORS: Final = 20
 """Tensors as large as the trained weights that torch's AdamW reads or writes when it goes through all weights
@@ -151,11 +161,24 @@ def _pass_parts(
         "unpacking": _dequantized_bytes(setup, counts) / bandwidth,
         "communication": exposed
         * (
-            _communicated_bytes(setup, counts) / (1e9 * accelerator.interconnect_gbs)
+            _communicated_bytes(setup, counts) / _link(setup, accelerator, bound)
             + _host_bytes(setup, counts) / HOST_LINK
         ),
         "dispatch": dispatch * _operations(setup, counts),
     }
+
+
+def _link(setup: Setup, accelerator: Accelerator, bound: str) -> float:
+    """Bytes per second that each rank sends. In a ring over all ranks, what each sends crosses the border of
+    a node once."""
+    share: float = getattr(LINK_SHARE, bound)
+    inside = 1e9 * accelerator.interconnect_gbs * share
+    if setup.nodes == 1:
+        return inside
+    if accelerator.network_gbs is not None:
+        return min(inside, 1e9 * accelerator.network_gbs * share)
+    between: float = getattr(NODE_LINK, bound)
+    return min(inside, between)
 
 
 def _operations(setup: Setup, counts: ParameterCounts) -> float:
@@ -189,7 +212,7 @@ def _drawing_seconds(
     kernels += products / accelerator.sustained_flops(setup.precision)
     each: float = max(kernels, dispatch * getattr(DISPATCH_SECONDS, bound))
     if setup.zero_stage == 3 and setup.ranks > 1:
-        each += parameter_memory(setup, counts) / (1e9 * accelerator.interconnect_gbs)
+        each += parameter_memory(setup, counts) / _link(setup, accelerator, bound)
     if setup.offload_parameters:
         each += parameter_memory(setup, counts) / setup.ranks / HOST_LINK
     share: float = getattr(ANSWERED, bound)
@@ -216,17 +239,19 @@ def _dequantized_bytes(setup: Setup, counts: ParameterCounts) -> float:
 
 
 def _communicated_bytes(setup: Setup, counts: ParameterCounts) -> float:
-    """Bytes that a rank sends per pass: its gradients once per pass at ZeRO-2 (else once per step, spread
-    over the passes), and at ZeRO-3 all parameters for the forward and again for the backward pass
-    (Rajbhandari et al. 2020, section 7)."""
+    """Bytes that a rank sends per pass (Rajbhandari et al. 2020, section 7). Gradients are summed where each
+    rank keeps its share, which sends them once: in each pass at ZeRO-2 and -3, else once per step, spread
+    over the passes. Once per step the new weights go to all ranks (without ZeRO the summed gradients); at
+    ZeRO-3 all parameters do, in each pass for the forward and again for the backward pass."""
     if setup.ranks == 1:
         return 0.0
     share = (setup.ranks - 1) / setup.ranks
-    gradients = 2.0 * counts.trained * setup.compute_bytes
-    if setup.zero_stage < 2:
-        gradients /= setup.accumulation
-    parameters = 2 * parameter_memory(setup, counts) if setup.zero_stage == 3 else 0.0
-    return share * (gradients + parameters)
+    once: float = counts.trained * setup.compute_bytes
+    summed = once if setup.zero_stage >= 2 else once / setup.accumulation
+    spread = once / setup.accumulation
+    if setup.zero_stage == 3:
+        spread = 2 * parameter_memory(setup, counts)
+    return share * (summed + spread)
 
 
 def _host_bytes(setup: Setup, counts: ParameterCounts) -> float:

@@ -64,6 +64,9 @@ class Accelerator:
     """The same for fp32 outside of the matrix units."""
     attention_share: float = 0.6
     """Speed of fused attention over that of the best matrix product."""
+    network_gbs: float | None = None
+    """Bandwidth of one node with these devices to the others, one way, in 10⁹ bytes per second; None where
+    nobody has said."""
 
     @property
     def resident_threads(self) -> int:

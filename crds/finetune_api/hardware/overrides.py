@@ -67,6 +67,11 @@ class _AcceleratorOverride(ApiModel):
     interconnect_gbs: _Positive | None = Field(
         default=None, alias="interconnectGBs", description="Bandwidth to another device, one way, in GB/s."
     )
+    network_gbs: _Positive | None = Field(
+        default=None,
+        alias="networkGBs",
+        description="Bandwidth of one node to the others, one way, in GB/s; an eighth of its Gb/s.",
+    )
     multiprocessors: Annotated[int, Field(gt=0, le=10_000)] | None = Field(
         default=None, description="Streaming multiprocessors; 108 when absent."
     )
@@ -144,6 +149,7 @@ def _changed(known: Accelerator, override: _AcceleratorOverride) -> Accelerator:
         bandwidth_gbs=override.bandwidth_gbs or known.bandwidth_gbs,
         watts=override.watts or known.watts,
         interconnect_gbs=override.interconnect_gbs or known.interconnect_gbs,
+        network_gbs=override.network_gbs or known.network_gbs,
         multiprocessors=override.multiprocessors or known.multiprocessors,
         sustained=override.sustained or known.sustained,
         aliases=(*known.aliases, *_names(override)),
@@ -173,6 +179,7 @@ def _new(override: _AcceleratorOverride) -> Accelerator:
         override.multiprocessors or TYPICAL_MULTIPROCESSORS,
         _names(override),
         sustained=override.sustained or TYPICAL_SUSTAINED,
+        network_gbs=override.network_gbs,
     )
 
 

@@ -13,7 +13,8 @@ def main(
     parent: Connection, scenario: Scenario, model: Path, data: Path, work: Path, rounds: int, steps: int
 ) -> None:
     """Trains; the run's own report, metrics and guards are on, as always."""
-    from finetune_trainer import assembly, rank
+    from finetune_trainer import assembly
+    from finetune_trainer.engines import native
     from finetune_trainer.interruption import StopRequest
     from finetune_trainer.reporting import FileSink, Reporter
     from finetune_trainer.training import trainer
@@ -45,4 +46,4 @@ def main(
             turns.tokens_in = lambda step: rows.tokens_in(self.order.step(step))
 
     assembly.FineTuneTrainer = Watched
-    rank.train(job, Reporter([FileSink(work / "reports.jsonl")]), Waiting())
+    native.train(job, Reporter([FileSink(work / "reports.jsonl")]), Waiting())

@@ -84,7 +84,7 @@ def measure(model: Path, work: Path) -> Overhead:
 
 def run(parent: Connection, model: Path, data: Path, work: Path) -> None:
     """A run of ours, with a clock around what follows each step."""
-    from finetune_trainer import rank
+    from finetune_trainer.engines import native
     from finetune_trainer.interruption import StopRequest
     from finetune_trainer.reporting import FileSink, Reporter
     from finetune_trainer.training.callbacks import RunCallback
@@ -112,7 +112,7 @@ def run(parent: Connection, model: Path, data: Path, work: Path) -> None:
     timed(Reporter, "_send", time.thread_time)
     timed(Saves, "_commit", time.thread_time)
     begun = ended = 0.0
-    train_begins, export = RunCallback.on_train_begin, rank.export
+    train_begins, export = RunCallback.on_train_begin, native.export
 
     def begin(*args: Any, **kwargs: Any) -> None:
         nonlocal begun
@@ -139,7 +139,7 @@ def run(parent: Connection, model: Path, data: Path, work: Path) -> None:
         raise SystemExit
 
     RunCallback.on_train_begin = begin
-    rank.export = begin_export
-    rank.end_process_group = end
+    native.export = begin_export
+    native.end_process_group = end
     spec = SCENARIO.spec(model, data, STEPS) | {"checkpoints": {"everySteps": SAVE_EVERY}}
-    rank.train(make_job(spec, work), Reporter([FileSink(work / "reports.jsonl")]), StopRequest())
+    native.train(make_job(spec, work), Reporter([FileSink(work / "reports.jsonl")]), StopRequest())

@@ -76,7 +76,7 @@ def first_step(main: Any, *arguments: Path) -> float:
 
 def ours(parent: Connection, model: Path, data: Path, work: Path) -> None:
     """The product, from the resolved job on."""
-    from finetune_trainer import rank
+    from finetune_trainer.engines import native
     from finetune_trainer.interruption import StopRequest
     from finetune_trainer.reporting import FileSink, Reporter
 
@@ -94,7 +94,7 @@ def ours(parent: Connection, model: Path, data: Path, work: Path) -> None:
         def check(self) -> None: ...
 
     job = make_job(SCENARIO.spec(model, data, 100), work)
-    rank.train(job, Reporter([FileSink(work / "reports.jsonl")]), Telling())
+    native.train(job, Reporter([FileSink(work / "reports.jsonl")]), Telling())
 
 
 def bare(parent: Connection, model: Path, data: Path, work: Path) -> None:

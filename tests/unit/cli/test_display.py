@@ -52,6 +52,17 @@ def test_without_a_terminal_mere_progress_is_not_repeated() -> None:
     ]
 
 
+def test_a_phase_and_an_activity_of_one_name_are_one_line() -> None:
+    stream = io.StringIO()
+    display = PlainDisplay(stream)
+    display.show(FineTuneJobStatus(phase=Phase.STARTING))
+    display.show(
+        FineTuneJobStatus(phase=Phase.STARTING, progress=ProgressStatus(step=0, activity="starting"))
+    )
+    display.show(FineTuneJobStatus(phase=Phase.STARTING, progress=ProgressStatus(step=0, activity="loading")))
+    assert stream.getvalue().splitlines() == ["Starting", "loading"]
+
+
 def test_a_bar_fills_with_the_share_that_is_done() -> None:
     stream = io.StringIO()
     BarDisplay(stream, colour=False).show(training(5))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from finetune_api.validation.capabilities import LIMITS
 from finetune_cli.errors import CommandError
 from finetune_cli.fields import all_fields, field_at
 from finetune_cli.main import main
@@ -102,6 +103,13 @@ def test_json_with_a_file_holds_the_jobs_values_and_where_they_came_from(
     assert values["training.epochs"] == (1.0, "manifest")
     assert values["training.seed"] == (42, "default")
     assert values["training.neftuneNoiseAlpha"] == (None, "default")
+
+
+def test_a_field_says_what_this_version_takes_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    for limit in LIMITS:
+        taken = "its default" if limit.values is None else ", ".join(map(str, limit.values))
+        assert f"  this version takes only {taken}\n" in explained(capsys, limit.path)
+    assert "this version" not in explained(capsys, "training.learningRate")
 
 
 @pytest.mark.parametrize(

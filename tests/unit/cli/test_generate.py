@@ -49,6 +49,15 @@ def test_arguments_reach_the_trainer_and_its_status_comes_back(started: list[lis
     ]
 
 
+@pytest.mark.parametrize("model", ["run/output/adapter", "./adapter", "/nowhere/adapter"])
+def test_a_directory_that_is_not_there_is_not_asked_of_the_hub(
+    started: list[list[str]], capsys: pytest.CaptureFixture[str], model: str
+) -> None:
+    assert main(["generate", "--model", model]) == 2
+    assert f"--model {model}: there is no such directory" in capsys.readouterr().err
+    assert started == []
+
+
 def test_without_a_prompt_the_trainer_reads_standard_input(started: list[list[str]]) -> None:
     main(["generate", "--model", "a/b"])
     assert not any(word.startswith("--prompt") for word in started[0])

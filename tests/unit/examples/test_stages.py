@@ -12,7 +12,7 @@ import torch.distributed as dist
 import yaml
 
 from finetune_api import parse_job, resolve
-from finetune_trainer import rank
+from finetune_trainer.engines import native
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.reporting import Reporter
 from stage_runs import curve
@@ -47,7 +47,7 @@ def test_what_the_stage_optimises_rises(example: str, measured: str, tmp_path: P
     job = resolve(
         parse_job(manifest), 1, run_directory=str(tmp_path), master_address="127.0.0.1", device="cpu"
     )
-    result = rank.train(job, Reporter([]), StopRequest())
+    result = native.train(job, Reporter([]), StopRequest())
     assert result.output is not None
     assert result.output.verified
     rewards = curve(job, measured)

@@ -20,8 +20,8 @@ from finetune_api.estimate.parameters import count_parameters, layers_with_gradi
 from finetune_api.estimate.states import gradient_memory, states_memory
 from finetune_api.estimate.weights import weight_memory
 from finetune_api.hardware import find_accelerator
-from finetune_trainer import rank
 from finetune_trainer.distributed import end_process_group
+from finetune_trainer.engines import native
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.reporting import Reporter
 
@@ -122,7 +122,7 @@ def watching() -> Iterator[Held]:
 
 def trained(job: ResolvedJob) -> TrainingResult:
     try:
-        return rank.train(job, Reporter([]), StopRequest())
+        return native.train(job, Reporter([]), StopRequest())
     finally:
         end_process_group()
 
@@ -205,7 +205,7 @@ def test_a_run_takes_as_many_steps_and_tokens_as_estimated(
     job = make_job({"model": MODEL, "training": training})
     reporter = Reporter([])
     try:
-        result = rank.train(job, reporter, StopRequest())
+        result = native.train(job, reporter, StopRequest())
     finally:
         end_process_group()
     facts = reporter.report.effective

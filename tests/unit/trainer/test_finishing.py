@@ -60,7 +60,7 @@ def test_an_adapter_is_merged_beside_itself_in_small_16_bit_files(make_job: Make
 def test_a_merge_that_fails_leaves_adapter_and_checkpoint_and_is_done_by_the_next_attempt(
     make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = LORA | {"output": {"mergeAdapter": True}}
+    spec = LORA | {"output": {"mergeAdapter": True, "modelCard": True}, "dataset": {"evalSplit": 0.2}}
     job = make_job(spec)
     with monkeypatch.context() as patch:
         patch.setattr(merge, "merged_model", lambda model, _dtype: model.unload())
@@ -72,6 +72,11 @@ def test_a_merge_that_fails_leaves_adapter_and_checkpoint_and_is_done_by_the_nex
     result = train(make_job(spec, attempt=2))
     assert (result.resumed_step, result.step) == (4, 4)
     assert (output / "merged" / "manifest.json").is_file()
+
+    *_, trained, evaluated = lines(Path(job.paths.run_directory) / "metrics.jsonl")
+    assert float(result.metrics["loss"]) == pytest.approx(trained["loss"], rel=1e-5), "of the attempt before"
+    assert float(result.metrics["evalLoss"]) == pytest.approx(evaluated["evalLoss"], rel=1e-5)
+    assert f"| evalLoss | {result.metrics['evalLoss']} |" in (output / "adapter" / "README.md").read_text()
 
 
 def test_a_whole_model_is_written_in_the_asked_type_and_file_size(make_job: MakeJob) -> None:

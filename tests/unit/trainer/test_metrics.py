@@ -40,8 +40,16 @@ def test_a_resume_drops_the_steps_that_will_be_done_again(tmp_path: Path) -> Non
     file = MetricsFile(tmp_path)
     for step in (10, 20, 30):
         file.append({"step": step, "loss": 1.0})
-    file.begin(20)
+    assert file.begin(20).items() >= {"step": 20, "loss": 1.0}.items()
     assert steps(file) == [10, 20]
+
+
+def test_a_resume_goes_on_with_the_newest_value_of_everything(tmp_path: Path) -> None:
+    file = MetricsFile(tmp_path)
+    for line in ({"step": 1, "loss": 3.0}, {"step": 1, "evalLoss": 2.5}, {"step": 2, "loss": 2.0}):
+        file.append(line)
+    newest = file.begin(2)
+    assert (newest["loss"], newest["evalLoss"]) == (2.0, 2.5)
 
 
 def test_a_line_that_was_cut_off_by_a_crash_is_dropped(tmp_path: Path) -> None:
@@ -70,7 +78,7 @@ def test_the_curve_of_a_run_that_is_put_aside_is_not_lost(tmp_path: Path) -> Non
 
 def test_a_new_run_begins_without_a_file(tmp_path: Path) -> None:
     file = MetricsFile(tmp_path)
-    file.begin(0)
+    assert file.begin(0) == {}
     assert not file.path.exists()
 
 

@@ -265,7 +265,7 @@ def test_a_run_that_no_longer_improves_stops_early_and_leaves_its_best_state(
         "dataset": {"evalSplit": 0.2},
         "evaluation": {"everySteps": 2},
         "checkpoints": {"everySteps": 0, "keep": 1},
-        "output": {"checkpoint": "best"},
+        "output": {"checkpoint": "best", "modelCard": True},
     }
     job = make_job(early)
     result = train(job)
@@ -277,6 +277,11 @@ def test_a_run_that_no_longer_improves_stops_early_and_leaves_its_best_state(
     assert result.checkpoints.best is not None
     assert result.checkpoints.best.step == best
     checkpoint = Path(job.paths.run_directory) / "checkpoints" / f"step-{best:08d}"
+    output = Path(job.paths.output_directory) / kind
+    assert json.loads((output / "manifest.json").read_text())["step"] == best
+    told = f"{best}, the best checkpoint by loss of a run of {result.step} steps"
+    assert f"| optimizer steps | {told} |" in (output / "README.md").read_text()
+    assert result.message.endswith(f"the {kind} of step {best}, the best, was loaded and run once")
     name = "adapter_model" if kind == "adapter" else "model"
     assert same(weights(job, kind), load_file(checkpoint / f"{name}.safetensors"))
 

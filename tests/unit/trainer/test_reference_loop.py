@@ -11,13 +11,13 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from finetune_api import ResolvedJob
-from finetune_trainer import rank
 from finetune_trainer.bases import prepare_base
 from finetune_trainer.data.dataset import TokenizedDataset
 from finetune_trainer.data.examples import Example
 from finetune_trainer.data.loading import load_examples
 from finetune_trainer.data.recipes import prepare
 from finetune_trainer.data.sampling import GlobalOrder
+from finetune_trainer.engines import native
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.reporting import Reporter
 
@@ -111,9 +111,14 @@ def test_the_curve_is_that_of_a_plain_loop_however_the_batch_is_cut(
         )
         expected = expected or reference_curve(job, tiny_model)
         try:
-            rank.train(job, Reporter([]), StopRequest())
+            native.train(job, Reporter([]), StopRequest())
         finally:
-            rank.end_process_group()
-        lines = (Path(job.paths.run_directory) / "metrics.jsonl").read_text().splitlines()
-        assert [json.loads(line)["loss"] for line in lines] == pytest.approx(expected, rel=TOLERANCE)
+            native.end_process_group()
+        lines = [
+            json.loads(line)
+            for line in (Path(job.paths.run_directory) / "metrics.jsonl").read_text().splitlines()
+        ]
+        assert [line["loss"] for line in lines] == pytest.approx(expected, rel=TOLERANCE)
+        # e to the loss of smoothed labels is no perplexity
+        assert all(("perplexity" in line) is (smoothing == 0.0) for line in lines)
     assert expected[-1] < 0.8 * expected[0]

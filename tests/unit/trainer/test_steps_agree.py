@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from finetune_api import parse_job
@@ -63,3 +64,14 @@ def test_packed_records_take_steps_within_the_bounds(lengths):
     job = apply(BASE, {"dataset.packing": True, "training.epochs": 1})
     found = steps(job, len(lengths), sum(lengths))
     assert found.steps.low <= planned(job, len(pack(lengths, 100))) <= found.steps.high
+
+
+@pytest.mark.parametrize("mean", [20, 40, 55, 70, 90, 120])
+@pytest.mark.parametrize("spread", [0.5, 1.0])
+def test_packed_records_of_different_lengths_take_about_the_expected_steps(mean, spread):
+    """Log-normal lengths, cut at the longest sequence, whatever their mean."""
+    drawn = np.random.default_rng(0).lognormal(np.log(mean) - spread**2 / 2, spread, 4000)
+    lengths = np.clip(drawn, 1, 100).astype(int)
+    job = apply(BASE, {"dataset.packing": True, "training.epochs": 1})
+    expected = steps(job, len(lengths), int(lengths.sum())).steps.expected
+    assert expected <= planned(job, len(pack(lengths, 100))) <= 1.1 * expected

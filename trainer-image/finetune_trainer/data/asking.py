@@ -6,7 +6,7 @@ result, so that whoever loads it, other programs too, asks it in the same way.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from finetune_api.job import FineTuneJobSpec
 from finetune_trainer.data.answers import MARK
@@ -28,7 +28,12 @@ def job_tokenizer(tokenizer: Tokenizer, spec: FineTuneJobSpec) -> Tokenizer:
     that learns conversations keeps the way in which its base reads text. Raises `InvalidConfigError`.
     """
     preprocessing = spec.dataset.preprocessing
-    complete_tokenizer(tokenizer, spec.model, use_chat_template=preprocessing.use_chat_template)
+    complete_tokenizer(
+        tokenizer,
+        spec.model,
+        use_chat_template=preprocessing.use_chat_template,
+        closes=preprocessing.add_eos_token,
+    )
     start = tokenizer.bos_token_id
     if start is None:
         return tokenizer
@@ -101,18 +106,6 @@ def end_tokens(tokenizer: Tokenizer) -> list[int]:
     special = tokenizer.added_tokens_decoder
     ends = [token for token in closing if token in special and special[token].special]
     return sorted({tokenizer.eos_token_id, *ends} - {None})
-
-
-def teach_ends(model: Any, tokenizer: Tokenizer) -> None:
-    """Lets the model itself know all tokens that end its answers. What is written with it tells them to
-    whoever generates: a base may know no end but that of a text, and would go on behind that of its turn."""
-    own = getattr(model, "generation_config", None)
-    if own is None or getattr(tokenizer, "chat_template", None) is None:
-        return
-    known = own.eos_token_id
-    own.eos_token_id = sorted(
-        {*end_tokens(tokenizer), *(known if isinstance(known, list) else [known])} - {None}
-    )
 
 
 def _template_starts(tokenizer: Tokenizer) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypedDict, overload
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 
 from finetune_trainer.data.examples import Origin
 from finetune_trainer.data.rendering import IGNORED, Ids, Tokens
+from finetune_trainer.data.sequences import Sequences
 from finetune_trainer.data.stored import StoredSequences
 from finetune_trainer.errors import DataError
 
@@ -52,7 +53,7 @@ class DataFacts:
 
 
 @dataclass(frozen=True)
-class Selection(Sequence[Tokens]):
+class Selection(Sequences):
     """Some of other sequences, which stay where they are."""
 
     whole: Sequence[Tokens]
@@ -62,13 +63,8 @@ class Selection(Sequence[Tokens]):
     def __len__(self) -> int:
         return len(self.chosen)
 
-    @overload
-    def __getitem__(self, index: int) -> Tokens: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Tokens]: ...
-    def __getitem__(self, index: int | slice) -> Tokens | Sequence[Tokens]:
-        if isinstance(index, slice):
-            return Selection(self.whole, self.chosen[index])
+    def at(self, index: int) -> Tokens:
+        """The sequence of a number, from 0."""
         return self.whole[int(self.chosen[index])]
 
 

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 
 from finetune_api.resolved import ResolvedJob
-from finetune_trainer.data.dataset import DataFacts, Sample, TokenizedDataset, collate
-from finetune_trainer.data.examples import Conversation, Example, Origin, Preference, last_answer, sides
+from finetune_trainer.data.dataset import Sample, TokenizedDataset, collate
+from finetune_trainer.data.examples import Conversation, Example, Preference, last_answer, sides
 from finetune_trainer.data.making import Recipe
 from finetune_trainer.data.rendering import IGNORED, Renderer
 from finetune_trainer.data.sieve import Sieve
+from finetune_trainer.data.single import SingleDataset
 from finetune_trainer.data.workers import Noted
 from finetune_trainer.errors import DataError
 
@@ -45,15 +46,10 @@ class JudgedBatch(TypedDict):
 
 
 @dataclass(frozen=True)
-class JudgedDataset(torch.utils.data.Dataset[Judged]):
-    """Answers by index; every index from `len` on is a filler on which nothing is learned."""
+class JudgedDataset(SingleDataset[Judged]):
+    """Answers, each with `DESIRED` or `UNDESIRED` as its note."""
 
-    records: TokenizedDataset
-    """Each with `DESIRED` or `UNDESIRED` as its note."""
     max_length: int
-
-    def __len__(self) -> int:
-        return len(self.records)
 
     def __getitem__(self, index: int) -> Judged:
         known = index < len(self)
@@ -66,27 +62,6 @@ class JudgedDataset(torch.utils.data.Dataset[Judged]):
 
     def _is_desired(self, index: int) -> bool:
         return self.records.sequences[index].note == DESIRED
-
-    @property
-    def facts(self) -> DataFacts:
-        """What became of the records."""
-        return self.records.facts
-
-    def tokens_in(self, indices: Iterable[int]) -> int:
-        """Real tokens (no padding, no fillers) of the answers at these indices, with their prompts."""
-        return self.records.tokens_in(indices)
-
-    def lengths(self) -> list[int]:
-        """Tokens of each sequence."""
-        return self.records.lengths()
-
-    def origins(self, indices: Iterable[int]) -> list[Origin]:
-        """Where the answers at these indices come from."""
-        return self.records.origins(indices)
-
-    def part(self, indices: Iterable[int]) -> "JudgedDataset":
-        """The answers at these indices."""
-        return replace(self, records=self.records.part(indices))
 
     def collate(self, items: Sequence[Judged], pad_id: int) -> JudgedBatch:
         """A micro-batch; each prompt is also put before the answer of the item before, the first before the

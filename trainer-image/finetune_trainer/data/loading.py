@@ -1,11 +1,11 @@
 """From the spec's data source to examples; a broken record ends the run with its file and line."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from finetune_api.dataset import ColumnsSpec, DatasetSpec, DataSource, HubSource
 from finetune_trainer.data.examples import (
@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 STREAM_SAMPLE = 50_000
 STREAM_SAMPLE_CHARACTERS = 1 << 26
 """Records, and characters, of which one or the other ends what of a stream is in memory together."""
+
+OPTIONAL: Final = ("input", "system", "history", "tools")
+"""Fields of `dataset.columns` that a record may lack."""
 
 SHOWN = 5
 """Broken records that a message names; the rest are counted."""
@@ -67,8 +70,9 @@ def stream_examples(dataset: DatasetSpec, source: DataSource, path: str | None) 
     """The same, one after the other; broken records are told at the end. Raises what `load_examples`
     raises."""
     broken: list[BrokenRecord] = []
+    columns: set[str] = set()
     count = more = 0
-    for item in read_examples(dataset, source, path):
+    for item in read_examples(dataset, source, path, lambda record: columns.update(record.fields)):
         if not isinstance(item, BrokenRecord):
             count += 1
             yield item
@@ -78,6 +82,18 @@ def stream_examples(dataset: DatasetSpec, source: DataSource, path: str | None) 
             more += 1
     if broken:
         raise DataError(_describe(broken, more, total=count + len(broken) + more))
+    if count and source == dataset.train:
+        for field, column in lost_columns(dataset, columns):
+            raise DataError(f"{field}: no record has {column!r}. Correct the name, or leave it out")
+
+
+def lost_columns(dataset: DatasetSpec, found: Container[str]) -> list[tuple[str, str]]:
+    """Fields of `dataset.columns`, and the column that each names, of which no record of the training data
+    has any: of those that a record need not have, whose misspelt name would be passed over in all of them.
+    The first records of many (`dataset.maxSamples`) may lack what others have."""
+    named = {f"dataset.columns.{field}": getattr(dataset.columns, field) for field in OPTIONAL}
+    lost = [(field, name) for field, name in named.items() if name is not None and name not in found]
+    return lost if dataset.max_samples is None else []
 
 
 def read_examples(

@@ -13,7 +13,7 @@ def data_order(job: ResolvedJob, data: TrainingData) -> GlobalOrder:
     order = GlobalOrder(
         size=len(data),
         global_batch=job.effective_batch_size,
-        seed=training.seed if training.data_seed is None else training.data_seed,
+        seed=training.seed_of_data,
         shuffle=training.sampling != "sequential",
         lengths=lengths_to_group_by(job, data),
     )

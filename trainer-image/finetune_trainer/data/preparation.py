@@ -20,7 +20,7 @@ from finetune_trainer.data.rendering import Renderer, Supervise
 from finetune_trainer.data.training_data import Divisible, TrainingData
 from finetune_trainer.data.workers import worker_count
 from finetune_trainer.distributed import on_first_rank
-from finetune_trainer.errors import InvalidConfigError
+from finetune_trainer.errors import DataError, InvalidConfigError
 from finetune_trainer.model.tokenizers import Tokenizer
 
 Examples = Callable[[], list[Example]]
@@ -62,7 +62,10 @@ def prepare_data(
     if (source := spec.dataset.eval) is not None:
         path = job.paths.eval
         read = lambda: load_examples(spec.dataset, source, path)  # noqa: E731
-        evaluation = recipe.wrap(_tokens(job, source, path, read, recipe))
+        try:
+            evaluation = recipe.wrap(_tokens(job, source, path, read, recipe))
+        except DataError as error:
+            raise DataError(f"dataset.eval: {error}") from error
     if evaluation is not None and (limit := spec.evaluation.max_samples) is not None:
         evaluation = evaluation.part(range(min(limit, len(evaluation))))
     facts = whole.facts
@@ -79,7 +82,7 @@ def prepare_data(
 def divided(spec: FineTuneJobSpec, data: Data) -> tuple[Data, Data | None]:
     """What is trained on and, with `dataset.evalSplit`, what is held out. Raises `DataError` when nothing
     would be left to train on."""
-    train, kept_back = held_out(len(data), spec.dataset.eval_split, spec.training.seed)
+    train, kept_back = held_out(len(data), spec.dataset.eval_split, spec.training.seed_of_data)
     return (data.part(train), data.part(kept_back)) if kept_back else (data, None)
 
 

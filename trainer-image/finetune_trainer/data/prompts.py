@@ -3,8 +3,8 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
-from typing import TypedDict
+from functools import cached_property, partial
+from typing import Final, TypedDict
 
 import numpy as np
 import torch
@@ -12,16 +12,19 @@ import torch
 from finetune_api.resolved import ResolvedJob
 from finetune_api.training import TrainingSpec
 from finetune_trainer.data.answers import refused
-from finetune_trainer.data.dataset import DataFacts, TokenizedDataset
-from finetune_trainer.data.examples import Conversation, Example, Json, Message, Origin, last_answer
+from finetune_trainer.data.examples import Conversation, Example, Json, Message, last_answer
 from finetune_trainer.data.hidden import refuse_hidden_tools, refuse_hidden_turns
 from finetune_trainer.data.making import Recipe
 from finetune_trainer.data.rendering import Ids, Renderer, Tokens
 from finetune_trainer.data.sampling import GlobalOrder
 from finetune_trainer.data.sieve import Sieve
+from finetune_trainer.data.single import SingleDataset
 from finetune_trainer.data.template import REFUSALS, Span, Template
 from finetune_trainer.data.workers import Noted
 from finetune_trainer.errors import DataError, InvalidConfigError
+
+COMPARING: Final = frozenset({"exactMatch", "contains", "numericMatch"})
+"""Reward functions that look at the answer of the record: an empty one is contained in everything."""
 
 
 class Prompt(TypedDict):
@@ -47,43 +50,18 @@ class PromptBatch(TypedDict):
 
 
 @dataclass(frozen=True)
-class PromptDataset(torch.utils.data.Dataset[Prompt]):
-    """Prompts by index; every index from `len` on is a filler whose answer is not learned from."""
+class PromptDataset(SingleDataset[Prompt]):
+    """Prompts, each with its turns, its tools and its answer as its note (`_asked`); the answers to fillers
+    are not learned from."""
 
-    records: TokenizedDataset
-    """Each with its turns, its tools and its answer as its note (`_asked`)."""
     filler: Prompt = field(
         default_factory=lambda: Prompt(
             input_ids=np.zeros(2, dtype=np.int32), messages=(), tools=(), expected="", real=False
         )
     )
 
-    def __len__(self) -> int:
-        return len(self.records)
-
     def __getitem__(self, index: int) -> Prompt:
         return _prompt(self.records.sequences[index]) if index < len(self) else self.filler
-
-    @property
-    def facts(self) -> DataFacts:
-        """What became of the records."""
-        return self.records.facts
-
-    def tokens_in(self, indices: Iterable[int]) -> int:
-        """Tokens of the prompts at these indices; answers are not known before they are drawn."""
-        return self.records.tokens_in(indices)
-
-    def lengths(self) -> list[int]:
-        """Tokens of each prompt."""
-        return self.records.lengths()
-
-    def origins(self, indices: Iterable[int]) -> list[Origin]:
-        """Where the prompts at these indices come from, each once."""
-        return list(dict.fromkeys(self.records.origins(indices)))
-
-    def part(self, indices: Iterable[int]) -> "PromptDataset":
-        """The prompts at these indices."""
-        return PromptDataset(self.records.part(indices))
 
     def collate(self, items: Sequence[Prompt], pad_id: int) -> PromptBatch:
         """A micro-batch of prompts."""
@@ -178,17 +156,19 @@ def prompts(job: ResolvedJob, renderer: Renderer) -> Recipe[PromptDataset]:
         renderer.supervise,
         "training.maxSequenceLength less sampling.maxNewTokens",
     )
+    comparing = sorted(COMPARING.intersection(training.grpo.reward_functions if training.grpo else ()))
     return Recipe(
-        f"prompts of {prompted.max_length} tokens",
+        f"prompts of {prompted.max_length} tokens{' with answers' if comparing else ''}",
         prompted,
         lambda: Sieve(prompted, drops=True, learns=False),
         PromptDataset,
-        _asked,
+        partial(_asked, comparing=comparing),
         drawn=True,
     )
 
 
-def _asked(example: Example) -> Iterable[Noted]:
+def _asked(example: Example, comparing: Sequence[str]) -> Iterable[Noted]:
+    """A prompt with the answer that is expected, which `comparing` names the rewards of."""
     if not isinstance(example, Conversation):
         raise InvalidConfigError(
             "dataset.format: this stage answers prompts. Use a format with prompts and answers"
@@ -199,6 +179,11 @@ def _asked(example: Example) -> Iterable[Noted]:
         raise DataError(
             f"{example.origin}: nothing stands before its last answer that the model could answer. Remove "
             "the record, or use sft"
+        )
+    if comparing and not expected.strip():
+        raise DataError(
+            f"{example.origin}: its last answer has no text, and {' and '.join(comparing)} would compare "
+            "with it. Remove the record, or use other training.grpo.rewardFunctions"
         )
     turns = [asdict(message) for message in given]
     return ((example, json.dumps({"messages": turns, "tools": example.tools, "expected": expected})),)

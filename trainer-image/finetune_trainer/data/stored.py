@@ -6,15 +6,16 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from finetune_trainer.data.examples import Origin
 from finetune_trainer.data.rendering import Ids, Tokens
+from finetune_trainer.data.sequences import Sequences
 
-LAYOUT = 6
+LAYOUT = 7
 """Raise it when the same data and settings come to mean other tokens, or are stored otherwise."""
 
 TYPES: dict[str, npt.DTypeLike] = {
@@ -33,7 +34,7 @@ NAMES = "names.json"
 
 
 @dataclass(frozen=True)
-class StoredSequences(Sequence[Tokens]):
+class StoredSequences(Sequences):
     """Sequences in files, of which only what is looked at is in memory."""
 
     ids: Ids
@@ -54,16 +55,8 @@ class StoredSequences(Sequence[Tokens]):
     def __len__(self) -> int:
         return len(self.ends)
 
-    @overload
-    def __getitem__(self, index: int) -> Tokens: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Tokens]: ...
-    def __getitem__(self, index: int | slice) -> Tokens | Sequence[Tokens]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
-        index %= len(self)
+    def at(self, index: int) -> Tokens:
+        """The sequence of a number, from 0."""
         start, end = _bounds(self.ends, index)
         origin = self.names[int(self.files[index])]._replace(line=int(self.lines[index]))
         cut, cut_supervised = self.cuts[2 * index : 2 * index + 2].tolist()

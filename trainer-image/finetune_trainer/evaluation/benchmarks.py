@@ -27,6 +27,7 @@ from finetune_trainer.evaluation.human_eval import human_eval
 from finetune_trainer.evaluation.prompts import prompts
 from finetune_trainer.evaluation.subject import Benchmark, Scored, Subject
 from finetune_trainer.files import write_atomically
+from finetune_trainer.model.generation_settings import take_up
 from finetune_trainer.model.tokenizers import Tokenizer, load_tokenizer
 from finetune_trainer.output.merge import Base
 
@@ -166,6 +167,7 @@ class Benchmarks:
         if self.job.spec.method.uses_adapters:
             from peft import PeftModel
 
+            take_up(base, self.result)
             return PeftModel.from_pretrained(base, self.result)
         result = Base(str(self.result), None, self.base.trust_remote_code)
         return result.load(self.dtype, torch.device(self.job.device))

@@ -170,7 +170,8 @@ def _arithmetic(args: TrainingArguments) -> torch.autocast:
 def _lines(file: Path) -> Iterator[dict[str, Any]]:
     if not file.exists():
         return
-    for text in file.read_text(encoding="utf-8").splitlines():
+    # not splitlines, which ends lines at other characters too, and a model may write any
+    for text in file.read_text(encoding="utf-8").split("\n"):
         try:
             line = json.loads(text)
         except ValueError:

@@ -31,11 +31,14 @@ def human_eval(subject: Subject, spec: BenchmarkSpec, path: Path | None) -> Scor
         records = questions(spec, path)
     else:
         records = list(islice(hub_records(DATA_SET, None, "test", None), spec.max_samples))
-    heads = [_text(record, "prompt") for record in records]
+    # all of them before the model is asked
+    heads, tests, entries = (
+        [_text(record, name) for record in records] for name in ("prompt", "test", "entry_point")
+    )
+    answers = subject.answers(heads, spec.max_new_tokens)
     details = []
-    for record, head, answer in zip(records, heads, subject.answers(heads, spec.max_new_tokens), strict=True):
+    for record, head, test, entry, answer in zip(records, heads, tests, entries, answers, strict=True):
         body = END.split(answer, maxsplit=1)[0]
-        test, entry = _text(record, "test"), _text(record, "entry_point")
         verdict = run_program(f"{head}{body}\n\n{test}\n\ncheck({entry})\n")
         task = str(record.fields.get("task_id", record.origin))
         details.append({"task": task, "answer": body, "verdict": verdict})

@@ -11,7 +11,7 @@ from finetune_api.evaluation import BenchmarkSpec
 from finetune_trainer.data.asking import Prompt, Turns
 from finetune_trainer.data.examples import Record
 from finetune_trainer.errors import DataError
-from finetune_trainer.evaluation.matching import MATCHES, TimedOutError
+from finetune_trainer.evaluation.matching import MATCHES, Score, TimedOutError
 from finetune_trainer.evaluation.subject import Scored, Subject, mean, questions
 from finetune_trainer.output.sample import turns_of, under
 
@@ -23,11 +23,13 @@ def prompts(subject: Subject, spec: BenchmarkSpec, path: Path | None) -> Scored:
     wrong. Raises `DataError`."""
     records = questions(spec, path)
     solved, asked = records[: spec.few_shot], records[spec.few_shot :]
-    answers = subject.answers([_question(subject, solved, record) for record in asked], spec.max_new_tokens)
     match = MATCHES[spec.match]
+    # all of it before the model is asked, which may take hours
+    conversations = [_question(subject, solved, record) for record in asked]
+    expectations = [_comparable(record, match) for record in asked]
+    answers = subject.answers(conversations, spec.max_new_tokens)
     details, scores, late = [], [], []
-    for record, text in zip(asked, answers, strict=True):
-        wanted = expected(record)
+    for record, text, wanted in zip(asked, answers, expectations, strict=True):
         detail = {"prompt": turns_of(record)[-1]["content"], "expected": wanted, "answer": text}
         try:
             scores.append(match(text, wanted))
@@ -52,6 +54,18 @@ def expected(record: Record) -> list[str]:
     if not texts or not all(isinstance(text, str | int | float) for text in texts):
         raise DataError(f"{record.origin}: one of {', '.join(EXPECTED)} must say what is expected")
     return [str(text) for text in texts]
+
+
+def _comparable(record: Record, match: Score) -> list[str]:
+    """What is expected, of which the comparison has made sure that it can be compared with."""
+    wanted = expected(record)
+    try:
+        match("", wanted)
+    except TimedOutError:
+        pass  # a pattern that ends for some answers
+    except DataError as error:
+        raise DataError(f"{record.origin}: {error}") from error
+    return wanted
 
 
 def _question(subject: Subject, solved: list[Record], record: Record) -> Prompt:

@@ -8,6 +8,7 @@ import torch
 from finetune_api.job import FineTuneJobSpec
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.methods.start import Start
+from finetune_trainer.model.kernels import FLASH
 from finetune_trainer.model.models import load_base, load_dtype
 from finetune_trainer.model.quantization import quantization_config
 
@@ -33,22 +34,26 @@ def reload_trained(
 
     quantization = quantization_config(spec, precision, start.base)
     dtype = load_dtype(spec, precision)
-    base = load_base(spec.model, start.base, dtype, quantization, start.head, device)
-    model = PeftModel.from_pretrained(base, adapter)
+    model = spec.model
+    if model.attention in FLASH:
+        # it wants a GPU and the autocast of the training, and neither is sure here
+        model = model.model_copy(update={"attention": "auto"})
+    base = load_base(model, start.base, dtype, quantization, start.head, device)
+    adapted = PeftModel.from_pretrained(base, adapter)
     if start.adapter is not None:
         config = PeftConfig.from_pretrained(start.adapter)
         # the biases that are trained are the exported adapter's, and PEFT takes them from one alone
         config.bias = "none"
-        model.add_adapter(FIRST, config)
+        adapted.add_adapter(FIRST, config)
         whole = set(config.modules_to_save or [])
         first = {
             name: weight
             for name, weight in load_peft_weights(start.adapter).items()
             if not name.endswith(".bias") or not whole.isdisjoint(name.split("."))
         }
-        set_peft_model_state_dict(model, first, FIRST)
+        set_peft_model_state_dict(adapted, first, FIRST)
         # matrices add up; modules that are saved whole, such as a reward model's score, are the trained ones
-        for layer in model.modules():
+        for layer in adapted.modules():
             if isinstance(layer, BaseTunerLayer):
                 layer.set_adapter(["default", FIRST])
-    return model
+    return adapted

@@ -1,6 +1,9 @@
 """Fused kernels and compilation: what is there, and a word on what is not."""
 
 import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import torch
@@ -34,6 +37,26 @@ def attention_word(asked: str, used: str) -> str:
 def liger_is_on(job: ResolvedJob) -> bool:
     """Whether Liger's Triton kernels replace parts of the model: asked for, and on a GPU."""
     return job.device == "cuda" and job.spec.model.kernels in ("liger", "auto")
+
+
+def liger_parts(job: ResolvedJob) -> dict[str, bool]:
+    """Which of Liger's kernels are used. Its loss comes with a forward pass of its own, and is for stages
+    alone that learn the next token: a reward model has no such head, and other stages want the logits."""
+    return {"fused_linear_cross_entropy": job.spec.training.stage in ("pretrain", "sft")}
+
+
+@contextmanager
+def family_unchanged(model: torch.nn.Module) -> Iterator[None]:
+    """Inside, a model's family may be changed for all models that are still to be made. Liger does so, and
+    what is loaded after the training to be merged or tried may lie in the host's memory, where its kernels
+    fail."""
+    names = {type(part).__module__ for part in model.modules()}
+    before = {name: dict(vars(sys.modules[name])) for name in names if name.startswith("transformers.")}
+    try:
+        yield
+    finally:
+        for name, found in before.items():
+            vars(sys.modules[name]).update(found)
 
 
 def kernels_word(job: ResolvedJob, model: object) -> str:

@@ -69,6 +69,22 @@ def effective_precision(job: ResolvedJob) -> Precision:
     return "fp32" if asked == "tf32" else asked
 
 
+def arithmetic(device: torch.device, precision: Precision) -> torch.autocast:
+    """That of the run, for passes beside it: what is trained has 32 bit on a model of 16,
+    and flash attention takes no 32."""
+    return torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32")
+
+
+def multiply_in(asked: str) -> None:
+    """Lets products of fp32 matrices be computed in tf32 if that is asked for, and in nothing less than fp32
+    otherwise.
+
+    Where a model is compiled, transformers and accelerate turn tf32 on by themselves, and transformers so
+    that torch's own compiler can't read the setting any more: call it after they are set up.
+    """
+    torch.set_float32_matmul_precision("high" if asked == "tf32" else "highest")
+
+
 def _computes_in_bf16() -> bool:
     """Whether the GPU does, as all do that have tf32; older ones only imitate it, many times slower."""
     return bool(torch.cuda.is_bf16_supported(including_emulation=False))

@@ -26,6 +26,9 @@ CHATML = chat_template("chatml")
 PLAIN = chat_template("plain")
 """Used with `dataset.preprocessing.useChatTemplate: false`."""
 
+UNCLOSED = "{%- set close = '' -%}" + PLAIN
+"""The same with `addEosToken: false`: no token ends an answer."""
+
 
 def load_tokenizer(model: ModelSpec, *, base: str, revision: str | None) -> Tokenizer:
     """The tokenizer that the spec names, else the one of the base model. Raises `ModelLoadError`."""
@@ -79,10 +82,13 @@ def train_tokenizer(texts: Iterable[str], spec: TokenizerTrainSpec) -> Tokenizer
     )
 
 
-def complete_tokenizer(tokenizer: Tokenizer, model: ModelSpec, *, use_chat_template: bool) -> Tokenizer:
+def complete_tokenizer(
+    tokenizer: Tokenizer, model: ModelSpec, *, use_chat_template: bool, closes: bool = True
+) -> Tokenizer:
     """Gives the tokenizer what training needs: an end token, a padding token and a chat template.
 
-    The template is the spec's, else the tokenizer's own, else ChatML. Raises `InvalidConfigError`.
+    The template is the spec's, else the tokenizer's own, else ChatML; without one, turns are plain text, and
+    `closes` says whether the end token closes each answer. Raises `InvalidConfigError`.
     """
     spec = model.tokenizer
     if tokenizer.eos_token is None:
@@ -92,7 +98,7 @@ def complete_tokenizer(tokenizer: Tokenizer, model: ModelSpec, *, use_chat_templ
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     if not use_chat_template:
-        tokenizer.chat_template = PLAIN
+        tokenizer.chat_template = PLAIN if closes else UNCLOSED
     elif spec.chat_template_name is not None:
         tokenizer.chat_template = chat_template(spec.chat_template_name)
     elif spec.chat_template is not None:

@@ -20,7 +20,7 @@ from finetune_trainer.checkpoints.manifest import library_versions
 from finetune_trainer.data.reading import find_files
 from finetune_trainer.errors import DataError
 from finetune_trainer.files import hash_file, write_atomically
-from finetune_trainer.output.export import CARD
+from finetune_trainer.output.export import CARD, Chosen
 from finetune_trainer.output.merge import Base
 from finetune_trainer.stages import stage_for
 
@@ -32,11 +32,19 @@ variables)."""
 TASKS: Final = {"CAUSAL_LM": "text-generation", "SEQ_CLS": "text-classification"}
 """The hub's names, by PEFT's."""
 ADDRESSES: Final = {"url", "uri", "endpoint"}
+ENDS: Final = (
+    "# the base may know no end of an answer but that of a text\n"
+    'base.generation_config = GenerationConfig.from_pretrained("THIS_DIRECTORY")\n'
+)
+SERVED: Final = (
+    "A server needs these settings too, or answers go on behind their ends: `vllm serve BASE --enable-lora "
+    "--lora-modules NAME=THIS_DIRECTORY --tokenizer THIS_DIRECTORY --generation-config THIS_DIRECTORY`.\n"
+)
 PADDING: Final = (
     "# the score is that of the last token that is no padding\n"
     'base.config.pad_token_id = AutoTokenizer.from_pretrained("THIS_DIRECTORY").pad_token_id\n'
 )
-"""What an adapter can't bring to the configuration of its base."""
+"""What an adapter can't bring to its base by itself."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,10 @@ class Facts:
     job: ResolvedJob
     base: Base
     output: OutputStatus
-    step: int
+    steps: int
+    """That were trained."""
+    chosen: Chosen
+    """Whose weights the output has."""
     metrics: Mapping[str, str]
     effective: Mapping[str, str]
     evaluation: EvaluationStatus | None
@@ -158,6 +169,8 @@ def _sections(facts: Facts, *, merged: bool) -> Iterator[str]:
     yield "It was loaded again and run once before the run was called a success.\n"
     yield "## Use\n"
     yield f"```python\n{_code(facts, merged=merged)}\n```\n"
+    if facts.output.kind == "adapter" and not merged and stage_for(spec.training).head.generates:
+        yield SERVED
     yield "## Facts of the run\n"
     yield from _table(
         ("fact", "value"),
@@ -165,7 +178,7 @@ def _sections(facts: Facts, *, merged: bool) -> Iterator[str]:
             ("base model", f"{base}, revision {spec.model.revision or 'main'}"),
             ("licence of the base", licence_of(facts.base) or "not stated"),
             ("training data", facts.data),
-            ("optimizer steps", str(facts.step)),
+            ("optimizer steps", _steps(facts)),
             *((name, value) for name, value in facts.effective.items()),
         ],
     )
@@ -177,6 +190,13 @@ def _sections(facts: Facts, *, merged: bool) -> Iterator[str]:
     yield f"```yaml\n{public_manifest(job)}```\n"
     yield "## Libraries\n"
     yield from _table(("library", "version"), list(library_versions().items()))
+
+
+def _steps(facts: Facts) -> str:
+    if facts.chosen.step == facts.steps:
+        return str(facts.steps)
+    metric = facts.job.spec.checkpoints.metric
+    return f"{facts.chosen.step}, the best checkpoint by {metric} of a run of {facts.steps} steps"
 
 
 def _benchmarks(facts: Facts) -> Iterator[str]:
@@ -196,11 +216,11 @@ def _code(facts: Facts, *, merged: bool) -> str:
     trusted = {"trust_remote_code": True} if model.trust_remote_code else {}
     if facts.output.kind == "adapter" and not merged:
         revision = {"revision": model.revision} if model.id and model.revision else {}
-        imported = loader if head.generates else f"{loader}, AutoTokenizer"
+        imported = f"{loader}, {'GenerationConfig' if head.generates else 'AutoTokenizer'}"
         return (
             f"from peft import PeftModel\nfrom transformers import {imported}\n\n"
             f"base = {_loaded(loader, model.id or 'BASE', revision | dict(head.settings) | trusted)}\n"
-            f"{'' if head.generates else PADDING}"
+            f"{ENDS if head.generates else PADDING}"
             'model = PeftModel.from_pretrained(base, "THIS_DIRECTORY")'
         )
     return f"from transformers import {loader}\n\nmodel = {_loaded(loader, 'THIS_DIRECTORY', trusted)}"

@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TextStreamer
 from finetune_api.stages import SamplingSpec
 from finetune_trainer.data.asking import Prompt, Turns
 from finetune_trainer.errors import ModelLoadError
+from finetune_trainer.model.generation_settings import take_up
 from finetune_trainer.model.models import LOAD_ERRORS
 from finetune_trainer.model.tokenizers import Tokenizer
 from finetune_trainer.output.sample import answer
@@ -76,6 +77,7 @@ class Talk:
             if where.adapter is not None:
                 from peft import PeftModel
 
+                take_up(model, where.adapter)
                 model = PeftModel.from_pretrained(model, where.adapter)
             tokenizer = AutoTokenizer.from_pretrained(where.adapter or where.model)
         except LOAD_ERRORS as error:

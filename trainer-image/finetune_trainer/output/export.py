@@ -28,11 +28,13 @@ from finetune_trainer.files import (
     write_atomically,
 )
 from finetune_trainer.methods import Start, make_ordinary, reload_trained
+from finetune_trainer.model.generation_settings import take_up
 from finetune_trainer.model.heads import LANGUAGE, Head, remove_extra
 from finetune_trainer.model.memory import bytes_of, free, give_up, place_for, straight_to
 from finetune_trainer.model.models import LOAD_ERRORS
 from finetune_trainer.model.precision import DTYPES
 from finetune_trainer.output.merge import explained, rewrite_model
+from finetune_trainer.output.trial import PROBE_TOKENS, TOLERANCE, generate, logits_of, relative_difference
 from finetune_trainer.paths import volume_path
 from finetune_trainer.training.guards import refuse_bad_weights
 from finetune_trainer.training.trainer import FineTuneTrainer
@@ -43,13 +45,6 @@ Kind = Literal["adapter", "model", "merged"]
 
 CARD = "README.md"
 """Not part of the manifest: it is written last, and people edit it."""
-
-TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "bf16": 5e-2, "fp16": 2e-2}
-"""How far the logits of the reloaded model may be from those of the trained one, as a share of the largest
-logit."""
-
-PROBE_TOKENS = 64
-NEW_TOKENS = 8
 
 
 class OutputManifest(BaseModel):
@@ -66,6 +61,16 @@ class OutputManifest(BaseModel):
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """Whose weights become the output."""
+
+    step: int
+    """The step that they were learned in."""
+    torn: str | None = None
+    """Which better ones were torn, in words; None when none was."""
+
+
+@dataclass(frozen=True)
 class Probe:
     """A sequence, and what the trained model makes of it."""
 
@@ -73,7 +78,9 @@ class Probe:
     logits: torch.Tensor
 
 
-def export(trainer: FineTuneTrainer, job: ResolvedJob, start: Start, precision: Precision) -> OutputStatus:
+def export(
+    trainer: FineTuneTrainer, job: ResolvedJob, start: Start, precision: Precision, chosen: Chosen
+) -> OutputStatus:
     """Writes the adapter or the model, on all ranks together, and proves on rank 0 that it loads.
 
     The trainer cannot be used afterwards. Raises `DivergedError` for weights that are not numbers,
@@ -83,8 +90,7 @@ def export(trainer: FineTuneTrainer, job: ResolvedJob, start: Start, precision: 
     output = Path(job.paths.output_directory)
     staged, target = output / f".{kind}.tmp", output / kind
     first = trainer.is_world_process_zero()
-    step = trainer.state.global_step
-    refuse_bad_weights(trainer.model, step, f"the {kind}")
+    refuse_bad_weights(trainer.model, chosen.step, f"the {kind}")
     if first:
         shutil.rmtree(staged, ignore_errors=True)
         output.mkdir(parents=True, exist_ok=True)
@@ -119,7 +125,7 @@ def export(trainer: FineTuneTrainer, job: ResolvedJob, start: Start, precision: 
                 trust=job.spec.model.trust_remote_code,
                 generates=start.head.generates,
             )
-            written_bytes = commit(staged, target, kind, job, step)
+            written_bytes = commit(staged, target, kind, job, chosen.step)
         except TrainerError as error:
             failure = error
     (failed,) = any_rank(failure is not None)
@@ -135,9 +141,9 @@ def remove_unfinished(output: Path) -> None:
         shutil.rmtree(staged, ignore_errors=True)
 
 
-def take_best(trainer: FineTuneTrainer, store: CheckpointStore, job: ResolvedJob) -> str | None:
+def take_best(trainer: FineTuneTrainer, store: CheckpointStore, job: ResolvedJob) -> Chosen:
     """Goes back to the weights of the best checkpoint that is still whole, on every rank; where none has a
-    metric, those of the last step stay. Returns which better ones were torn, in words; None when none was."""
+    metric, those of the last step stay."""
     step = trainer.state.global_step
     best, torn = on_first_rank(lambda: _best_whole(store, step))
     if best is not None and best.step != step:
@@ -147,11 +153,12 @@ def take_best(trainer: FineTuneTrainer, store: CheckpointStore, job: ResolvedJob
             trainer.load_weights(best.path)
         else:
             restore(trainer, carried, None)
+    taken = best.step if best else step
     if not torn:
-        return None
-    words = f"output.checkpoint: best is made from step {best.step if best else step}: {'; '.join(torn)}"
+        return Chosen(taken)
+    words = f"output.checkpoint: best is made from step {taken}: {'; '.join(torn)}"
     log.warning("%s", words)
-    return words
+    return Chosen(taken, words)
 
 
 def _best_whole(store: CheckpointStore, step: int) -> tuple[Checkpoint | None, list[str]]:
@@ -182,24 +189,15 @@ def verify(
         if not generates:
             # the score is that of the token before it, and an adapter can't bring it to its base
             model.config.pad_token_id = tokenizer.pad_token_id
-        ids = probe.ids.to(place)
-        with torch.no_grad():
-            logits = model(input_ids=ids).logits.float().cpu()
-            if generates:
-                model.generate(
-                    input_ids=ids[:, : PROBE_TOKENS // 2],
-                    attention_mask=torch.ones_like(ids[:, : PROBE_TOKENS // 2]),
-                    max_new_tokens=NEW_TOKENS,
-                    do_sample=False,
-                    pad_token_id=tokenizer.pad_token_id,
-                )
+        logits = logits_of(model, probe.ids)
+        if generates:
+            generate(model, probe.ids, tokenizer.pad_token_id)
     except LOAD_ERRORS as error:
         what = f"output: {volume_path(directory)} was written but does not load"
         raise explained(error, what, directory) from error
     if not bool(torch.isfinite(logits).all()):
         raise OutputInvalidError(f"output: {volume_path(directory)} loads, but its logits are not finite")
-    scale = float(probe.logits.abs().max())
-    difference = float((logits - probe.logits).abs().max()) / max(scale, 1e-6)
+    difference = relative_difference(logits, probe.logits)
     if not difference <= tolerance:  # NaN is neither
         raise OutputInvalidError(
             f"output: {volume_path(directory)} loads, but computes something else than the trained model: "
@@ -234,6 +232,7 @@ def load_output(
         return loaded
     from peft import PeftModel
 
+    take_up(loaded, adapter)
     return PeftModel.from_pretrained(loaded, adapter)
 
 

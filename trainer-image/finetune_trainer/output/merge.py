@@ -10,32 +10,25 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-from transformers.utils.import_utils import enable_tf32
 
 from finetune_api.base import FloatType
 from finetune_api.model import ModelSpec
 from finetune_api.storage import OutputSpec
-from finetune_trainer.data.asking import teach_ends
+from finetune_trainer.data.asking import end_tokens
 from finetune_trainer.deepspeed_config import Precision
 from finetune_trainer.errors import InvalidConfigError, OutputInvalidError, TrainerError, classify
+from finetune_trainer.model.generation_settings import settle
 from finetune_trainer.model.memory import bytes_of, place_for, straight_to
 from finetune_trainer.model.models import LOAD_ERRORS
-from finetune_trainer.model.precision import DTYPES
+from finetune_trainer.model.precision import DTYPES, multiply_in
 from finetune_trainer.output.merge_proof import (
-    PROBE_TOKENS,
     check_weights,
     merged_weights,
     probe_ids,
-    relative_difference,
 )
+from finetune_trainer.output.trial import TOLERANCE, generate, logits_of, relative_difference
 
 log = logging.getLogger(__name__)
-
-TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "bf16": 5e-2, "fp16": 2e-2}
-"""How far the logits of the model that is loaded from the files may be from those of the one that was
-written, as a share of the largest logit: they may have been computed on different devices."""
-
-NEW_TOKENS = 8
 
 
 @dataclass(frozen=True)
@@ -112,7 +105,7 @@ def write_merged(
     dtype = DTYPES[precision]
     if device.type == "cuda":
         # a training that allowed it is over, and it would round what is to be told from rounding
-        enable_tf32(False)
+        multiply_in("fp32")
     try:
         from peft import PeftModel
 
@@ -120,18 +113,20 @@ def write_merged(
         ids = probe_ids(plain.config.get_text_config().vocab_size)
         model = PeftModel.from_pretrained(plain, adapter).eval()
         weights = merged_weights(model, ids, dtype)
-        apart = _logits(model, ids)
+        apart = logits_of(model, ids)
         merged = merged_model(model, dtype)
-        expected = _logits(merged, ids)
+        expected = logits_of(merged, ids)
         size = bytes_of(merged)
         tokenizer = AutoTokenizer.from_pretrained(adapter, trust_remote_code=base.trust_remote_code)
-        teach_ends(merged, tokenizer)
+        settle(merged, end_tokens(tokenizer))
         merged.save_pretrained(directory, max_shard_size=shard_bytes)
         tokenizer.save_pretrained(directory)
         del plain, model, merged
-        reloaded = _reloaded(directory, dtype, place_for(size, device), trust=base.trust_remote_code)
+        place = place_for(size, device)
+        reloaded = _reloaded(directory, dtype, place, trust=base.trust_remote_code).eval()
         check_weights(reloaded, weights, dtype)
-        found = _tried(reloaded, ids)
+        generate(reloaded, ids, pad_token_id=0)
+        found = logits_of(reloaded, ids)
     except LOAD_ERRORS as error:
         raise explained(error, "output.mergeAdapter: the adapter cannot be merged", directory) from error
     difference = relative_difference(found, expected)
@@ -225,24 +220,3 @@ def _reloaded(directory: Path, dtype: torch.dtype, place: torch.device, *, trust
     if report["missing_keys"] or report["unexpected_keys"]:
         raise ValueError(f"weights are missing or left over: {report}")
     return model
-
-
-def _tried(model: Any, ids: torch.Tensor) -> torch.Tensor:
-    """The logits of a model that has also generated."""
-    model.eval()
-    start = ids[:, : PROBE_TOKENS // 2].to(model.device)
-    with torch.no_grad():
-        model.generate(
-            input_ids=start,
-            attention_mask=torch.ones_like(start),
-            max_new_tokens=NEW_TOKENS,
-            do_sample=False,
-            pad_token_id=0,
-        )
-    return _logits(model, ids)
-
-
-def _logits(model: Any, ids: torch.Tensor) -> torch.Tensor:
-    with torch.no_grad():
-        logits: torch.Tensor = model(input_ids=ids.to(model.device)).logits
-    return logits.float().cpu()

@@ -16,12 +16,11 @@ from typing import Any
 import torch
 
 from finetune_trainer.errors import OutputInvalidError
+from finetune_trainer.output.trial import PROBE_TOKENS, relative_difference
 
 TOLERANCE = 1e-4
 """How far two fp32 outputs of a layer may be from one another, as a share of the largest: about what
 rounding can do to a sum of a thousand products."""
-
-PROBE_TOKENS = 64
 
 
 @dataclass(frozen=True)
@@ -66,11 +65,6 @@ def check_weights(model: torch.nn.Module, expected: dict[str, str], dtype: torch
             f"output.mergeAdapter: the merged model is something else than base and adapter: {len(wrong)} of "
             f"its weights are not what the two give, {wrong[0]} first"
         )
-
-
-def relative_difference(values: torch.Tensor, expected: torch.Tensor) -> float:
-    """Largest difference of two tensors, as a share of the largest expected value; NaN stays NaN."""
-    return float((values - expected).abs().max()) / max(float(expected.abs().max()), 1e-6)
 
 
 def allowed_difference(effect: float) -> float:

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 
+from finetune_api.dataset import ColumnsSpec
 from finetune_api.stages import SamplingSpec
 from finetune_trainer.data.asking import Prompt, Turns, end_tokens, prompt_ids
-from finetune_trainer.data.examples import BrokenRecord, BrokenRecordError, Record
+from finetune_trainer.data.examples import BrokenRecord, BrokenRecordError, Message, Record
 from finetune_trainer.data.formats.base import optional_text, required_text
+from finetune_trainer.data.formats.turns import read_messages
 from finetune_trainer.data.reading import read_json_records
 from finetune_trainer.errors import DataError
 from finetune_trainer.model.tokenizers import CHATML
@@ -101,18 +104,24 @@ def turns_of(record: Record) -> Turns:
     messages = record.fields.get("messages")
     try:
         if isinstance(messages, list):
-            turns = [{"role": str(turn["role"]), "content": str(turn["content"])} for turn in messages]
-            while turns and turns[-1]["role"] == "assistant":
-                turns.pop()
-            if not turns:
-                raise DataError(f"{record.origin}: messages asks nothing: it holds no turn before the answer")
-            return turns
+            return _asked(record, read_messages(messages, "messages", ColumnsSpec()))
         if "prompt" in record.fields:
             return [{"role": "user", "content": required_text(record, "prompt")}]
         instruction, extra = required_text(record, "instruction"), optional_text(record, "input")
-    except (BrokenRecordError, KeyError, TypeError) as error:
+    except BrokenRecordError as error:
         raise DataError(f"{record.origin}: {error}") from error
     return [{"role": "user", "content": f"{instruction}\n\n{extra}" if extra else instruction}]
+
+
+def _asked(record: Record, messages: Sequence[Message]) -> Turns:
+    """The turns up to the last answers. Raises `BrokenRecordError`."""
+    answers = len(list(takewhile(lambda message: message.role == "assistant", reversed(messages))))
+    given = messages[: len(messages) - answers]
+    if not given:
+        raise BrokenRecordError("messages asks nothing: it holds no turn before the answer")
+    if record.fields.get("tools") or any(turn.tool_calls for turn in given):
+        raise BrokenRecordError("prompts are asked without tools, and this one has some. Leave it out")
+    return [{"role": turn.role, "content": turn.content} for turn in given]
 
 
 def under(system: str | None, turns: Turns) -> Turns:

@@ -3,76 +3,26 @@
 import dataclasses
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Self
 
 import yaml
 
-from finetune_api.parameter_map import TRAINING_ENGINE, Parameter
 from finetune_trainer.errors import InvalidConfigError
+from finetune_trainer.python_api.settings import TrainingSettings, TransformerConfig
+from finetune_trainer.python_api.spec import findings
 
 
 class InvalidTrainingConfigError(InvalidConfigError, ValueError):
     """A setting that cannot be; the message names it, its value, the rule and the way out."""
 
 
-@dataclass
-class TransformerConfig:
-    """A decoder-only transformer that is trained from scratch."""
-
-    vocab_size: int = 50257
-    hidden_size: int = 768
-    num_layers: int = 12
-    num_heads: int = 12
-    max_position_embeddings: int = 1024
-    """Longest sequence, in tokens."""
-    dropout: float = 0.0
-    architecture: str = "llama"
-    """One of those that `model.config.architecture` of a job knows."""
-
-
-@dataclass
-class TrainingConfig:
-    """One training run. Fields may be changed until a `Trainer` trains with them."""
-
-    model_config: TransformerConfig = field(default_factory=TransformerConfig)
-    batch_size: int = 8
-    """Sequences per device in one forward pass."""
-    learning_rate: float = 6e-4
-    """Peak rate, after the warm-up."""
-    max_steps: int = 100_000
-    """Optimizer steps of the whole run, those before a resume included."""
-    warmup_steps: int = 2000
-    optimizer_type: str = "adamw"
-    weight_decay: float = 0.01
-    adam_beta1: float = 0.9
-    adam_beta2: float = 0.999
-    scheduler_type: str = "cosine"
-    """cosine, linear or constant."""
-    min_lr_ratio: float = 0.1
-    """Lowest rate of the cosine, as a share of `learning_rate`."""
-    gradient_accumulation_steps: int = 1
-    max_grad_norm: float = 1.0
-    mixed_precision: Literal["fp16", "bf16"] | None = None
-    logging_steps: int = 100
-    save_steps: int = 1000
-    eval_steps: int = 500
-    checkpoint_dir: str = "./checkpoints"
-    max_checkpoints_to_keep: int = 5
-    wandb_project: str | None = None
-    wandb_run_name: str | None = None
-    resume_from_checkpoint: bool = False
-    """Whether to go on from the newest whole checkpoint. If not, checkpoints that are there are set aside."""
-    num_workers: int = 0
-    """Processes that load batches."""
-    seed: int = 42
+class TrainingConfig(TrainingSettings):
+    """One training run, with what can be done to its settings."""
 
     def validate(self) -> None:
         """Raises `InvalidTrainingConfigError` with everything that is wrong."""
-        # the rules are the jobs' own; imported here, since reading a file does not need them
-        from finetune_trainer.python_api.spec import findings
-
         problems = findings(self)
         if problems:
             raise InvalidTrainingConfigError("; ".join(problems))
@@ -111,10 +61,6 @@ class TrainingConfig:
         if not isinstance(document, Mapping):
             raise InvalidTrainingConfigError(f"{path} holds no settings: write `name: value` lines")
         return cls.from_dict(document)
-
-
-PARAMETERS: Final = {row.name: row for row in TRAINING_ENGINE.rows if isinstance(row, Parameter)}
-"""Where each setting lives in a job, from the map that `finetune import` uses too."""
 
 
 def _refuse_unknown(values: Mapping[str, Any], kind: type[Any], prefix: str) -> None:

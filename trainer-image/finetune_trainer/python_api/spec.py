@@ -1,5 +1,5 @@
-"""From a `TrainingConfig` to the job that the engine runs, and from what is wrong with that job back to the
-names that the user knows. Pure."""
+"""From the settings of a run to the job that the engine runs, and from what is wrong with that job back to
+the names that the user knows. Pure."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from finetune_api import FineTuneJob, ResolvedJob, parse_job, resolve
 from finetune_api.validation import validate_job
 from finetune_api.validation.findings import InvalidJobError
-from finetune_trainer.python_api.config import PARAMETERS, TrainingConfig, TransformerConfig
+from finetune_trainer.python_api.settings import PARAMETERS, TrainingSettings, TransformerConfig
 
 FIELDS: Final = {
     name: row.field
@@ -41,7 +41,7 @@ TOKEN_IDS: Final = {
 """The rest of the job. Its data are tokens already: the paths stand where a job would name texts."""
 
 
-def resolved(config: TrainingConfig, *, device: Literal["cuda", "cpu"]) -> ResolvedJob:
+def resolved(config: TrainingSettings, *, device: Literal["cuda", "cpu"]) -> ResolvedJob:
     """The job that the engine runs. Raises `InvalidJobError` for values that are of no use."""
     return resolve(
         _job(config),
@@ -52,7 +52,7 @@ def resolved(config: TrainingConfig, *, device: Literal["cuda", "cpu"]) -> Resol
     )
 
 
-def findings(config: TrainingConfig) -> list[str]:
+def findings(config: TrainingSettings) -> list[str]:
     """Everything that is wrong with a configuration, each with its remedy, by the settings' own names."""
     try:
         found = validate_job(_job(config), target="local")
@@ -61,7 +61,7 @@ def findings(config: TrainingConfig) -> list[str]:
     return [_in_their_words(str(finding)) for finding in found if finding.severity == "error"]
 
 
-def _job(config: TrainingConfig) -> FineTuneJob:
+def _job(config: TrainingSettings) -> FineTuneJob:
     spec: dict[str, Any] = {}
     for path, value in [*_leaves(TOKEN_IDS), *_settings(config)]:
         _put(spec, path, value)
@@ -89,7 +89,7 @@ def _sees_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def _settings(config: TrainingConfig) -> Iterator[tuple[str, Any]]:
+def _settings(config: TrainingSettings) -> Iterator[tuple[str, Any]]:
     values: dict[str, Any] = {each.name: getattr(config, each.name) for each in fields(config)}
     values |= {
         f"model_config.{each.name}": getattr(config.model_config, each.name)

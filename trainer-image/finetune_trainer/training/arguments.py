@@ -1,5 +1,6 @@
 """From the spec to transformers' `TrainingArguments`. What is decided elsewhere is switched off here: saving
-and evaluating (`callbacks.py`), reporting (`reporting.py`), the order of the data (`data/sampling.py`)."""
+and evaluating (`callbacks.py`), reporting (`reporting.py`), the order of the data (`data/sampling.py`), label
+smoothing (`smoothed_loss.py`)."""
 
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from transformers import TrainingArguments
 from finetune_api.deepspeed import uses_deepspeed
 from finetune_api.resolved import ResolvedJob
 from finetune_trainer.deepspeed_config import Precision, deepspeed_config
-from finetune_trainer.model.kernels import compile_mode, liger_is_on
+from finetune_trainer.model.kernels import compile_mode, liger_is_on, liger_parts
 from finetune_trainer.training.optimizers import optimizer_name
 from finetune_trainer.training.schedules import schedule
 
@@ -45,12 +46,11 @@ def training_arguments(
         warmup_steps=float(warmup) if warmup is not None else training.schedule.warmup_ratio,
         bf16=precision == "bf16",
         fp16=precision == "fp16",
-        tf32=True if training.precision == "tf32" else None,
         activation_checkpointing=training.gradient_checkpointing == "full",
         activation_checkpointing_kwargs={"use_reentrant": False},
         torch_compile_mode=compile_mode(job),
         use_liger_kernel=liger_is_on(job),
-        label_smoothing_factor=training.label_smoothing,
+        liger_kernel_config=liger_parts(job),
         neftune_noise_alpha=training.neftune_noise_alpha,
         seed=training.seed,
         use_cpu=job.device == "cpu",

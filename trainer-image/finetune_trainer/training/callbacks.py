@@ -20,7 +20,7 @@ from finetune_trainer.interruption import StopRequest
 from finetune_trainer.metrics import MEASURED, REPORTED, Line, MetricsFile, is_logged
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.tracking.fanout import Tracking
-from finetune_trainer.training.evaluation import named, scores
+from finetune_trainer.training.evaluation import named, scores, shown_scores
 from finetune_trainer.training.guards import Guard, are_finite, refuse_bad_weights
 from finetune_trainer.training.improvement import Improvement
 from finetune_trainer.training.optimizers import optimizer_word
@@ -86,7 +86,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         self.reporter.update(effective={**self.reporter.report.effective, "optimizer": optimizer})
         self.progress.begin(state.global_step)
         if self.first:
-            self.file.begin(state.global_step)
+            self._show(self.file.begin(state.global_step))
             self.tracking.start(
                 self.job,
                 resumed_step=state.global_step or None,
@@ -261,8 +261,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
 
     def _tell(self, state: TrainerState, line: Line) -> None:
         self._publish(line)
-        shown = [name for name in line if name in REPORTED or name in MEASURED]
-        self.reporter.update(metrics={name: _text(line[name]) for name in shown})
+        self._show(line)
         log.info(
             "step %d/%d: loss %.4f, learning rate %.3g, %.0f tokens/s",
             state.global_step,
@@ -271,6 +270,12 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             line["learningRate"],
             line["tokensPerSecond"],
         )
+
+    def _show(self, line: Line) -> None:
+        """Has the status tell of a line what it shows. (A run that has nothing left to train, but its result
+        to write, goes on with what its earlier attempts have measured.)"""
+        known = {*REPORTED, *MEASURED, *shown_scores(self.job.spec.evaluation)}
+        self.reporter.update(metrics={name: _text(value) for name, value in line.items() if name in known})
 
     def _warn(self, news: str) -> None:
         if self.first:

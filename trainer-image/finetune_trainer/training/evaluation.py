@@ -62,5 +62,14 @@ def scores(metrics: Mapping[str, float], *, likelihood: bool = True) -> dict[str
 
 def named(scores: Mapping[str, float], only: EvaluationSpec | None = None) -> dict[str, float]:
     """Scores as files and status name them; with `only`, the loss and what was asked for beside it."""
-    asked = scores if only is None else {"loss", *only.metrics}
-    return {f"eval{name[0].upper()}{name[1:]}": value for name, value in scores.items() if name in asked}
+    found = {_named(name): value for name, value in scores.items()}
+    return found if only is None else {name: found[name] for name in shown_scores(only) if name in found}
+
+
+def shown_scores(spec: EvaluationSpec) -> list[str]:
+    """Names of the scores that the status shows: the loss, and what was asked for beside it."""
+    return [_named(name) for name in dict.fromkeys(("loss", *spec.metrics))]
+
+
+def _named(score: str) -> str:
+    return f"eval{score[0].upper()}{score[1:]}"

@@ -40,9 +40,13 @@ def check_isolation(model: torch.nn.Module, packs: PackedDataset, device: torch.
         )
 
 
-def is_cut_up(model: torch.nn.Module) -> bool:
-    """Whether ZeRO-3 has shared out the weights: the model computes nothing until its engine is there."""
-    return any(hasattr(weight, "ds_id") for weight in model.parameters())
+def computes_now(model: torch.nn.Module, device: torch.device | None) -> bool:
+    """Whether the model can be tried before the training begins: its weights are whole (ZeRO-3 shares them
+    out), and on the kind of device that it is trained on (DeepSpeed moves them there once it has cast them),
+    where alone flash attention runs."""
+    weights = list(model.parameters())
+    there = device is None or weights[0].device.type == device.type
+    return there and not any(hasattr(weight, "ds_id") for weight in weights)
 
 
 @dataclass

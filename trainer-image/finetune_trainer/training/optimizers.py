@@ -56,6 +56,9 @@ SET_UP_HERE: Final[frozenset[Optimizer]] = frozenset(
 UNDECAYED: Final = [r"bias", r"layernorm", r"rmsnorm", r"(?:^|\.)norm(?:$|\.)", r"_norm(?:$|\.)"]
 """Parameters without weight decay, as in transformers' Trainer."""
 
+LEAST_PAGED: Final = 100_000
+"""Weights of a tensor from which on bitsandbytes pages its state."""
+
 EMBEDDING_RATE: Final = 1e-6
 """Learning rate of adapted embeddings under LoRA+ where none is given, as in PEFT."""
 
@@ -77,6 +80,30 @@ def optimizer_word(optimizer: Optimizer, stepping: Any) -> str:
         stepping = stepping.optimizer
     library = type(stepping).__module__.partition(".")[0]
     return f"{optimizer} ({type(stepping).__name__} of {library})"
+
+
+def page_again(optimizer: Any) -> None:
+    """Puts the state of a paged optimizer, which a checkpoint has just brought, into memory that pages.
+
+    bitsandbytes leaves it in plain memory of the GPU, which may have no room for it, and where several ranks
+    go on it takes it for paged all the same, and ends the process at the first step.
+    """
+    while hasattr(optimizer, "optimizer"):
+        optimizer = optimizer.optimizer
+    if not getattr(optimizer, "is_paged", False):
+        return
+    from bitsandbytes import functional
+
+    for weight, state in optimizer.state.items():
+        if weight.device.type == "cpu" or weight.numel() < LEAST_PAGED:
+            continue
+        for name in ("state1", "state2"):
+            if name in state:
+                plain = state[name]
+                paged = functional.get_paged(*plain.shape, dtype=plain.dtype, device=weight.device)
+                paged.copy_(plain)
+                optimizer.page_mng.paged_tensors.append(paged)
+                state[name] = paged
 
 
 def grouped_optimizer(

@@ -76,7 +76,9 @@ class Progress:
             "remainingSeconds": round(self.remaining_seconds(state), 1),
             "attempt": self.job.attempt,
         }
-        line |= measured | ({"perplexity": perplexity(loss)} if self.likelihood else {})
+        # a loss of smoothed labels is no likelihood; that of an evaluation has none
+        smoothed = self.job.spec.training.label_smoothing > 0
+        line |= measured | ({"perplexity": perplexity(loss)} if self.likelihood and not smoothed else {})
         if self.utilisation is not None:
             line["modelFlopsUtilization"] = round(self.utilisation.share(tokens_per_second), 4)
         if (gradient := logs.get("grad_norm")) is not None and is_a_norm(gradient):

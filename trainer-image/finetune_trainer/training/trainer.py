@@ -19,9 +19,12 @@ from finetune_trainer.data.sampling import GlobalOrder, RankBatches
 from finetune_trainer.data.training_data import TrainingData
 from finetune_trainer.distributed import sum_over_ranks
 from finetune_trainer.errors import StorageError
+from finetune_trainer.model.generation_settings import write_beside
+from finetune_trainer.model.kernels import family_unchanged
 from finetune_trainer.stages.base import Objective
 from finetune_trainer.stages.measurements import Measurements
 from finetune_trainer.training.evaluation import EvaluationSums, scores
+from finetune_trainer.training.optimizers import page_again
 from finetune_trainer.training.plateau import Plateau
 
 
@@ -68,6 +71,11 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         self.objective = objective
         self.measurements = Measurements(objective.metrics)
         self.loss_is_scaled_for_ga = True
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """As transformers does. What it does to the model's family ends with it."""
+        with family_unchanged(self.model):
+            return super().train(*args, **kwargs)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """This rank's micro-batches. The loader is complete: accelerate is not asked to divide it among
@@ -172,6 +180,8 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         model = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
         if output_dir is None or not self._under_own_names or not isinstance(model, PreTrainedModel):
             super()._save(output_dir, state_dict)
+            if self.args.should_save and hasattr(model, "peft_config"):
+                write_beside(model, Path(output_dir or self.args.output_dir))
         elif self.args.should_save:
             model.save_pretrained(output_dir, state_dict=state_dict, save_original_format=False)
             if self.processing_class is not None:  # the Python API reads tokens, and has no tokenizer
@@ -206,6 +216,7 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
             elif self.objective is not None and self._answers_file(checkpoint).exists():
                 self.objective.restore(torch.load(self._answers_file(checkpoint), weights_only=True))
             renew_rates(self.optimizer, self.lr_scheduler)
+            page_again(self.optimizer)
         return prepared
 
     def _save_rng_state(self, output_dir: str) -> None:

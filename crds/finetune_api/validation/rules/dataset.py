@@ -1,9 +1,9 @@
 """Rules about `spec.dataset`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
-from finetune_api.dataset import DataSource
+from finetune_api.dataset import ColumnsSpec, DatasetSpec, DataSource
 from finetune_api.job import FineTuneJob
 from finetune_api.validation.codes import Code
 from finetune_api.validation.findings import Finding, error, suggestion
@@ -13,6 +13,22 @@ from finetune_api.validation.rules.sources import data_source
 PAIR_STAGES: Final = ("rm", "dpo")
 PREFERENCE_STAGES: Final = (*PAIR_STAGES, "kto")
 """Stages that can learn from preferences; kto takes either answer by itself, and labelled ones too."""
+
+_TURNS: Final = ("role", "content", "system", "tools")
+COLUMNS_READ: Final[Mapping[str, tuple[str, ...]]] = {
+    "alpaca": ("instruction", "input", "output", "system", "history", "label"),
+    "csv": ("instruction", "input", "output", "system", "label"),
+    "messages": ("messages", "label", *_TURNS),
+    "oasst": (),
+    "preference": ("prompt", "chosen", "rejected", *_TURNS),
+    "promptCompletion": ("prompt", "completion", "label", *_TURNS),
+    "sharegpt": ("messages", "label", *_TURNS),
+    "text": ("text",),
+}
+"""Columns that each format reads, beside the length; custom may read any."""
+
+_KEYS: Final = ("role", "content")
+"""Keys within a turn, which are no columns."""
 
 
 def dataset(job: FineTuneJob, target: str) -> Iterator[Finding]:
@@ -46,6 +62,7 @@ def dataset(job: FineTuneJob, target: str) -> Iterator[Finding]:
             spec.packing,
         )
     yield from _format(job)
+    yield from _columns(spec)
 
 
 def _source(job: FineTuneJob, source: DataSource, path: str, target: str) -> Iterator[Finding]:
@@ -90,3 +107,26 @@ def _format(job: FineTuneJob) -> Iterator[Finding]:
             "the custom format takes its fields from the columns, and none is named",
             "Name the columns, such as dataset.columns.instruction and dataset.columns.output",
         )
+
+
+def _columns(spec: DatasetSpec) -> Iterator[Finding]:
+    """A column that is two parts of a record puts an answer into its own prompt."""
+    told = ((part, getattr(spec.columns, part)) for part in ColumnsSpec.model_fields)
+    named = {part: column for part, column in told if column is not None}
+    read = COLUMNS_READ.get(spec.format, tuple(named))
+    if spec.format == "csv" and not named.keys().isdisjoint(("instruction", "input")):
+        # of these two, then, only what is named
+        read = tuple(part for part in read if part in named or part not in ("instruction", "input"))
+    parts: dict[str, str] = {}
+    for part in (part for part in read if part not in (*_KEYS, "prompt_template", "length")):
+        column = named.get(part, part)
+        other = parts.setdefault(column, part)
+        if other != part:
+            here, there = (part, other) if part in named else (other, part)
+            yield error(
+                Code.CONFLICT,
+                f"dataset.columns.{here}",
+                f"is the column of {there} too, so that one would be learned from the other",
+                f"Name another column here or in dataset.columns.{there}",
+                column,
+            )

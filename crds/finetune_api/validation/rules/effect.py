@@ -5,7 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from pydantic import BaseModel
+from pydantic.alias_generators import to_camel
 
+from finetune_api.dataset import DatasetSpec
 from finetune_api.evaluation import BenchmarkSpec
 from finetune_api.job import FineTuneJob
 from finetune_api.method import MethodSpec
@@ -14,6 +16,7 @@ from finetune_api.training import Optimizer, TrainingSpec
 from finetune_api.validation.codes import Code
 from finetune_api.validation.fields import default_at, plain, value_at
 from finetune_api.validation.findings import Finding, warning
+from finetune_api.validation.rules.dataset import COLUMNS_READ
 
 _OF_QUANTIZED: Final = ("computeType", "storageType", "doubleQuantization", "skipModules")
 _OF_LORA: Final = (
@@ -59,6 +62,7 @@ def effect(job: FineTuneJob, _target: str) -> Iterator[Finding]:
     yield from _quantization(job.spec.quantization)
     yield from _method(job.spec.method)
     yield from _optimizer(job.spec.training)
+    yield from _columns(job.spec.dataset)
     for index, benchmark in enumerate(job.spec.evaluation.benchmarks):
         yield from _benchmark(benchmark, f"evaluation.benchmarks[{index}]")
 
@@ -97,6 +101,14 @@ def _optimizer(spec: TrainingSpec) -> Iterator[Finding]:
     if "lion" in spec.optimizer.lower():
         unread = ("adamEpsilon",)
     yield from _unread(spec, "training", unread, f"{spec.optimizer} has none", "use training.optimizer adamw")
+
+
+def _columns(spec: DatasetSpec) -> Iterator[Finding]:
+    if (read := COLUMNS_READ.get(spec.format)) is not None:
+        known = (to_camel(name) for name in type(spec.columns).model_fields)
+        unread = [name for name in known if name not in (*read, "length")]
+        why = f"dataset.format {spec.format} has no such column"
+        yield from _unread(spec.columns, "dataset.columns", unread, why, "use dataset.format custom")
 
 
 def _benchmark(spec: BenchmarkSpec, path: str) -> Iterator[Finding]:

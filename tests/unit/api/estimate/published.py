@@ -11,6 +11,8 @@ from published_blind import MEASUREMENTS as BLIND
 from published_blind import SOURCES as BLIND_SOURCES
 from published_examples import MEASUREMENTS as EXAMPLES
 from published_examples import SOURCES as EXAMPLES_SOURCES
+from published_fresh import MEASUREMENTS as FRESH
+from published_fresh import SOURCES as FRESH_SOURCES
 from published_guides import MEASUREMENTS as GUIDES
 from published_guides import SOURCES as GUIDES_SOURCES
 from published_later import MEASUREMENTS as LATER
@@ -36,7 +38,8 @@ OWN_SOURCES: Final = {
     "Qwen LoRA": "QwenLM/Qwen README, Profiling of Memory and Speed, one A100 80 GB, batch 1, accumulation 8",
     "Qwen Q-LoRA": "the same table, GPTQ int4 bases under DeepSpeed, a loss in 16 bit",
 }
-SOURCES: Final = OWN_SOURCES | LATER_SOURCES | BLIND_SOURCES | GUIDES_SOURCES | EXAMPLES_SOURCES
+FOUND_LATER: Final = LATER_SOURCES | BLIND_SOURCES | GUIDES_SOURCES | EXAMPLES_SOURCES | FRESH_SOURCES
+SOURCES: Final = OWN_SOURCES | FOUND_LATER
 _DECIDED: Final = (
     "fms-acceleration, Liger, allocated",
     "fms-acceleration, Liger, device",
@@ -48,23 +51,36 @@ _DECIDED: Final = (
     "swift, full",
     "ZeRO stages",
     "torchtune, loss in chunks",
+    "fms-acceleration, Liger, more, allocated",
+    "LLMs-from-scratch",
 )
 """What showed that Liger replaces more than the loss, what litgpt's 4-bit runs hold at their peak, that a
 quantized base is whole on each device before ZeRO-3 shares it out, how much an A100's context holds, that
-optimizer states take the blocks of the first loss, that a loop holds its outputs, and that a loss in chunks
-needs no logits."""
+optimizer states take the blocks of the first loss, that a loop holds its outputs, that a loss in chunks needs
+no logits, that a fused loss's blocks are gone when a layer needs its own, and what dropout keeps."""
 HELD_OUT: Final = (
     "T4 rank 16, allocated",
     "PEFT",
-    *(
-        name
-        for name in (LATER_SOURCES | BLIND_SOURCES | GUIDES_SOURCES | EXAMPLES_SOURCES)
-        if name not in _DECIDED
-    ),
+    *(name for name in FOUND_LATER if name not in _DECIDED),
 )
 """Tables that no formula and no constant was chosen with."""
 BEYOND_THE_AIM: Final = ("Vertex", "Axolotl's examples, more")
 """Of these, measured with libraries of 2023, which held more than today's and than the pages say."""
+
+OLDER: Final = (
+    "litgpt 16-bit",
+    "litgpt 4-bit",
+    "LLaMA-Factory",
+    "Qwen LoRA",
+    "Qwen Q-LoRA",
+    "litgpt's recipes",
+    "litgpt's recipes, 4-bit",
+    "swift, full",
+    "Vertex",
+    "litgpt, Raschka",
+    "Axolotl's examples, more",
+)
+"""Tables of 2023 and the first months of 2024, most of them with libraries that held more than today's."""
 
 TODAY: Final = (
     "T4, device",
@@ -80,6 +96,7 @@ TODAY: Final = (
     "PEFT's ZeRO-3 guide",
     "torchtune, LoRA",
     "fms-acceleration, Liger, more, device",
+    "Axolotl's examples, others",
 )
 """Tables of libraries from 2024 on that show the device's memory, or what torch reserved of it."""
 
@@ -272,5 +289,6 @@ _ALL: Final = (
     *BLIND,
     *GUIDES,
     *EXAMPLES,
+    *FRESH,
 )
 MEASUREMENTS: Final = tuple(sorted(_ALL, key=lambda row: list(SOURCES).index(row.group)))

@@ -3,36 +3,19 @@
 Rows of tables with hundreds were chosen before any was compared: one per model and length or so.
 """
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 from measurement import Measurement
 from published import MEASUREMENTS
 from published_foundry import A100, A100_40, H100, MPT
+from published_fresh import TIME_SOURCES as FRESH_SOURCES
+from published_fresh import TIMINGS as FRESH
 from published_t4 import RANK_16, RANK_32
+from timing import Timing
 
-from finetune_api.estimate.program import FIRST_FLASH_ATTENTION, TRAINER, Program
+from finetune_api.estimate.program import FIRST_FLASH_ATTENTION
 
-
-@dataclass(frozen=True)
-class Timing:
-    """One row of a published table."""
-
-    group: str
-    name: str
-    changes: dict[str, Any]
-    """The job, as values by field path."""
-    seconds: float
-    """Of one optimizer step."""
-    length: float
-    """Tokens of a sequence, on average."""
-    accelerator: str
-    program: Program = TRAINER
-    family: str | None = None
-    """Family of the architecture, where the API has no name for it."""
-
-
-SOURCES: Final = {
+OWN_SOURCES: Final = {
     "Time, llm-foundry A100": "mosaicml/llm-foundry, scripts/train/benchmarking, A100 80 and 40 GB, FSDP",
     "Time, Qwen LoRA": "QwenLM/Qwen README, Profiling of Memory and Speed",
     "Time, llm-foundry H100": "mosaicml/llm-foundry, scripts/train/benchmarking, H100 80 GB BF16, FSDP",
@@ -53,6 +36,7 @@ SOURCES: Final = {
     "Time, T4 16 bit": "fitcheck-llm 0.3.1, the runs above",
     "Time, T4 4 bit": "the same",
 }
+SOURCES: Final = OWN_SOURCES | FRESH_SOURCES
 HELD_OUT: Final = (
     "Time, torchtitan",
     "Time, torchtune",
@@ -63,6 +47,8 @@ HELD_OUT: Final = (
     "Time, torchtune, LoRA",
     "Time, accelerate's ZeRO-3",
     "Time, TinyLlama",
+    "Time, L4 guide",
+    "Time, XTuner",
 )
 """Tables that were looked at when every formula and constant stood."""
 
@@ -248,5 +234,6 @@ _ALL: Final = (
     *_llamas(),
     *_measured_before(),
     *_single_figures(),
+    *FRESH,
 )
 TIMINGS: Final = tuple(sorted(_ALL, key=lambda row: list(SOURCES).index(row.group)))

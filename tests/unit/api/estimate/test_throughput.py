@@ -24,6 +24,8 @@ COUNTED = {"devices": 1, "records": 1000, "tokens": 2_048_000}
         ({"method.type": "full", "training.gradientCheckpointing": "full"}, 6 * N + 2 * LAYERS),
         ({"method.lora.rank": 1}, 4 * N),
         ({"method.lora.rank": 1, "training.gradientCheckpointing": "full"}, 4 * N + 2 * LAYERS),
+        # an output embedding that is trained beside adapters has a gradient of its weights
+        ({"method.lora.rank": 1, "method.lora.modulesToSave": ["lm_head"]}, 4 * N + 2 * 128256 * 4096),
         # two of 32 layers are trained: no gradient passes below them, none of the output embedding's weights
         ({"method.type": "freeze"}, 4 * N + 2 * LAYERS * 2 / 32 - 2 * LAYERS * 30 / 32),
     ],
@@ -31,6 +33,41 @@ COUNTED = {"devices": 1, "records": 1000, "tokens": 2_048_000}
 def test_flops_per_token_are_those_of_the_weights_that_work(job, a100, changes, operations):
     setup = setup_for(job(changes), a100)
     assert flops_per_token(setup, count_parameters(setup), 0) == pytest.approx(operations, rel=0.003)
+
+
+@pytest.mark.parametrize(
+    ("stage", "sent"),
+    [(0, 2 / 16), (1, 2 / 16), (2, 1 + 1 / 16), (3, 3)],  # of the gradients' bytes, with 16 passes per step
+)
+def test_zero_sends_gradients_in_each_pass_from_stage_2_on_and_weights_twice_at_stage_3(
+    job, a100, stage, sent
+):
+    changes = {"method.type": "full", "distributed.engine": "deepspeed", "distributed.zeroStage": stage}
+    found = throughput(setup_for(job(changes), a100, devices=8), a100, 2048).parts["communication"]
+    link = 0.8e9 * a100.interconnect_gbs
+    assert found == pytest.approx(7 / 8 * sent * 2 * 8_030_261_248 / link)
+
+
+def test_a_slow_network_between_nodes_is_in_the_high_bound_alone(job, a100):
+    changes = {"method.type": "full", "distributed.zeroStage": 3, "resources.accelerators.perNode": 4}
+    inside, across = (
+        throughput(setup_for(job(changes | {"distributed.nodes": nodes}), a100, devices=8), a100, 2048)
+        for nodes in (1, 2)
+    )
+    assert across.parts == inside.parts
+    assert across.step_seconds.low == inside.step_seconds.low
+    sent = 7 / 8 * 3 * 2 * 8_030_261_248  # bytes: weights twice, gradients once
+    slower = 16 * sent * (1 / 12.5e9 - 1 / (0.3e9 * a100.interconnect_gbs))
+    assert across.step_seconds.high - inside.step_seconds.high == pytest.approx(slower)
+
+
+def test_a_network_that_the_administrator_names_is_expected(job):
+    named = {"accelerators": [{"name": "a100-80gb", "networkGBs": 25}]}
+    a100 = parse_overrides(named).find("a100-80gb")
+    changes = {"method.type": "full", "distributed.zeroStage": 3, "distributed.nodes": 2}
+    setup = setup_for(job(changes | {"resources.accelerators.perNode": 4}), a100, devices=8)
+    sent = 7 / 8 * 3 * 2 * 8_030_261_248
+    assert throughput(setup, a100, 2048).parts["communication"] == pytest.approx(sent / (0.8 * 25e9))
 
 
 @pytest.mark.parametrize(("attention", "factor"), [("sdpa", 3.5), ("eager", 6)])

@@ -9,7 +9,7 @@ import yaml
 from finetune_api import check_manifest
 from finetune_cli.errors import CommandError
 from finetune_cli.fields import all_fields
-from finetune_cli.foreign import axolotl, engine, framework, llamafactory, llamafarm, trl
+from finetune_cli.foreign import axolotl, engine, framework, llamafactory, llamafarm, trl, wizard
 from finetune_cli.foreign.importing import import_job
 from finetune_cli.foreign.reading import Reading, flatten, read
 from finetune_cli.foreign.rules import Choice, Table, To
@@ -155,9 +155,17 @@ evals_per_epoch: 4
 wandb_project:
 special_tokens: {pad_token: "<pad>"}
 """
+WIZARD = """
+{"provider": "local", "algorithm": "rslora", "quantization": "none", "experiment_tracker": "comet",
+ "project_name": "mine", "model_name": "org/base", "model_path": "/models/base", "dataset_id": "mine",
+ "dataset_path": "/data/mine.json", "lora_r": 8, "lora_alpha": 16, "lora_dropout": 0.1,
+ "target_modules": ["q_proj", "v_proj"], "learning_rate": 0.0002, "batch_size": 4,
+ "gradient_accumulation_steps": 4, "num_epochs": 3}
+"""
 SILENT = "not in the file"
 """What is said of a key that the file does not have."""
 DOCUMENTS = {
+    "wizard": WIZARD,
     "framework": FRAMEWORK,
     "framework-complete": FRAMEWORK_COMPLETE,
     "llamafarm": LLAMAFARM,
@@ -167,6 +175,7 @@ DOCUMENTS = {
     "axolotl": AXOLOTL,
 }
 TABLES: dict[str, Table] = {
+    "wizard": wizard.TABLE,
     "framework": framework.TABLE,
     "llamafarm": llamafarm.table({"type": "pytorch"}),
     "llamafarm-factory": llamafarm.table({"type": "llamafactory"}),
@@ -219,6 +228,17 @@ def test_a_key_that_nobody_knows_is_in_the_account_too() -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
+        (
+            "wizard",
+            {
+                "resources.provider": "local",
+                "method.type": "rslora",
+                "method.lora.rank": 8,
+                "model.id": "org/base",
+                "dataset.train.path": "/data/mine.json",
+                "tracking.project": "mine",
+            },
+        ),
         (
             "framework",
             {

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from finetune_cli.main import main
+from finetune_cli.foreign.programs import FORMATS, TITLES
+from finetune_cli.main import main, parser_for, parsers_in
 
 CONFIGURATION = "base_model: org/model\nadapter: lora\nmicro_batch_size: 3\n"
 
@@ -29,6 +30,36 @@ def test_a_second_document_is_refused_instead_of_dropped(
     said = capsys.readouterr()
     assert said.out == ""
     assert "line 5, column 1: a second document begins" in said.err
+
+
+OF_OTHERS = {
+    "wizard": "provider: local\nalgorithm: lora\n",
+    "framework": "fine_tuning: {method: lora}\n",
+    "llamafarm": "fine_tuner: {type: pytorch}\n",
+    "axolotl": CONFIGURATION,
+    "engine": "model_config: {hidden_size: 8}\n",
+    "llamafactory": "model_name_or_path: org/model\nstage: sft\n",
+    "trl": "model_name_or_path: org/model\ndataset_name: org/data\n",
+}
+
+
+@pytest.mark.parametrize("program", OF_OTHERS)
+def test_a_configuration_where_a_manifest_is_wanted_leads_to_import(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], program: str
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(OF_OTHERS[program])
+    assert main(["validate", str(file)]) == 1
+    said = capsys.readouterr().out
+    assert f"It looks like a configuration of {TITLES[program]}: `finetune import` makes a job of it." in said
+
+
+def test_every_program_can_be_named() -> None:
+    kind = next(
+        action for action in parsers_in(parser_for("import"))["import"]._actions if action.dest == "kind"
+    )
+    assert kind.choices is not None
+    assert set(kind.choices) == set(FORMATS) == set(TITLES) == set(OF_OTHERS)
 
 
 TRL = """\

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from finetune_api import ExitCode, Reason, ResolvedJob, TrainingResult
-from finetune_trainer import rank
 from finetune_trainer.checkpoints import store as checkpoints
 from finetune_trainer.checkpoints.store import CheckpointStore
+from finetune_trainer.engines import native
 from finetune_trainer.errors import TrainerError, classify
 from finetune_trainer.files import FileEntry, describe_files
 from finetune_trainer.interruption import StopRequest
@@ -65,19 +65,19 @@ def call(*command: str) -> None:
 def fails(job: ResolvedJob, reporter: Reporter) -> TrainerError:
     """What the run ends by, in the trainer's terms; the libraries raise errors of many kinds."""
     try:
-        rank.train(job, reporter, StopRequest())
+        native.train(job, reporter, StopRequest())
     except Exception as error:  # noqa: BLE001 - that is what `classify` is for
         return classify(error, ranks=1, volume=Path(job.paths.run_directory))
     finally:
-        rank.end_process_group()
+        native.end_process_group()
     pytest.fail("the run should have failed")
 
 
 def succeeds(job: ResolvedJob) -> TrainingResult:
     try:
-        return rank.train(job, Reporter([]), StopRequest())
+        return native.train(job, Reporter([]), StopRequest())
     finally:
-        rank.end_process_group()
+        native.end_process_group()
 
 
 def newest(job: ResolvedJob) -> int:

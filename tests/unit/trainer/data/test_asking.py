@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from transformers import AddedToken, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer
 
 from finetune_api import ResolvedJob
 from finetune_trainer.data.asking import (
@@ -13,7 +13,6 @@ from finetune_trainer.data.asking import (
     job_tokenizer,
     learns_text,
     prompt_ids,
-    teach_ends,
 )
 from finetune_trainer.data.examples import Conversation, Document, Example, Message, Origin
 from finetune_trainer.data.prompts import PromptRenderer
@@ -99,6 +98,13 @@ def test_a_template_that_writes_the_start_token_stays_as_it_is(taught: Taught) -
     assert tokenizer.chat_template == written
 
 
+def test_plain_text_is_learned_without_an_end_where_none_is_asked_for(taught: Taught) -> None:
+    for closes in (True, False):
+        tokenizer, renderer = taught(starts=False, useChatTemplate=False, addEosToken=closes)
+        learned = renderer(CONVERSATION).ids.tolist()
+        assert (tokenizer.eos_token_id in learned) is closes
+
+
 def test_each_of_several_templates_gets_the_start_token(taught: Taught) -> None:
     several = dict.fromkeys(("default", "tool_use"), "{% for m in messages %}{{ m['content'] }}{% endfor %}")
     tokenizer, _ = taught(starts=False, own_template=several, addBosToken=True)
@@ -112,14 +118,3 @@ def test_what_the_tokenizer_puts_behind_a_text_is_no_part_of_a_prompt(taught: Ta
     tokenizer.add_eos_token = True
     [asked] = prompt_ids(tokenizer, ["add 1"])
     assert tokenizer.eos_token_id not in asked
-
-
-def test_a_written_model_ends_where_its_template_closes_a_turn(tiny_model: Path, tmp_path: Path) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
-    tokenizer.add_tokens([AddedToken("<|eot|>", special=True)])
-    tokenizer.chat_template = "{% for m in messages %}{{ m['role'] + m['content'] + '<|eot|>' }}{% endfor %}"
-    model = AutoModelForCausalLM.from_pretrained(tiny_model)
-    teach_ends(model, tokenizer)
-    model.save_pretrained(tmp_path)
-    ends = AutoModelForCausalLM.from_pretrained(tmp_path).generation_config.eos_token_id
-    assert set(ends) == {tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|eot|>")}

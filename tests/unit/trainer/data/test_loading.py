@@ -71,3 +71,23 @@ def test_a_column_of_labels_that_is_named_must_hold_them(write_jsonl: Callable[.
     assert load(path)[0].desired is None
     with pytest.raises(DataError, match=r"line 1: 'liked' must be true or false, not str"):
         load(path, columns={"label": "liked"})
+
+
+@pytest.mark.parametrize("field", ["input", "system", "history", "tools"])
+def test_a_column_that_no_record_has_is_named(write_jsonl: Callable[..., Path], field: str) -> None:
+    path = write_jsonl([GOOD, GOOD])
+    with pytest.raises(DataError, match=f"dataset.columns.{field}: no record has 'misspelt'"):
+        load(path, columns={field: "misspelt"})
+    assert len(load(path, columns={field: "misspelt"}, maxSamples=2)) == 2, "others may have it"
+
+
+def test_a_column_that_some_records_have_is_enough(write_jsonl: Callable[..., Path]) -> None:
+    path = write_jsonl([GOOD, GOOD | {"who": "be brief"}])
+    assert [len(example.messages) for example in load(path, columns={"system": "who"})] == [2, 3]
+
+
+def test_evaluation_data_may_lack_a_column(write_jsonl: Callable[..., Path]) -> None:
+    path = write_jsonl([GOOD])
+    spec = dataset(path, columns={"system": "who"}, eval={"path": "/other"})
+    assert spec.eval is not None
+    assert len(load_examples(spec, spec.eval, str(path))) == 1

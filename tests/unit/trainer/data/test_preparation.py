@@ -11,6 +11,7 @@ from finetune_trainer.data.examples import Example
 from finetune_trainer.data.loading import load_examples
 from finetune_trainer.data.packed import PackedDataset
 from finetune_trainer.data.recipes import prepare
+from finetune_trainer.errors import DataError
 from finetune_trainer.model.tokenizers import Tokenizer, complete_tokenizer, load_tokenizer
 
 MakeJob = Callable[..., ResolvedJob]
@@ -82,3 +83,23 @@ def test_evaluation_data_of_its_own_is_kept_too(
         assert len(evaluation) == 2
     kept = [entry for entry in (Path(job.paths.run_directory) / "data").iterdir() if entry.is_dir()]
     assert len(kept) == 2
+
+
+def test_runs_of_several_seeds_hold_out_the_same_where_they_share_the_seed_of_their_data(
+    make_job: MakeJob, tokenizer: Tokenizer
+) -> None:
+    def held_out(**seeds: int) -> list[int]:
+        job = make_job({"dataset": {"evalSplit": 0.25}, "training": seeds})
+        _, evaluation, _ = prepared(job, tokenizer)
+        return [origin.line for origin in evaluation.origins(range(len(evaluation)))]
+
+    assert held_out(seed=1, dataSeed=7) == held_out(seed=2, dataSeed=7) == held_out(seed=7)
+    assert held_out(seed=1) != held_out(seed=2)
+
+
+def test_evaluation_data_without_anything_to_learn_is_named(
+    make_job: MakeJob, tokenizer: Tokenizer, write_jsonl: Callable[..., Path]
+) -> None:
+    path = write_jsonl([{"instruction": "add " * 100, "output": "2"}], "eval.jsonl")
+    with pytest.raises(DataError, match=r"^dataset\.eval: none of 1 records"):
+        prepared(make_job({"dataset": {"eval": {"path": str(path)}}}), tokenizer)

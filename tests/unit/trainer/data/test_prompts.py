@@ -40,9 +40,11 @@ def renderer(tiny_model: Path) -> Renderer:
 
 @pytest.fixture
 def prompts(make_job: Callable[..., ResolvedJob]) -> Prompts:
-    def made(renderer: Renderer, *conversations: Conversation, longest: int = 190) -> PromptDataset:
+    def made(
+        renderer: Renderer, *conversations: Conversation, longest: int = 190, reward: str = "brevity"
+    ) -> PromptDataset:
         sampling = {"maxNewTokens": renderer.max_length - longest}
-        grpo = {"rewardFunctions": ["brevity"], "groupSize": 2, "sampling": sampling}
+        grpo = {"rewardFunctions": [reward], "groupSize": 2, "sampling": sampling}
         recipe = module.prompts(make_job({"training": {"stage": "grpo", "grpo": grpo}}), renderer)
         return recipe.wrap(in_memory(recipe.make(conversations, 1)))
 
@@ -109,6 +111,15 @@ def test_an_answer_to_nothing_is_named(
 ) -> None:
     with pytest.raises(DataError, match=r"^f, line 7: nothing stands before its last answer"):
         prompts(renderer, Conversation(Origin("f", 7), (*before, ANSWER)))
+
+
+def test_an_answer_without_text_is_named_where_rewards_compare_with_it(
+    prompts: Prompts, renderer: Renderer
+) -> None:
+    called = Conversation(Origin("f", 7), (ASK, Message("assistant", "", tool_calls=(CALL,))), tools=(TOOL,))
+    assert len(prompts(renderer, called)) == 1
+    with pytest.raises(DataError, match=r"^f, line 7: its last answer has no text, and contains would"):
+        prompts(renderer, called, reward="contains")
 
 
 def test_a_template_that_refuses_the_jobs_system_prompt_is_an_error_of_the_data(

@@ -13,7 +13,14 @@ from finetune_trainer.data import rendering
 from finetune_trainer.data.examples import Conversation, Document, Example, Message, Origin, Preference
 from finetune_trainer.data.rendering import IGNORED, Renderer, Supervise, Tokens
 from finetune_trainer.errors import DataError, InvalidConfigError
-from finetune_trainer.model.tokenizers import CHATML, PLAIN, Tokenizer, complete_tokenizer, load_tokenizer
+from finetune_trainer.model.tokenizers import (
+    CHATML,
+    PLAIN,
+    UNCLOSED,
+    Tokenizer,
+    complete_tokenizer,
+    load_tokenizer,
+)
 
 END = "<|endoftext|>"
 
@@ -115,6 +122,12 @@ def test_an_end_token_is_added_where_the_template_has_none(tokenizer: Tokenizer)
     assert added.ids.tolist().count(tokenizer.eos_token_id) == 1
     left_out = render(tokenizer, template=bare, addEosToken=False)
     assert tokenizer.eos_token_id not in left_out.ids.tolist()
+
+
+def test_plain_turns_are_closed_unless_the_spec_says_otherwise(tokenizer: Tokenizer) -> None:
+    open_ended = render(tokenizer, template=UNCLOSED, addEosToken=False)
+    assert supervised(tokenizer, open_ended) == ["3", "4"]
+    assert tokenizer.decode(open_ended.ids) == "be brief\nadd 1 and 2\n3\nadd 2 and 2\n4"
 
 
 def test_a_token_that_joins_prompt_and_answer_is_learned(tokenizer: Tokenizer) -> None:

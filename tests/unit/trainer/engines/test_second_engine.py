@@ -19,6 +19,7 @@ from finetune_trainer import rank
 from finetune_trainer.checkpoints.manifest import Manifest
 from finetune_trainer.checkpoints.store import CheckpointStore, checkpoints_status
 from finetune_trainer.engines import ENGINES
+from finetune_trainer.engines.base import refuse_invalid
 from finetune_trainer.errors import DataError, InterruptedRunError
 from finetune_trainer.interruption import StopRequest
 from finetune_trainer.reporting import Reporter
@@ -40,7 +41,7 @@ class Counter:
     def train(
         self, job: ResolvedJob, reporter: Reporter, stop: StopRequest, tracking: Tracking
     ) -> TrainingResult:
-        rank.refuse_invalid(job)
+        refuse_invalid(job)
         if self.broken:
             raise DataError("train.jsonl, line 3: no number")
         store = CheckpointStore(Path(job.paths.run_directory), keep=2, greater_is_better=False)

@@ -122,6 +122,9 @@ def test_a_subject_knows_the_job_s_system_prompt(
     assert asked == []
 
 
+USER = {"role": "user", "content": "1+1"}
+
+
 @pytest.mark.parametrize(
     ("records", "message"),
     [
@@ -129,6 +132,8 @@ def test_a_subject_knows_the_job_s_system_prompt(
         ([{"x": 1}], "'instruction' is missing"),
         ([{"messages": [], "expected": "1"}], "line 1: messages asks nothing"),
         ([{"messages": [{"role": "assistant", "content": "1"}]}], "line 1: messages asks nothing"),
+        ([{"messages": [{"role": "user"}], "expected": "1"}], r"line 1: messages\[0\].content must be text"),
+        ([{"messages": [USER], "tools": [{}], "expected": "1"}], "line 1: prompts are asked without tools"),
         ([], "records"),
     ],
 )
@@ -137,6 +142,43 @@ def test_a_file_that_cannot_be_scored_is_named(
 ) -> None:
     with pytest.raises(DataError, match=message):
         prompts(Calculator(str.upper), spec(), write_jsonl(records))
+
+
+def test_a_turn_may_be_written_in_parts(write_jsonl: WriteJsonl) -> None:
+    parts = [{"type": "text", "text": "1"}, {"type": "text", "text": "+1"}]
+    file = write_jsonl([{"messages": [{"role": "user", "content": parts}], "expected": "2"}])
+    subject = Calculator(str.upper)
+    prompts(subject, spec(), file)
+    assert subject.asked == [[{"role": "user", "content": "1+1"}]]
+
+
+@pytest.mark.parametrize(
+    ("match", "expected", "message"),
+    [
+        ("exact", None, "must say what is expected"),
+        ("regex", "(", "cannot be searched for"),
+        ("numeric", "many", "holds no number"),
+        ("contains", " ", "holds a blank text"),
+    ],
+)
+def test_what_cannot_be_compared_with_is_told_before_the_model_is_asked(
+    write_jsonl: WriteJsonl, match: str, expected: str | None, message: str
+) -> None:
+    subject = Calculator(str.upper)
+    file = write_jsonl([{"prompt": "a", "expected": "1"}, {"prompt": "b", "expected": expected}])
+    with pytest.raises(DataError, match=rf"line 2: .*{message}"):
+        prompts(subject, spec(match=match), file)
+    assert subject.asked == []
+
+
+def test_a_problem_without_its_test_is_told_before_the_model_is_asked(write_jsonl: WriteJsonl) -> None:
+    subject = Calculator(str.upper)
+    file = write_jsonl([{**PROBLEMS[0], "test": ""}])
+    with pytest.raises(DataError, match=r"line 1: 'test' is empty"):
+        human_eval(
+            subject, spec(type="humanEval", allowCodeExecution=True, prompts={"path": str(file)}), file
+        )
+    assert subject.asked == []
 
 
 PROBLEMS = [

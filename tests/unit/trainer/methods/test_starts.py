@@ -22,7 +22,8 @@ from finetune_trainer.methods import prepare_method
 from finetune_trainer.methods.decomposition import ADAPTER
 from finetune_trainer.model.models import create_base
 from finetune_trainer.model.quantization import keep_packing, quantization_config
-from finetune_trainer.output.merge_proof import probe_ids, relative_difference
+from finetune_trainer.output.merge_proof import probe_ids
+from finetune_trainer.output.trial import relative_difference
 from one_rank import DiesAt, Killed, train
 from runs import losses
 

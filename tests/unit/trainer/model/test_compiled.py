@@ -75,3 +75,18 @@ def test_a_compiled_run_is_the_same_run(make_job: MakeJob, tmp_path: Path, metho
     assert output_weights(killed) == output_weights(whole)
 
     assert names(whole) == names(plain)
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_compiled_run_with_smoothed_labels_is_the_same_run(
+    make_job: MakeJob, tmp_path: Path, method: str
+) -> None:
+    found = []
+    for compiled in ("none", "default"):
+        asked = spec(method, packed=False, compiled=compiled)
+        asked["training"]["labelSmoothing"] = 0.1
+        job = make_job(asked, run_directory=tmp_path / compiled)
+        train(job)
+        found.append(losses(job))
+    plain, whole = found
+    assert whole == [(step, pytest.approx(loss, rel=1e-4)) for step, loss in plain]

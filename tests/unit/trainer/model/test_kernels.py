@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
+from transformers.integrations.liger import apply_liger_kernel
 
 from finetune_api import ResolvedJob
 from finetune_api.catalog import FAMILIES
@@ -15,8 +17,10 @@ from finetune_trainer.model.kernels import (
     attention_word,
     compile_mode,
     compile_word,
+    family_unchanged,
     kernels_word,
     liger_is_on,
+    liger_parts,
     upcast_norms,
 )
 
@@ -36,6 +40,45 @@ def test_liger_runs_on_gpus(make_job: MakeJob, kernels: str, on: bool) -> None:
     job = with_kernels(make_job, kernels)
     assert liger_is_on(on_gpu(job)) is on
     assert liger_is_on(job) is False
+
+
+@pytest.fixture
+def liger_on(make_job: MakeJob) -> Callable[..., Any]:
+    """Changes a model as the trainer does when a job trains it on a GPU."""
+
+    def change(model: Any, stage: str) -> Any:
+        apply_liger_kernel(model, liger_parts(make_job({"training": {"stage": stage}})))
+        return model
+
+    return change
+
+
+SHAPE = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+LLAMA = LlamaConfig(**SHAPE, vocab_size=16, pad_token_id=0)
+
+
+def test_ligers_loss_takes_the_place_of_no_other_head_and_no_other_loss(
+    liger_on: Callable[..., Any],
+) -> None:
+    scoring, aligned, language = (
+        LlamaForSequenceClassification(LLAMA),
+        LlamaForCausalLM(LLAMA),
+        LlamaForCausalLM(LLAMA),
+    )
+    with family_unchanged(scoring):
+        changed = liger_on(scoring, "rm"), liger_on(aligned, "dpo"), liger_on(language, "sft")
+    assert ["forward" in vars(model) for model in changed] == [False, False, True]
+    assert all("LigerRMSNorm" in repr(model) for model in changed), "kernels of its layers are used"
+
+
+def test_a_model_that_is_made_after_a_training_with_liger_computes_in_the_hosts_memory(
+    liger_on: Callable[..., Any],
+) -> None:
+    trained, ids = LlamaForCausalLM(LLAMA), torch.arange(4)[None]
+    with family_unchanged(trained):
+        liger_on(trained, "sft")
+        assert "Liger" in repr(LlamaForCausalLM(LLAMA)), "it changes the family"
+    assert LlamaForCausalLM(LLAMA)(ids).logits.isfinite().all()
 
 
 def test_the_word_names_the_reason(make_job: MakeJob) -> None:

@@ -1,7 +1,7 @@
 """The GPU of a rank, and the arithmetic of a run on it, by what is asked for and what it has; on CPU, see
 `test_arguments.py`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 
 from finetune_api import ResolvedJob
 from finetune_trainer.errors import InvalidConfigError
-from finetune_trainer.model.precision import effective_precision, take_device
+from finetune_trainer.model.precision import effective_precision, multiply_in, take_device
 
 MakeJob = Callable[..., ResolvedJob]
 
@@ -52,6 +52,26 @@ def test_a_gpu_computes_in_what_is_asked_for_and_it_has(
 def test_what_an_older_gpu_only_imitates_is_refused(on_gpu: Callable[..., ResolvedJob], asked: str) -> None:
     with pytest.raises(InvalidConfigError, match=f"training.precision: {asked} is not in this GPU's"):
         effective_precision(on_gpu(asked, has_bf16=False))
+
+
+@pytest.fixture
+def own_precision() -> Iterator[None]:
+    before = torch.get_float32_matmul_precision()
+    yield
+    torch.set_float32_matmul_precision(before)
+    torch.backends.fp32_precision = "none"
+
+
+@pytest.mark.usefixtures("own_precision")
+@pytest.mark.parametrize(("asked", "allowed"), [("tf32", True), ("fp32", False), ("bf16", False)])
+def test_factors_are_shortened_where_it_is_asked_for_whatever_libraries_have_set(
+    asked: str, allowed: bool
+) -> None:
+    # where a model is compiled, transformers 5.23 does the one, and accelerate 1.15 the other
+    torch.backends.fp32_precision = "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = True
+    multiply_in(asked)
+    assert torch.backends.cuda.matmul.allow_tf32 is allowed
 
 
 @dataclass

@@ -12,6 +12,7 @@ from finetune_api import ResolvedJob, parse_job
 from finetune_api.dataset import DataSource
 from finetune_api.status import BenchmarkStatus, EvaluationStatus, OutputStatus
 from finetune_trainer.output.card import Facts, describe_data, licence_of, public_manifest, write_card
+from finetune_trainer.output.export import Chosen
 from finetune_trainer.output.merge import Base
 
 MakeJob = Callable[..., ResolvedJob]
@@ -22,7 +23,8 @@ def facts(job: ResolvedJob, **changes: Any) -> Facts:
         "job": job,
         "base": Base("meta-llama/Llama-2-7b-hf"),
         "output": OutputStatus(kind="adapter", path="run/output/adapter", verified=True),
-        "step": 4,
+        "steps": 4,
+        "chosen": Chosen(4),
         "metrics": {"loss": "0.25", "evalLoss": "0.5"},
         "effective": {"precision": "bf16"},
         "evaluation": EvaluationStatus(
@@ -60,8 +62,10 @@ def code_in(card: Path) -> str:
 def test_the_code_in_the_card_loads_the_revision_that_was_trained(make_job: MakeJob, tmp_path: Path) -> None:
     job = make_job({"model": {"id": "me/base", "revision": "0a1b2c"}, "method": {"type": "lora"}})
     write_card(facts(job, base=Base(str(tmp_path))), tmp_path, merged=False)
-    assert code_in(tmp_path / "README.md").splitlines()[-2:] == [
+    assert code_in(tmp_path / "README.md").splitlines()[-4:] == [
         'base = AutoModelForCausalLM.from_pretrained("me/base", revision="0a1b2c")',
+        "# the base may know no end of an answer but that of a text",
+        'base.generation_config = GenerationConfig.from_pretrained("THIS_DIRECTORY")',
         'model = PeftModel.from_pretrained(base, "THIS_DIRECTORY")',
     ]
     write_card(facts(job, base=Base(str(tmp_path))), tmp_path, merged=True)
@@ -98,6 +102,12 @@ def test_people_read_data_metrics_manifest_and_versions(make_job: MakeJob, tmp_p
         "| torch | ",
     ):
         assert fact in text
+
+
+def test_the_card_says_whose_weights_they_are(make_job: MakeJob, tmp_path: Path) -> None:
+    for chosen, told in ((4, "4"), (2, "2, the best checkpoint by loss of a run of 4 steps")):
+        write_card(facts(make_job(), chosen=Chosen(chosen)), tmp_path, merged=False)
+        assert f"| optimizer steps | {told} |" in (tmp_path / "README.md").read_text()
 
 
 def test_the_manifest_in_the_card_is_one_that_can_be_applied(make_job: MakeJob) -> None:

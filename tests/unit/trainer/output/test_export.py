@@ -12,7 +12,7 @@ import torch.distributed as dist
 from finetune_api import ResolvedJob
 from finetune_trainer.checkpoints.store import CheckpointStore
 from finetune_trainer.errors import OutputInvalidError
-from finetune_trainer.output.export import Probe, load_output, take_best, verify
+from finetune_trainer.output.export import Chosen, Probe, load_output, take_best, verify
 from stored_checkpoints import commit, steps, tear
 
 MakeJob = Callable[..., ResolvedJob]
@@ -49,23 +49,23 @@ class AtStep:
         self.taken.append(checkpoint.name)
 
 
-def take(store: CheckpointStore, job: ResolvedJob) -> tuple[list[str], str | None]:
+def take(store: CheckpointStore, job: ResolvedJob) -> tuple[list[str], Chosen]:
     trainer: Any = AtStep(30)
-    words = take_best(trainer, store, job)
-    return trainer.taken, words
+    chosen = take_best(trainer, store, job)
+    return trainer.taken, chosen
 
 
 def test_the_best_checkpoint_becomes_the_output(store: CheckpointStore, job: ResolvedJob) -> None:
-    assert take(store, job) == (["step-00000010"], None)
+    assert take(store, job) == (["step-00000010"], Chosen(10))
 
 
 def test_a_torn_best_checkpoint_is_named_and_the_next_best_taken(
     store: CheckpointStore, job: ResolvedJob
 ) -> None:
     tear(store.all()[0])
-    taken, words = take(store, job)
-    assert taken == ["step-00000020"]
-    assert words == (
+    taken, chosen = take(store, job)
+    assert (taken, chosen.step) == (["step-00000020"], 20)
+    assert chosen.torn == (
         "output.checkpoint: best is made from step 20: checkpoint step-00000010 is skipped: "
         "model.safetensors has 0 bytes, 10 were written"
     )
@@ -77,10 +77,10 @@ def test_the_weights_of_the_last_step_stay_when_all_that_were_better_are_torn(
 ) -> None:
     for checkpoint in store.all()[:2]:
         tear(checkpoint)
-    taken, words = take(store, job)
-    assert taken == []
-    assert words is not None
-    assert words.startswith("output.checkpoint: best is made from step 30: ")
+    taken, chosen = take(store, job)
+    assert (taken, chosen.step) == ([], 30)
+    assert chosen.torn is not None
+    assert chosen.torn.startswith("output.checkpoint: best is made from step 30: ")
 
 
 def test_logits_that_are_not_numbers_do_not_pass_for_equal_ones(tiny_model: Path) -> None:

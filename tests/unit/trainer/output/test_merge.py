@@ -18,7 +18,8 @@ from finetune_trainer.methods.decomposition import decompose, make_ordinary
 from finetune_trainer.model.quantization import keep_packing
 from finetune_trainer.output import merge
 from finetune_trainer.output.merge import Base, check_mergeable, merged_precision, rewrite_model, write_merged
-from finetune_trainer.output.merge_proof import probe_ids, relative_difference
+from finetune_trainer.output.merge_proof import probe_ids
+from finetune_trainer.output.trial import relative_difference
 
 CPU = torch.device("cpu")
 pytestmark = [

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from finetune_api.stages import GrpoSpec, SamplingSpec
-from finetune_trainer import rank
 from finetune_trainer.data.prompts import RepeatedOrder
+from finetune_trainer.engines import native
 from finetune_trainer.stages.grpo import GroupRelative
 from finetune_trainer.stages.rollouts import Sampler
 from one_rank import train
@@ -45,7 +45,7 @@ def test_a_schedule_that_counts_steps_counts_groups_and_passes(
         told.append(_arguments[-1])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(rank, "training_arguments", look)
+    monkeypatch.setattr(native, "training_arguments", look)
     with pytest.raises(KeyboardInterrupt):
         train(stage_job("grpo", {"training": training}, format_="alpaca", records=QUESTIONS))
     assert told == [12]

@@ -15,7 +15,8 @@ import torch
 from safetensors.torch import load_file
 
 from finetune_api import ResolvedJob
-from finetune_trainer import assembly, rank
+from finetune_trainer import assembly
+from finetune_trainer.engines import native
 from finetune_trainer.errors import DivergedError, InterruptedRunError
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.training.guards import MAX_OVERFLOWS
@@ -40,7 +41,7 @@ def fp16(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
                 self.accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
 
         monkeypatch.setattr(assembly, "FineTuneTrainer", Scaled)
-        monkeypatch.setattr(rank, "effective_precision", lambda _job: "fp16")
+        monkeypatch.setattr(native, "effective_precision", lambda _job: "fp16")
 
     return scaled_by
 

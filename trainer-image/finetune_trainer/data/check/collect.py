@@ -31,7 +31,7 @@ from finetune_trainer.data.dataset import TokenizedDataset
 from finetune_trainer.data.download import fetch_sources
 from finetune_trainer.data.examples import BrokenRecord, Example, Origin, Record, texts
 from finetune_trainer.data.formats import FORMATS
-from finetune_trainer.data.loading import read_examples, sample
+from finetune_trainer.data.loading import lost_columns, read_examples, sample
 from finetune_trainer.data.making import Recipe
 from finetune_trainer.data.order import data_order
 from finetune_trainer.data.packed import PackedDataset
@@ -85,7 +85,14 @@ def check_data(job: ResolvedJob, samples: int = 3) -> DataReport:
         first_overlaps=repeated_in_eval[:SHOWN],
         steps=steps,
         samples=_samples(tokenizer, data, samples) if data is not None else [],
-        remarks=remarks(part, evaluation, steps, len(repeated_in_eval), train.examples),
+        remarks=remarks(
+            part,
+            evaluation,
+            steps,
+            len(repeated_in_eval),
+            train.examples,
+            [] if train.continues else lost_columns(spec.dataset, train.columns),
+        ),
     )
 
 

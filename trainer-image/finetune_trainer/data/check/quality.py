@@ -21,10 +21,15 @@ MOJIBAKE = re.compile("Ã[\u0080-\u00bf]|â€|Â[\u00a0-\u00bf]|\ufffd")
 
 
 def remarks(
-    train: Part, evaluation: Part | None, steps: Steps | None, overlap: int, examples: Sequence[Example]
+    train: Part,
+    evaluation: Part | None,
+    steps: Steps | None,
+    overlap: int,
+    examples: Sequence[Example],
+    lost: Sequence[tuple[str, str]] = (),
 ) -> list[Remark]:
-    """What is worth saying, errors first."""
-    found = [*_broken(train), *_broken(evaluation), *_continues(train), *_continues(evaluation)]
+    """What is worth saying, errors first; `lost` are fields with columns that no record has."""
+    found = [*_lost(lost), *_broken(train), *_broken(evaluation), *_continues(train), *_continues(evaluation)]
     found += [*_size(train), *_limit(train), *_answers(train, examples)]
     found += [*_repetition(train, examples), *_text(examples), *_padding(steps), *_overlap(overlap)]
     order = ("error", "warning", "suggestion")
@@ -43,6 +48,12 @@ def _broken(part: Part | None) -> Iterator[Remark]:
         yield Remark(
             "error", "NothingToLearn", f"no record of {part.name} trains on anything", "Look at the data"
         )
+
+
+def _lost(columns: Sequence[tuple[str, str]]) -> Iterator[Remark]:
+    for field, column in columns:
+        what = f"{field}: no record has {column!r}"
+        yield Remark("error", "ColumnNotFound", what, "Correct the name, or leave it out")
 
 
 def _continues(part: Part | None) -> Iterator[Remark]:

@@ -4,6 +4,7 @@ answer)."""
 from finetune_api.dataset import ColumnsSpec
 from finetune_trainer.data.examples import BrokenRecordError, Conversation, Message, Record
 from finetune_trainer.data.formats.base import Format, json_type, optional_text, required_text, structure
+from finetune_trainer.data.formats.turns import with_system
 from finetune_trainer.data.reading import RECORD_SUFFIXES, read_records
 
 
@@ -12,12 +13,12 @@ def parse(record: Record, columns: ColumnsSpec) -> Conversation:
     instruction = required_text(record, columns.instruction or "instruction")
     extra = optional_text(record, columns.input or "input")
     answer = required_text(record, columns.output or "output")
-    system = optional_text(record, columns.system or "system")
-    messages = [Message("system", system)] if system else []
-    messages += _history(record, columns.history or "history")
-    messages.append(Message("user", f"{instruction}\n\n{extra}" if extra else instruction))
-    messages.append(Message("assistant", answer))
-    return Conversation(record.origin, tuple(messages))
+    turns = [
+        *_history(record, columns.history or "history"),
+        Message("user", f"{instruction}\n\n{extra}" if extra else instruction),
+        Message("assistant", answer),
+    ]
+    return Conversation(record.origin, with_system(record, columns.system or "system", turns))
 
 
 def _history(record: Record, column: str) -> list[Message]:

@@ -4,6 +4,7 @@
 from finetune_api.dataset import ColumnsSpec
 from finetune_trainer.data.examples import BrokenRecordError, Conversation, Message, Record
 from finetune_trainer.data.formats.base import Format, optional_text, required_text
+from finetune_trainer.data.formats.turns import with_system
 from finetune_trainer.data.reading import CSV_SUFFIXES, read_csv_records
 
 
@@ -14,10 +15,8 @@ def parse(record: Record, columns: ColumnsSpec) -> Conversation:
     if not any(part.strip() for part in parts):
         raise BrokenRecordError(f"{' and '.join(map(repr, prompt_columns))} must hold text; it is empty")
     answer = required_text(record, columns.output or "output")
-    system = optional_text(record, columns.system or "system")
-    messages = [Message("system", system)] if system else []
-    messages += [Message("user", "\n\n".join(parts)), Message("assistant", answer)]
-    return Conversation(record.origin, tuple(messages))
+    turns = [Message("user", "\n\n".join(parts)), Message("assistant", answer)]
+    return Conversation(record.origin, with_system(record, columns.system or "system", turns))
 
 
 def _prompt_columns(record: Record, columns: ColumnsSpec) -> list[str]:

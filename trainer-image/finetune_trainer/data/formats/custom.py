@@ -21,6 +21,7 @@ from finetune_trainer.data.examples import (
 )
 from finetune_trainer.data.formats import messages, preference, prompt_completion
 from finetune_trainer.data.formats.base import Format, json_type, missing, optional_text, required_text
+from finetune_trainer.data.formats.turns import with_system
 from finetune_trainer.data.reading import RECORD_SUFFIXES, read_records
 from finetune_trainer.errors import InvalidConfigError
 
@@ -75,10 +76,10 @@ def _answered(record: Record, columns: ColumnsSpec, output: str) -> Conversation
         prompt = "\n\n".join(part for part in (instruction, extra) if part)
     if not prompt.strip():
         raise BrokenRecordError("the prompt is empty; it must hold text")
-    system = optional_text(record, columns.system) if columns.system else None
-    turns = [Message("system", system)] if system else []
-    turns += [Message("user", prompt), Message("assistant", required_text(record, output))]
-    return Conversation(record.origin, tuple(turns))
+    turns = (Message("user", prompt), Message("assistant", required_text(record, output)))
+    return Conversation(
+        record.origin, with_system(record, columns.system, turns) if columns.system else turns
+    )
 
 
 FORMAT = Format(name="custom", read=read_records, parse=parse, suffixes=RECORD_SUFFIXES)

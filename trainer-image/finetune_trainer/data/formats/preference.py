@@ -7,9 +7,9 @@ Without a `prompt`, the turns that both lists share at their start are the promp
 
 from finetune_api.dataset import ColumnsSpec
 from finetune_trainer.data.examples import BrokenRecordError, Message, Preference, Record
-from finetune_trainer.data.formats.base import Format, optional_text
+from finetune_trainer.data.formats.base import Format
 from finetune_trainer.data.formats.prompt_completion import side
-from finetune_trainer.data.formats.turns import read_tools, require_answer
+from finetune_trainer.data.formats.turns import read_tools, require_answer, with_system
 from finetune_trainer.data.reading import RECORD_SUFFIXES, read_records
 
 
@@ -24,9 +24,7 @@ def parse(record: Record, columns: ColumnsSpec) -> Preference:
         if not any(prompt[start : start + len(given)] == given for start in range(shared)):
             prompt, shared = given, 0
     chosen, rejected = chosen[shared:], rejected[shared:]
-    system = optional_text(record, columns.system or "system")
-    if system:
-        prompt = (Message("system", system), *prompt)
+    prompt = with_system(record, columns.system or "system", prompt)
     if chosen == rejected:
         raise BrokenRecordError(f"{names[0]!r} and {names[1]!r} are the same: nothing is preferred")
     if not any(message.role == "user" for message in prompt):

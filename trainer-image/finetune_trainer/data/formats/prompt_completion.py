@@ -3,8 +3,8 @@ completion may be the whole conversation, the prompt included."""
 
 from finetune_api.dataset import ColumnsSpec
 from finetune_trainer.data.examples import Conversation, Message, Record
-from finetune_trainer.data.formats.base import Format, missing, optional_text, required_text, structure
-from finetune_trainer.data.formats.turns import read_messages, read_tools, require_answer
+from finetune_trainer.data.formats.base import Format, missing, required_text, structure
+from finetune_trainer.data.formats.turns import read_messages, read_tools, require_answer, with_system
 from finetune_trainer.data.reading import RECORD_SUFFIXES, read_records
 
 
@@ -13,16 +13,14 @@ def parse(record: Record, columns: ColumnsSpec) -> Conversation:
 
     Raises `BrokenRecordError`.
     """
-    system = optional_text(record, columns.system or "system")
-    messages = [Message("system", system)] if system else []
     prompt = side(record, columns.prompt or "prompt", columns, text_is="user")
     completion = columns.completion or "completion"
     answer = side(record, completion, columns, text_is="assistant")
     if answer[: len(prompt)] == prompt:
         answer = answer[len(prompt) :]
     require_answer(answer, completion)
-    messages += prompt
-    return Conversation(record.origin, (*messages, *answer), read_tools(record, columns.tools or "tools"))
+    turns = with_system(record, columns.system or "system", (*prompt, *answer))
+    return Conversation(record.origin, turns, read_tools(record, columns.tools or "tools"))
 
 
 def side(record: Record, column: str, columns: ColumnsSpec, *, text_is: str) -> tuple[Message, ...]:

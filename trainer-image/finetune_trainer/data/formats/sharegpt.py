@@ -5,8 +5,8 @@ from typing import Final
 
 from finetune_api.dataset import ColumnsSpec
 from finetune_trainer.data.examples import BrokenRecordError, Conversation, Message, Record, Role
-from finetune_trainer.data.formats.base import Format, json_type, missing, optional_text, structure
-from finetune_trainer.data.formats.turns import read_tool_calls, read_tools, require_answer
+from finetune_trainer.data.formats.base import Format, json_type, missing, structure
+from finetune_trainer.data.formats.turns import read_tool_calls, read_tools, require_answer, with_system
 from finetune_trainer.data.json_text import JsonError, parse_json
 from finetune_trainer.data.reading import RECORD_SUFFIXES, read_records
 
@@ -32,14 +32,13 @@ def parse(record: Record, columns: ColumnsSpec) -> Conversation:
         raise missing(record, column)
     if not isinstance(turns, list):
         raise BrokenRecordError(f"{column!r} must be a list of turns, not {json_type(turns)}")
-    system = optional_text(record, columns.system or "system")
-    messages = [Message("system", system)] if system else []
-    messages += [
+    said = [
         _turn(turn, f"{column}[{position}]", columns.role or "from", columns.content or "value")
         for position, turn in enumerate(turns)
     ]
-    require_answer(messages, column)
-    return Conversation(record.origin, tuple(messages), read_tools(record, columns.tools or "tools"))
+    require_answer(said, column)
+    messages = with_system(record, columns.system or "system", said)
+    return Conversation(record.origin, messages, read_tools(record, columns.tools or "tools"))
 
 
 def _turn(turn: object, where: str, role_key: str, content_key: str) -> Message:

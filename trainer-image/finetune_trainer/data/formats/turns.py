@@ -1,10 +1,10 @@
 """Turns of a conversation as JSON writes them, with tools: shared by the formats that hold conversations."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from finetune_api.dataset import ColumnsSpec
 from finetune_trainer.data.examples import ROLES, BrokenRecordError, Json, Message, Record
-from finetune_trainer.data.formats.base import json_type, structure
+from finetune_trainer.data.formats.base import json_type, optional_text, structure
 from finetune_trainer.data.json_text import JsonError, parse_json
 
 
@@ -16,6 +16,24 @@ def read_messages(value: object, where: str, columns: ColumnsSpec) -> tuple[Mess
     return tuple(
         _message(turn, f"{where}[{position}]", role_key, content_key) for position, turn in enumerate(value)
     )
+
+
+def with_system(record: Record, column: str, turns: Iterable[Message]) -> tuple[Message, ...]:
+    """The turns behind the record's own system prompt, where it has one: one that the turns begin with too is
+    said once. Raises `BrokenRecordError` for two that differ, of which the model would be shown both, or one
+    be lost."""
+    messages, system = tuple(turns), optional_text(record, column)
+    if not system:
+        return messages
+    first = messages[0] if messages else None
+    if first is None or first.role != "system":
+        return (Message("system", system), *messages)
+    if first.content != system:
+        raise BrokenRecordError(
+            f"{column!r} holds a system prompt, and the turns begin with another one. Remove one of them, or "
+            "name another column in dataset.columns.system"
+        )
+    return messages
 
 
 def require_answer(messages: Sequence[Message], where: str) -> None:

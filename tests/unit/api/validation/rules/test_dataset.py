@@ -97,3 +97,25 @@ def test_a_token_travels_encrypted(brief, scheme, warned):
 def test_a_share_that_is_held_out_is_a_record_at_least(brief, samples, enough):
     found = brief({"dataset.maxSamples": samples, "dataset.evalSplit": 0.1})
     assert found == ([] if enough else [("error", "OutOfRange", "dataset.evalSplit")])
+
+
+@pytest.mark.parametrize(
+    ("form", "columns", "refused"),
+    [
+        ("alpaca", {"instruction": "q", "output": "q"}, "output"),
+        ("alpaca", {"instruction": "output"}, "instruction"),
+        ("alpaca", {"instruction": "q", "output": "input"}, "output"),
+        ("alpaca", {"instruction": "q", "output": "input", "input": "more"}, None),
+        ("csv", {"instruction": "q", "output": "input"}, None),
+        ("csv", {"output": "input"}, "output"),
+        ("preference", {"chosen": "a", "rejected": "a"}, "rejected"),
+        ("messages", {"messages": "turns", "role": "turns"}, None),
+        ("custom", {"instruction": "q", "output": "q"}, "output"),
+        ("custom", {"instruction": "output", "output": "input"}, None),
+    ],
+)
+def test_a_column_is_one_part_of_a_record(brief, form, columns, refused):
+    stage = "dpo" if form == "preference" else "sft"
+    changes = {"dataset.format": form, "dataset.columns": columns, "training.stage": stage}
+    told = [("error", "Conflict", f"dataset.columns.{refused}")] if refused else []
+    assert [finding for finding in brief(changes) if finding[0] == "error"] == told

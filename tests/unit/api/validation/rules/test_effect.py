@@ -74,3 +74,21 @@ def test_each_benchmark_reads_its_own_settings(brief, benchmark, field, value):
     assert brief({"evaluation.benchmarks": [given | {field: value}]}) == [
         ("warning", "WithoutEffect", f"evaluation.benchmarks[0].{field}")
     ]
+
+
+@pytest.mark.parametrize(
+    ("form", "column", "read"),
+    [
+        ("alpaca", "history", True),
+        ("alpaca", "messages", False),
+        ("csv", "history", False),
+        ("messages", "system", True),
+        ("messages", "prompt", False),
+        ("sharegpt", "chosen", False),
+        ("custom", "promptTemplate", True),
+    ],
+)
+def test_each_format_reads_its_own_columns(brief, form, column, read):
+    changes = {"dataset.format": form, "dataset.columns": {column: "other"}}
+    told = [] if read else [("warning", "WithoutEffect", f"dataset.columns.{column}")]
+    assert [finding for finding in brief(changes) if finding[0] != "suggestion"] == told

@@ -96,6 +96,12 @@ def test_flaws_become_remarks_with_the_errors_first(check: Callable[..., DataRep
     assert not report.is_usable
 
 
+def test_a_column_that_no_record_has_is_an_error(check: Callable[..., DataReport]) -> None:
+    report = check(GOOD, {"dataset": {"columns": {"system": "misspelt"}}})
+    assert report.remarks[0].message == "dataset.columns.system: no record has 'misspelt'"
+    assert not report.is_usable
+
+
 def test_numbers_are_those_of_the_training_run(
     check: Callable[..., DataReport], make_job: MakeJob, tiny_model: Path
 ) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from finetune_api.dataset import ColumnsSpec
 from finetune_trainer.data.examples import BrokenRecordError, Json, Message, Origin, Record
-from finetune_trainer.data.formats.turns import read_messages, read_tools
+from finetune_trainer.data.formats.turns import read_messages, read_tools, with_system
 
 CALL = {"type": "function", "function": {"name": "add", "arguments": {"a": 1}}}
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {}}}
@@ -90,3 +90,29 @@ def test_tools_that_are_none_are_refused(value: object, problem: str) -> None:
 def test_a_turn_that_cannot_be_used_says_where_and_why(turn: dict[str, Any], problem: str) -> None:
     with pytest.raises(BrokenRecordError, match=problem):
         message(**turn)
+
+
+QUESTION = Message("user", "q")
+
+
+def with_prompt(prompt: object, *turns: Message) -> tuple[Message, ...]:
+    return with_system(Record(Origin("f", 1), {"who": prompt}), "who", turns)
+
+
+@pytest.mark.parametrize("prompt", [None, ""])
+def test_without_a_system_prompt_the_turns_are_all(prompt: object) -> None:
+    own = Message("system", "s")
+    assert with_prompt(prompt, own, QUESTION) == (own, QUESTION)
+
+
+def test_a_system_prompt_stands_before_the_turns_and_only_once() -> None:
+    system = Message("system", "s")
+    assert with_prompt("s", QUESTION) == (system, QUESTION)
+    assert with_prompt("s", system, QUESTION) == (system, QUESTION)
+
+
+def test_two_system_prompts_that_differ_are_refused() -> None:
+    with pytest.raises(
+        BrokenRecordError, match=r"'who' .* another one\. Remove one .* dataset.columns.system"
+    ):
+        with_prompt("s", Message("system", "other"), QUESTION)
