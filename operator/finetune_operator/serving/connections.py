@@ -51,6 +51,8 @@ class Connections:
             while True:
                 try:
                     connection, _ = await loop.sock_accept(listening)
+                except ConnectionAbortedError:
+                    continue  # gone before it was taken
                 except OSError as error:
                     logger.warning("no connection can be taken now: %s", error)
                     await asyncio.sleep(EXHAUSTED_SECONDS)

@@ -91,6 +91,19 @@ def _tried(asked: Counter[str], times: int) -> bool:
     return len(watches) == 4 and min(watches) >= times
 
 
+def test_an_operator_that_waits_for_the_api_server_can_be_stopped(
+    installation: Path, control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    with (
+        routed(installation, tmp_path) as (route, detour),
+        running(tmp_path, detour, watchNamespaces=["default"]) as operator,
+        broken_api_server(control_plane, HTTPStatus.SERVICE_UNAVAILABLE) as (port, _),
+    ):
+        route.lead_to(port)
+        wait_until("the outage is known", lambda: operator.http("/readyz")[0] == 503)
+        assert operator.stop() == 0
+
+
 def test_a_deletion_that_no_watch_can_tell_of_is_found_at_once(
     namespace: Namespace, served: Served, control_plane: ControlPlane
 ) -> None:

@@ -135,8 +135,12 @@ class Cluster:
         wanted = name in properties
 
         def served() -> bool:
-            paths = json.loads(self.control_plane.kubectl("get", "--raw", OPENAPI))
-            schema = paths["components"]["schemas"]["dev.finetune.v1alpha1.FineTuneJob"]
+            published = self.control_plane.kubectl("get", "--raw", OPENAPI, check=False)
+            if not published.startswith("{"):
+                return False  # a new kind is published a little later than it is served
+            schema = json.loads(published)["components"]["schemas"].get("dev.finetune.v1alpha1.FineTuneJob")
+            if schema is None:
+                return False
             held, last = schema_at({"spec": {"versions": [{"schema": {"openAPIV3Schema": schema}}]}}, field)
             return (last in held) is wanted
 
