@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 from torch.amp import autocast_mode
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
+from torch.utils._python_dispatch import return_and_correct_aliasing
 from torch.utils._pytree import tree_leaves, tree_map
 
 GPU: Final = torch.device("cuda", 0)
@@ -215,18 +215,6 @@ def _belongs(tensor: torch.Tensor) -> bool:
 
 def _is_gpu(device: Any) -> bool:
     return isinstance(device, int) or torch.device(device).type == "cuda"
-
-
-class Waits(TorchDispatchMode):
-    """Counts how often the host asks for one number of a tensor, for which it would wait for a GPU."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.number = 0
-
-    def __torch_dispatch__(self, operation: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.number += operation is aten._local_scalar_dense.default
-        return operation(*args, **kwargs or {})
 
 
 @contextmanager

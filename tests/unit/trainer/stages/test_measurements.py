@@ -12,7 +12,7 @@ from finetune_trainer.stages.kto import KahnemanTversky
 from finetune_trainer.stages.measurements import Measurements
 from finetune_trainer.stages.ppo import ProximalPolicy
 from finetune_trainer.stages.rm import BradleyTerry
-from pretended_gpu import Waits
+from host_waits import Waits
 
 OBJECTIVES = (BradleyTerry, DirectPreference, KahnemanTversky, ProximalPolicy, GroupRelative)
 

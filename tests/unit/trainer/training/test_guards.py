@@ -23,7 +23,7 @@ from finetune_trainer.training.guards import (
     is_a_norm,
     refuse_bad_weights,
 )
-from pretended_gpu import Waits
+from host_waits import Waits
 
 QUIET = [2.0, 2.1, 1.9, 2.0]
 
