@@ -19,7 +19,7 @@ from finetune_trainer.inputs import Inputs
 from finetune_trainer.methods import Start, apply_method, name_revision
 from finetune_trainer.methods.coverage import check_quantized
 from finetune_trainer.model.generation_settings import settle
-from finetune_trainer.model.kernels import upcast_norms
+from finetune_trainer.model.kernels import liger_is_on, upcast_norms
 from finetune_trainer.model.models import check_fit, load_base, load_dtype, train_in_fp32
 from finetune_trainer.model.precision import DTYPES, arithmetic, multiply_in
 from finetune_trainer.model.quantization import quantization_config
@@ -170,6 +170,7 @@ def make_trainer(
     spec = inputs.job.spec
     untried = isinstance(loaded.data, PackedDataset) and not computes_now(loaded.model, arguments.device)
     trial = IsolationTrial(cast(PackedDataset, loaded.data)) if untried else None
+    arguments.use_liger_kernel = liger_is_on(inputs.job, loaded.model)
     trainer = FineTuneTrainer(
         model=loaded.model,
         args=arguments,

@@ -18,6 +18,10 @@ FLASH: Final = {
 """Attention implementations of libraries that an image may hold or not."""
 
 
+LANGUAGE_MODELS_ALONE: Final = {"gemma3_text"}
+"""Families of which Liger (0.8.5) refuses every other model with `TypeError`."""
+
+
 def attention(asked: str) -> str | None:
     """The implementation to load a model with, by transformers' name: sdpa in place of a library that is not
     there, which computes the same; None where transformers chooses."""
@@ -34,9 +38,9 @@ def attention_word(asked: str, used: str) -> str:
     return used
 
 
-def liger_is_on(job: ResolvedJob) -> bool:
-    """Whether Liger's Triton kernels replace parts of the model: asked for, and on a GPU."""
-    return job.device == "cuda" and job.spec.model.kernels in ("liger", "auto")
+def liger_is_on(job: ResolvedJob, model: object) -> bool:
+    """Whether Liger's Triton kernels replace parts of the model: asked for, there, and on a GPU."""
+    return kernels_word(job, model) == "liger"
 
 
 def liger_parts(job: ResolvedJob) -> dict[str, bool]:
@@ -69,7 +73,11 @@ def kernels_word(job: ResolvedJob, model: object) -> str:
 
     config = getattr(model, "config", None)
     kind = getattr(config, "model_type", "model")
-    return "liger" if kind in MODEL_TYPE_TO_APPLY_LIGER_FN else f"none (Liger has none for {kind})"
+    if kind not in MODEL_TYPE_TO_APPLY_LIGER_FN:
+        return f"none (Liger has none for {kind})"
+    if kind in LANGUAGE_MODELS_ALONE and job.spec.training.stage == "rm":
+        return f"none (Liger has none for reward models of {kind})"
+    return "liger"
 
 
 def compile_mode(job: ResolvedJob) -> str | None:

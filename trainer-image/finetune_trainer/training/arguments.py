@@ -9,7 +9,7 @@ from transformers import TrainingArguments
 from finetune_api.deepspeed import uses_deepspeed
 from finetune_api.resolved import ResolvedJob
 from finetune_trainer.deepspeed_config import Precision, deepspeed_config
-from finetune_trainer.model.kernels import compile_mode, liger_is_on, liger_parts
+from finetune_trainer.model.kernels import compile_mode, liger_parts
 from finetune_trainer.training.optimizers import optimizer_name
 from finetune_trainer.training.schedules import schedule
 
@@ -49,7 +49,6 @@ def training_arguments(
         activation_checkpointing=training.gradient_checkpointing == "full",
         activation_checkpointing_kwargs={"use_reentrant": False},
         torch_compile_mode=compile_mode(job),
-        use_liger_kernel=liger_is_on(job),
         liger_kernel_config=liger_parts(job),
         neftune_noise_alpha=training.neftune_noise_alpha,
         seed=training.seed,

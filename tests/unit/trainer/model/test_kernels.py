@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
+from transformers import (
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    Gemma3TextForSequenceClassification,
+    LlamaConfig,
+    LlamaForCausalLM,
+    LlamaForSequenceClassification,
+)
 from transformers.integrations.liger import apply_liger_kernel
 
 from finetune_api import ResolvedJob
@@ -38,8 +45,19 @@ def with_kernels(make_job: MakeJob, kernels: str) -> ResolvedJob:
 @pytest.mark.parametrize(("kernels", "on"), [("none", False), ("auto", True), ("liger", True)])
 def test_liger_runs_on_gpus(make_job: MakeJob, kernels: str, on: bool) -> None:
     job = with_kernels(make_job, kernels)
-    assert liger_is_on(on_gpu(job)) is on
-    assert liger_is_on(job) is False
+    model = LlamaForCausalLM(LLAMA)
+    assert liger_is_on(on_gpu(job), model) is on
+    assert liger_is_on(job, model) is False
+
+
+def test_liger_is_left_out_where_it_would_refuse_the_model(make_job: MakeJob) -> None:
+    judge = Gemma3TextForSequenceClassification(GEMMA)
+    with pytest.raises(TypeError, match="Gemma3ForCausalLM"), family_unchanged(judge):
+        apply_liger_kernel(judge, {"fused_linear_cross_entropy": False})
+    job = on_gpu(make_job({"model": {"path": "/m", "kernels": "auto"}, "training": {"stage": "rm"}}))
+    assert not liger_is_on(job, judge)
+    assert kernels_word(job, judge) == "none (Liger has none for reward models of gemma3_text)"
+    assert liger_is_on(on_gpu(with_kernels(make_job, "auto")), Gemma3ForCausalLM(GEMMA))
 
 
 @pytest.fixture
@@ -55,6 +73,7 @@ def liger_on(make_job: MakeJob) -> Callable[..., Any]:
 
 SHAPE = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
 LLAMA = LlamaConfig(**SHAPE, vocab_size=16, pad_token_id=0)
+GEMMA = Gemma3TextConfig(**SHAPE, vocab_size=16, pad_token_id=0)
 
 
 def test_ligers_loss_takes_the_place_of_no_other_head_and_no_other_loss(
