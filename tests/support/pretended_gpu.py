@@ -2,8 +2,8 @@
 
 What a GPU refuses is refused here: an operation on tensors of both devices, and NumPy on a tensor of the GPU.
 So a run shows whether each tensor was put where it belongs, and its numbers are the CPU's. Not shown is what
-is in CUDA itself: kernels (Liger's, flash attention, weights that bitsandbytes has quantized), streams, and
-how much memory is taken.
+is in CUDA itself: kernels (flash attention, weights that bitsandbytes has quantized; Triton's can be
+interpreted, `interpreted_triton.py`), streams, and how much memory is taken.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +15,7 @@ import pytest
 import safetensors.torch
 import torch
 from torch.amp import autocast_mode
+from torch.autograd.function import BackwardCFunction
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import return_and_correct_aliasing
 from torch.utils._pytree import tree_leaves, tree_map
@@ -224,6 +225,9 @@ def pretended_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setattr(torch.cuda, name, answer)
         if hasattr(torch.cuda.random, name):
             monkeypatch.setattr(torch.cuda.random, name, answer)
+    # a backward pass that is written in Python makes tensors by itself
+    backward: Any = BackwardCFunction.apply
+    monkeypatch.setattr(BackwardCFunction, "apply", lambda *args: _within(Placement(), backward, *args))
     stream = SimpleNamespace(is_capturing=lambda: False)
     monkeypatch.setattr(torch.accelerator, "current_stream", lambda *_: stream)
     _cast_on_the_cpu(monkeypatch)
@@ -238,6 +242,11 @@ def pretended_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         torch.__future__.set_swap_module_params_on_conversion(False)
 
 
+def _within(mode: TorchFunctionMode, function: Callable[..., Any], *args: Any) -> Any:
+    with mode:
+        return function(*args)
+
+
 def _answers() -> dict[str, Callable[..., Any]]:
     """What `torch.cuda` is asked in a run."""
     draws = torch.Generator()
@@ -248,7 +257,9 @@ def _answers() -> dict[str, Callable[..., Any]]:
         "current_device": 0,
         "get_device_name": "NVIDIA H100 80GB HBM3",
         "get_device_capability": (9, 0),
-        "get_device_properties": SimpleNamespace(major=9, minor=0, total_memory=MEMORY),
+        "get_device_properties": SimpleNamespace(
+            major=9, minor=0, total_memory=MEMORY, multi_processor_count=2
+        ),
         "get_arch_list": ["sm_90"],
         "is_bf16_supported": True,
         "mem_get_info": (MEMORY, MEMORY),
@@ -279,7 +290,7 @@ def _cast_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     for name in ("is_autocast_enabled", "get_autocast_dtype"):
         plain = getattr(torch, name)
-        monkeypatch.setattr(torch, name, lambda kind, plain=plain: plain(there(kind)))
+        monkeypatch.setattr(torch, name, lambda kind="cuda", plain=plain: plain(there(kind)))
 
 
 class _Opened:

@@ -111,9 +111,9 @@ def test_a_deletion_that_no_watch_can_tell_of_is_found_at_once(
     _, route = served
     namespace.submit("tune", failurePolicy={"backoffSeconds": 0})
     namespace.await_pod("tune")
+    route.cut()
+    namespace.kubectl("delete", "job", "tune-1")
     with another_api_server(control_plane) as port:
-        route.cut()
-        namespace.kubectl("delete", "job", "tune-1")
         route.target = port
         route.restore()
         namespace.await_child("tune-2")

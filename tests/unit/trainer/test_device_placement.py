@@ -18,6 +18,7 @@ from finetune_trainer import assembly
 from finetune_trainer.errors import InterruptedRunError
 from finetune_trainer.reporting import Reporter
 from finetune_trainer.stages.rollouts import Rollouts
+from interpreted_triton import train_interpreted
 from one_rank import StopAfter, train
 from pretended_gpu import MixedDevicesError, OnGpu, pretended_gpu
 from stage_data import STAGES
@@ -48,7 +49,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     },
 }
 A_FEW = ["dpo-fp16", "ppo-auto"]
-RUNS = [f"{stage}-{precision}" for stage in STAGES for precision in ("auto", "fp32", "fp16")]
+RUNS = [f"{stage}-{precision}" for stage in STAGES for precision in ("auto", "fp32", "tf32", "fp16")]
 
 
 @pytest.fixture
@@ -164,6 +165,21 @@ def test_a_run_that_goes_on_from_a_checkpoint_on_a_gpu_learns_what_it_does_on_a_
     assert asked == ["fp32"] * 3, "nothing less"
     learned = weights(on_cpu)
     assert all(torch.allclose(each, learned[name], atol=1e-3) for name, each in weights(on_gpu).items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES if EVERYTHING else ["sft"])
+def test_ligers_kernels_learn_what_a_models_own_layers_do(
+    gpu_job: GpuJob, tiny_model: Path, tmp_path: Path, stage: str
+) -> None:
+    def job(device: str, kernels: str) -> ResolvedJob:
+        model = {"path": str(tiny_model), "kernels": kernels}
+        return gpu_job(stage, device=device, model=model, training={"precision": "fp32"})
+
+    plain, fused = job("cpu", "none"), job("cuda", "liger")
+    train(plain)
+    assert train_interpreted(fused, tmp_path)["kernels"] == "liger"
+    assert curve(fused) == pytest.approx(curve(plain), rel=1e-4, abs=1e-6)
 
 
 @pytest.mark.slow
