@@ -38,7 +38,7 @@ test-trainer: ## whole runs of the trainer on tiny models: killed, resumed, on s
 test-combinations: ## train every combination that validation allows; continues where it stopped; not part of `make test`
 	@scripts/test-combinations $(PYTEST_ARGS)
 
-test-gpu: ## what holds on this machine's GPUs, on one page, in ten minutes; not part of `make test`
+test-gpu: ## what holds on this machine's GPUs, on one page; not part of `make test`
 	@scripts/test-gpu $(ARGS)
 
 test-integration: binaries ## the operator against a real control plane

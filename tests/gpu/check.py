@@ -1,4 +1,4 @@
-"""What holds on the GPUs of this machine: one page, in about ten minutes.
+"""What holds on the GPUs of this machine: one page.
 
     make test-gpu                               # everything
     make test-gpu ARGS="--only paged fp16"      # what has one of these words in its name
