@@ -180,6 +180,8 @@ def test_ligers_kernels_learn_what_a_models_own_layers_do(
     train(plain)
     assert train_interpreted(fused, tmp_path)["kernels"] == "liger"
     assert curve(fused) == pytest.approx(curve(plain), rel=1e-4, abs=1e-6)
+    # ppo's loss is nothing but rounding at first; its gradient is not
+    assert curve(fused, "gradNorm") == pytest.approx(curve(plain, "gradNorm"), rel=1e-3)
 
 
 @pytest.mark.slow
