@@ -1,13 +1,14 @@
 """What `finetune estimate` reads and prints: the job, the hardware, the table and the explanation."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from finetune_api.estimate import Estimate, Fit
+from finetune_api.estimate import GIB, Estimate, Fit, Range
 from finetune_api.estimate.explain import explain
 from finetune_api.hardware import Accelerator, HardwareCatalog, named_accelerator, parse_overrides
 from finetune_api.job import FineTuneJob
-from finetune_cli.tables import table
+from finetune_cli.tables import paragraph, table
 from finetune_cli.yaml_reader import YamlError, parse, read_bytes
 
 BAR_WIDTH = 40
@@ -51,39 +52,40 @@ def chosen_accelerator(job: FineTuneJob, name: str | None, catalog: HardwareCata
 def page(job: FineTuneJob, result: Estimate, nearest: Fit | None, plain: Estimate | None = None) -> str:
     """Return the estimate for people: a bar per component against the device's memory, then time and cost.
     `plain` is the one without checkpointing, where auto takes it and `result` has it."""
-    gib = result.memory.parts.gib()
-    capacity = result.accelerator.memory_gib
-    rows = [[name, f"{value:.2f} GiB", _bar(value / capacity)] for name, value in gib.items()]
-    low, expected, high = (
-        value / 2**30 for value in (result.memory.low, result.memory.expected, result.memory.high)
-    )
-    rows.append(["all", f"{expected:.2f} GiB", _bar(expected / capacity)])
-    duration, cost = result.duration_seconds, result.cost
     verdict = "fits" if result.fits else "can't fit" if result.cannot_fit else "is not expected to fit"
-    lines = [
+    parts = [
         f"{job.metadata.name or 'job'} on {result.setup.ranks} × {result.accelerator.title}: {verdict}",
-        "",
-        table(["memory", "per device", f"of {capacity:.1f} GiB"], rows),
-        f"between {low:.1f} and {high:.1f} GiB",
-        "",
-        f"steps      {result.steps.steps.expected:,.0f}",
-        f"speed      {result.tokens_per_second:,.0f} tokens/s (limited by {result.throughput.bound})",
-        f"time       {_time(duration.expected)} (between {_time(duration.low)} and {_time(duration.high)})",
-        f"cost       {_dollars(result)}",
-        f"energy     {cost.energy_kwh.expected:.2f} kWh "
-        f"(between {cost.energy_kwh.low:.2f} and {cost.energy_kwh.high:.2f})",
-        f"carbon     {cost.carbon_grams.expected / 1000:.2f} kg CO2 "
-        f"(between {cost.carbon_grams.low / 1000:.2f} and {cost.carbon_grams.high / 1000:.2f})",
+        _memory_table(result),
+        "\n".join(_fact(name, text) for name, text in _facts(result, plain)),
+    ]
+    if nearest is not None:
+        parts.append(_fact("would fit", nearest.text))
+    return "\n\n".join(parts)
+
+
+def _memory_table(result: Estimate) -> str:
+    memory, capacity = result.memory, result.accelerator.memory_gib
+    parts = memory.parts.gib() | {"all": memory.expected / GIB}
+    rows = [[name, f"{gib:.2f} GiB", _bar(gib / capacity)] for name, gib in parts.items()]
+    bounds = f"between {memory.low / GIB:.1f} and {memory.high / GIB:.1f} GiB"
+    return table(["memory", "per device", f"of {capacity:.1f} GiB"], rows) + "\n" + bounds
+
+
+def _facts(result: Estimate, plain: Estimate | None) -> list[tuple[str, str]]:
+    """What follows the memory, by name; `plain` is that of `page`."""
+    cost = result.cost
+    facts = [
+        ("steps", f"{result.steps.steps.expected:,.0f}"),
+        ("speed", f"{result.tokens_per_second:,.0f} tokens/s (limited by {result.throughput.bound})"),
+        ("time", _spread(result.duration_seconds, _time)),
+        *_money(result),
+        ("energy", _spread(cost.energy_kwh, "{:,.2f}".format, " kWh")),
+        ("carbon", _spread(cost.carbon_grams, _kilograms, " kg CO2")),
     ]
     if plain is not None:
-        lines.append(
-            "auto       training.gradientCheckpointing=full: without it, about "
-            f"{plain.memory.expected / 2**30:.0f} GiB, and up to {plain.memory.high / 2**30:.0f}"
-        )
-    lines += [f"assumed    {assumption}" for assumption in result.steps.assumptions]
-    if nearest is not None:
-        lines += ["", f"would fit  {nearest.text}"]
-    return "\n".join(lines)
+        without = f"{plain.memory.expected / GIB:.0f} GiB, and up to {plain.memory.high / GIB:.0f}"
+        facts.append(("auto", f"training.gradientCheckpointing=full: without it, about {without}"))
+    return facts + [("assumed", assumption) for assumption in result.steps.assumptions]
 
 
 def fit_object(proposal: tuple[Fit, Fit] | None) -> dict[str, Any] | None:
@@ -93,7 +95,7 @@ def fit_object(proposal: tuple[Fit, Fit] | None) -> dict[str, Any] | None:
     return {
         name: {
             "changes": fit.changes,
-            "memoryPerDeviceGiB": round(fit.estimate.memory.expected / 2**30, 3),
+            "memoryPerDeviceGiB": round(fit.estimate.memory.expected / GIB, 3),
             "durationSeconds": round(fit.estimate.duration_seconds.expected, 3),
             "costUSD": None if (usd := fit.estimate.cost.usd) is None else round(usd.expected, 4),
         }
@@ -102,13 +104,15 @@ def fit_object(proposal: tuple[Fit, Fit] | None) -> dict[str, Any] | None:
 
 
 def proposals(proposal: tuple[Fit, Fit] | None) -> str:
-    """Return the cheapest and the fastest setting for people, one per line."""
+    """Return the cheapest and the fastest setting for people, each in a paragraph."""
     if proposal is None:
         return "nothing that was tried fits with this effective batch"
     lines = []
     for name, fit in zip(("cheapest", "fastest"), proposal, strict=True):
-        gib, hours = fit.estimate.memory.expected / 2**30, fit.estimate.duration_seconds.expected / 3600
-        lines.append(f"{name}: {gib:.1f} GiB, {hours:.2f} h: {fit.text or 'as it is'}")
+        found = fit.estimate
+        figures = [f"{found.memory.expected / GIB:.1f} GiB", _time(found.duration_seconds.expected)]
+        figures += [_dollars(found.cost.usd.expected)] if found.cost.usd else []
+        lines.append(_fact(name, f"{', '.join(figures)}: {fit.text or 'as it is'}"))
     return "\n".join(lines)
 
 
@@ -116,14 +120,14 @@ def difference(before: Estimate, after: Estimate) -> dict[str, tuple[str, str]]:
     """Return what differs between two estimates, for people: before and after by the name of the figure."""
 
     def shown(result: Estimate) -> dict[str, str]:
-        usd, carbon = result.cost.usd, result.cost.carbon_grams.expected / 1000
+        usd = result.cost.usd
         return {
-            "memory per device": f"{result.memory.expected / 2**30:.1f} GiB",
+            "memory per device": f"{result.memory.expected / GIB:.1f} GiB",
             "fits": "yes" if result.fits else "no",
             "steps": f"{result.steps.steps.expected:,.0f}",
             "time": _time(result.duration_seconds.expected),
-            "cost": "unknown" if usd is None else f"${usd.expected:.2f}",
-            "carbon": f"{carbon:.2f} kg CO2",
+            "cost": "unknown" if usd is None else _dollars(usd.expected),
+            "carbon": f"{_kilograms(result.cost.carbon_grams.expected)} kg CO2",
         }
 
     one, other = shown(before), shown(after)
@@ -131,8 +135,16 @@ def difference(before: Estimate, after: Estimate) -> dict[str, tuple[str, str]]:
 
 
 def explanation(result: Estimate) -> str:
-    """Return each formula with its numbers, one per line."""
-    return "\n".join(f"{line.name}: {line.formula}\n    = {line.numbers}" for line in explain(result))
+    """Return each formula, and below it the same with its numbers."""
+    lines = []
+    for line in explain(result):
+        lines += [paragraph(f"{line.name}: {line.formula}", rest="    ")]
+        lines += [paragraph(line.numbers, "    = ", "      ")]
+    return "\n".join(lines)
+
+
+def _fact(name: str, text: str) -> str:
+    return paragraph(text, f"{name:11}", " " * 11)
 
 
 def _bar(share: float) -> str:
@@ -140,17 +152,31 @@ def _bar(share: float) -> str:
     return "█" * filled + "·" * (BAR_WIDTH - filled) + f" {share:.0%}"
 
 
-def _dollars(result: Estimate) -> str:
+def _spread(range_: Range, shown: Callable[[float], str], unit: str = "") -> str:
+    return f"{shown(range_.expected)}{unit} (between {shown(range_.low)} and {shown(range_.high)})"
+
+
+def _money(result: Estimate) -> list[tuple[str, str]]:
     usd, price = result.cost.usd, result.accelerator.price
     if usd is None or price is None:
-        return "unknown: the catalog has no price for this device"
-    per_hour = f"${price.usd_per_hour:.2f} per device and hour, {price.source}, {price.date}"
-    return f"${usd.expected:.2f} (between ${usd.low:.2f} and ${usd.high:.2f}; {per_hour})"
+        return [("cost", "unknown: the catalog has no price for this device")]
+    per_hour = f"{_dollars(price.usd_per_hour)} per device and hour ({price.source}, {price.date})"
+    return [("cost", _spread(usd, _dollars)), ("price", per_hour)]
+
+
+def _dollars(usd: float) -> str:
+    return f"${usd:,.2f}"
+
+
+def _kilograms(grams: float) -> str:
+    return f"{grams / 1000:,.2f}"
 
 
 def _time(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
-    if seconds < 5400:
+    if seconds < 90 * 60:
         return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+    if seconds < 72 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:,.1f} days"

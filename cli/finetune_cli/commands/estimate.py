@@ -3,8 +3,9 @@
 Flags supply what the manifest does not say. `-o json` prints one object with the keys fits,
 nearestFit, memoryPerDeviceGiB, durationSeconds, tokensPerSecond, steps, costUSD, energyKWh and carbonGrams;
 where auto takes full checkpointing also automatic, with the figures of that run; with --fit also
-fit: {cheapest, fastest}, each {changes, memoryPerDeviceGiB, durationSeconds, costUSD}, or null. A file with
-several jobs needs --job. docs/estimates.md explains each figure, and how far off it has been.
+fit: {cheapest, fastest}, each {changes, memoryPerDeviceGiB, durationSeconds, costUSD}, or null; with
+--explain also explanation, a list of {name, formula, numbers}. A file with several jobs needs --job.
+docs/estimates.md explains each figure, and how far off it has been.
 
 exit status: 0 the job is expected to fit, 1 it is not, or the manifest can't be estimated, 2 usage error
 """
@@ -36,7 +37,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Estimate one job. Returns 1 where it does not fit, or can't be estimated."""
+    from dataclasses import asdict
+
     from finetune_api.estimate import checkpointed, estimate, nearest_fit, propose_fit
+    from finetune_api.estimate.explain import explain
     from finetune_cli.effective import read_job
     from finetune_cli.estimates import (
         EstimateError,
@@ -73,6 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
             found["automatic"] = AUTOMATIC | automatic.to_json_object()
         if arguments.fit:
             found["fit"] = fit_object(proposal)
+        if arguments.explain:
+            found["explanation"] = [asdict(line) for line in explain(automatic or result)]
         print(json_writer.dump(found))
     else:
         parts = [page(job, automatic or result, nearest, result if automatic else None)]

@@ -10,11 +10,11 @@ exit status: 0 explained, 1 FILE holds no such job, 2 there is no such field
 """
 
 import argparse
-import textwrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from finetune_cli import json_writer
 from finetune_cli.arguments import add_job, add_set, add_table_or_json
+from finetune_cli.tables import paragraph
 
 if TYPE_CHECKING:
     from finetune_api.validation.capabilities import Limit
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         _print(field, effective)
     width = max((len(child.path) for child in below), default=0)
     for child in below:
-        print(f"  {child.path:{width}}  {_summary(child, effective)}")
+        print(paragraph(_summary(child, effective), f"  {child.path:{width}}  ", " " * (width + 4)))
     return 0
 
 
@@ -101,7 +101,7 @@ def _print(field: "Field", effective: Effective | None) -> None:
     from finetune_api.validation.capabilities import LIMITS
 
     print(f"{field.path}: {field.type}")
-    print(textwrap.fill(field.description, 100, initial_indent="  ", subsequent_indent="  "))
+    print(paragraph(field.description, "  ", "  "))
     print(f"  section: {field.section or 'spec'}")
     if field.required:
         print("  required")

@@ -1,7 +1,8 @@
 """List the accelerators that estimates know: memory, throughput, power, and a typical price.
 
-Throughput is dense bf16 (fp16 where there is no bf16). Prices are typical list prices, with their source and
-date in `-o json`; administrators set their own, which --hardware-file lays over the catalog.
+GiB and GB/s are of its memory, TFLOP/s of dense bf16 (fp16 where there is no bf16). Prices are typical list
+prices, with their source and date in `-o json`; administrators set their own, which --hardware-file lays over
+the catalog.
 
 exit status: 0 listed, 1 the file can't be used, 2 usage error
 """
@@ -24,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from finetune_cli.estimates import EstimateError, catalog_for
-    from finetune_cli.tables import table
+    from finetune_cli.tables import paragraph, table
 
     try:
         catalog = catalog_for(arguments.hardware)
@@ -37,18 +38,17 @@ def run(arguments: argparse.Namespace) -> int:
         [
             item.name,
             item.title,
-            f"{item.memory_gib:.1f} GiB",
+            f"{item.memory_gib:.1f}",
             f"{item.tflops.get('bf16', item.tflops.get('fp16', 0)):.0f}",
-            f"{item.bandwidth_gbs:.0f} GB/s",
-            f"{item.watts:.0f} W",
+            f"{item.bandwidth_gbs:.0f}",
+            f"{item.watts:.0f}",
             f"{item.price.usd_per_hour:.2f}" if item.price else "-",
         ]
         for item in catalog.accelerators
     ]
-    print(table(["name", "device", "memory", "tflop/s", "bandwidth", "power", "$/hour"], rows))
+    print(table(["name", "device", "GiB", "TFLOP/s", "GB/s", "watts", "$/hour"], rows))
     carbon = catalog.carbon
-    print(
-        f"\ngrid {carbon.region}: {carbon.grams_per_kwh:.0f} g CO2 per kWh ({carbon.source}, {carbon.date}); "
-        f"PUE {catalog.pue}"
-    )
+    source = f"({carbon.source}, {carbon.date})"
+    grid = f"grid {carbon.region}: {carbon.grams_per_kwh:.0f} g CO2 per kWh {source}; PUE {catalog.pue}"
+    print(f"\n{paragraph(grid)}")
     return 0

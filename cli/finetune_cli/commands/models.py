@@ -1,6 +1,8 @@
-"""List the models that estimates know, with their sizes, licences and target modules.
+"""List the models that estimates know: size, context in tokens, built-in chat template, licence.
 
-Any other id of the Hugging Face hub, or a path, can be trained too; these are known in numbers.
+Any other id of the Hugging Face hub, or a path, can be trained too; these are known in numbers. Those marked
+with * are gated: accept the licence on the hub, and name a token in model.tokenSecret. -o json has the
+architecture and the target modules too.
 
 exit status: 0, 1 no model has that name
 """
@@ -41,14 +43,17 @@ def run(arguments: argparse.Namespace) -> int:
     rows = [
         [
             model.id,
-            f"{model.architecture.parameters / 1e9:.2f} B",
-            str(model.architecture.layers),
-            str(model.architecture.hidden),
-            str(model.architecture.context),
-            model.licence + (", gated" if model.gated else ""),
+            _size(model.architecture.parameters),
+            f"{model.architecture.context // 1024}k",
             model.chat_template or "-",
+            model.licence + ("*" if model.gated else ""),
         ]
         for model in chosen
     ]
-    print(table(["id", "parameters", "layers", "width", "context", "licence", "chat template"], rows))
+    print(table(["id", "size", "context", "chat", "licence"], rows))
     return 0
+
+
+def _size(parameters: int) -> str:
+    """As names of models have it: 135M, 1.24B."""
+    return f"{parameters / 1e6:.0f}M" if parameters < 999.5e6 else f"{parameters / 1e9:.3g}B"

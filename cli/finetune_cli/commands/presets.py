@@ -8,11 +8,10 @@ exit status: 0 printed, 2 there is no such preset
 """
 
 import argparse
-import textwrap
 
 from finetune_cli import json_writer
 from finetune_cli.errors import CommandError
-from finetune_cli.tables import aligned
+from finetune_cli.tables import aligned, paragraph
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +75,7 @@ def _show(name: str, output: str | None) -> int:
     if output == "json":
         print(json_writer.dump(manifest))
     elif output == "table":
-        print(f"{preset.name}: {preset.title}\n{textwrap.fill(preset.description, 100)}")
+        print(f"{preset.name}: {preset.title}\n{paragraph(preset.description)}")
         print(dump(preset.values), end="")
     else:
         print(dump(manifest), end="")

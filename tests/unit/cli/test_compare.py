@@ -43,7 +43,8 @@ def test_one_job_is_compared_with_itself_as_set_changes_it(
     jobs: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["compare", jobs[0], "--set", "preset=chat", "-o", "json"]) == 0
-    found = {difference["path"]: difference["b"] for difference in json.loads(capsys.readouterr().out)}
+    differences = json.loads(capsys.readouterr().out)["differences"]
+    found = {difference["path"]: difference["b"] for difference in differences}
     assert found == {"dataset.format": "messages", "dataset.preprocessing.supervise": "answers"} | {
         "training.maxSequenceLength": 4096
     }
@@ -81,6 +82,52 @@ def test_the_difference_of_the_estimates_follows(tmp_path: Path, capsys: pytest.
     page = capsys.readouterr().out
     assert "estimate:\n  steps: 100 → 200\n" in page
     assert "memory" not in page.partition("estimate:")[2]
+
+
+def test_where_a_change_leaves_the_estimate_alone_it_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text(JOB.format(training="maxSteps: 100").replace("org/model", "gpt2"))
+    change = ("--set", "training.learningRate=1e-3")
+    assert main(["compare", str(job), *change, "--accelerator", "l4"]) == 0
+    assert capsys.readouterr().out.endswith("estimate: the same\n")
+    assert main(["compare", str(job), *change]) == 0
+    assert "estimate" not in capsys.readouterr().out
+
+
+def test_where_there_can_be_no_estimate_it_says_why(
+    jobs: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", *jobs, "--accelerator", "l4"]) == 0
+    captured = capsys.readouterr()
+    assert "estimate" not in captured.out
+    assert captured.err.startswith("finetune compare: no estimate: model: the architecture of org/model")
+
+
+def test_json_holds_both_estimates_or_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text(JOB.format(training="maxSteps: 100").replace("org/model", "gpt2"))
+    words = ["compare", str(job), "--set", "training.maxSteps=200", "-o", "json"]
+    assert main([*words, "--accelerator", "l4"]) == 0
+    estimates = json.loads(capsys.readouterr().out)["estimate"]
+    assert {name: (found["fits"], found["steps"]) for name, found in estimates.items()} == {
+        "a": (True, 100),
+        "b": (True, 200),
+    }
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out)["estimate"] is None
+
+
+def test_differences_stand_in_the_order_of_the_api(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text(JOB.format(training="epochs: 1"))
+    change = ("--set", "training.maxSteps=5", "--set", "training.optimizer=sgd")
+    assert main(["compare", str(job), *change, "-o", "json"]) == 0
+    paths = [difference["path"] for difference in json.loads(capsys.readouterr().out)["differences"]]
+    assert paths == ["training.maxSteps", "training.optimizer"]
 
 
 def test_an_accelerator_that_nobody_knows_is_wrong_use(

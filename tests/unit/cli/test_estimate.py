@@ -1,6 +1,7 @@
 """`finetune estimate`, `finetune hardware`, `finetune models`: stable output, exit status, messages."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -102,9 +103,34 @@ def test_the_table_shows_a_bar_per_component_and_what_was_assumed(
     for text in ("weights", "█", "OF 22.5 GiB", "assumed    the data set has about 10,000 records"):
         assert text in out
     assert "would fit  training." in out
-    assert "cheapest: " in out
-    assert "fastest: " in out
+    assert "\ncheapest   " in out
+    assert "\nfastest    " in out
     assert "vocabulary × 12 B" in out
+
+
+def test_nothing_is_wider_than_a_terminal_of_80_columns(
+    manifest: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    estimated = ("estimate", manifest, "--accelerator", "v100-16gb", "--fit", "--explain")
+    for words in (estimated, ("hardware",), ("models",)):
+        assert max(map(len, output_of(capsys, *words)[1].splitlines())) <= 80
+
+
+def test_large_figures_are_for_people(manifest: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--accelerator", "a100", "--devices", "1", "--records", "20000000", "--tokens", "6000000000")
+    page = output_of(capsys, "estimate", manifest, *words)[1]
+    assert re.search(r"^time       \d+\.\d days \(between", page, re.MULTILINE)
+    assert re.search(r"^cost       \$\d,\d{3}\.\d\d \(between", page, re.MULTILINE)
+
+
+def test_the_equations_are_in_the_json_too(manifest: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("estimate", manifest, "--accelerator", "h100", "--devices", "1", "-o", "json")
+    assert "explanation" not in json.loads(output_of(capsys, *words)[1])
+    found = json.loads(output_of(capsys, *words, "--explain")[1])["explanation"]
+    equations = {line["name"]: (line["formula"], line["numbers"]) for line in found}
+    assert list(equations)[:2] == ["weights", "gradients"]
+    assert equations["cost"][0] == "devices × hours × price"
 
 
 def test_the_accelerator_of_the_manifest_is_used(manifest: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -166,6 +192,15 @@ def test_the_models_are_listed_and_searched(capsys: pytest.CaptureFixture[str]) 
     (entry,) = json.loads(output_of(capsys, "models", "gpt2-xl", "-o", "json")[1])
     assert (entry["parameters"], entry["target_modules"]) == (1_557_611_200, ["c_attn", "c_proj", "c_fc"])
     assert main(["models", "no-such-model"]) == 1
+
+
+def test_the_list_of_models_says_what_one_chooses_by(capsys: pytest.CaptureFixture[str]) -> None:
+    header, *rows = output_of(capsys, "models")[1].splitlines()
+    assert header.split() == ["ID", "SIZE", "CONTEXT", "CHAT", "LICENCE"]
+    listed = {row.split()[0]: row.split()[1:] for row in rows}
+    assert listed["meta-llama/Llama-3.1-8B-Instruct"] == ["8.03B", "128k", "llama3", "llama3.1*"]
+    assert listed["openai-community/gpt2"] == ["124M", "1k", "-", "mit"]
+    assert listed["google/gemma-3-1b-it"][0] == "1B"
 
 
 def test_an_administrators_list_lies_over_the_catalog(
