@@ -50,8 +50,8 @@ def write_whole(target: Path, text: str) -> None:
             beside.unlink(missing_ok=True)
     except OSError as error:
         remedy = (
-            f"make the directory first: mkdir -p {target.parent}"
+            f"Make the directory first: mkdir -p {target.parent}"
             if isinstance(error, FileNotFoundError)
-            else "name a file in a directory that you may write to"
+            else "Name a file in a directory that you may write to"
         )
         raise CommandError(f"{target}: can't be written: {error.strerror or error}. {remedy}") from None

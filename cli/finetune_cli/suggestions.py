@@ -47,7 +47,9 @@ def suiting_values(body: Mapping[str, Any], accelerator: str) -> Suggestion:
     try:
         chosen = chosen_accelerator(job, accelerator, HardwareCatalog())
         found = suggested(on_devices(job, chosen, job.spec.resources.accelerators.per_node), chosen)
-    except (EstimateError, UnknownArchitectureError) as error:
+    except UnknownArchitectureError as error:
+        raise CommandError(f"{error} Without --accelerator, nothing has to be known of it.") from None
+    except EstimateError as error:
         raise CommandError(str(error)) from None
     if found is None:
         raise CommandError(

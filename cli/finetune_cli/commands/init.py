@@ -1,7 +1,7 @@
 """Write a commented manifest to start from. On a terminal, asks for what the flags leave open.
 
 A data set is `organisation/name` (hub), `/path` (in a mounted volume, or local), `pvc:CLAIM/FILE` or
-`configmap:NAME/KEY`.
+`configmap:NAME/KEY`. Without --format, a file whose name says so is csv, and anything else alpaca.
 
 exit status: 0 written, 1 the job would be invalid, 2 usage error, or the file is there already
 """
@@ -9,6 +9,7 @@ exit status: 0 written, 1 the job would be invalid, 2 usage error, or the file i
 import argparse
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from finetune_cli.errors import INVALID, CommandError
@@ -21,8 +22,12 @@ _QUESTIONS: Final = (
     ("name", "Name of the job", "my-job"),
     ("model", "Model: id on the Hugging Face hub, or /path", "HuggingFaceTB/SmolLM2-135M-Instruct"),
     ("dataset", "Data set: organisation/name, /path, pvc:CLAIM/FILE or configmap:NAME/KEY", "org/data"),
-    ("format", "Format of its records: alpaca, messages, csv, text, …", "alpaca"),
+    ("format", "Format of its records: alpaca, messages, sharegpt, csv, …", "alpaca"),
 )
+
+_CSV: Final = (".csv", ".tsv")
+_RECORDS: Final = (*_CSV, ".json", ".jsonl", ".ndjson", ".parquet")
+"""How names of files with records end."""
 
 _USUAL: Final = {
     "method": ("type",),
@@ -55,12 +60,13 @@ def run(arguments: argparse.Namespace) -> int:
     target = new_file(arguments.file, force=arguments.force)
     answers = _answers(arguments)
     gpus = arguments.gpus or (1 if arguments.accelerator else 0)
-    text = _manifest(answers, arguments.preset, gpus)
+    preset = _preset_values(arguments.preset)
+    text = _manifest(answers, arguments.preset, gpus, preset)
     try:
         body = _prepared(text)
         if arguments.accelerator:
             suiting = suiting_values(body, arguments.accelerator)
-            text = _manifest(answers, arguments.preset, gpus, suiting)
+            text = _manifest(answers, arguments.preset, gpus, preset, suiting)
             body = _prepared(text)
     except YamlError as error:
         raise CommandError(f"{error.problem}. {error.remedy}") from None
@@ -72,24 +78,46 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _answers(arguments: argparse.Namespace) -> dict[str, str]:
-    answers = {}
+    answers: dict[str, str] = {}
     for name, question, default in _QUESTIONS:
         answer = getattr(arguments, name)
         if name == "format" and answer is None and arguments.preset:
             answer = ""
+        if name == "format" and answers["dataset"].endswith(_CSV):
+            default = "csv"
         if answer is None and sys.stdin is not None and sys.stdin.isatty():
             print(f"{question} [{default}]: ", end="", file=sys.stderr, flush=True)
             answer = sys.stdin.readline().strip() or default
         if answer is None and name in ("model", "dataset"):
             raise CommandError(f"--{name} is missing, and there is no terminal to ask on")
         answers[name] = default if answer is None else answer
+    _refuse_relative(answers)
     return answers
+
+
+def _refuse_relative(answers: Mapping[str, str]) -> None:
+    """Refuse what is meant for a file here, and would be taken for a name of the hub."""
+    for name in ("model", "dataset"):
+        given = answers[name]
+        is_record_file = name == "dataset" and given.endswith(_RECORDS) and ":" not in given
+        if given.startswith((".", "~")) or (is_record_file and not given.startswith("/")):
+            whole = Path(given).expanduser().absolute()
+            raise CommandError(f"--{name} {given}: write the whole path, such as {whole}")
+
+
+def _preset_values(name: str | None) -> Mapping[str, Any]:
+    """The values of a built-in preset by section; none where there is none, which is refused later."""
+    from finetune_api.presets import builtin_preset
+
+    preset = builtin_preset(name) if name else None
+    return preset.values if preset else {}
 
 
 def _manifest(
     answers: Mapping[str, str],
     preset: str | None,
     gpus: int,
+    preset_values: Mapping[str, Any],
     suiting: "Suggestion | None" = None,
 ) -> str:
     comment = _comments()
@@ -111,7 +139,7 @@ def _manifest(
     if answers["format"]:
         lines += _field(4, "format", _text(answers["format"]), comment["dataset.format"])
     lines += ["    train:", *_source(answers["dataset"])]
-    lines += _settings(suiting)
+    lines += _settings(suiting, preset_values)
     if gpus:
         lines += ["  resources:", "    accelerators:"]
         lines += _field(6, "perNode", str(gpus), comment["resources.accelerators.perNode"])
@@ -127,14 +155,15 @@ def _comments() -> dict[str, str]:
     return {path: field.description for path, field in all_fields().items()}
 
 
-def _settings(suiting: "Suggestion | None") -> list[str]:
+def _settings(suiting: "Suggestion | None", preset: Mapping[str, Any]) -> list[str]:
     """Sections of settings: what suits the accelerator, and what is changed most, commented out."""
-    from finetune_cli.fields import all_fields
+    from finetune_cli.fields import all_fields, shown
 
     comment = _comments()
     written = suiting.sections() if suiting else {}
     lines = [f"  # {suiting.text}"] if suiting else []
-    lines += ["  # What is commented out is usual to change; each such line shows the default."]
+    source = "preset's value, or the default" if preset else "default"
+    lines += [f"  # What is commented out is usual to change; each such line shows the {source}."]
     for section in dict.fromkeys([*written, *_USUAL]):
         values = written.get(section, {})
         # A section without a value is commented out as a whole: with no fields, it would be null.
@@ -143,8 +172,9 @@ def _settings(suiting: "Suggestion | None") -> list[str]:
             lines += _field(4, name, value, comment[f"{section}.{name}"])
         for name in _USUAL.get(section, ()):
             if name not in values:
-                field = all_fields()[f"{section}.{name}"]
-                lines += [f"  # {line}" for line in _field(2, name, str(field.default), field.description)]
+                field, given = all_fields()[f"{section}.{name}"], preset.get(section, {})
+                value = shown(given[name]) if name in given else str(field.default)
+                lines += [f"  # {line}" for line in _field(2, name, value, field.description)]
     return lines
 
 

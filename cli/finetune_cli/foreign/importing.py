@@ -66,6 +66,8 @@ def _load(source: str) -> dict[str, Any]:
 def _document(document: dict[str, Any], kind: str | None, beside: Path) -> Reading:
     name = kind or program_of(document)
     module = next((known for known in DOCUMENTS if name == known.NAME), None)
+    if module is None and document.get("kind") == "FineTuneJob":
+        raise CommandError("this is a FineTuneJob already; `finetune validate` checks it")
     if module is None:
         raise CommandError(f"the format is not recognised: name it with --from {'|'.join(FORMATS)}")
     if module is llamafarm:

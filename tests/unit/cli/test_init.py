@@ -77,6 +77,50 @@ def test_a_file_that_is_there_is_overwritten_only_by_force(tmp_path: Path) -> No
     assert main(["init", str(file), *FLAGS, "org/data", "--force"]) == 0
 
 
+def test_what_a_preset_gives_is_shown_instead_of_the_default(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    assert main(["init", str(file), *FLAGS, "org/data", "--preset", "chat"]) == 0
+    assert "shows the preset's value, or the default.\n" in file.read_text()
+    assert "  #   maxSequenceLength: 4096\n" in file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("dataset", "format_"),
+    [
+        ("/data/a.csv", "csv"),
+        ("configmap:map/a.tsv", "csv"),
+        ("/data/a.json", "alpaca"),
+    ],
+)
+def test_the_format_is_told_by_the_name_of_a_file(tmp_path: Path, dataset: str, format_: str) -> None:
+    file = tmp_path / "job.yaml"
+    assert main(["init", str(file), *FLAGS, dataset]) == 0
+    assert written(file)["dataset"]["format"] == format_  # type: ignore[index]
+    assert main(["init", str(file), *FLAGS, dataset, "--format", "messages", "--force"]) == 0
+    assert written(file)["dataset"]["format"] == "messages"  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "given", [["--dataset", "train.jsonl"], ["--dataset", "./train"], ["--model", "./model"]]
+)
+def test_a_relative_path_is_no_name_of_the_hub(
+    tmp_path: Path, given: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["init", *FLAGS, "org/data", *given]) == 2
+    whole = tmp_path / given[1]
+    assert f"{given[0]} {given[1]}: write the whole path, such as {whole}\n" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_nobody_knows_in_numbers_needs_no_accelerator(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["init", "-", *FLAGS, "org/data", "--accelerator", "l4"]) == 2
+    assert "Without --accelerator, nothing has to be known of it.\n" in capsys.readouterr().err
+    assert main(["init", "-", *FLAGS, "org/data"]) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "status"),
     [

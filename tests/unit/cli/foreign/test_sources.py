@@ -54,6 +54,15 @@ def test_a_configuration_where_a_manifest_is_wanted_leads_to_import(
     assert f"It looks like a configuration of {TITLES[program]}: `finetune import` makes a job of it." in said
 
 
+def test_a_manifest_where_a_configuration_is_wanted_is_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text("kind: FineTuneJob\nspec: {}\n")
+    assert main(["import", str(file)]) == 2
+    assert "this is a FineTuneJob already" in capsys.readouterr().err
+
+
 def test_every_program_can_be_named() -> None:
     kind = next(
         action for action in parsers_in(parser_for("import"))["import"]._actions if action.dest == "kind"
