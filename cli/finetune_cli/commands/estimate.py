@@ -11,11 +11,16 @@ exit status: 0 the job is expected to fit, 1 it is not, or the manifest can't be
 """
 
 import argparse
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from finetune_cli import json_writer
 from finetune_cli.argument_types import count
 from finetune_cli.arguments import add_hardware, add_job, add_set, add_table_or_json
 from finetune_cli.errors import INVALID, CommandError
+
+if TYPE_CHECKING:
+    from finetune_api.estimate import Estimate, Fit
+    from finetune_api.job import FineTuneJob
 
 AUTOMATIC = {"changes": {"training.gradientCheckpointing": "full"}}
 
@@ -37,52 +42,78 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Estimate one job. Returns 1 where it does not fit, or can't be estimated."""
-    from dataclasses import asdict
-
-    from finetune_api.estimate import checkpointed, estimate, nearest_fit, propose_fit
-    from finetune_api.estimate.explain import explain
     from finetune_cli.effective import read_job
-    from finetune_cli.estimates import (
-        EstimateError,
-        catalog_for,
-        chosen_accelerator,
-        explanation,
-        fit_object,
-        page,
-        proposals,
-    )
+    from finetune_cli.estimates import EstimateError
 
     # Only the form is checked: what this version can't run yet, or what would not fit, can be estimated too.
     _, job = read_job(arguments.file, arguments.job, arguments.overrides)
     try:
-        catalog = catalog_for(arguments.hardware)
-        accelerator = chosen_accelerator(job, arguments.accelerator, catalog)
-        devices, records, tokens = arguments.devices, arguments.records, arguments.tokens
-        result = estimate(job, accelerator, devices=devices, records=records, tokens=tokens, catalog=catalog)
-        automatic = checkpointed(
-            job, accelerator, devices=devices, records=records, tokens=tokens, catalog=catalog
-        )
-        fits = (automatic or result).fits
-        nearest = None if fits else nearest_fit(job, accelerator, devices=devices, catalog=catalog)
-        proposal = None
-        if arguments.fit:
-            proposal = propose_fit(
-                job, accelerator, devices=devices, records=records, tokens=tokens, catalog=catalog
-            )
+        found = _found(job, arguments)
     except (EstimateError, ValueError) as error:
         raise CommandError(str(error), INVALID) from None
     if arguments.output == "json":
-        found = {"fits": fits, "nearestFit": nearest.text if nearest else None} | result.to_json_object()
-        if automatic:
-            found["automatic"] = AUTOMATIC | automatic.to_json_object()
-        if arguments.fit:
-            found["fit"] = fit_object(proposal)
-        if arguments.explain:
-            found["explanation"] = [asdict(line) for line in explain(automatic or result)]
-        print(json_writer.dump(found))
+        print(json_writer.dump(_json_object(found, arguments)))
     else:
-        parts = [page(job, automatic or result, nearest, result if automatic else None)]
-        parts += [explanation(automatic or result)] if arguments.explain else []
-        parts += [proposals(proposal)] if arguments.fit else []
-        print("\n\n".join(parts))
-    return 0 if fits else 1
+        print(_page(job, found, arguments))
+    return 0 if found.running.fits else 1
+
+
+class Found(NamedTuple):
+    """What is estimated of a job."""
+
+    written: "Estimate"
+    """As the manifest has it: without checkpointing where that is auto."""
+
+    automatic: "Estimate | None"
+    """As it will run, where auto takes full checkpointing."""
+
+    nearest: "Fit | None"
+    proposal: "tuple[Fit, Fit] | None"
+
+    @property
+    def running(self) -> "Estimate":
+        """That of the run."""
+        return self.automatic or self.written
+
+
+def _found(job: "FineTuneJob", arguments: argparse.Namespace) -> Found:
+    from finetune_api.estimate import checkpointed, estimate, nearest_fit, propose_fit
+    from finetune_cli.estimates import catalog_for, chosen_accelerator
+
+    catalog = catalog_for(arguments.hardware)
+    accelerator = chosen_accelerator(job, arguments.accelerator, catalog)
+    place = {"accelerator": accelerator, "devices": arguments.devices, "catalog": catalog}
+    data = {"records": arguments.records, "tokens": arguments.tokens}
+    written, automatic = estimate(job, **place, **data), checkpointed(job, **place, **data)
+    return Found(
+        written,
+        automatic,
+        None if (automatic or written).fits else nearest_fit(job, **place),
+        propose_fit(job, **place, **data) if arguments.fit else None,
+    )
+
+
+def _json_object(found: Found, arguments: argparse.Namespace) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from finetune_api.estimate.explain import explain
+    from finetune_cli.estimates import fit_object
+
+    fits = {"fits": found.running.fits, "nearestFit": found.nearest.text if found.nearest else None}
+    told = fits | found.written.to_json_object()
+    if found.automatic:
+        told["automatic"] = AUTOMATIC | found.automatic.to_json_object()
+    if arguments.fit:
+        told["fit"] = fit_object(found.proposal)
+    if arguments.explain:
+        told["explanation"] = [asdict(line) for line in explain(found.running)]
+    return told
+
+
+def _page(job: "FineTuneJob", found: Found, arguments: argparse.Namespace) -> str:
+    from finetune_cli.estimates import explanation, page, proposals
+
+    parts = [page(job, found.running, found.nearest, found.written if found.automatic else None)]
+    parts += [explanation(found.running)] if arguments.explain else []
+    parts += [proposals(found.proposal)] if arguments.fit else []
+    return "\n\n".join(parts)
