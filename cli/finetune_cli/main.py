@@ -90,7 +90,10 @@ def _run(words: Sequence[str]) -> int:
         print(_unknown(verb), file=sys.stderr)
         return USAGE
     parser = parser_for(verb)
-    arguments = parser.parse_args(words)
+    arguments, unknown = parser.parse_known_args(words)
+    if unknown:
+        # Said by the verb's parser, with its usage: argparse would show that of the whole program.
+        parsers_in(parser).get(verb, parser).error(f"unrecognized arguments: {' '.join(unknown)}")
     run: Callable[[argparse.Namespace], int] | None = getattr(arguments, "run", None)
     if run is None:
         parser.print_help(sys.stderr)

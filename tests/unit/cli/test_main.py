@@ -27,6 +27,18 @@ def test_a_word_that_is_no_verb_is_answered_with_what_was_meant(
     assert capsys.readouterr().err == f"finetune: there is no command {word}. {hint}\n"
 
 
+@pytest.mark.parametrize("words", [["hardware", "h100"], ["estimate", "job.yaml", "--gpus", "4"]])
+def test_an_argument_too_many_is_answered_with_the_usage_of_the_verb(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.startswith(f"usage: finetune {words[0]} ")
+    assert f"finetune {words[0]}: error: unrecognized arguments: " in said
+
+
 def test_what_other_programs_call_a_verb_is_no_verb_here() -> None:
     assert set(_OTHER_WORDS.values()) <= set(VERBS)
     assert not set(_OTHER_WORDS) & set(VERBS)
