@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol, cast
 
 from finetune_cli.errors import INVALID, USAGE, CommandError
+from finetune_cli.tables import paragraphs
 from finetune_cli.terminal import stop_writing, write_utf8
 
 VERBS: Final = {
@@ -147,7 +148,7 @@ def parser_for(*known: str) -> argparse.ArgumentParser:
         )
         if name in known:
             verb = verb_named(name)
-            verb_parser.description = verb.__doc__
+            verb_parser.description = paragraphs(verb.__doc__ or "")
             verb.configure(verb_parser)
             verb_parser.set_defaults(run=verb.run)
     return parser

@@ -35,5 +35,11 @@ def paragraph(text: str, first: str = "", rest: str = "") -> str:
     )
 
 
+def paragraphs(text: str) -> str:
+    """Return a docstring in lines for which the terminal has room; paragraphs with lists stay as they are."""
+    parts = text.strip().split("\n\n")
+    return "\n\n".join(part if "  " in part else paragraph(part) for part in parts)
+
+
 def _capitals(text: str) -> str:
     return " ".join(word.upper() if word.islower() else word for word in text.split(" "))

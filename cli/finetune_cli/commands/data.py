@@ -1,8 +1,10 @@
 """Check, preview or split training data before a run.
 
-  check    everything that can be known without the model: broken and duplicate records with file and line,
-           lengths, tokens and steps, what is supervised, overlap with the evaluation data
-  preview  some records as the model sees them, with what the loss counts in »…«
+  check    everything that can be known without the model: broken and
+           duplicate records with file and line, lengths, tokens and steps,
+           what is supervised, overlap with the evaluation data
+  preview  some records as the model sees them, with what the loss counts in
+           »…«
   split    split a file into one for training and one for evaluation
 
 exit status:

@@ -1,6 +1,7 @@
 """Write a job as another program's configuration, and say what is lost.
 
-  llamafactory  LLaMA-Factory's YAML, and the dataset_info.json that says what the names of its data stand for
+  llamafactory  LLaMA-Factory's YAML, and the dataset_info.json that says what
+                the names of its data stand for
   axolotl       Axolotl's YAML
   trainer       the JSON that our own trainer reads: python -m finetune_trainer
 

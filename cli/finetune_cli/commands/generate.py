@@ -5,10 +5,10 @@ base; another base can be given as --model, with the adapter as --adapter. Witho
 standard input is a turn of a conversation; /new starts a new one, /quit ends it.
 
   finetune generate --model run/output/adapter --prompt "Say hello."
-  finetune generate --model mistralai/Mistral-7B-Instruct-v0.3 --adapter run/output/adapter
+  finetune generate --model Qwen/Qwen3-0.6B --adapter run/output/adapter
 
 exit status:
-  0  answered   2  usage error   15  the model can't be loaded   1  anything else
+  0  answered  2  usage error  15  the model can't be loaded  1  anything else
 """
 
 import argparse

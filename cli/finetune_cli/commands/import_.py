@@ -6,8 +6,9 @@
   engine        the training engine's TrainingConfig
   llamafactory  LLaMA-Factory's YAML
   axolotl       Axolotl's YAML
-  trl           the YAML that TRL's --config takes (other stages than sft: --command dpo), or a whole command
-                line: finetune import --from trl trl sft --model_name_or_path …
+  trl           the YAML that TRL's --config takes (other stages than sft:
+                --command dpo), or a whole command line:
+                finetune import --from trl trl sft --model_name_or_path …
 
 Options after FILE override keys of the file: finetune import config.yaml --model.base_model org/model. The
 manifest goes to standard output or -o; the report on the keys, and the validator's findings about the

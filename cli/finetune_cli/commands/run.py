@@ -8,10 +8,10 @@ or Secret that is not in the file.
 Ctrl-C saves a checkpoint and ends the run; the same command continues it. A second Ctrl-C ends it at once.
 
 exit status:
-  0   trained           2   usage error          20  interrupted, a checkpoint is saved
-  10  invalid settings  11  broken data          12  out of memory
-  13  diverged          14  storage failed       15  the model can't be loaded
-  16  the output can't be loaded                 1   anything else
+  0   trained           2   usage error     12  out of memory
+  10  invalid settings  11  broken data     15  the model can't be loaded
+  13  diverged          14  storage failed  16  the output can't be loaded
+  20  interrupted, a checkpoint is saved    1   anything else
 """
 
 import argparse

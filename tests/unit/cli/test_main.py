@@ -2,7 +2,7 @@
 
 import pytest
 
-from finetune_cli.main import _OTHER_WORDS, VERBS, main
+from finetune_cli.main import _OTHER_WORDS, VERBS, main, parser_for, parsers_in
 
 
 def test_the_version_is_an_option_too(capsys: pytest.CaptureFixture[str]) -> None:
@@ -25,6 +25,14 @@ def test_a_word_that_is_no_verb_is_answered_with_what_was_meant(
 ) -> None:
     assert main([word]) == 2
     assert capsys.readouterr().err == f"finetune: there is no command {word}. {hint}\n"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_help_of_a_verb_is_no_wider_than_80_columns(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = parsers_in(parser_for(verb))[verb].format_help().splitlines()
+    unbroken = "--from {"  # argparse breaks a line only between options
+    assert [line for line in lines if len(line) > 80 and unbroken not in line] == []
 
 
 @pytest.mark.parametrize("words", [["hardware", "h100"], ["estimate", "job.yaml", "--gpus", "4"]])
