@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from finetune_api.estimate import Estimate, Fit
+from finetune_api.estimate import Decided, Estimate, Fit
 from finetune_api.estimate.explain import explain
 from finetune_api.hardware import Accelerator, HardwareCatalog, named_accelerator, parse_overrides
 from finetune_api.job import FineTuneJob
@@ -48,9 +48,9 @@ def chosen_accelerator(job: FineTuneJob, name: str | None, catalog: HardwareCata
     return found
 
 
-def page(job: FineTuneJob, result: Estimate, nearest: Fit | None, plain: Estimate | None = None) -> str:
+def page(job: FineTuneJob, result: Estimate, nearest: Fit | None, automatic: Decided | None = None) -> str:
     """Return the estimate for people: a bar per component against the device's memory, then time and cost.
-    `plain` is the one without checkpointing, where auto takes it and `result` has it."""
+    `automatic` is what `auto` became, where `result` is the estimate of that."""
     gib = result.memory.parts.gib()
     capacity = result.accelerator.memory_gib
     rows = [[name, f"{value:.2f} GiB", _bar(value / capacity)] for name, value in gib.items()]
@@ -75,10 +75,11 @@ def page(job: FineTuneJob, result: Estimate, nearest: Fit | None, plain: Estimat
         f"carbon     {cost.carbon_grams.expected / 1000:.2f} kg CO2 "
         f"(between {cost.carbon_grams.low / 1000:.2f} and {cost.carbon_grams.high / 1000:.2f})",
     ]
-    if plain is not None:
+    if automatic is not None:
+        before = automatic.undecided.memory
         lines.append(
-            "auto       training.gradientCheckpointing=full: without it, about "
-            f"{plain.memory.expected / 2**30:.0f} GiB, and up to {plain.memory.high / 2**30:.0f}"
+            f"auto       {automatic.text}: without that, about {before.expected / 2**30:.0f} GiB, and up to "
+            f"{before.high / 2**30:.0f}"
         )
     lines += [f"assumed    {assumption}" for assumption in result.steps.assumptions]
     if nearest is not None:
