@@ -8,7 +8,7 @@ from typing import Any, Final
 from finetune_api.base import AUTO
 from finetune_api.catalog import architecture_of
 from finetune_api.estimate.estimate import Estimate, estimate, on_devices
-from finetune_api.estimate.fit import Change, allowed, apply, as_text, propose_fit, settings
+from finetune_api.estimate.fit import Change, apply, as_text, mistakes, propose_fit, settings
 from finetune_api.estimate.setup import setup_for
 from finetune_api.hardware import Accelerator, HardwareCatalog
 from finetune_api.job import FineTuneJob, FineTuneJobSpec
@@ -56,7 +56,7 @@ def automatic(
     options = _options(job.spec)
     if not options:
         return job
-    options = allowed(job, options)
+    options = _allowed(job, options)
     if accelerator is None or architecture_of(job.spec.model) is None:
         return apply(job, _without_knowledge(options))
     judged = [(change, estimate(apply(job, change), accelerator, catalog=catalog)) for change in options]
@@ -102,6 +102,12 @@ def _options(spec: FineTuneJobSpec) -> list[Change]:
             if option and option not in options:
                 options.append(option)
     return options
+
+
+def _allowed(job: FineTuneJob, options: list[Change]) -> list[Change]:
+    """The options that validation refuses least: what else is wrong with the job, it says of each."""
+    counts = [mistakes(apply(job, option)) for option in options]
+    return [option for option, count in zip(options, counts, strict=True) if count == min(counts)]
 
 
 def _without_knowledge(options: list[Change]) -> Change:

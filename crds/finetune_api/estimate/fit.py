@@ -47,7 +47,7 @@ COUPLED: Final = (
 
 @dataclass(frozen=True)
 class Fit:
-    """A changed job that fits."""
+    """A changed job that fits, and that validation does not refuse for the changes."""
 
     changes: Change
     estimate: Estimate
@@ -163,7 +163,7 @@ def _settings(job: FineTuneJob, size: Change, evaluate: Evaluate, *, quantized: 
 
 
 def _candidates(job: FineTuneJob, evaluate: Evaluate, *, quantized: bool) -> Iterator[Fit]:
-    for wanted in allowed(job, settings(job.spec, quantized=quantized)):
+    for wanted in settings(job.spec, quantized=quantized):
         fit = _fit(job, _differing(job.spec, wanted), evaluate)
         if fit is not None:
             yield fit
@@ -190,10 +190,9 @@ def settings(spec: FineTuneJobSpec, *, quantized: bool) -> list[Change]:
     ]
 
 
-def allowed(job: FineTuneJob, changes: list[Change]) -> list[Change]:
-    """The changes that validation refuses least: what else is wrong with the job, it says of each."""
-    mistakes = [len(errors_in(validate_job(apply(job, change), memory_rule=_no_rule))) for change in changes]
-    return [change for change, count in zip(changes, mistakes, strict=True) if count == min(mistakes)]
+def mistakes(job: FineTuneJob) -> int:
+    """How many errors validation finds, memory aside."""
+    return len(errors_in(validate_job(job, memory_rule=_no_rule)))
 
 
 def _no_rule(_job: FineTuneJob, _target: str) -> Iterator[Finding]:
@@ -266,8 +265,9 @@ def _ranks(spec: FineTuneJobSpec) -> int:
 
 
 def _fit(job: FineTuneJob, changes: Change, evaluate: Evaluate) -> Fit | None:
-    made = evaluate(apply(job, changes))
-    return Fit(changes, made) if made.fits else None
+    changed = apply(job, changes)
+    made = evaluate(changed)
+    return Fit(changes, made) if made.fits and mistakes(changed) <= mistakes(job) else None
 
 
 def apply(job: FineTuneJob, changes: Change) -> FineTuneJob:
