@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from finetune_api.estimate import Decided, Estimate, Fit
+from finetune_api.estimate import Decided, Estimate, Fit, Range
 from finetune_api.estimate.explain import explain
 from finetune_api.hardware import Accelerator, HardwareCatalog, named_accelerator, parse_overrides
 from finetune_api.job import FineTuneJob
@@ -58,6 +58,7 @@ def page(job: FineTuneJob, result: Estimate, nearest: Fit | None, automatic: Dec
         value / 2**30 for value in (result.memory.low, result.memory.expected, result.memory.high)
     )
     rows.append(["all", f"{expected:.2f} GiB", _bar(expected / capacity)])
+    steps, speed = result.steps.steps, result.tokens_per_second
     duration, cost = result.duration_seconds, result.cost
     verdict = "fits" if result.fits else "can't fit" if result.cannot_fit else "is not expected to fit"
     lines = [
@@ -66,8 +67,8 @@ def page(job: FineTuneJob, result: Estimate, nearest: Fit | None, automatic: Dec
         table(["memory", "per device", f"of {capacity:.1f} GiB"], rows),
         f"between {low:.1f} and {high:.1f} GiB",
         "",
-        f"steps      {result.steps.steps.expected:,.0f}",
-        f"speed      {result.tokens_per_second:,.0f} tokens/s (limited by {result.throughput.bound})",
+        f"steps      {steps.expected:,.0f}" + ("" if result.steps.exact else _between(steps)),
+        f"speed      {speed.expected:,.0f} tokens/s{_between(speed)}, limited by {result.throughput.bound}",
         f"time       {_time(duration.expected)} (between {_time(duration.low)} and {_time(duration.high)})",
         f"cost       {_dollars(result)}",
         f"energy     {cost.energy_kwh.expected:.2f} kWh "
@@ -134,6 +135,10 @@ def difference(before: Estimate, after: Estimate) -> dict[str, tuple[str, str]]:
 def explanation(result: Estimate) -> str:
     """Return each formula with its numbers, one per line."""
     return "\n".join(f"{line.name}: {line.formula}\n    = {line.numbers}" for line in explain(result))
+
+
+def _between(figure: Range) -> str:
+    return f" (between {figure.low:,.0f} and {figure.high:,.0f})"
 
 
 def _bar(share: float) -> str:
