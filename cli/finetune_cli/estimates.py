@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from finetune_api.estimate import GIB, Estimate, Fit, Range
+from finetune_api.estimate import GIB, Decided, Estimate, Fit, Range
 from finetune_api.estimate.explain import explain
 from finetune_api.hardware import Accelerator, HardwareCatalog, named_accelerator, parse_overrides
 from finetune_api.job import FineTuneJob
@@ -49,14 +49,14 @@ def chosen_accelerator(job: FineTuneJob, name: str | None, catalog: HardwareCata
     return found
 
 
-def page(job: FineTuneJob, result: Estimate, nearest: Fit | None, plain: Estimate | None = None) -> str:
+def page(job: FineTuneJob, result: Estimate, nearest: Fit | None, automatic: Decided | None = None) -> str:
     """Return the estimate for people: a bar per component against the device's memory, then time and cost.
-    `plain` is the one without checkpointing, where auto takes it and `result` has it."""
+    `automatic` is what `auto` became, where `result` is the estimate of that."""
     verdict = "fits" if result.fits else "can't fit" if result.cannot_fit else "is not expected to fit"
     parts = [
         f"{job.metadata.name or 'job'} on {result.setup.ranks} × {result.accelerator.title}: {verdict}",
         _memory_table(result),
-        "\n".join(_fact(name, text) for name, text in _facts(result, plain)),
+        "\n".join(_fact(name, text) for name, text in _facts(result, automatic)),
     ]
     if nearest is not None:
         parts.append(_fact("would fit", nearest.text))
@@ -71,20 +71,22 @@ def _memory_table(result: Estimate) -> str:
     return table(["memory", "per device", f"of {capacity:.1f} GiB"], rows) + "\n" + bounds
 
 
-def _facts(result: Estimate, plain: Estimate | None) -> list[tuple[str, str]]:
-    """What follows the memory, by name; `plain` is that of `page`."""
-    cost = result.cost
+def _facts(result: Estimate, automatic: Decided | None) -> list[tuple[str, str]]:
+    """What follows the memory, by name; `automatic` is that of `page`."""
+    steps, cost = result.steps, result.cost
+    speed = _spread(result.tokens_per_second, _whole, " tokens/s")
     facts = [
-        ("steps", f"{result.steps.steps.expected:,.0f}"),
-        ("speed", f"{result.tokens_per_second:,.0f} tokens/s (limited by {result.throughput.bound})"),
+        ("steps", _whole(steps.steps.expected) if steps.exact else _spread(steps.steps, _whole)),
+        ("speed", f"{speed}, limited by {result.throughput.bound}"),
         ("time", _spread(result.duration_seconds, _time)),
         *_money(result),
         ("energy", _spread(cost.energy_kwh, "{:,.2f}".format, " kWh")),
         ("carbon", _spread(cost.carbon_grams, _kilograms, " kg CO2")),
     ]
-    if plain is not None:
-        without = f"{plain.memory.expected / GIB:.0f} GiB, and up to {plain.memory.high / GIB:.0f}"
-        facts.append(("auto", f"training.gradientCheckpointing=full: without it, about {without}"))
+    if automatic is not None:
+        before = automatic.undecided.memory
+        without = f"{before.expected / GIB:.0f} GiB, and up to {before.high / GIB:.0f}"
+        facts.append(("auto", f"{automatic.text}: without that, about {without}"))
     return facts + [("assumed", assumption) for assumption in result.steps.assumptions]
 
 
@@ -124,7 +126,7 @@ def difference(before: Estimate, after: Estimate) -> dict[str, tuple[str, str]]:
         return {
             "memory per device": f"{result.memory.expected / GIB:.1f} GiB",
             "fits": "yes" if result.fits else "no",
-            "steps": f"{result.steps.steps.expected:,.0f}",
+            "steps": _whole(result.steps.steps.expected),
             "time": _time(result.duration_seconds.expected),
             "cost": "unknown" if usd is None else _dollars(usd.expected),
             "carbon": f"{_kilograms(result.cost.carbon_grams.expected)} kg CO2",
@@ -166,6 +168,10 @@ def _money(result: Estimate) -> list[tuple[str, str]]:
 
 def _dollars(usd: float) -> str:
     return f"${usd:,.2f}"
+
+
+def _whole(figure: float) -> str:
+    return f"{figure:,.0f}"
 
 
 def _kilograms(grams: float) -> str:

@@ -77,14 +77,14 @@ def _estimates(
     arguments: argparse.Namespace, one: "FineTuneJob", other: "FineTuneJob"
 ) -> "tuple[Estimate, Estimate] | None":
     """The estimates of both jobs; None where one of them can't be estimated."""
-    from finetune_api.estimate import UnknownArchitectureError, checkpointed, estimate
+    from finetune_api.estimate import UnknownArchitectureError, decided, estimate
     from finetune_api.printable import printable
     from finetune_cli.estimates import EstimateError, catalog_for, chosen_accelerator
 
     def estimated(job: "FineTuneJob") -> "Estimate":
         accelerator = chosen_accelerator(job, arguments.accelerator, catalog)
-        automatic = checkpointed(job, accelerator, catalog=catalog)
-        return automatic or estimate(job, accelerator, catalog=catalog)
+        automatic = decided(job, accelerator, catalog=catalog)
+        return automatic.estimate if automatic else estimate(job, accelerator, catalog=catalog)
 
     try:
         catalog = catalog_for(arguments.hardware)

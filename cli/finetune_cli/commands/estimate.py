@@ -2,7 +2,7 @@
 
 Flags supply what the manifest does not say. `-o json` prints one object with the keys fits,
 nearestFit, memoryPerDeviceGiB, durationSeconds, tokensPerSecond, steps, costUSD, energyKWh and carbonGrams;
-where auto takes full checkpointing also automatic, with the figures of that run; with --fit also
+where fields say auto also automatic, with what they become and the figures of that run; with --fit also
 fit: {cheapest, fastest}, each {changes, memoryPerDeviceGiB, durationSeconds, costUSD}, or null; with
 --explain also explanation, a list of {name, formula, numbers}. A file with several jobs needs --job.
 docs/estimates.md explains each figure, and how far off it has been.
@@ -19,10 +19,8 @@ from finetune_cli.arguments import add_hardware, add_job, add_set, add_table_or_
 from finetune_cli.errors import INVALID, CommandError
 
 if TYPE_CHECKING:
-    from finetune_api.estimate import Estimate, Fit
+    from finetune_api.estimate import Decided, Estimate, Fit
     from finetune_api.job import FineTuneJob
-
-AUTOMATIC = {"changes": {"training.gradientCheckpointing": "full"}}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -55,40 +53,36 @@ def run(arguments: argparse.Namespace) -> int:
         print(json_writer.dump(_json_object(found, arguments)))
     else:
         print(_page(job, found, arguments))
-    return 0 if found.running.fits else 1
+    return 0 if found.run.fits else 1
 
 
 class Found(NamedTuple):
     """What is estimated of a job."""
 
-    written: "Estimate"
-    """As the manifest has it: without checkpointing where that is auto."""
+    run: "Estimate"
+    """As it will run, with every auto decided."""
 
-    automatic: "Estimate | None"
-    """As it will run, where auto takes full checkpointing."""
+    automatic: "Decided | None"
+    """What auto becomes, where that makes a difference."""
 
     nearest: "Fit | None"
     proposal: "tuple[Fit, Fit] | None"
 
-    @property
-    def running(self) -> "Estimate":
-        """That of the run."""
-        return self.automatic or self.written
-
 
 def _found(job: "FineTuneJob", arguments: argparse.Namespace) -> Found:
-    from finetune_api.estimate import checkpointed, estimate, nearest_fit, propose_fit
+    from finetune_api.estimate import decided, estimate, nearest_fit, propose_fit
     from finetune_cli.estimates import catalog_for, chosen_accelerator
 
     catalog = catalog_for(arguments.hardware)
     accelerator = chosen_accelerator(job, arguments.accelerator, catalog)
     place = {"accelerator": accelerator, "devices": arguments.devices, "catalog": catalog}
     data = {"records": arguments.records, "tokens": arguments.tokens}
-    written, automatic = estimate(job, **place, **data), checkpointed(job, **place, **data)
+    automatic = decided(job, **place, **data)
+    run = automatic.estimate if automatic else estimate(job, **place, **data)
     return Found(
-        written,
+        run,
         automatic,
-        None if (automatic or written).fits else nearest_fit(job, **place),
+        None if run.fits else nearest_fit(job, **place),
         propose_fit(job, **place, **data) if arguments.fit else None,
     )
 
@@ -99,21 +93,23 @@ def _json_object(found: Found, arguments: argparse.Namespace) -> dict[str, Any]:
     from finetune_api.estimate.explain import explain
     from finetune_cli.estimates import fit_object
 
-    fits = {"fits": found.running.fits, "nearestFit": found.nearest.text if found.nearest else None}
-    told = fits | found.written.to_json_object()
+    shown = found.automatic.undecided if found.automatic else found.run
+    told: dict[str, Any] = {"fits": found.run.fits}
+    told["nearestFit"] = found.nearest.text if found.nearest else None
+    told |= shown.to_json_object()
     if found.automatic:
-        told["automatic"] = AUTOMATIC | found.automatic.to_json_object()
+        told["automatic"] = found.automatic.to_json_object()
     if arguments.fit:
         told["fit"] = fit_object(found.proposal)
     if arguments.explain:
-        told["explanation"] = [asdict(line) for line in explain(found.running)]
+        told["explanation"] = [asdict(line) for line in explain(found.run)]
     return told
 
 
 def _page(job: "FineTuneJob", found: Found, arguments: argparse.Namespace) -> str:
     from finetune_cli.estimates import explanation, page, proposals
 
-    parts = [page(job, found.running, found.nearest, found.written if found.automatic else None)]
-    parts += [explanation(found.running)] if arguments.explain else []
+    parts = [page(job, found.run, found.nearest, found.automatic)]
+    parts += [explanation(found.run)] if arguments.explain else []
     parts += [proposals(found.proposal)] if arguments.fit else []
     return "\n\n".join(parts)
