@@ -1,8 +1,8 @@
 """List the accelerators that estimates know: memory, throughput, power, and a typical price.
 
 GiB and GB/s are of its memory, TFLOP/s of dense bf16 (fp16 where there is no bf16). Prices are typical list
-prices, with their source and date in `-o json`; administrators set their own, which --hardware-file lays over
-the catalog.
+prices; administrators set their own, which --hardware-file lays over the catalog. -o json has more of each
+device, under the names that such a file has, and of its price the source and the date.
 
 exit status: 0 listed, 1 the file can't be used, 2 usage error
 """
@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     except (EstimateError, ValueError) as error:
         raise CommandError(str(error), INVALID) from None
     if arguments.output == "json":
-        print(json_writer.dump([asdict(item) for item in catalog.accelerators]))
+        print(json_writer.dump(json_writer.camel_case([asdict(item) for item in catalog.accelerators])))
         return 0
     rows = [
         [

@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
             | {"parameters": model.architecture.parameters, "target_modules": model.target_modules}
             for model in chosen
         ]
-        print(json_writer.dump(entries))
+        print(json_writer.dump(json_writer.camel_case(entries)))
         return 0
     rows = [
         [

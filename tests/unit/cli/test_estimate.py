@@ -199,13 +199,27 @@ def test_one_of_several_jobs_is_chosen_by_name(tmp_path: Path, capsys: pytest.Ca
 def test_the_hardware_catalog_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "h100-80gb" in output_of(capsys, "hardware")[1]
     entries = json.loads(output_of(capsys, "hardware", "-o", "json")[1])
-    assert {"name", "memory_gib", "tflops", "price"} <= set(entries[0])
+    assert {"name", "memoryGiB", "tflops", "price"} <= set(entries[0])
+    assert {"usdPerHour", "source", "date"} == set(entries[0]["price"])
+
+
+def test_what_json_says_of_a_device_can_stand_in_a_hardware_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = json.loads(output_of(capsys, "hardware", "-o", "json")[1])[0]
+    kept = ("memoryGiB", "tflops", "bandwidthGBs", "watts", "interconnectGBs", "multiprocessors", "sustained")
+    house = {"name": "house-gpu"} | {key: said[key] for key in kept}
+    file = tmp_path / "own.yaml"
+    file.write_text(json.dumps({"accelerators": [house]}))
+    listed = json.loads(output_of(capsys, "hardware", "--hardware-file", str(file), "-o", "json")[1])[-1]
+    assert {key: listed[key] for key in house} == house
 
 
 def test_the_models_are_listed_and_searched(capsys: pytest.CaptureFixture[str]) -> None:
     assert "TinyLlama/TinyLlama-1.1B-Chat-v1.0" in output_of(capsys, "models")[1]
     (entry,) = json.loads(output_of(capsys, "models", "gpt2-xl", "-o", "json")[1])
-    assert (entry["parameters"], entry["target_modules"]) == (1_557_611_200, ["c_attn", "c_proj", "c_fc"])
+    assert (entry["parameters"], entry["targetModules"]) == (1_557_611_200, ["c_attn", "c_proj", "c_fc"])
+    assert entry["architecture"]["feedForward"] == 6400
     assert main(["models", "no-such-model"]) == 1
 
 
