@@ -10,10 +10,12 @@ exit status: 0 explained, 1 FILE holds no such job, 2 there is no such field
 """
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from finetune_cli import json_writer
 from finetune_cli.arguments import add_job, add_set, add_table_or_json
+from finetune_cli.errors import CommandError
 from finetune_cli.tables import paragraph
 
 if TYPE_CHECKING:
@@ -36,9 +38,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the explanation."""
     from finetune_cli.fields import children, field_at, spec_field
 
+    if Path(arguments.field).is_file():
+        example = f"finetune explain training {arguments.field}"
+        raise CommandError(f"{arguments.field} is a file; name a field before it, as in `{example}`")
     effective = _effective(arguments) if arguments.file else None
     path = arguments.field.removeprefix("spec").removeprefix(".")
-    field = field_at(path) if path else spec_field()
+    field = field_at(arguments.field) if path else spec_field()
     below = children(field.path if path else "") if field.is_section else []
     if arguments.output == "json":
         fields = [_json_object(child, effective) for child in below]

@@ -159,6 +159,13 @@ def test_an_unknown_field_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().err.startswith("finetune explain: xyzzy is not a field of the API")
 
 
+def test_a_file_in_the_place_of_the_field_is_told_from_one(
+    capsys: pytest.CaptureFixture[str], job: str
+) -> None:
+    assert main(["explain", job]) == 2
+    assert capsys.readouterr().err.startswith(f"finetune explain: {job} is a file; name a field before it")
+
+
 def test_every_field_has_a_description() -> None:
     assert [path for path, field in all_fields().items() if not field.description] == []
 
