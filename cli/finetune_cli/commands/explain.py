@@ -10,7 +10,6 @@ exit status: 0 explained, 1 FILE holds no such job, 2 there is no such field
 """
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from finetune_cli import json_writer
@@ -38,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the explanation."""
     from finetune_cli.fields import children, field_at, spec_field
 
-    if Path(arguments.field).is_file():
+    if arguments.field.endswith((".yaml", ".yml")):
         example = f"finetune explain training {arguments.field}"
         raise CommandError(f"{arguments.field} is a file; name a field before it, as in `{example}`")
     effective = _effective(arguments) if arguments.file else None
