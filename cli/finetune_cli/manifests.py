@@ -269,7 +269,7 @@ def _config_map(document: YamlDocument) -> tuple[str, Mapping[str, str]]:
             document.locate("data"),
         )
     for key in data:
-        if not re.fullmatch(OBJECT_KEY_PATTERN, key) or key == "." or key.startswith(".."):
+        if not re.fullmatch(OBJECT_KEY_PATTERN, key):
             raise YamlError(
                 FileCode.INVALID_CONFIG_MAP,
                 f"{key!r} is no key of a ConfigMap, each of which is the name of a file",

@@ -211,19 +211,22 @@ Quantity = Annotated[
 """A Kubernetes quantity (`500m`, `2`, `8Gi`); an integer is taken as its text."""
 
 DNS_LABEL_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-DNS_SUBDOMAIN_PATTERN: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+DNS_SUBDOMAIN_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+MAX_DNS_SUBDOMAIN_LENGTH: Final = 253
 
 DnsLabel = Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_LABEL_PATTERN)]
 """A Kubernetes name of the stricter kind: lower-case letters, digits and `-`, at most 63 characters."""
 
-DnsSubdomain = Annotated[str, Field(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN_PATTERN)]
+DnsSubdomain = Annotated[
+    str, Field(min_length=1, max_length=MAX_DNS_SUBDOMAIN_LENGTH, pattern=DNS_SUBDOMAIN_PATTERN)
+]
 """The name of a Kubernetes object: lower-case letters, digits, `-` and `.`, at most 253 characters."""
 
 LabelKey = Annotated[str, Field(min_length=1, max_length=317)]
 LabelValue = Annotated[str, Field(max_length=63)]
 LabelMap = Annotated[dict[LabelKey, LabelValue], Field(max_length=64)]
 
-OBJECT_KEY_PATTERN: Final = r"^[-._a-zA-Z0-9]+$"
+OBJECT_KEY_PATTERN: Final = r"^\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]*$"
 
 ObjectKey = Annotated[str, Field(min_length=1, max_length=253, pattern=OBJECT_KEY_PATTERN)]
 """A key of a ConfigMap or a Secret."""
@@ -241,8 +244,9 @@ FORMS: Final[Mapping[str, str]] = {
     HUB_ID_PATTERN: "organisation/name, or a name alone, of letters, digits, '-', '_' and '.'",
     QUANTITY_PATTERN: "a number, with a unit where it needs one: 500m, 2 or 8Gi",
     DNS_LABEL_PATTERN: "lower-case letters, digits and '-', with a letter or digit at both ends",
-    DNS_SUBDOMAIN_PATTERN: "lower-case letters, digits, '-' and '.', with a letter or digit at both ends",
-    OBJECT_KEY_PATTERN: "letters, digits, '-', '_' and '.'",
+    DNS_SUBDOMAIN_PATTERN: "lower-case letters, digits, '-' and '.', with a letter or digit at both ends and "
+    "on both sides of each '.'",
+    OBJECT_KEY_PATTERN: "letters, digits, '-', '_' and '.', at most one '.' at its beginning",
 }
 """What the patterns ask for, in words."""
 

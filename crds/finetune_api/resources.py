@@ -1,11 +1,24 @@
 """`spec.resources`: what each pod gets, and where it may run."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from finetune_api.base import ApiModel, DnsLabel, DnsSubdomain, Integer, LabelMap, Quantity, keyed_by
+from finetune_api.base import (
+    DNS_SUBDOMAIN_PATTERN,
+    ApiModel,
+    DnsLabel,
+    DnsSubdomain,
+    Integer,
+    LabelMap,
+    Quantity,
+    keyed_by,
+)
 from finetune_api.kubernetes import Affinity, EnvVar, LocalObjectRef, Toleration, Volume
+
+RESOURCE_NAME_PATTERN: Final = (
+    DNS_SUBDOMAIN_PATTERN.removesuffix("$") + r"/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+)
 
 
 class AcceleratorSpec(ApiModel):
@@ -16,7 +29,8 @@ class AcceleratorSpec(ApiModel):
         Field(
             min_length=3,
             max_length=128,
-            pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
+            pattern=DNS_SUBDOMAIN_PATTERN.removesuffix("$")
+            + r"/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$",
         ),
     ] = Field(default="nvidia.com/gpu", description="Extended resource that stands for one accelerator.")
     per_node: Annotated[Integer, Field(ge=0, le=64)] = Field(

@@ -183,8 +183,8 @@ class Operator:
         namespaces = self.settings.watch_namespaces
         ours = asyncio.all_tasks()
         parts = await kopf.spawn_tasks(
-            registry=registry_for(self.state, self.cluster.configuration, self._watching),
-            settings=settings_for(self._patience()),
+            registry=registry_for(self.state, self.cluster.configuration, self._watching, self._backoff()),
+            settings=settings_for(Patience(self._backoff())),
             clusterwide=not namespaces,
             namespaces=namespaces,
             stop_flag=stop_kopf,
@@ -272,10 +272,10 @@ class Operator:
             return "no watch: " + ", ".join(f"{path}: {why}" for path, why in sorted(refused.items()))
         return "" if self._watching.is_set() else "the watches have not started"
 
-    def _patience(self) -> Patience:
+    def _backoff(self) -> Backoff:
+        """For watches: asking costs nobody anything while nobody answers."""
         settings = self.settings
-        longest = min(UNREACHABLE_SECONDS, settings.max_backoff_seconds)
-        return Patience(Backoff(settings.backoff_seconds, longest))
+        return Backoff(settings.backoff_seconds, min(UNREACHABLE_SECONDS, settings.max_backoff_seconds))
 
     def _jobs_by_phase(self) -> Counter[str]:
         statuses = (entry.value.get("status") or {} for entry in self.state.finetune_jobs)

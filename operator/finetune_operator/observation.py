@@ -146,6 +146,8 @@ class ObservedPod:
     scheduling_gated: bool = False
     ready: bool = False
     deleting: bool = False
+    gone_by: datetime | None = None
+    """When the grace of a pod that is being deleted is over, by the API server's clock."""
 
     @classmethod
     def from_kubernetes(cls, body: KubernetesObject) -> ObservedPod | None:
@@ -195,6 +197,7 @@ class ObservedPod:
             scheduling_gated=unscheduled and scheduled.get("reason") == "SchedulingGated",
             ready=(conditions.get("Ready") or {}).get("status") == "True",
             deleting=metadata.get("deletionTimestamp") is not None,
+            gone_by=_time(metadata.get("deletionTimestamp")),
         )
 
     def running_since(self, now: datetime) -> datetime | None:

@@ -1,5 +1,6 @@
 """The way from an operator to the API server, which can be cut, and can lead to another API server."""
 
+import http.client
 import json
 import re
 import socket
@@ -134,6 +135,62 @@ def broken_api_server(control_plane: ControlPlane, status: HTTPStatus) -> Iterat
     """
     asked: Counter[str] = Counter()
     handler = type("Broken", (BrokenApiServer,), {"status": status, "asked": asked})
+    with serving(handler, trusted_here(control_plane)) as address:
+        yield int(address.rpartition(":")[2]), asked
+
+
+class FailingWatches(BaseHTTPRequestHandler):
+    """Passes everything on to the API server but watches, each of which begins well and tells of an error."""
+
+    protocol_version = "HTTP/1.1"
+    code: int
+    asked: Counter[str]
+    """Watches so far, by path."""
+    api_server: tuple[int, ssl.SSLContext]
+
+    def do_GET(self) -> None:
+        path, _, query = self.path.partition("?")
+        if "watch=true" in query:
+            self.asked[path] += 1
+            status = {"kind": "Status", "code": self.code, "reason": "InternalError", "message": "no leader"}
+            self._answer(HTTPStatus.OK, json.dumps({"type": "ERROR", "object": status}).encode() + b"\n")
+        else:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        port, tls = self.api_server
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        connection = http.client.HTTPSConnection("127.0.0.1", port, context=tls)
+        connection.request(self.command, self.path, body, dict(self.headers))
+        with connection.getresponse() as response:
+            self._answer(response.status, response.read(), response.headers.get("Date"))
+        connection.close()
+
+    def _answer(self, status: int, body: bytes, date: str | None = None) -> None:
+        self.send_response_only(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        if date is not None:
+            self.send_header("Date", date)
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_PUT = do_PATCH = do_DELETE = _pass_on  # noqa: N815 - the base class names them
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: the test tells what it saw."""
+
+
+@contextmanager
+def failing_watches(control_plane: ControlPlane, port: int, code: int) -> Iterator[tuple[int, Counter[str]]]:
+    """The API server at `port`, but for its watches, in each of which comes an error with this code.
+
+    Yields the port to reach it at, and the watches that were begun so far.
+    """
+    tls = ssl.create_default_context(cafile=control_plane.folder / "pki" / "ca.crt")
+    asked: Counter[str] = Counter()
+    attributes = {"code": code, "asked": asked, "api_server": (port, tls)}
+    handler = type("Failing", (FailingWatches,), attributes)
     with serving(handler, trusted_here(control_plane)) as address:
         yield int(address.rpartition(":")[2]), asked
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -41,9 +42,15 @@ class OperatorProcess:
     overrides: Manifest = field(default_factory=dict)
     status_port: int = field(default_factory=free_port)
     http_port: int = field(default_factory=free_port)
+    module: str = "finetune_operator"
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        self.launch()
+        wait_until("the operator is ready", self.ready)
+
+    def launch(self) -> None:
+        """Start, and don't wait."""
         settings = {
             "namespace": SYSTEM,
             "instance": "test",
@@ -63,11 +70,10 @@ class OperatorProcess:
         }
         with (self.folder / "operator.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "finetune_operator", "--config", str(config)],
+                [sys.executable, "-m", self.module, "--config", str(config)],
                 env=environment,
                 stderr=log,
             )
-        wait_until("the operator is ready", self.ready)
 
     def ready(self) -> bool:
         assert self.process is not None
@@ -172,6 +178,13 @@ class Namespace:
         """Play the kubelet, or a controller."""
         patch = json.dumps({"status": status})
         self.kubectl("patch", kind, name, "--subresource=status", "--type=merge", "-p", patch)
+
+    def end_trainer(self, pod: str, exit_code: int, result: Manifest | None = None) -> None:
+        """Play the kubelet, which tells that the trainer's container has ended, with its last word."""
+        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        message = json.dumps(result) if result is not None else ""
+        terminated = {"exitCode": exit_code, "message": message, "startedAt": now, "finishedAt": now}
+        self.patch_trainer(pod, "Failed" if exit_code else "Succeeded", {"terminated": terminated})
 
     def patch_trainer(self, pod: str, phase: str, state: Manifest) -> None:
         """Play the kubelet, which tells of the trainer's container."""

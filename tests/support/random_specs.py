@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from finetune_api.base import AUTO, AUTO_PATTERN
@@ -30,8 +31,13 @@ ODDITIES: tuple[Json, ...] = (
 class SpecMaker:
     """Draws values; the same seed draws the same values."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(
+        self, seed: int, texts: Sequence[str] = TEXTS, keys: Sequence[str] = ("a", "b.c/d", "gpu")
+    ) -> None:
+        """Texts are drawn from `texts`, where they fit, and keys of mappings from `keys`."""
         self._random = random.Random(seed)
+        self._texts = texts
+        self._keys = keys
         self._fitting: dict[tuple[str | None, int, int], list[str]] = {}
 
     def value(self, schema: Schema) -> Json:
@@ -41,7 +47,7 @@ class SpecMaker:
         if schema.get("pattern") == AUTO_PATTERN:
             return self._random.choice([AUTO, self._number(schema, whole=True)])
         if schema.get("x-kubernetes-int-or-string"):
-            return self._random.choice([0, 1, 64, "0", "500m", "1.5Gi", "8Gi"])
+            return self._random.choice([0, 1, 64, "1.5Gi", self._string(schema)])
         if schema.get("x-kubernetes-preserve-unknown-fields"):
             return {"zero_optimization": {"stage": self._random.randint(0, 3)}, "x": [1, {"y": "z"}]}
         match schema["type"]:
@@ -79,7 +85,7 @@ class SpecMaker:
 
     def _object(self, schema: Schema) -> Json:
         if "additionalProperties" in schema:
-            names = self._random.sample(["a", "b.c/d", "gpu"], self._random.randint(0, 2))
+            names = self._random.sample(self._keys, self._random.randint(0, 2))
             return {name: self.value(schema["additionalProperties"]) for name in names}
         required = schema.get("required", [])
         return {
@@ -103,7 +109,7 @@ class SpecMaker:
             pattern, low, high = limits
             self._fitting[limits] = [
                 text
-                for text in (*TEXTS, "b" * low, *(["a" * high] if high <= 1024 else []))
+                for text in (*self._texts, "b" * low, *(["a" * high] if high <= 1024 else []))
                 if low <= len(text) <= high and (pattern is None or re.search(pattern, text, re.ASCII))
             ]
         return self._random.choice(self._fitting[limits])

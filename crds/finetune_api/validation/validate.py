@@ -23,6 +23,7 @@ from finetune_api.validation.rules.reach import reach
 from finetune_api.validation.rules.resources import resources
 from finetune_api.validation.rules.schedule import schedule
 from finetune_api.validation.rules.selection import selection
+from finetune_api.validation.rules.size import size
 from finetune_api.validation.rules.stability import stability
 from finetune_api.validation.rules.stages import stages
 from finetune_api.validation.rules.storage import storage
@@ -55,6 +56,7 @@ SECTIONS: Final[tuple[Rules, ...]] = (
     evaluation,
     tracking,
     failure_policy,
+    size,
     effect,
 )
 

@@ -19,7 +19,7 @@ from finetune_api import (
     Reason,
 )
 from finetune_api.validation import errors_in
-from finetune_operator.deciding import cleanup, progress, refusal, restarts, running, suspension
+from finetune_operator.deciding import cleanup, overdue, progress, refusal, restarts, running, suspension
 from finetune_operator.deciding.conditions import Situation, State, progressing
 from finetune_operator.deciding.estimation import estimated
 from finetune_operator.deciding.planning import Decision, final_status
@@ -40,7 +40,7 @@ def decide(
     if job.metadata.deletion_timestamp is not None:
         return Plan(status=status)  # ownerReferences see to the children
     scene = Scene(job, status, observed, now.astimezone(UTC).replace(microsecond=0), config)
-    decision = _decision(scene)
+    decision = overdue.told(scene, _decision(scene))
     after = final_status(status, decision, job.metadata.generation, scene.now)
     return Plan(
         status=after,

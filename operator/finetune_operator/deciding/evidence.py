@@ -170,7 +170,7 @@ def _going(pod: ObservedPod, at: datetime) -> Evidence:
 
 
 def _disruption(pod: ObservedPod, at: datetime) -> Evidence:
-    why = pod.disruption or pod.reason or "an unknown cause"
+    why = pod.disruption or pod.reason or ("its deletion" if pod.deleting else "an unknown cause")
     node = f" on node {pod.node}" if pod.node else ""
     detail = f": {pod.message}" if pod.message else ""
     reason = Reason.NODE_LOST if {why, pod.reason} & _NODE_REASONS else Reason.PREEMPTED

@@ -17,17 +17,19 @@ from finetune_operator import labels
 from finetune_operator.cluster import FINETUNE_JOBS, FINETUNE_PRESETS, JOBS, PODS
 from finetune_operator.watching.queue import Backoff
 from finetune_operator.watching.state import State
+from finetune_operator.watching.streams import beginning_anew
 
 NEXT_TOKEN_SECONDS = 5.0
 """How long to wait before a refused token is tried again: the kubelet may have renewed it by then."""
 
 
 def registry_for(
-    state: State, configuration: Configuration, watching: asyncio.Event
+    state: State, configuration: Configuration, watching: asyncio.Event, backoff: Backoff
 ) -> kopf.OperatorRegistry:
     """The handlers, bound to `state`. They only listen: Kopf writes nothing to any object.
 
-    `watching` is set once Kopf has found out what the API server has, and asks for FineTuneJobs.
+    `watching` is set once Kopf has found out what the API server has, and asks for FineTuneJobs. `backoff` is
+    for watches that fail.
     """
     registry = kopf.OperatorRegistry()
     logged_in = False
@@ -55,6 +57,7 @@ def registry_for(
             headers=info.as_http_headers(),
             trust_env=True,
             trace_configs=[telling_of_watches(state, watching), bearing_the_newest_token(configuration)],
+            middlewares=[beginning_anew(state.monitor, backoff)],
         )
         return kopf.AiohttpSession(server=info.server, aiohttp_session=session)
 

@@ -34,7 +34,8 @@ class Api:
     def patch(self, name: str, change: dict[str, Any], *, status: bool = False) -> None:
         """Merges a change into a job, or into its status."""
         target = ["--subresource=status"] if status else []
-        self.kubectl("patch", "ftj", name, "--type=merge", *target, "-p", json.dumps(change))
+        from_stdin = "--patch-file=/dev/stdin"  # an argument has 128 KiB at most
+        self.kubectl("patch", "ftj", name, "--type=merge", *target, from_stdin, manifest=change)
 
 
 @pytest.fixture(scope="session")

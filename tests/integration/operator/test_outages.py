@@ -10,7 +10,7 @@ from pathlib import Path
 import kopf
 import pytest
 
-from api_route import Route, another_api_server, broken_api_server, routed
+from api_route import Route, another_api_server, broken_api_server, failing_watches, routed
 from onenode import ControlPlane
 from operator_rig import Namespace, OperatorProcess, running, wait_until
 
@@ -51,11 +51,19 @@ def test_what_was_wanted_while_the_api_server_was_away_is_done_when_it_is_back(
     namespace.await_child("second-1")
 
 
-@pytest.mark.parametrize("status", [HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.INTERNAL_SERVER_ERROR])
+REFUSALS = [
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.GONE,
+]
+
+
+@pytest.mark.parametrize("status", REFUSALS)
 def test_an_api_server_that_answers_errors_is_waited_for(
     namespace: Namespace, served: Served, control_plane: ControlPlane, status: HTTPStatus
 ) -> None:
-    """A load balancer without servers, or no etcd behind the API server."""
+    """A load balancer without servers, no etcd behind the API server, kinds that it does not know (yet)."""
     operator, route = served
     namespace.submit("first", suspend=True)
     wait_until("the first job waits", lambda: namespace.condition("first", "Suspended"))
@@ -89,6 +97,30 @@ KOPFS_TRIES = len(kopf.OperatorSettings().networking.error_backoffs) + 1
 def _tried(asked: Counter[str], times: int) -> bool:
     watches = [count for path, count in asked.items() if path.endswith(("jobs", "pods", "presets"))]
     return len(watches) == 4 and min(watches) >= times
+
+
+@pytest.mark.parametrize("code", [403, 429, 500])
+def test_an_operator_whose_watches_fail_works_on_and_hears_again_once_they_do_not(
+    namespace: Namespace, served: Served, control_plane: ControlPlane, code: int
+) -> None:
+    """The answer is 200, and an event in it tells of an error: only at 410 does Kopf go on by itself."""
+    operator, route = served
+    healthy = route.target
+    with failing_watches(control_plane, healthy, code) as (port, asked):
+        route.lead_to(port)
+        try:
+            namespace.submit("first")
+            wait_until("each watch has failed several times", lambda: _tried(asked, 3))
+            namespace.await_child("first-1")
+            assert operator.http("/healthz")[0] == 200
+            assert f"{code} InternalError: no leader" in operator.log()
+        finally:
+            route.lead_to(healthy)
+    wait_until("the operator is ready", operator.ready)
+    namespace.submit("second", failurePolicy={"backoffSeconds": 0})
+    namespace.await_pod("second")
+    namespace.kubectl("delete", "job", "second-1")
+    namespace.await_child("second-2")
 
 
 def test_an_operator_that_waits_for_the_api_server_can_be_stopped(

@@ -1,12 +1,10 @@
 """What the API server refuses of an attempt: the status says why, and what then holds is what runs."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-import yaml
-
+from finetune_api.validation.rules.size import MAX_SPEC_BYTES
 from operator_rig import Namespace, OperatorProcess, wait_until
+from policies import NO_JOBS, policy_in_force
 
 
 def forbid(namespace: Namespace, what: str) -> None:
@@ -16,39 +14,6 @@ def forbid(namespace: Namespace, what: str) -> None:
     wait_until(
         "the quota counts", lambda: namespace.get("resourcequota", "team").get("status", {}).get("hard")
     )
-
-
-POLICY = """
-apiVersion: admissionregistration.k8s.io/v1
-kind: ValidatingAdmissionPolicy
-metadata: {{name: {name}}}
-spec:
-  matchConstraints:
-    resourceRules: [{{apiGroups: [batch], apiVersions: [v1], resources: [jobs], operations: [CREATE]}}]
-  validations: [{{expression: "false", message: no training by day}}]
----
-apiVersion: admissionregistration.k8s.io/v1
-kind: ValidatingAdmissionPolicyBinding
-metadata: {{name: {name}}}
-spec:
-  policyName: {name}
-  validationActions: [Deny]
-  matchResources: {{namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {name}}}}}}}
-"""
-
-
-@contextmanager
-def no_jobs_by_policy(namespace: Namespace) -> Iterator[None]:
-    """An administrator's policy, in force."""
-    policy = POLICY.format(name=namespace.name)
-    namespace.control_plane.kubectl("apply", "-f", "-", input=policy)
-    try:
-        probe = ("create", "job", "probe", "--image=none", "--dry-run=server")
-        wait_until("the policy counts", lambda: "by day" in namespace.kubectl(*probe, check=False))
-        yield
-    finally:
-        for kind in (manifest["kind"] for manifest in yaml.safe_load_all(policy)):
-            namespace.control_plane.kubectl("delete", kind, namespace.name)
 
 
 def refused(namespace: Namespace) -> bool:
@@ -83,7 +48,7 @@ def test_a_policy_that_refuses_today_may_allow_it_tomorrow(
     namespace: Namespace, operator: OperatorProcess
 ) -> None:
     """Its denial has the code of an invalid object, which would never be tried again."""
-    with no_jobs_by_policy(namespace):
+    with policy_in_force(namespace, NO_JOBS, "by day"):
         namespace.submit("tune")
         wait_until("the status says that the Job is refused", lambda: refused(namespace))
         assert "no training by day" in namespace.condition("tune", "Reconciling")["message"]
@@ -97,11 +62,14 @@ def test_a_policy_that_refuses_today_may_allow_it_tomorrow(
     wait_until("the Job is created", looked_at_again)
 
 
-def test_a_spec_that_fits_into_no_configmap_is_refused_for_good(
+def test_a_spec_that_leaves_no_room_is_refused_before_anything_is_made(
     namespace: Namespace, operator: OperatorProcess
 ) -> None:
-    """A job may have 1.5 MiB, a ConfigMap 1 MiB."""
-    namespace.submit("tune", distributed={"deepspeedConfig": {"comment": "x" * 1_100_000}})
+    """Else its status could not be written."""
+    namespace.submit("tune", distributed={"deepspeedConfig": {"comment": "x" * MAX_SPEC_BYTES}})
     wait_until("Stalled", lambda: namespace.condition("tune", "Stalled").get("reason") == "InvalidSpec")
-    assert "1048576" in namespace.condition("tune", "Stalled")["message"]
+    assert (
+        f"{MAX_SPEC_BYTES} leave room for the job's status"
+        in namespace.condition("tune", "Stalled")["message"]
+    )
     assert not namespace.items("configmaps", "-l", "finetune.dev/job=tune")

@@ -8,13 +8,7 @@ import pytest
 
 from finetune_cli.main import main
 from operator_rig import Manifest, Namespace, OperatorProcess, job_manifest
-
-REFUSED_BY_KUBERNETES: Manifest = {
-    "requiredDuringSchedulingIgnoredDuringExecution": [
-        {"topologyKey": "no topology", "labelSelector": {"matchLabels": {"app": "train"}}}
-    ]
-}
-"""What the form of a topology key is, only Kubernetes judges, once the child Job is created."""
+from policies import SPOILED_JOBS, policy_in_force
 
 
 @pytest.fixture
@@ -34,20 +28,20 @@ def file(tmp_path: Path) -> Callable[[Manifest], str]:
     return written
 
 
-def test_a_spec_that_kubernetes_refuses(
+def test_a_pod_that_kubernetes_refuses(
     namespace: Namespace,
     finetune: Callable[..., int],
     file: Callable[[Manifest], str],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    job = job_manifest("tune", resources={"affinity": {"podAffinity": REFUSED_BY_KUBERNETES}})
-    assert finetune("submit", file(job), "--wait", "--timeout", "60") == 1
-    assert "InvalidSpec" in capsys.readouterr().out
-    assert namespace.condition("tune", "Stalled")["reason"] == "InvalidSpec"
-    assert finetune("watch", "tune", "--timeout", "60") == 1
+    with policy_in_force(namespace, SPOILED_JOBS, "No Class"):
+        assert finetune("submit", file(job_manifest("tune")), "--wait", "--timeout", "60") == 1
+        assert "InvalidSpec" in capsys.readouterr().out
+        assert namespace.condition("tune", "Stalled")["reason"] == "InvalidSpec"
+        assert finetune("watch", "tune", "--timeout", "60") == 1
     out = capsys.readouterr().out
     assert "InvalidSpec" in out
-    assert "topologyKey" in out
+    assert "runtimeClassName" in out
 
 
 def test_a_name_that_is_taken(

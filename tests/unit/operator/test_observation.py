@@ -70,7 +70,8 @@ def test_a_disrupted_pod() -> None:
     seen = pod(
         {"phase": "Failed", "reason": "Evicted", "conditions": [condition]}, deletionTimestamp=stamp(1)
     )
-    assert (seen.disruption, seen.reason, seen.deleting) == ("EvictionByEvictionAPI", "Evicted", True)
+    assert (seen.disruption, seen.reason) == ("EvictionByEvictionAPI", "Evicted")
+    assert (seen.deleting, seen.gone_by) == (True, at(1))
     assert pod({"conditions": [{**condition, "status": "False"}]}).disruption is None
 
 

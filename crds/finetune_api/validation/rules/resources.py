@@ -36,6 +36,8 @@ RESERVED_VARIABLES: Final = re.compile(
 )
 """Variables that the operator or the launcher sets, and that would silence or misplace a rank."""
 
+QUOTA_PREFIX: Final = "requests."
+
 _SECRET_NAME: Final = re.compile(r"(^|_)(TOKEN|PASSWORD|PASSWD|SECRET|API_?KEY|ACCESS_KEY|CREDENTIALS)(_|$)")
 
 
@@ -59,6 +61,14 @@ def resources(job: FineTuneJob, target: str) -> Iterator[Finding]:
                 spec.provider,
             )
     yield from _sizes(job)
+    if spec.accelerators.resource_name.startswith(QUOTA_PREFIX):
+        yield error(
+            Code.RESERVED,
+            "resources.accelerators.resourceName",
+            f"begins with {QUOTA_PREFIX}, which quotas put before the name of a resource",
+            f"Write {spec.accelerators.resource_name.removeprefix(QUOTA_PREFIX)}",
+            spec.accelerators.resource_name,
+        )
     for index, variable in enumerate(spec.env):
         yield from _variable(variable, f"resources.env[{index}]")
     seen: dict[str, str] = {}

@@ -150,6 +150,12 @@ def test_a_deleted_pod_that_had_to_be_killed_was_interrupted() -> None:
     assert verdict(ended_pod(137, deleting=True)) == ("Preempted", "Interrupted")
 
 
+def test_a_pod_that_was_deleted_before_it_ran_says_so() -> None:
+    found = judge(pod(phase="Failed", deleting=True, started_at=None, node=None))
+    assert found is not None
+    assert found.message == "Pod tune-1-0-x was ended by its deletion"
+
+
 def test_a_program_that_cannot_be_started_is_the_users_mistake() -> None:
     broken = ended_pod(128, exit_reason="StartError", termination_message='exec: "trian": not found')
     found = judge(broken, own_command=True)

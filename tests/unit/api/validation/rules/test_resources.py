@@ -1,5 +1,7 @@
 import pytest
 
+from finetune_api import InvalidJobError
+
 ENV = "resources.env[0]"
 VOLUME = "resources.volumes[0]"
 
@@ -130,3 +132,29 @@ def test_what_is_said_about_this_machine_names_only_what_can_be_done(check):
         "Train with finetune run, or set resources.provider to cluster",
         "Set resources.provider to cluster where there is one",
     ]
+
+
+def test_a_resource_is_not_called_as_a_quota_calls_it(check):
+    """Kubernetes refuses the pod."""
+    [found] = check({"resources.accelerators.resourceName": "requests.nvidia.com/gpu"})
+    assert (found.severity, found.code) == ("error", "Reserved")
+    assert found.remedy == "Write nvidia.com/gpu"
+
+
+@pytest.mark.parametrize("name", ["a..b/gpu", "a.-b/gpu", "nvidia.com/" + "g" * 64])
+def test_a_resource_has_a_name_that_kubernetes_takes(make_job, name):
+    with pytest.raises(InvalidJobError, match=r"resources\.accelerators\.resourceName"):
+        make_job({"resources.accelerators.resourceName": name})
+
+
+@pytest.mark.parametrize("name", ["a..b", "a.-b", "a-.b"])
+@pytest.mark.parametrize("field", ["priorityClassName", "serviceAccountName", "runtimeClassName"])
+def test_each_part_of_a_name_begins_and_ends_as_kubernetes_wants_it(make_job, field, name):
+    with pytest.raises(InvalidJobError, match=f"resources.{field}"):
+        make_job({f"resources.{field}": name})
+
+
+@pytest.mark.parametrize("key", [".", "..", "..data"])
+def test_a_key_does_not_begin_as_kubernetes_begins_its_own(make_job, key):
+    with pytest.raises(InvalidJobError, match=r"model\.tokenSecret\.key"):
+        make_job({"model.tokenSecret": {"name": "hub", "key": key}})
