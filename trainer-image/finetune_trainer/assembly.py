@@ -187,6 +187,7 @@ def make_trainer(
         micro_losses=follower.guard.micro_losses,
         optimizer_cls_and_kwargs=grouped_optimizer(loaded.model, arguments, spec),
         plateau=plateau(spec),
+        noise_alpha=spec.training.neftune_noise_alpha,
     )
     multiply_in(spec.training.precision)
     if inputs.stage.objective is not None:

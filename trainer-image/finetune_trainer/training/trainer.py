@@ -23,6 +23,7 @@ from finetune_trainer.model.generation_settings import write_beside
 from finetune_trainer.model.kernels import family_unchanged
 from finetune_trainer.stages.base import Objective
 from finetune_trainer.stages.measurements import Measurements
+from finetune_trainer.training.embedding_noise import noisy_embeddings
 from finetune_trainer.training.evaluation import EvaluationSums, scores
 from finetune_trainer.training.optimizers import page_again
 from finetune_trainer.training.plateau import Plateau
@@ -44,10 +45,12 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         by_document: bool = False,
         micro_losses: list[torch.Tensor],
         plateau: Plateau | None = None,
+        noise_alpha: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.plateau = plateau
+        self.noise_alpha = noise_alpha
         for noisy in (PrinterCallback, ProgressCallback):
             self.remove_callback(noisy)
         self.order = order
@@ -76,7 +79,7 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """As transformers does. What it does to the model's family ends with it."""
-        with family_unchanged(self.model):
+        with family_unchanged(self.model), noisy_embeddings(self.model, self.noise_alpha):
             return super().train(*args, **kwargs)
 
     def get_train_dataloader(self) -> DataLoader[Any]:

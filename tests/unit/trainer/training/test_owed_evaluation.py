@@ -1,5 +1,5 @@
-"""A run that is told to end while it evaluates ends at once. The next attempt does what is owed, and then all is
-as if nothing had happened."""
+"""A run that is told to end while it evaluates ends at once. The next attempt does what is owed, and then
+all is as if nothing had happened."""
 
 import json
 import os
