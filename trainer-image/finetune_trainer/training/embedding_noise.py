@@ -1,8 +1,8 @@
 """NEFTune (Jain et al. 2023, algorithm 1): noise on the embeddings of each document while training.
 
 L of the paper is the document's own length, and so it is here. transformers' hook takes the length of the row
-that the model gets: padded, or a whole pack, or all documents of a micro-batch side by side. A document's noise
-would then depend on what it is batched with.
+that the model gets: padded, or a whole pack, or all documents of a micro-batch side by side. The noise of a
+document would then depend on what it is batched with.
 """
 
 from collections.abc import Iterator, Mapping
