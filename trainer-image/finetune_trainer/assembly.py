@@ -177,7 +177,7 @@ def make_trainer(
         train_dataset=loaded.data,
         processing_class=inputs.tokenizer,
         callbacks=[each for each in (trial, follower, generations) if each is not None],
-        compute_loss_func=smoothed_loss(spec.training.label_smoothing),
+        compute_loss_func=smoothed_loss(spec.training.label_smoothing, loaded.model),
         order=follower.order,
         evaluation=inputs.evaluation,
         evaluation_spec=spec.evaluation,

@@ -27,6 +27,7 @@ from finetune_trainer.training.embedding_noise import noisy_embeddings
 from finetune_trainer.training.evaluation import EvaluationSums, scores
 from finetune_trainer.training.optimizers import page_again
 from finetune_trainer.training.plateau import Plateau
+from finetune_trainer.training.smoothed_loss import SmoothedLoss, counts_tokens
 
 
 class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
@@ -49,6 +50,9 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.likelihood = None if counts_tokens(self.model) else SmoothedLoss(share=0.0)
+        """How evaluations measure a model whose own loss does not count tokens."""
+        self.model_accepts_loss_kwargs &= self.likelihood is None
         self.plateau = plateau
         self.noise_alpha = noise_alpha
         for noisy in (PrinterCallback, ProgressCallback):
@@ -261,9 +265,14 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
             self.measurements.add(outcome.measured)
             sums.add_items(outcome.total, self.objective.items(inputs))
             return
-        # divided by one item, the model's loss is the sum over the batch's tokens
-        outputs = model(**inputs, num_items_in_batch=torch.ones((), device=self.args.device))
-        sums.add(outputs.loss, outputs.logits, inputs["labels"])
+        labels = inputs["labels"]
+        if self.likelihood is None:
+            # divided by one item, the model's loss is the sum over the batch's tokens
+            outputs = model(**inputs, num_items_in_batch=torch.ones((), device=self.args.device))
+            sums.add(outputs.loss, outputs.logits, labels)
+        else:
+            outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
+            sums.add(self.likelihood(outputs, labels, 1), outputs.logits, labels)
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
         # an objective counts what it has made of the batches
