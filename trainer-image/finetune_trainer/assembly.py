@@ -177,7 +177,7 @@ def make_trainer(
         train_dataset=loaded.data,
         processing_class=inputs.tokenizer,
         callbacks=[each for each in (trial, follower, generations) if each is not None],
-        compute_loss_func=smoothed_loss(spec.training.label_smoothing),
+        compute_loss_func=smoothed_loss(spec.training.label_smoothing, loaded.model),
         order=follower.order,
         evaluation=inputs.evaluation,
         evaluation_spec=spec.evaluation,
@@ -187,6 +187,7 @@ def make_trainer(
         micro_losses=follower.guard.micro_losses,
         optimizer_cls_and_kwargs=grouped_optimizer(loaded.model, arguments, spec),
         plateau=plateau(spec),
+        noise_alpha=spec.training.neftune_noise_alpha,
     )
     multiply_in(spec.training.precision)
     if inputs.stage.objective is not None:

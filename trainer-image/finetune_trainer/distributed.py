@@ -48,15 +48,18 @@ def communication(job: ResolvedJob) -> str:
 def start_process_group(job: ResolvedJob) -> None:
     """Joins all ranks (NCCL on CUDA, gloo on CPU), with the timeout of the spec instead of the library's.
 
-    A single rank is a group of one, which DeepSpeed wants too. Raises `torch.distributed.DistNetworkError`
-    and the like when ranks do not come.
+    NCCL is told the rank's GPU, as by DeepSpeed, rather than left to guess it. A single rank is a group of
+    one, which DeepSpeed wants too. Raises `torch.distributed.DistNetworkError` and the like when ranks do not
+    come.
     """
     for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}.items():
         os.environ.setdefault(name, value)
     if "MASTER_ADDR" not in os.environ:
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     timeout = datetime.timedelta(seconds=job.spec.distributed.timeout_seconds)
-    dist.init_process_group(communication(job), timeout=timeout)
+    backend = communication(job)
+    device = torch.device("cuda", local_rank()) if backend == "nccl" else None
+    dist.init_process_group(backend, timeout=timeout, device_id=device)
 
 
 def end_process_group() -> None:

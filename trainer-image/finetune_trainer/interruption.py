@@ -1,4 +1,5 @@
-"""SIGTERM: remembered, and acted upon at the next step boundary by all ranks together."""
+"""SIGTERM: remembered, and acted upon by all ranks together, at the next step boundary or between two
+evaluation batches."""
 
 import ctypes
 import logging

@@ -125,10 +125,11 @@ class CheckpointStore:
             sync_tree(staged)
             write_over(staged / MANIFEST, complete.model_dump_json(indent=2) + "\n")
             sync_directory(staged)
-            if target.exists():
-                self._remove(target)
+            replaced = self._take_away(target) if target.exists() else None
             staged.rename(target)
             sync_directory(self.directory)
+            if replaced is not None:
+                shutil.rmtree(replaced)
             self._torn.discard(target)
             self._rotate()
         except OSError as error:
@@ -235,14 +236,13 @@ class CheckpointStore:
         superseded = {checkpoint.path for checkpoint in checkpoints} - kept | self._torn
         for path in self._committed():
             if path in superseded:
-                self._remove(path)
+                shutil.rmtree(self._take_away(path))
         self._torn.clear()
 
-    def _remove(self, path: Path) -> None:
-        """Renames first, so that a half-deleted one is never taken for a checkpoint."""
+    def _take_away(self, path: Path) -> Path:
+        """Renames what is to be deleted, so that a half-deleted one is never taken for a checkpoint."""
         doomed = self.staging / f"old-{path.name}"
-        path.rename(doomed)
-        shutil.rmtree(doomed)
+        return path.rename(doomed)
 
 
 def checkpoints_status(store: CheckpointStore) -> CheckpointsStatus:

@@ -150,6 +150,8 @@ def collate(samples: Sequence[Sample], pad_id: int) -> Batch:
         ids[row, :length] = torch.from_numpy(sample["input_ids"])
         mask[row, :length] = 1
         labels[row, :length] = torch.from_numpy(sample["labels"])
+    # nothing predicts it, but transformers would count it for models of which it does not know that (GPT-2)
+    labels[:, 0] = IGNORED
     return Batch(input_ids=ids, attention_mask=mask, labels=labels)
 
 

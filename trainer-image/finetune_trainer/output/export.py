@@ -111,12 +111,15 @@ def export(
         size = bytes_of(trainer.model)
         _release(trainer)
         place = place_for(size, trainer.args.device)
+        trust = job.spec.model.trust_remote_code
         written = written_precision(job, precision)
         try:
             if start.adapter is not None:
                 make_ordinary(staged, start.adapter, start.original)
             if kind == "model":
-                rewrite_model(staged, start.head.loader, precision=written, shard_bytes=shard_bytes(job))
+                rewrite_model(
+                    staged, start.head.loader, precision=written, shard_bytes=shard_bytes(job), trust=trust
+                )
             verify(
                 staged,
                 lambda: _reload(staged, kind, job, start, precision, place),
@@ -124,7 +127,7 @@ def export(
                 precision,
                 place,
                 tolerance=max(TOLERANCE[precision], TOLERANCE[written]),
-                trust=job.spec.model.trust_remote_code,
+                trust=trust,
                 generates=start.head.generates,
             )
             written_bytes = commit(staged, target, kind, job, chosen.step)

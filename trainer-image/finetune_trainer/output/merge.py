@@ -183,16 +183,21 @@ def _part_shared_weights(model: torch.nn.Module) -> None:
 
 
 def rewrite_model(
-    directory: Path, loader: Any = AutoModelForCausalLM, *, precision: Precision, shard_bytes: int
+    directory: Path,
+    loader: Any = AutoModelForCausalLM,
+    *,
+    precision: Precision,
+    shard_bytes: int,
+    trust: bool = False,
 ) -> None:
     """Writes the weights in a directory again, if need be: in another type, or in files of at most so many
     bytes. Raises what `write_merged` does."""
     files = list(directory.glob("model*.safetensors"))
     try:
-        written = getattr(AutoConfig.from_pretrained(directory), "dtype", None)
+        written = getattr(AutoConfig.from_pretrained(directory, trust_remote_code=trust), "dtype", None)
         if written == DTYPES[precision] and all(file.stat().st_size <= shard_bytes for file in files):
             return
-        model = loader.from_pretrained(directory, dtype=DTYPES[precision])
+        model = loader.from_pretrained(directory, dtype=DTYPES[precision], trust_remote_code=trust)
         staged = directory.with_name(f"{directory.name}.shards")
         shutil.rmtree(staged, ignore_errors=True)
         model.save_pretrained(staged, max_shard_size=shard_bytes)

@@ -1,6 +1,6 @@
 """From the spec to transformers' `TrainingArguments`. What is decided elsewhere is switched off here: saving
 and evaluating (`callbacks.py`), reporting (`reporting.py`), the order of the data (`data/sampling.py`), label
-smoothing (`smoothed_loss.py`)."""
+smoothing (`smoothed_loss.py`), noise (`embedding_noise.py`)."""
 
 from pathlib import Path
 
@@ -50,7 +50,6 @@ def training_arguments(
         activation_checkpointing_kwargs={"use_reentrant": False},
         torch_compile_mode=compile_mode(job),
         liger_kernel_config=liger_parts(job),
-        neftune_noise_alpha=training.neftune_noise_alpha,
         seed=training.seed,
         use_cpu=job.device == "cpu",
         deepspeed=deepspeed_config(job, precision) if deepspeed else None,

@@ -4,7 +4,9 @@ so."""
 import json
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,9 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         self.scores: dict[str, float] = {}
         self.scored_step = 0
         self.interrupted = False
+        self.owes_evaluation = False
+        """Whether this step's evaluation was given up, so that who goes on from here has to do it."""
+        self.catch_up: Callable[[], None] = lambda: None
 
     def follow(self, trainer: FineTuneTrainer, checkpoint: Checkpoint | None) -> None:
         """Trains to the end, from a checkpoint where there is one.
@@ -65,8 +70,10 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
         if checkpoint is not None:
             log.info("resuming from %s", checkpoint.path.name)
             self._take_up(checkpoint.path)
+            self.catch_up = partial(trainer.catch_up, checkpoint.path)
             self.reporter.update(checkpoints=checkpoints_status(self.saves.store))
         trainer.before_save = self._before_save
+        trainer.gives_way = self._gives_way
         trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
         if self.interrupted:
             raise InterruptedRunError(
@@ -99,6 +106,11 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             tokens=self.progress.tokens,
             urgent=True,
         )
+        if self.owes_evaluation and self.evaluates:
+            self.reporter.update(activity="evaluating")
+            self.catch_up()
+            # what is loaded of this checkpoint next must not be on its way
+            self.saves.finish()
         self.saves.restart_clock()
         self.progress.watch.restart()
 
@@ -133,6 +145,15 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             self.interrupted = True
             control.should_training_stop = True
 
+    def _gives_way(self, control: TrainerControl) -> bool:
+        """Whether the run was told to end, on any rank: the evaluation that goes on is owed then."""
+        (told,) = any_rank(self.stop.requested)
+        if told:
+            self.interrupted = self.owes_evaluation = True
+            control.should_evaluate = False
+            control.should_save = control.should_training_stop = True
+        return told
+
     # --- checkpoints
     # --------------------------------------------------------------------------------------------
 
@@ -163,12 +184,14 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             "watch": self.watch.state() if self.watch else None,
             "metric": self.job.spec.checkpoints.measured_metric,
             "improvement": self.improvement.state(),
+            "owes_evaluation": self.owes_evaluation,
         }
 
     def _take_up(self, checkpoint: Path) -> None:
         kept = json.loads((checkpoint / WINDOW_FILE).read_text(encoding="utf-8"))
         self.progress.restore(kept)
         self.guard.skipped = kept.get("skipped", 0)
+        self.owes_evaluation = kept.get("owes_evaluation", False)
         if self.guard.trend is not None and kept.get("trend") is not None:
             self.guard.trend.restore(kept["trend"])
         if self.watch is not None and kept.get("watch") is not None:
@@ -240,6 +263,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not
             )
         self.scores = scores(metrics or {}, likelihood=self.progress.likelihood)
         self.scored_step = state.global_step
+        self.owes_evaluation = False
         spec = self.job.spec
         value = self.scores.get(spec.checkpoints.measured_metric)
         if value is not None and self.improvement.add(value) and spec.output.checkpoint == "best":

@@ -15,6 +15,7 @@ from transformers.modeling_outputs import CausalLMOutput
 
 from finetune_api.job import FineTuneJobSpec
 from finetune_trainer.data.rendering import IGNORED
+from finetune_trainer.training.smoothed_loss import counts_tokens
 
 LARGEST_DIFFERENCE = 1e-4
 """Relative, between the model's own loss and the fused one."""
@@ -34,8 +35,8 @@ def fuse_loss(model: torch.nn.Module) -> bool:
     """Replaces the model's forward pass where it is given labels; whether it can.
 
     It stays as it was on a GPU (fused kernels for that are `model.kernels`), under ZeRO-3, with a head that
-    is not fp32 or has an adapter, with a loss for routing, where somebody else has replaced the forward
-    pass, and where the trial fails.
+    is not fp32 or has an adapter, with a loss for routing, where the model's own loss does not count tokens
+    or somebody else has replaced the forward pass, and where the trial fails.
     """
     unwrap = getattr(model, "get_base_model", None)
     base: Any = model if unwrap is None else unwrap()
@@ -48,6 +49,7 @@ def fuse_loss(model: torch.nn.Module) -> bool:
         and head.weight.dtype == torch.float32
         and not hasattr(head.weight, "ds_id")
         and base.base_model is not base
+        and counts_tokens(base)
         and not getattr(base.config.get_text_config(), "output_router_logits", False)
     )
     if not fit:

@@ -1,10 +1,13 @@
-"""Label smoothing: a share of the target is spread over all tokens (Szegedy et al. 2016, section 7).
+"""The likelihood of the next token, from a model's logits: with smoothed labels, and for models whose own
+loss does not count tokens.
 
-transformers' own looks up the model's class among those that it knows, to tell whether labels are shifted: it
-does not find a compiled model, nor one whose code is the repository's own, and would have these learn to
-repeat the token that they read.
+Label smoothing spreads a share of the target over all tokens (Szegedy et al. 2016, section 7). transformers'
+own looks up the model's class among those that it knows, to tell whether labels are shifted: it does not find
+a compiled model, nor one whose code is the repository's own, and would have these learn to repeat the token
+that they read.
 """
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +19,17 @@ from finetune_trainer.data.rendering import IGNORED
 
 Loss = Callable[[Any, torch.Tensor, "torch.Tensor | int"], torch.Tensor]
 """From the model's outputs, the labels, and the items of the global batch."""
+
+
+def counts_tokens(model: Any) -> bool:
+    """Whether the model's own loss is a sum over supervised tokens, divided by those of the global batch.
+
+    That of a repository's own code is mostly the mean over the micro-batch, which gives a token more weight
+    the fewer are beside it; and transformers' oldest classes compute theirs by themselves.
+    """
+    kind = type(model.get_base_model() if hasattr(model, "get_base_model") else model)
+    known = kind.__module__.startswith("transformers.")
+    return known and "self.loss_function(" in inspect.getsource(kind.forward)
 
 
 @dataclass(frozen=True)
@@ -41,6 +55,6 @@ class SmoothedLoss:
         return total / num_items_in_batch
 
 
-def smoothed_loss(share: float) -> Loss | None:
-    """None where nothing is spread: models compute their own loss then, with kernels of their own."""
-    return SmoothedLoss(share) if share else None
+def smoothed_loss(share: float, model: Any) -> Loss | None:
+    """None where nothing is spread, and the model's own loss will do, which may have kernels of its own."""
+    return SmoothedLoss(share) if share or not counts_tokens(model) else None

@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
-from transformers import PreTrainedModel, PrinterCallback, ProgressCallback, Trainer
+from transformers import PreTrainedModel, PrinterCallback, ProgressCallback, Trainer, TrainerControl
 
 from finetune_api.evaluation import EvaluationSpec
 from finetune_trainer.checkpoints.learning_rates import renew_rates
@@ -23,9 +23,11 @@ from finetune_trainer.model.generation_settings import write_beside
 from finetune_trainer.model.kernels import family_unchanged
 from finetune_trainer.stages.base import Objective
 from finetune_trainer.stages.measurements import Measurements
+from finetune_trainer.training.embedding_noise import noisy_embeddings
 from finetune_trainer.training.evaluation import EvaluationSums, scores
 from finetune_trainer.training.optimizers import page_again
 from finetune_trainer.training.plateau import Plateau
+from finetune_trainer.training.smoothed_loss import SmoothedLoss, counts_tokens
 
 
 class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
@@ -44,10 +46,15 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         by_document: bool = False,
         micro_losses: list[torch.Tensor],
         plateau: Plateau | None = None,
+        noise_alpha: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.likelihood = None if counts_tokens(self.model) else SmoothedLoss(share=0.0)
+        """How evaluations measure a model whose own loss does not count tokens."""
+        self.model_accepts_loss_kwargs &= self.likelihood is None
         self.plateau = plateau
+        self.noise_alpha = noise_alpha
         for noisy in (PrinterCallback, ProgressCallback):
             self.remove_callback(noisy)
         self.order = order
@@ -62,6 +69,8 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         self.measurements = Measurements(())
         self.before_save: Callable[[], None] = lambda: None
         """Called on all ranks before a checkpoint is written."""
+        self.gives_way: Callable[[TrainerControl], bool] = lambda _: False
+        """Asked on all ranks before each batch of an evaluation: whether it is left to the next attempt."""
         self._under_own_names = False
         self.universal: Path | None = None
         """The checkpoint to resume from, where another layout wrote it (`checkpoints/universal.py`)."""
@@ -74,7 +83,7 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """As transformers does. What it does to the model's family ends with it."""
-        with family_unchanged(self.model):
+        with family_unchanged(self.model), noisy_embeddings(self.model, self.noise_alpha):
             return super().train(*args, **kwargs)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
@@ -124,28 +133,31 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
     def evaluate(self, *_args: Any, **_kwargs: Any) -> dict[str, float]:
         """`eval_loss` and what else is asked for: means over all items of the evaluation data, as for one
         long batch, where an item is a supervised token or what the objective counts; and the objective's own
-        measurements."""
+        measurements. Nothing when it was given up."""
         if self.evaluation is None:
             return {}
         self._show_average()
-        ranks = self.args.world_size
-        order = GlobalOrder(len(self.evaluation), self.eval_micro_batch * ranks, seed=0, shuffle=False)
         model = self.model_wrapped
         was_training = model.training
         model.eval()
-        sums = EvaluationSums(self.evaluation_spec, self.args.device)
-        with torch.no_grad(), self.compute_loss_context_manager():
-            for batch in self._loader(self.evaluation, self._batches(order, self.eval_micro_batch)):
-                self._evaluate_batch(model, self._prepare_inputs(batch), sums)
+        metrics = self._measure(model, self.evaluation)
         model.train(was_training)
-        measured = {f"eval_{name}": value for name, value in self.measurements.take().items()}
-        metrics = sums.metrics() | measured
+        if metrics is None:
+            return {}
         self.log(metrics)
         self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         if self.plateau is not None:
             self.plateau.add(scores(metrics, likelihood=self.objective is None))
             renew_rates(self.optimizer, self.lr_scheduler)
         return metrics
+
+    def catch_up(self, checkpoint: Path) -> None:
+        """Does the evaluation that the attempt before has left when it saved this checkpoint, and saves it
+        again, with its score and whatever follows from that."""
+        self._load_rng_state(str(checkpoint))
+        if self.evaluate():
+            self._save_checkpoint(self.model_wrapped, None)
+            self.control = self.callback_handler.on_save(self.args, self.state, self.control)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """transformers' schedule, or the one that follows the job's own evaluations."""
@@ -231,15 +243,36 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
         shape = f"{arguments.world_size}_by_{arguments.per_device_train_batch_size}"
         return Path(checkpoint) / f"answers_{arguments.process_index}_of_{shape}.pt"
 
+    def _measure(self, model: torch.nn.Module, data: TrainingData) -> dict[str, float] | None:
+        """What an evaluation finds; None when it was given up. Training's random numbers go on as if there
+        had been none: a data loader draws one too."""
+        ranks, device = self.args.world_size, self.args.device
+        order = GlobalOrder(len(data), self.eval_micro_batch * ranks, seed=0, shuffle=False)
+        sums = EvaluationSums(self.evaluation_spec, device)
+        devices = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices), torch.no_grad(), self.compute_loss_context_manager():
+            for batch in self._loader(data, self._batches(order, self.eval_micro_batch)):
+                if self.gives_way(self.control):
+                    self.measurements.take()
+                    return None
+                self._evaluate_batch(model, self._prepare_inputs(batch), sums)
+        measured = {f"eval_{name}": value for name, value in self.measurements.take().items()}
+        return sums.metrics() | measured
+
     def _evaluate_batch(self, model: torch.nn.Module, inputs: dict[str, Any], sums: EvaluationSums) -> None:
         if self.objective is not None:
             outcome = self.objective.evaluate(model, inputs)
             self.measurements.add(outcome.measured)
             sums.add_items(outcome.total, self.objective.items(inputs))
             return
-        # divided by one item, the model's loss is the sum over the batch's tokens
-        outputs = model(**inputs, num_items_in_batch=torch.ones((), device=self.args.device))
-        sums.add(outputs.loss, outputs.logits, inputs["labels"])
+        labels = inputs["labels"]
+        if self.likelihood is None:
+            # divided by one item, the model's loss is the sum over the batch's tokens
+            outputs = model(**inputs, num_items_in_batch=torch.ones((), device=self.args.device))
+            sums.add(outputs.loss, outputs.logits, labels)
+        else:
+            outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
+            sums.add(self.likelihood(outputs, labels, 1), outputs.logits, labels)
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
         # an objective counts what it has made of the batches

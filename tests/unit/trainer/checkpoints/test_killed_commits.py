@@ -97,3 +97,20 @@ def test_a_commit_that_is_killed_anywhere_leaves_the_newest_whole_checkpoint(
     assert killed_at == set(CHANGES)
     assert set(newest) == {20, 30}
     assert newest == sorted(newest), "from the rename on, the new checkpoint is there"
+
+
+def test_a_step_that_is_saved_again_is_away_between_two_renames_only(tmp_path: Path) -> None:
+    found = []
+    for after in range(200):
+        store = opened(tmp_path / str(after))
+        store.prepare()
+        commit(store, 20)
+        with pytest.MonkeyPatch.context() as patch:
+            Killer(patch, after)
+            try:
+                commit(store, 20, value=1.0)
+            except Killed:
+                found.append(opened(tmp_path / str(after)).newest_whole("ours"))
+            else:
+                break
+    assert found.count(None) == 1

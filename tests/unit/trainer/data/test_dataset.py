@@ -62,7 +62,7 @@ def test_a_batch_is_padded_on_the_right_and_padding_is_neither_seen_nor_learned(
     batch = collate([data[0], data[1]], pad_id=9)
     assert batch["input_ids"].tolist() == [[1, 2, 9], [1, 2, 3]]
     assert batch["attention_mask"].tolist() == [[1, 1, 0], [1, 1, 1]]
-    assert batch["labels"].tolist() == [[1, 2, IGNORED], [1, 2, 3]]
+    assert batch["labels"].tolist() == [[IGNORED, 2, IGNORED], [IGNORED, 2, 3]], "the first is not predicted"
 
 
 def test_indices_behind_the_end_are_fillers_on_which_nothing_is_learned() -> None:

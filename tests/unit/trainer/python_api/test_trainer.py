@@ -110,6 +110,20 @@ def test_a_gpt2_is_trained_saved_and_read_by_transformers(tmp_path: Path) -> Non
     assert torch.equal(read.transformer.wpe.weight, trainer.model.transformer.wpe.weight)
 
 
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+def test_the_loss_is_the_mean_over_the_tokens_that_are_predicted(tmp_path: Path, architecture: str) -> None:
+    from transformers import AutoModelForCausalLM
+
+    settings = config(tmp_path)
+    settings.model_config.architecture = architecture
+    settings.max_steps, settings.warmup_steps = 1, 0
+    Trainer(settings, [SEQUENCES[0]] * 4).train()
+    [base] = tmp_path.glob("base-*/")
+    ids = SEQUENCES[0][None]
+    expected = AutoModelForCausalLM.from_pretrained(base)(input_ids=ids, labels=ids).loss
+    assert losses(tmp_path) == [(1, pytest.approx(expected.item(), rel=1e-5))]
+
+
 def test_ranks_of_torchrun_compute_what_one_process_does_and_go_on(tmp_path: Path) -> None:
     """Two ranks with half the sequences each, in two launches, against one process in one."""
     alone = config(tmp_path / "alone", scheduler_type="constant")

@@ -38,14 +38,11 @@ def test_a_warm_up_is_a_share_of_the_steps_or_a_number_of_them(make_job: MakeJob
     assert training_arguments(number, "fp32", tmp_path).get_warmup_steps(100) == 3
 
 
-def test_noise_is_that_of_the_spec(make_job: MakeJob, tmp_path: Path) -> None:
-    job = make_job({"training": {"neftuneNoiseAlpha": 5.0}})
-    assert training_arguments(job, "fp32", tmp_path).neftune_noise_alpha == 5.0
-
-
-def test_smoothing_is_not_left_to_transformers(make_job: MakeJob, tmp_path: Path) -> None:
-    job = make_job({"training": {"labelSmoothing": 0.1}})
-    assert training_arguments(job, "fp32", tmp_path).label_smoothing_factor == 0.0
+def test_smoothing_and_noise_are_not_left_to_transformers(make_job: MakeJob, tmp_path: Path) -> None:
+    job = make_job({"training": {"labelSmoothing": 0.1, "neftuneNoiseAlpha": 5.0}})
+    arguments = training_arguments(job, "fp32", tmp_path)
+    assert arguments.label_smoothing_factor == 0.0
+    assert arguments.neftune_noise_alpha is None
 
 
 @pytest.mark.parametrize(("asked", "expected"), [("auto", "fp32"), ("fp32", "fp32"), ("bf16", "bf16")])
