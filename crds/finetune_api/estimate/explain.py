@@ -5,9 +5,10 @@ from math import isclose
 
 from finetune_api.estimate.activations import head_inputs, layer_activations, layer_input, layer_peak
 from finetune_api.estimate.allocator import COMMUNICATION, CONTEXT_PER_THREAD
+from finetune_api.estimate.buffers import standing_buffers
 from finetune_api.estimate.cost import HOST_WATTS, JOULES_PER_KWH, LOAD
 from finetune_api.estimate.estimate import Estimate
-from finetune_api.estimate.memory import GIB, standing_buffers
+from finetune_api.estimate.memory import GIB
 from finetune_api.estimate.parameters import ParameterCounts, count_parameters, layers_with_gradients
 from finetune_api.estimate.setup import Setup
 from finetune_api.estimate.weights import QUANTIZED_BYTES, loading_memory, quantization_constants

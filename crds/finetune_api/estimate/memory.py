@@ -23,34 +23,24 @@ from finetune_api.estimate.activations import (
 from finetune_api.estimate.allocator import (
     CACHED,
     CACHED_NARROW,
-    MIB,
     context_memory,
     taken_by_states,
     unused_blocks,
 )
+from finetune_api.estimate.buffers import layer_buffers, standing_buffers, step_buffers
 from finetune_api.estimate.drawing import cache_bytes
-from finetune_api.estimate.optimizers import WHOLE_LIST_STEP, is_paged
+from finetune_api.estimate.optimizers import FUSES_GRADIENTS, is_paged
 from finetune_api.estimate.parameters import ParameterCounts, count_parameters, layers_with_gradients
 from finetune_api.estimate.ranges import Range
 from finetune_api.estimate.setup import Setup
 from finetune_api.estimate.states import (
     gradient_memory,
-    largest_matrix,
     originals_memory,
     states_memory,
-    trained_bytes,
 )
 from finetune_api.estimate.weights import loading_memory, weight_memory
 
 GIB: Final = 2.0**30
-
-BUCKET_ELEMENTS: Final = 500_000_000
-"""DeepSpeed's `reduce_bucket_size`: gradients are gathered in a buffer of so many elements."""
-LIVE_ELEMENTS: Final = 1_000_000_000
-"""DeepSpeed's `stage3_max_live_parameters` and `sub_group_size`: parameters gathered, or updated, at once."""
-
-WORKSPACE: Final = 2 * 8.125 * MIB
-"""cuBLAS' workspace of the forward and of the backward thread (PyTorch, CUBLAS_WORKSPACE_CONFIG)."""
 
 
 @dataclass(frozen=True)
@@ -207,8 +197,8 @@ def _step_peak(setup: Setup, counts: ParameterCounts, length: int, bound: str) -
     if setup.program.longest_first:
         constant = replace(constant, gradients=0.0, optimizer=0.0)
     full = replace(constant, gradients=gradients)
-    in_layer = constant.buffers + _layer_buffers(setup, counts)
-    at_step = replace(full, buffers=constant.buffers + _step_buffers(setup, counts))
+    in_layer = constant.buffers + layer_buffers(setup, counts)
+    at_step = replace(full, buffers=constant.buffers + step_buffers(setup, counts))
     moments = (
         replace(constant, activations=made.forward, logits=made.at_loss),
         replace(constant, activations=made.forward + made.older, logits=made.held),
@@ -228,6 +218,8 @@ def _step_peak(setup: Setup, counts: ParameterCounts, length: int, bound: str) -
     tokens = float(setup.sequences * length)
     for parts in moments:
         blocks = unused_blocks(setup, counts, tokens, parts.activations, parts.logits)
+        if setup.program.unpacked_kept:
+            blocks += max(0.0, in_layer - parts.buffers)
         held_back = max(held_back, parts.total + blocks)
     if bound == "high":
         apart = replace(
@@ -243,50 +235,6 @@ def _step_peak(setup: Setup, counts: ParameterCounts, length: int, bound: str) -
 
 
 def _keeps_gradients(setup: Setup) -> bool:
-    """Whether gradients of earlier passes are there while a later pass runs forward."""
-    return setup.accumulation > 1 or setup.deepspeed
-
-
-def standing_buffers(setup: Setup, counts: ParameterCounts) -> dict[str, float]:
-    """What is there all the time, in bytes by what it is."""
-    buffers = {"cuBLAS": WORKSPACE}
-    if setup.autocast:
-        buffers["copies"] = setup.compute_bytes * _cast_weights(setup, counts)
-    if setup.zero_stage >= 1:
-        buffers["bucket"] = float(BUCKET_ELEMENTS * setup.compute_bytes)
-    if setup.zero_stage == 3:
-        buffers["gathered weights"] = float(min(LIVE_ELEMENTS, counts.model) * setup.compute_bytes)
-    return buffers
-
-
-def _layer_buffers(setup: Setup, counts: ParameterCounts) -> float:
-    """What a layer's pass needs for a moment: one dequantized matrix, DoRA's merged one."""
-    buffers = 0.0
-    if counts.quantized:
-        buffers += setup.compute_bytes * largest_matrix(setup)
-    if setup.method.type == "dora" and counts.targets:
-        # ‖W + BA‖ per row: the product and the sum, in fp32, of one matrix at a time
-        buffers += 2 * 4 * max(target.linear.weights for target in counts.targets)
-    return buffers
-
-
-def _cast_weights(setup: Setup, counts: ParameterCounts) -> float:
-    """fp32 weights whose 16-bit copy autocast, or the backward pass, holds until the pass ends: all of a
-    model that is trained without checkpointing, else the output embedding and one matrix of a layer."""
-    if counts.trained_model and not setup.checkpointing:
-        return float(counts.trained_model)
-    head = setup.architecture.vocabulary * setup.architecture.hidden
-    return head + (largest_matrix(setup) if counts.trained_model else 0.0)
-
-
-def _step_buffers(setup: Setup, counts: ParameterCounts) -> float:
-    """What the optimizer's step needs for a moment: fp32 gradients of its share under DeepSpeed, one
-    temporary tensor per weight in torch's optimizers that go through all weights at once."""
-    if setup.offload_optimizer:
-        return 0.0
-    if setup.deepspeed and setup.zero_stage >= 1:
-        share = counts.trained / setup.ranks
-        return 4 * (min(share, LIVE_ELEMENTS) if setup.zero_stage == 3 else share)
-    if setup.optimizer in WHOLE_LIST_STEP:
-        return trained_bytes(setup, counts)
-    return 0.0
+    """Whether there are gradients while the layers' activations are still there: those of earlier passes, or
+    the output embedding's, which is the first to be used."""
+    return setup.accumulation > 1 or setup.deepspeed or setup.optimizer in FUSES_GRADIENTS

@@ -1,15 +1,17 @@
 """Gradients, and what the optimizer holds of the trained weights. Sizes are in bytes of one device."""
 
 from finetune_api.estimate.optimizers import FUSES_GRADIENTS, state_bytes
-from finetune_api.estimate.parameters import ParameterCounts
+from finetune_api.estimate.parameters import ParameterCounts, trains_head
 from finetune_api.estimate.setup import Setup
 
 
 def gradient_memory(setup: Setup, counts: ParameterCounts) -> float:
     """Gradients of all trained weights, in the weights' type; ZeRO-2 and -3 share them out, offload moves
-    them to the host with the optimizer."""
+    them to the host with the optimizer. Of those that are used at once there is the largest, the output
+    embedding's."""
     if setup.optimizer in FUSES_GRADIENTS:
-        return largest_matrix(setup) * setup.weight_bytes
+        head = setup.architecture.vocabulary * setup.architecture.hidden if trains_head(setup, counts) else 0
+        return max(largest_matrix(setup), head) * setup.weight_bytes
     shared_out = setup.zero_stage >= 2
     if setup.offload_optimizer and shared_out:
         return 0.0
@@ -36,13 +38,18 @@ def states_memory(setup: Setup, counts: ParameterCounts) -> float:
     embedded = min(embeddings, counts.trained_model) if setup.method.type == "full" else 0.0
     own = state_bytes(setup.optimizer, counts.trained_model, setup.weight_bytes, narrow, embedded)
     added = state_bytes(setup.optimizer, counts.adapters, setup.added_bytes, setup.method.lora.rank)
-    saved = state_bytes(setup.optimizer, counts.saved_modules, setup.added_bytes, narrow)
+    saved = state_bytes(setup.optimizer, counts.saved_modules, setup.saved_bytes, narrow)
     return own + added + saved
 
 
 def trained_bytes(setup: Setup, counts: ParameterCounts) -> float:
     """Bytes of the trained weights, each in its own type."""
-    return counts.trained_model * setup.weight_bytes + counts.added * setup.added_bytes
+    return counts.trained_model * setup.weight_bytes + added_memory(setup, counts)
+
+
+def added_memory(setup: Setup, counts: ParameterCounts) -> float:
+    """Bytes of what is trained beside the model: adapters, and copies of whole modules."""
+    return float(counts.adapters * setup.added_bytes + counts.saved_modules * setup.saved_bytes)
 
 
 def largest_matrix(setup: Setup) -> float:

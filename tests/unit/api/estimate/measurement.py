@@ -1,22 +1,20 @@
 """One row of a published table of memory, and what several tables share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from finetune_api.estimate.program import TRAINER, Program
 
 GB: Final = 1e9 / 2**30
-LITGPT: Final = Program(one_kernel_activation=True)
-"""litgpt in 16 bit."""
-LITGPT_LONGEST_FIRST: Final = Program(
-    quantized_inputs_kept=True, longest_first=True, narrow_adapters=True, one_kernel_activation=True
-)
+LITGPT: Final = Program(autocasting=False, narrow_adapters=True, one_kernel_activation=True)
+"""litgpt in 16 bit (`bf16-true`)."""
+LITGPT_LONGEST_FIRST: Final = replace(LITGPT, quantized_inputs_kept=True, longest_first=True)
 """litgpt of 2023 in 4 bit: the longest record of Alpaca makes the first batch."""
-LITGPT_RECIPES: Final = Program(
-    quantized_inputs_kept=True, graph_held=True, narrow_adapters=True, one_kernel_activation=True
-)
+LITGPT_RECIPES: Final = replace(LITGPT, quantized_inputs_kept=True, graph_held=True)
 """litgpt of 2024 in 4 bit: every batch is as long as it may be, and the logits of the last are a variable."""
 Q_V: Final = ["q_proj", "v_proj"]
+QWENS: Final = Program(shifted_logits=True, wide_saved_modules=False, step_tensors=2)
+"""Qwen's own modelling code and finetune.py, with PyTorch 2.0 and PEFT of 2023."""
 QWEN_SIZES: Final = {
     "1.8B": (2048, 24, 5504, 151936),
     "7B": (4096, 32, 11008, 151936),
