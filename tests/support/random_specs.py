@@ -10,6 +10,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from finetune_api.base import AUTO, AUTO_PATTERN
+
 Json = Any
 Schema = dict[str, Any]
 
@@ -42,6 +44,8 @@ class SpecMaker:
         """A value that the schema allows (CEL rules aside)."""
         if "enum" in schema:
             return self._random.choice(schema["enum"])
+        if schema.get("pattern") == AUTO_PATTERN:
+            return self._random.choice([AUTO, self._number(schema, whole=True)])
         if schema.get("x-kubernetes-int-or-string"):
             return self._random.choice([0, 1, 64, "1.5Gi", self._string(schema)])
         if schema.get("x-kubernetes-preserve-unknown-fields"):
