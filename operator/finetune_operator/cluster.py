@@ -219,6 +219,8 @@ class Cluster:
             raise from_response(
                 method, path, response.status, answer.get("reason", ""), answer.get("message") or text[:500]
             )
+        if "kind" not in answer:
+            raise UnreachableError(f"{method} {path}: what answers is no API server: {text[:500]}")
         return answer
 
 

@@ -95,7 +95,8 @@ def routed(kubeconfig: Path, folder: Path) -> Iterator[tuple[Route, Path]]:
 
 
 class BrokenApiServer(BaseHTTPRequestHandler):
-    """What a load balancer says that has no API server behind it, or an API server without its store."""
+    """What a load balancer says that has no API server behind it, an API server without its store, or, where
+    all is 200, a proxy that wants to know its users."""
 
     protocol_version = "HTTP/1.1"
     status: HTTPStatus
@@ -107,8 +108,10 @@ class BrokenApiServer(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         self.rfile.read(length)
         body = json.dumps({"kind": "Status", "code": int(self.status), "message": "no healthy upstream"})
+        if self.status is HTTPStatus.OK:
+            body = "<html>Please sign in.</html>"
         self.send_response(self.status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", "text/html" if self.status is HTTPStatus.OK else "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body.encode())

@@ -1,9 +1,10 @@
 """What keeps Kopf's watches going where Kopf itself would end, and the operator with it.
 
 Kopf begins a watch anew, with a listing, where the API server says that it is too old (410). Any other error
-in a stream (an object that can't be read or converted, a store without a leader), and a request that is
-refused with another 4xx than 401, 403 and 429, are fatal to it. Here they become what it lives with: a watch
-that is too old, and a listing that broke off. Each comes after a pause, and what was missed is listed then.
+in a stream (an object that can't be read or converted, a store without a leader), a request that is refused
+with another 4xx than 401, 403 and 429, and an answer that is no JSON are fatal to it. Here they become what
+it lives with: a watch that is too old, and a listing that broke off. Each comes after a pause, and what was
+missed is listed then.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def beginning_anew(
         response = await send(request)
         if not path.endswith(_WATCHED):
             return response
-        refusal = f"{response.status} {response.reason}" if _is_fatal(response.status) else ""
+        refusal = _refusal(response)
         if "watch" in request.url.query:
             response.status = HTTPStatus.OK if refusal else response.status
             response.content = cast("aiohttp.StreamReader", _Events(response.content, pause, refusal))
@@ -73,8 +74,13 @@ def beginning_anew(
     return middleware
 
 
-def _is_fatal(status: int) -> bool:
-    return 400 <= status < 500 and status not in _TRIED_AGAIN_BY_KOPF
+def _refusal(response: aiohttp.ClientResponse) -> str:
+    """What the answer says that Kopf can't live with; empty if it can."""
+    if 400 <= response.status < 500 and response.status not in _TRIED_AGAIN_BY_KOPF:
+        return f"{response.status} {response.reason}"
+    if response.ok and response.content_type != "application/json":  # the page of some proxy
+        return f"{response.status} with {response.content_type}"
+    return ""
 
 
 class _Events:

@@ -56,6 +56,7 @@ REFUSALS = [
     HTTPStatus.INTERNAL_SERVER_ERROR,
     HTTPStatus.NOT_FOUND,
     HTTPStatus.GONE,
+    HTTPStatus.OK,
 ]
 
 
@@ -63,7 +64,7 @@ REFUSALS = [
 def test_an_api_server_that_answers_errors_is_waited_for(
     namespace: Namespace, served: Served, control_plane: ControlPlane, status: HTTPStatus
 ) -> None:
-    """A load balancer without servers, no etcd behind the API server, kinds that it does not know (yet)."""
+    """A load balancer without servers, no etcd behind the API server, kinds unknown to it, a proxy's page."""
     operator, route = served
     namespace.submit("first", suspend=True)
     wait_until("the first job waits", lambda: namespace.condition("first", "Suspended"))

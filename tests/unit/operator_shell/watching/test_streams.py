@@ -27,6 +27,7 @@ class ApiServer:
     """Answers each request with the same."""
 
     status = 200
+    content_type = "application/json"
     pieces: tuple[bytes, ...] = ()
     lasts = 0.0
 
@@ -35,7 +36,7 @@ class ApiServer:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.clock.advance(self.lasts)
-        response = web.StreamResponse(status=self.status)
+        response = web.StreamResponse(status=self.status, headers={"Content-Type": self.content_type})
         await response.prepare(request)
         for piece in self.pieces:
             await response.write(piece)
@@ -128,6 +129,16 @@ async def test_a_refusal_that_ends_kopf_begins_anew_too(
         await ask(LISTING)
     assert len(pauses) == 2
     assert str(status) in monitor.refused()["/apis/batch/v1/jobs"]
+
+
+async def test_the_page_of_a_proxy_is_a_refusal_too(
+    api: ApiServer, ask: Ask, monitor: WatchMonitor, pauses: list[float]
+) -> None:
+    api.content_type, api.pieces = "text/html", (b"<html>Please sign in.</html>",)
+    assert await ask(WATCH) == TOO_OLD
+    with pytest.raises(aiohttp.ClientPayloadError, match="200 with text/html"):
+        await ask(LISTING)
+    assert len(pauses) == 2
 
 
 @pytest.mark.parametrize("status", [401, 403, 429, 503])
