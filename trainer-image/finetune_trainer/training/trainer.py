@@ -34,6 +34,7 @@ class FineTuneTrainer(Trainer):  # type: ignore[misc]  # transformers is not typ
     """A `Trainer` whose batches do not depend on the number of ranks."""
 
     lr_scheduler: Any
+    control: TrainerControl
 
     def __init__(
         self,
