@@ -7,7 +7,7 @@ count the same for GPT with 16-bit residuals and dropout: s·b·h·(34 + 5·a·s
 All results are bytes per token of one transformer layer, unless they say otherwise.
 """
 
-from finetune_api.estimate.parameters import ParameterCounts, trained_share
+from finetune_api.estimate.parameters import ParameterCounts, trained_share, trains_head
 from finetune_api.estimate.setup import Setup
 
 
@@ -70,11 +70,12 @@ def held_logits(setup: Setup) -> float:
 
 
 def freed_logits(setup: Setup) -> float:
-    """Bytes per token of 16-bit logits that are gone when the loss needs fp32 ones, which are too large for
-    their place."""
+    """Bytes per token of 16-bit logits, and of their copy, that are gone when the loss needs fp32 ones, which
+    are too large for their place."""
     if setup.fused_loss or setup.program.outputs_held or setup.logit_bytes >= setup.program.loss_bytes:
         return 0.0
-    return float(setup.logit_bytes * setup.architecture.vocabulary)
+    tensors = 2 if setup.program.shifted_logits else 1
+    return float(tensors * setup.logit_bytes * setup.architecture.vocabulary)
 
 
 def kept_beyond_pass(setup: Setup) -> float:
@@ -94,9 +95,10 @@ def head_inputs(setup: Setup, counts: ParameterCounts) -> float:
     residual = setup.residual_bytes
     one_kernel = setup.fused_layers or setup.architecture.structure.norm_bias
     kept = residual if one_kernel else 4
-    if counts.trained_model >= setup.architecture.parameters:
-        kept += 0 if setup.fused_layers else residual
-        kept += setup.compute_bytes if setup.autocast else residual
+    if counts.trained_model >= setup.architecture.parameters and not setup.fused_layers:
+        kept += residual
+    if trains_head(setup, counts):
+        kept += setup.compute_bytes if setup.casts_operations else residual
     return float(kept * setup.architecture.hidden)
 
 
@@ -204,8 +206,8 @@ def _adapter_inputs(setup: Setup, counts: ParameterCounts) -> float:
 
 
 def _adapter_bytes(setup: Setup) -> int:
-    """Bytes of one channel inside an adapter: autocast's or DeepSpeed's type, else their own, fp32."""
-    return setup.compute_bytes if setup.program.autocasting or setup.deepspeed else 4
+    """Bytes of one channel inside an adapter: autocast's or DeepSpeed's type, else their own."""
+    return setup.compute_bytes if setup.program.autocasting else setup.added_bytes
 
 
 def _adapters_cast(setup: Setup) -> bool:
@@ -213,7 +215,7 @@ def _adapters_cast(setup: Setup) -> bool:
     from the fp32 that PEFT makes; never in fp32, nor under DeepSpeed, which casts the adapters."""
     if setup.deepspeed or setup.compute_bytes == 4:
         return False
-    return setup.program.autocasting or setup.inner_bytes < 4
+    return setup.program.autocasting or setup.inner_bytes < setup.added_bytes
 
 
 def _fused_activation(setup: Setup) -> bool:

@@ -218,6 +218,8 @@ def _step_peak(setup: Setup, counts: ParameterCounts, length: int, bound: str) -
     tokens = float(setup.sequences * length)
     for parts in moments:
         blocks = unused_blocks(setup, counts, tokens, parts.activations, parts.logits)
+        if setup.program.unpacked_kept:
+            blocks += max(0.0, in_layer - parts.buffers)
         held_back = max(held_back, parts.total + blocks)
     if bound == "high":
         apart = replace(

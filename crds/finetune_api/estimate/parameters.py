@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from finetune_api.catalog import Architecture, Linear
-from finetune_api.estimate.setup import Setup
+from finetune_api.estimate.setup import Setup, is_embedding
 from finetune_api.method import ALL_LINEAR, FreezeSpec, LoraSpec, SpectrumSpec
 
 HEAD: Final = "lm_head"
@@ -119,7 +119,7 @@ def trains_head(setup: Setup, counts: ParameterCounts) -> bool:
     if method.type == "freeze" and method.freeze is not None:
         named = method.freeze.extra_modules
     trained = {name.rpartition(".")[2] for name in named}
-    return HEAD in trained or (architecture.tied and any(_is_embedding(name) for name in trained))
+    return HEAD in trained or (architecture.tied and any(is_embedding(name) for name in trained))
 
 
 def _trained_model(setup: Setup) -> int:
@@ -129,7 +129,7 @@ def _trained_model(setup: Setup) -> int:
         layers = min(len(freeze.layers) or freeze.trainable_layers, architecture.layers)
         extra = sum(
             architecture.embedding_parameters
-            if _is_embedding(name)
+            if is_embedding(name)
             else architecture.vocabulary * architecture.hidden
             for name in freeze.extra_modules
         )
@@ -154,13 +154,13 @@ def layers_with_gradients(setup: Setup) -> int:
             lowest = min(freeze.layers)
         elif freeze.from_layer == "last":
             lowest = architecture.layers - freeze.trainable_layers
-        if any(_is_embedding(name) for name in freeze.extra_modules):
+        if any(is_embedding(name) for name in freeze.extra_modules):
             lowest = 0
     elif method.type == "spectrum" and method.spectrum is not None:
         lowest = min(method.spectrum.layers, default=0)
     elif method.uses_adapters and not setup.checkpointing:
         lowest = min(method.lora.layers_to_transform, default=0)
-        if any(_is_embedding(name) for name in method.lora.modules_to_save):
+        if any(is_embedding(name) for name in method.lora.modules_to_save):
             lowest = 0
     return architecture.layers - min(max(0, lowest), architecture.layers - 1)
 
@@ -172,7 +172,3 @@ def trained_share(setup: Setup, counts: ParameterCounts) -> float:
         freeze = setup.method.freeze or FreezeSpec()
         return min(1.0, (len(freeze.layers) or freeze.trainable_layers) / layers)
     return min(1.0, counts.trained_model / (layers * architecture.layer_parameters))
-
-
-def _is_embedding(name: str) -> bool:
-    return "embed" in name or name.endswith("wte")

@@ -22,9 +22,15 @@ class Program:
     the type that the output embedding gives them."""
     loss_bytes: int = 4
     """Bytes of one value in the loss: transformers computes it in fp32."""
+    shifted_logits: bool = False
+    """Whether the loss takes a copy of the logits that leaves out the last token, in the logits' own type;
+    transformers shifts the labels instead."""
     quantized_inputs_kept: bool = False
     """Whether a quantized layer keeps its input for the backward pass, though its weight is frozen, as in
     bitsandbytes 0.41."""
+    unpacked_kept: bool = False
+    """Whether a quantized layer unpacks its matrix by torch's own operations, as AutoGPTQ's did for more than
+    128 tokens: to 32-bit and 8-bit integers for a moment, and to 16 bit until its backward pass."""
     graph_held: bool = False
     """Whether a pass's loss or logits, and with them its graph, are referred to until the next pass has run
     forward. Autograd frees what it saved itself, but not what `quantized_inputs_kept` keeps:
@@ -34,6 +40,12 @@ class Program:
     an optimizer's states."""
     narrow_adapters: bool = False
     """Whether adapters are held in the arithmetic's type; PEFT holds them in fp32."""
+    wide_saved_modules: bool = True
+    """Whether copies of whole modules, which are trained beside adapters, are held as these are; PEFT leaves
+    them in the base's type."""
+    step_tensors: int = 1
+    """Temporary tensors per weight in the step of torch's optimizers that go through all weights at once:
+    two before PyTorch 2.1, the root of the second moment and the denominator."""
     activation_fused: bool = True
     """Whether Liger's kernels, where they run, include the feed-forward layer's activation."""
     one_kernel_activation: bool = False

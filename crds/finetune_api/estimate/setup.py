@@ -105,6 +105,16 @@ class Setup:
         return self.compute_bytes if self.deepspeed or self.program.narrow_adapters else 4
 
     @property
+    def saved_bytes(self) -> int:
+        """Bytes of one weight of a module that is copied and trained beside adapters."""
+        return self.added_bytes if self.program.wide_saved_modules else self.weight_bytes
+
+    @property
+    def saves_embeddings(self) -> bool:
+        """Whether a copy of the embeddings is trained beside adapters."""
+        return self.method.uses_adapters and any(map(is_embedding, self.method.lora.modules_to_save))
+
+    @property
     def autocast(self) -> bool:
         """Whether fp32 weights are cast for each operation (torch.autocast)."""
         wide = self.compute_bytes < self.load_bytes
@@ -128,7 +138,8 @@ class Setup:
     @property
     def residual_bytes(self) -> int:
         """Bytes of one channel of the residual stream, which is as wide as the embedding's output."""
-        return max(self.compute_bytes, self.weight_bytes)
+        embedding = self.saved_bytes if self.saves_embeddings else self.weight_bytes
+        return max(self.compute_bytes, embedding)
 
     @property
     def inner_bytes(self) -> int:
@@ -146,6 +157,11 @@ class Setup:
     def logit_bytes(self) -> int:
         """Bytes of one logit as the output embedding gives it."""
         return self.compute_bytes if self.program.autocasting and not self.deepspeed else self.weight_bytes
+
+
+def is_embedding(name: str) -> bool:
+    """Whether a module of this name is the embedding of the tokens."""
+    return "embed" in name or name.endswith("wte")
 
 
 class UnknownArchitectureError(ValueError):

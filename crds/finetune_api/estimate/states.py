@@ -36,13 +36,18 @@ def states_memory(setup: Setup, counts: ParameterCounts) -> float:
     embedded = min(embeddings, counts.trained_model) if setup.method.type == "full" else 0.0
     own = state_bytes(setup.optimizer, counts.trained_model, setup.weight_bytes, narrow, embedded)
     added = state_bytes(setup.optimizer, counts.adapters, setup.added_bytes, setup.method.lora.rank)
-    saved = state_bytes(setup.optimizer, counts.saved_modules, setup.added_bytes, narrow)
+    saved = state_bytes(setup.optimizer, counts.saved_modules, setup.saved_bytes, narrow)
     return own + added + saved
 
 
 def trained_bytes(setup: Setup, counts: ParameterCounts) -> float:
     """Bytes of the trained weights, each in its own type."""
-    return counts.trained_model * setup.weight_bytes + counts.added * setup.added_bytes
+    return counts.trained_model * setup.weight_bytes + added_memory(setup, counts)
+
+
+def added_memory(setup: Setup, counts: ParameterCounts) -> float:
+    """Bytes of what is trained beside the model: adapters, and copies of whole modules."""
+    return float(counts.adapters * setup.added_bytes + counts.saved_modules * setup.saved_bytes)
 
 
 def largest_matrix(setup: Setup) -> float:

@@ -4,6 +4,7 @@ from typing import Final
 
 from finetune_api.estimate.parameters import ParameterCounts
 from finetune_api.estimate.setup import Setup
+from finetune_api.estimate.states import added_memory
 
 QUANTIZED_BYTES: Final = {"none": 0.0, "int8": 1.0, "int4": 0.5, "nf4": 0.5, "fp4": 0.5}
 BLOCK: Final = 64
@@ -31,7 +32,7 @@ def parameter_memory(setup: Setup, counts: ParameterCounts) -> float:
     """All parameters, which ZeRO-3 shares out and gathers; the constants of quantized ones are none."""
     base: float = (counts.model - counts.quantized) * setup.weight_bytes
     base += counts.quantized * QUANTIZED_BYTES[setup.quantization.type]
-    added = counts.added * setup.added_bytes
+    added = added_memory(setup, counts)
     reference = counts.model * setup.weight_bytes if setup.reference_copy else 0.0
     return base + added + reference
 

@@ -1,20 +1,16 @@
 """One row of a published table of memory, and what several tables share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from finetune_api.estimate.program import TRAINER, Program
 
 GB: Final = 1e9 / 2**30
-LITGPT: Final = Program(one_kernel_activation=True)
-"""litgpt in 16 bit."""
-LITGPT_LONGEST_FIRST: Final = Program(
-    quantized_inputs_kept=True, longest_first=True, narrow_adapters=True, one_kernel_activation=True
-)
+LITGPT: Final = Program(autocasting=False, narrow_adapters=True, one_kernel_activation=True)
+"""litgpt in 16 bit (`bf16-true`)."""
+LITGPT_LONGEST_FIRST: Final = replace(LITGPT, quantized_inputs_kept=True, longest_first=True)
 """litgpt of 2023 in 4 bit: the longest record of Alpaca makes the first batch."""
-LITGPT_RECIPES: Final = Program(
-    quantized_inputs_kept=True, graph_held=True, narrow_adapters=True, one_kernel_activation=True
-)
+LITGPT_RECIPES: Final = replace(LITGPT, quantized_inputs_kept=True, graph_held=True)
 """litgpt of 2024 in 4 bit: every batch is as long as it may be, and the logits of the last are a variable."""
 Q_V: Final = ["q_proj", "v_proj"]
 QWEN_SIZES: Final = {
@@ -24,6 +20,11 @@ QWEN_SIZES: Final = {
     "72B": (8192, 80, 24576, 152064),
 }
 """Width, layers, feed-forward width and vocabulary of Qwen's first models."""
+QWEN_TARGETS: Final = ["c_attn", "c_proj", "w1", "gate_proj"]
+"""Those of finetune.py, whose w2 is our gate_proj; c_proj is in attention and in the feed-forward block."""
+QWENS: Final = Program(shifted_logits=True, wide_saved_modules=False, step_tensors=2)
+"""Qwen's own modelling code and finetune.py, with PyTorch 2.0 and PEFT of 2023."""
+LENGTHS: Final = (256, 512, 1024, 2048, 4096, 8192)
 
 
 @dataclass(frozen=True)

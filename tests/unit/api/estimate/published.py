@@ -6,7 +6,19 @@ has those that were opened last. Sizes in GiB; where a table says GB of 10⁹ by
 
 from typing import Final, Literal
 
-from measurement import GB, LITGPT, LITGPT_LONGEST_FIRST, Q_V, QWEN_SIZES, Measurement, architecture, lora
+from measurement import (
+    GB,
+    LENGTHS,
+    LITGPT,
+    LITGPT_LONGEST_FIRST,
+    Q_V,
+    QWEN_SIZES,
+    QWEN_TARGETS,
+    QWENS,
+    Measurement,
+    architecture,
+    lora,
+)
 from published_blind import MEASUREMENTS as BLIND
 from published_blind import SOURCES as BLIND_SOURCES
 from published_examples import MEASUREMENTS as EXAMPLES
@@ -21,8 +33,8 @@ from published_t4 import RANK_16, RANK_32, T4Run
 
 from finetune_api.estimate.program import PLAIN_LOOP, TRAINER, Program
 
-QWENS_LOSS: Final = Program(loss_bytes=2)
-"""Under DeepSpeed's fp16, Qwen's own modelling code leaves the loss in 16 bit."""
+QWENS_QUANTIZED: Final = Program(loss_bytes=2, unpacked_kept=True)
+"""Under DeepSpeed's fp16, Qwen's own modelling code leaves the loss in 16 bit; AutoGPTQ's layers."""
 
 
 OWN_SOURCES: Final = {
@@ -100,10 +112,6 @@ TODAY: Final = (
     "IBM ado",
 )
 """Tables of libraries from 2024 on that show the device's memory, or what torch reserved of it."""
-
-QWEN_TARGETS: Final = ["c_attn", "c_proj", "w1", "gate_proj"]
-"""Those of finetune.py, whose w2 is our gate_proj; c_proj is in attention and in the feed-forward block."""
-LENGTHS: Final = (256, 512, 1024, 2048, 4096, 8192)
 
 
 def _t4(
@@ -267,7 +275,7 @@ def _qwen() -> list[Measurement]:
             },
             gib,
             "device",
-            program=TRAINER if base == "none" else QWENS_LOSS,
+            program=QWENS if base == "none" else QWENS_QUANTIZED,
             family="qwen",
             seconds_per_step=seconds,
         )
