@@ -13,6 +13,8 @@ LITGPT_LONGEST_FIRST: Final = replace(LITGPT, quantized_inputs_kept=True, longes
 LITGPT_RECIPES: Final = replace(LITGPT, quantized_inputs_kept=True, graph_held=True)
 """litgpt of 2024 in 4 bit: every batch is as long as it may be, and the logits of the last are a variable."""
 Q_V: Final = ["q_proj", "v_proj"]
+QWENS: Final = Program(shifted_logits=True, wide_saved_modules=False, step_tensors=2)
+"""Qwen's own modelling code and finetune.py, with PyTorch 2.0 and PEFT of 2023."""
 QWEN_SIZES: Final = {
     "1.8B": (2048, 24, 5504, 151936),
     "7B": (4096, 32, 11008, 151936),
@@ -20,11 +22,6 @@ QWEN_SIZES: Final = {
     "72B": (8192, 80, 24576, 152064),
 }
 """Width, layers, feed-forward width and vocabulary of Qwen's first models."""
-QWEN_TARGETS: Final = ["c_attn", "c_proj", "w1", "gate_proj"]
-"""Those of finetune.py, whose w2 is our gate_proj; c_proj is in attention and in the feed-forward block."""
-QWENS: Final = Program(shifted_logits=True, wide_saved_modules=False, step_tensors=2)
-"""Qwen's own modelling code and finetune.py, with PyTorch 2.0 and PEFT of 2023."""
-LENGTHS: Final = (256, 512, 1024, 2048, 4096, 8192)
 
 
 @dataclass(frozen=True)

@@ -6,19 +6,7 @@ has those that were opened last. Sizes in GiB; where a table says GB of 10⁹ by
 
 from typing import Final, Literal
 
-from measurement import (
-    GB,
-    LENGTHS,
-    LITGPT,
-    LITGPT_LONGEST_FIRST,
-    Q_V,
-    QWEN_SIZES,
-    QWEN_TARGETS,
-    QWENS,
-    Measurement,
-    architecture,
-    lora,
-)
+from measurement import GB, LITGPT, LITGPT_LONGEST_FIRST, Q_V, Measurement, lora
 from published_blind import MEASUREMENTS as BLIND
 from published_blind import SOURCES as BLIND_SOURCES
 from published_examples import MEASUREMENTS as EXAMPLES
@@ -29,15 +17,13 @@ from published_guides import MEASUREMENTS as GUIDES
 from published_guides import SOURCES as GUIDES_SOURCES
 from published_later import MEASUREMENTS as LATER
 from published_later import SOURCES as LATER_SOURCES
+from published_qwen import MEASUREMENTS as QWEN
+from published_qwen import SOURCES as QWEN_SOURCES
 from published_t4 import RANK_16, RANK_32, T4Run
 
-from finetune_api.estimate.program import PLAIN_LOOP, TRAINER, Program
+from finetune_api.estimate.program import PLAIN_LOOP
 
-QWENS_QUANTIZED: Final = Program(loss_bytes=2, unpacked_kept=True)
-"""Under DeepSpeed's fp16, Qwen's own modelling code leaves the loss in 16 bit; AutoGPTQ's layers."""
-
-
-OWN_SOURCES: Final = {
+_FIRST_SOURCES: Final = {
     "T4, allocated": "fitcheck-llm 0.3.1, data/measurements, sessions of 2026-09-15 and 16, rank 32",
     "T4, device": "the same runs",
     "T4 rank 16, allocated": "fitcheck-llm 0.3.1, data/measurements, session of 2026-09-21: its hold-out",
@@ -47,9 +33,8 @@ OWN_SOURCES: Final = {
     "litgpt 16-bit": "Lightning-AI/litgpt, tutorials/resource-tables.md (2023-10-20), one A100 40 GB",
     "litgpt 4-bit": "the same table; bitsandbytes 0.41 kept the inputs of quantized layers, today's does not",
     "LLaMA-Factory": "hiyouga/LLaMA-Factory wiki, Performance comparison (2024-04), A100 40 GB; whole GB",
-    "Qwen LoRA": "QwenLM/Qwen README, Profiling of Memory and Speed, one A100 80 GB, batch 1, accumulation 8",
-    "Qwen Q-LoRA": "the same table, GPTQ int4 bases under DeepSpeed, a loss in 16 bit",
 }
+OWN_SOURCES: Final = _FIRST_SOURCES | QWEN_SOURCES
 FOUND_LATER: Final = LATER_SOURCES | BLIND_SOURCES | GUIDES_SOURCES | EXAMPLES_SOURCES | FRESH_SOURCES
 SOURCES: Final = OWN_SOURCES | FOUND_LATER
 _DECIDED: Final = (
@@ -85,6 +70,7 @@ OLDER: Final = (
     "LLaMA-Factory",
     "Qwen LoRA",
     "Qwen Q-LoRA",
+    "Qwen LoRA, embeddings",
     "litgpt's recipes",
     "litgpt's recipes, 4-bit",
     "swift, full",
@@ -248,42 +234,6 @@ def _llama_factory() -> list[Measurement]:
     ]
 
 
-def _qwen() -> list[Measurement]:
-    rows = (
-        ("1.8B", "none", (6.7, 7.4, 8.4, 11.0, 16.2, 21.8), (1.0, 1.0, 1.1, 1.7, 3.3, 6.8)),
-        ("7B", "none", (20.1, 20.4, 21.5, 23.8, 29.7, 36.6), (1.2, 1.5, 2.8, 5.2, 10.1, 21.3)),
-        ("14B", "none", (34.6, 35.1, 35.3, 37.4, 42.5, 55.2), (1.6, 2.4, 4.4, 8.4, 17.0, 36.0)),
-        ("1.8B", "int4", (5.8, 6.0, 6.6, 7.8, 10.2, 15.8), (1.4, 1.4, 1.4, 2.0, 3.4, 6.5)),
-        ("7B", "int4", (11.5, 11.5, 12.3, 13.9, 16.9, 23.5), (3.0, 3.0, 3.5, 7.0, 11.6, 22.3)),
-        ("14B", "int4", (18.7, 18.4, 18.9, 19.9, 23.0, 27.9), (5.3, 6.3, 8.2, 11.8, 20.1, 38.3)),
-        ("72B", "int4", (61.4, 61.4, 62.9, 64.1, 68.0, 75.6), (27.4, 31.5, 41.4, 59.5, 97.7, 179.8)),
-    )
-    return [
-        Measurement(
-            "Qwen LoRA" if base == "none" else "Qwen Q-LoRA",
-            f"Qwen-{size} {'LoRA' if base == 'none' else 'Q-LoRA'}, {length} tokens",
-            lora(64, QWEN_TARGETS)
-            | {
-                "model": {"config": architecture("qwen2", *QWEN_SIZES[size])},
-                "quantization.type": base,
-                "distributed.engine": "auto" if base == "none" else "deepspeed",
-                "distributed.zeroStage": 0 if base == "none" else 2,
-                "training.precision": "bf16" if base == "none" else "fp16",
-                "training.gradientAccumulationSteps": 8,
-                "training.gradientCheckpointing": "full",
-                "training.maxSequenceLength": length,
-            },
-            gib,
-            "device",
-            program=QWENS if base == "none" else QWENS_QUANTIZED,
-            family="qwen",
-            seconds_per_step=seconds,
-        )
-        for size, base, memory, times in rows
-        for length, gib, seconds in zip(LENGTHS, memory, times, strict=True)
-    ]
-
-
 _ALL: Final = (
     *_t4("T4", 32, RANK_32, "allocated"),
     *_t4("T4", 32, RANK_32, "device"),
@@ -293,7 +243,7 @@ _ALL: Final = (
     *_unsloth(),
     *_litgpt(),
     *_llama_factory(),
-    *_qwen(),
+    *QWEN,
     *LATER,
     *BLIND,
     *GUIDES,

@@ -28,6 +28,8 @@ MISTRAL: Final = "mistralai/Mistral-7B-v0.1"
 PHI_3: Final = "microsoft/Phi-3-mini-4k-instruct"
 TINY_LLAMA: Final = "TinyLlama/TinyLlama-1.1B-Chat-v1.0"
 NO_AUTOCAST: Final = Program(autocasting=False)
+QWENS_MODEL: Final = Program(shifted_logits=True)
+"""Qwen's own modelling code."""
 OWN_KERNELS: Final = Program(activation_fused=False)
 """Liger's loss, and norms and rotations by kernels of its own."""
 
@@ -118,6 +120,7 @@ def _swift() -> list[Measurement]:
             },
             gib,
             "reserved",
+            program=QWENS_MODEL,
             family="qwen",
         )
         for size, length, gib in rows

@@ -10,6 +10,7 @@ from published import MEASUREMENTS
 from published_foundry import A100, A100_40, H100, MPT
 from published_fresh import TIME_SOURCES as FRESH_SOURCES
 from published_fresh import TIMINGS as FRESH
+from published_qwen import TIME_SOURCES as QWEN_SOURCES
 from published_t4 import RANK_16, RANK_32
 from timing import Timing
 
@@ -36,7 +37,7 @@ OWN_SOURCES: Final = {
     "Time, T4 16 bit": "fitcheck-llm 0.3.1, the runs above",
     "Time, T4 4 bit": "the same",
 }
-SOURCES: Final = OWN_SOURCES | FRESH_SOURCES
+SOURCES: Final = OWN_SOURCES | FRESH_SOURCES | QWEN_SOURCES
 HELD_OUT: Final = (
     "Time, torchtitan",
     "Time, torchtune",
@@ -145,9 +146,9 @@ def _measured_before() -> list[Timing]:
         "full fine-tuning": 0.3623,
     }
     made = [
-        _as_timing("Time, Qwen LoRA", row, row.seconds_per_step, row.changes["training.maxSequenceLength"])
+        _as_timing(f"Time, {row.group}", row, row.seconds_per_step, row.changes["training.maxSequenceLength"])
         for row in MEASUREMENTS
-        if row.group == "Qwen LoRA" and row.seconds_per_step
+        if row.group in ("Qwen LoRA", "Qwen LoRA, embeddings") and row.seconds_per_step
     ]
     tables = (
         "torchtune",
