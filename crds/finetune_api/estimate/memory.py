@@ -29,7 +29,7 @@ from finetune_api.estimate.allocator import (
 )
 from finetune_api.estimate.buffers import layer_buffers, standing_buffers, step_buffers
 from finetune_api.estimate.drawing import cache_bytes
-from finetune_api.estimate.optimizers import is_paged
+from finetune_api.estimate.optimizers import FUSES_GRADIENTS, is_paged
 from finetune_api.estimate.parameters import ParameterCounts, count_parameters, layers_with_gradients
 from finetune_api.estimate.ranges import Range
 from finetune_api.estimate.setup import Setup
@@ -235,5 +235,6 @@ def _step_peak(setup: Setup, counts: ParameterCounts, length: int, bound: str) -
 
 
 def _keeps_gradients(setup: Setup) -> bool:
-    """Whether gradients of earlier passes are there while a later pass runs forward."""
-    return setup.accumulation > 1 or setup.deepspeed
+    """Whether there are gradients while the layers' activations are still there: those of earlier passes, or
+    the output embedding's, which is the first to be used."""
+    return setup.accumulation > 1 or setup.deepspeed or setup.optimizer in FUSES_GRADIENTS

@@ -1,15 +1,16 @@
 """Gradients, and what the optimizer holds of the trained weights. Sizes are in bytes of one device."""
 
 from finetune_api.estimate.optimizers import FUSES_GRADIENTS, state_bytes
-from finetune_api.estimate.parameters import ParameterCounts
+from finetune_api.estimate.parameters import ParameterCounts, trains_head
 from finetune_api.estimate.setup import Setup
 
 
 def gradient_memory(setup: Setup, counts: ParameterCounts) -> float:
     """Gradients of all trained weights, in the weights' type; ZeRO-2 and -3 share them out, offload moves
-    them to the host with the optimizer."""
+    them to the host with the optimizer. Of those that are used at once, the largest: the output embedding's."""
     if setup.optimizer in FUSES_GRADIENTS:
-        return largest_matrix(setup) * setup.weight_bytes
+        head = setup.architecture.vocabulary * setup.architecture.hidden if trains_head(setup, counts) else 0
+        return max(largest_matrix(setup), head) * setup.weight_bytes
     shared_out = setup.zero_stage >= 2
     if setup.offload_optimizer and shared_out:
         return 0.0

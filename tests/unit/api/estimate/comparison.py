@@ -45,5 +45,6 @@ def measured_job(job, row):
 
 
 def predicted_seconds(job, row):
-    found = throughput(measured_setup(job, row), find_accelerator(row.accelerator), row.length)
+    accelerator = replace(find_accelerator(row.accelerator), network_gbs=row.network_gbs)
+    found = throughput(measured_setup(job, row), accelerator, row.length)
     return found.step_seconds.expected

@@ -19,6 +19,8 @@ from published_later import MEASUREMENTS as LATER
 from published_later import SOURCES as LATER_SOURCES
 from published_qwen import MEASUREMENTS as QWEN
 from published_qwen import SOURCES as QWEN_SOURCES
+from published_search import MEASUREMENTS as SEARCH
+from published_search import SOURCES as SEARCH_SOURCES
 from published_t4 import RANK_16, RANK_32, T4Run
 
 from finetune_api.estimate.program import PLAIN_LOOP
@@ -35,7 +37,9 @@ _FIRST_SOURCES: Final = {
     "LLaMA-Factory": "hiyouga/LLaMA-Factory wiki, Performance comparison (2024-04), A100 40 GB; whole GB",
 }
 OWN_SOURCES: Final = _FIRST_SOURCES | QWEN_SOURCES
-FOUND_LATER: Final = LATER_SOURCES | BLIND_SOURCES | GUIDES_SOURCES | EXAMPLES_SOURCES | FRESH_SOURCES
+FOUND_LATER: Final = (
+    LATER_SOURCES | BLIND_SOURCES | GUIDES_SOURCES | EXAMPLES_SOURCES | FRESH_SOURCES | SEARCH_SOURCES
+)
 SOURCES: Final = OWN_SOURCES | FOUND_LATER
 _DECIDED: Final = (
     "fms-acceleration, Liger, allocated",
@@ -50,6 +54,7 @@ _DECIDED: Final = (
     "torchtune, loss in chunks",
     "fms-acceleration, Liger, more, allocated",
     "LLMs-from-scratch",
+    "torchtune, step in the backward pass",
 )
 """What showed that Liger replaces more than the loss, what litgpt's 4-bit runs hold at their peak, that a
 quantized base is whole on each device before ZeRO-3 shares it out, how much an A100's context holds, that
@@ -249,5 +254,6 @@ _ALL: Final = (
     *GUIDES,
     *EXAMPLES,
     *FRESH,
+    *SEARCH,
 )
 MEASUREMENTS: Final = tuple(sorted(_ALL, key=lambda row: list(SOURCES).index(row.group)))

@@ -11,6 +11,8 @@ from published_foundry import A100, A100_40, H100, MPT
 from published_fresh import TIME_SOURCES as FRESH_SOURCES
 from published_fresh import TIMINGS as FRESH
 from published_qwen import TIME_SOURCES as QWEN_SOURCES
+from published_search import TIME_SOURCES as SEARCH_SOURCES
+from published_search import TIMINGS as SEARCH
 from published_t4 import RANK_16, RANK_32
 from timing import Timing
 
@@ -37,7 +39,7 @@ OWN_SOURCES: Final = {
     "Time, T4 16 bit": "fitcheck-llm 0.3.1, the runs above",
     "Time, T4 4 bit": "the same",
 }
-SOURCES: Final = OWN_SOURCES | FRESH_SOURCES | QWEN_SOURCES
+SOURCES: Final = OWN_SOURCES | FRESH_SOURCES | QWEN_SOURCES | SEARCH_SOURCES
 HELD_OUT: Final = (
     "Time, torchtitan",
     "Time, torchtune",
@@ -50,6 +52,8 @@ HELD_OUT: Final = (
     "Time, TinyLlama",
     "Time, L4 guide",
     "Time, XTuner",
+    "Time, VectorLM",
+    "Time, InternEvo",
 )
 """Tables that were looked at when every formula and constant stood."""
 
@@ -236,5 +240,6 @@ _ALL: Final = (
     *_measured_before(),
     *_single_figures(),
     *FRESH,
+    *SEARCH,
 )
 TIMINGS: Final = tuple(sorted(_ALL, key=lambda row: list(SOURCES).index(row.group)))

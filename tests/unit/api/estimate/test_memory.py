@@ -11,7 +11,7 @@ from finetune_api.estimate.parameters import count_parameters
 from finetune_api.estimate.program import Program
 from finetune_api.hardware import find_accelerator
 
-P = 8_030_261_248
+P, HEAD = 8_030_261_248, 128256 * 4096
 GIB = 2**30
 
 
@@ -84,6 +84,10 @@ def test_zero_shares_out_what_its_stage_says(parts):
     }.items():
         found = parts(FULL | {"distributed.zeroStage": stage}, devices=8)
         assert (found.weights, found.gradients, found.optimizer) == pytest.approx(expected)
+
+
+def test_of_gradients_that_are_used_at_once_the_output_embeddings_is_the_largest(parts):
+    assert parts(FULL | {"model.loadPrecision": "bf16", "training.optimizer": "lomo"}).gradients == 2 * HEAD
 
 
 def test_zero_2_and_3_agree_with_deepspeeds_own_estimators(parts):

@@ -22,3 +22,5 @@ class Timing:
     program: Program = TRAINER
     family: str | None = None
     """Family of the architecture, where the API has no name for it."""
+    network_gbs: float | None = None
+    """What a node sends to the others, where the table says it."""
