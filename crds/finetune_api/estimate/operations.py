@@ -123,10 +123,10 @@ def _dropout(size: int) -> int:
 def adapters_forward(setup: Setup, counts: ParameterCounts) -> Work:
     """Two products of each adapter, and around them: the cast of its input to the adapter's type, and again
     by autocast, dropout with its mask, the scaling, the sum with the base's result, and the cast back."""
-    adapter = setup.compute_bytes if setup.program.autocasting or setup.deepspeed else 4
-    inner, dropout = setup.inner_bytes, bool(setup.method.lora.dropout)
-    per_input = (inner + 4) * (inner < 4 and not setup.deepspeed) + 9 * dropout
-    per_input += (4 + setup.compute_bytes) * setup.casts_operations
+    own, narrow, inner = setup.added_bytes, setup.compute_bytes, setup.inner_bytes
+    adapter = narrow if setup.program.autocasting else own
+    per_input = (inner + own) * (inner < own) + _dropout(own) * bool(setup.method.lora.dropout)
+    per_input += (own + narrow) * (setup.casts_operations and own > narrow)
     per_output = 3 * adapter + inner + max(adapter, inner)
     per_output += (adapter + inner) * (adapter != inner)
     if setup.method.type == "dora":

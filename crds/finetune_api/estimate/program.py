@@ -45,7 +45,7 @@ class Program:
     them in the base's type."""
     step_tensors: int = 1
     """Temporary tensors per weight in the step of torch's optimizers that go through all weights at once:
-    two before PyTorch 2.1, the root of the second moment and the denominator."""
+    two in PyTorch 2.0, the root of the second moment and the denominator."""
     activation_fused: bool = True
     """Whether Liger's kernels, where they run, include the feed-forward layer's activation."""
     one_kernel_activation: bool = False

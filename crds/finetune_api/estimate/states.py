@@ -7,7 +7,8 @@ from finetune_api.estimate.setup import Setup
 
 def gradient_memory(setup: Setup, counts: ParameterCounts) -> float:
     """Gradients of all trained weights, in the weights' type; ZeRO-2 and -3 share them out, offload moves
-    them to the host with the optimizer. Of those that are used at once, the largest: the output embedding's."""
+    them to the host with the optimizer. Of those that are used at once there is the largest, the output
+    embedding's."""
     if setup.optimizer in FUSES_GRADIENTS:
         head = setup.architecture.vocabulary * setup.architecture.hidden if trains_head(setup, counts) else 0
         return max(largest_matrix(setup), head) * setup.weight_bytes

@@ -101,6 +101,7 @@ TODAY: Final = (
     "fms-acceleration, Liger, more, device",
     "Axolotl's examples, others",
     "IBM ado",
+    "Answer.AI",
 )
 """Tables of libraries from 2024 on that show the device's memory, or what torch reserved of it."""
 

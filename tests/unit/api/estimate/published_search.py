@@ -2,6 +2,7 @@
 `docs/estimates.md` says what was. Sizes in GiB.
 """
 
+from dataclasses import replace
 from typing import Any, Final
 
 from measurement import GB, Measurement, lora
@@ -11,13 +12,19 @@ from finetune_api.estimate.program import Program
 
 SOURCES: Final = {
     "torchtune, step in the backward pass": "pytorch/torchtune README (2024-09), pull request 961 (2024-05)",
+    "Answer.AI": "AnswerDotAI/fsdp_qlora, benchmarks_03_2024.md: Llama 2 7B on two RTX 4090, not shared out",
 }
 TIME_SOURCES: Final = {
     "Time, VectorLM": "VectorInstitute/vectorlm, docs/reference_throughput.md (2024): Llama 3 8B, A100",
     "Time, InternEvo": "InternLM/InternEvo, doc/en/train_performance.md (2023): 7B, up to 1,024 A100",
+    "Time, Answer.AI": "AnswerDotAI/fsdp_qlora, benchmarks_03_2024.md: 7B on RTX 4090, 70B on A100 and H100",
 }
 
 TORCHTUNE: Final = Program(autocasting=False, narrow_adapters=True)
+ANSWER_AI: Final = Program(autocasting=False, outputs_held=True, wide_outputs=True, narrow_adapters=True)
+"""A loop in bf16 that holds its outputs, with transformers 4.38."""
+ANSWER_AI_4_BIT: Final = replace(ANSWER_AI, quantized_inputs_kept=True)
+"""The same with bitsandbytes 0.43.0."""
 FUSED: Final = Program(activation_fused=False)
 """FlashAttention's rotation and loss, Apex' norm."""
 ROCE: Final = 50.0
@@ -136,5 +143,70 @@ def _internevo() -> list[Timing]:
     ]
 
 
-MEASUREMENTS: Final = tuple(_torchtune())
-TIMINGS: Final = (*_vectorlm(), *_internevo())
+def _answer_ai(model: str, method: str, batch: int, devices: int, zero_stage: int) -> dict[str, Any]:
+    """Rank 64 on all layers but attention's output, sequences of 2,048 tokens, checkpointing. FSDP, where it
+    shares out, is ZeRO-3 here; its memory is not compared."""
+    quantized = {"method.type": "qlora", "quantization": {"type": "nf4", "doubleQuantization": True}}
+    adapters = lora(64, ["q_proj", "k_proj", "v_proj", "up_proj", "down_proj", "gate_proj"], 0.1)
+    return {
+        **adapters,
+        **(quantized if method == "QLoRA" else {}),
+        "model.id": f"meta-llama/Llama-2-{model}-hf",
+        "model.loadPrecision": "bf16",
+        "training.precision": "bf16",
+        "training.microBatchSize": batch,
+        "training.gradientAccumulationSteps": 1,
+        "training.gradientCheckpointing": "full",
+        "training.maxSequenceLength": 2048,
+        "resources.accelerators.perNode": devices,
+        "distributed.engine": "deepspeed" if zero_stage else "torch",
+        "distributed.zeroStage": zero_stage,
+    }
+
+
+def _answer_ai_memory() -> list[Measurement]:
+    return [
+        Measurement(
+            "Answer.AI",
+            f"Llama-2-7b {method}, {batch} × 2048",
+            _answer_ai("7b", method, batch, 2, 0),
+            gib,
+            "reserved",
+            "rtx4090",
+            program,
+        )
+        for method, batch, gib, program in (
+            ("LoRA", 4, 22.04, ANSWER_AI),
+            ("QLoRA", 8, 20.94, ANSWER_AI_4_BIT),
+        )
+    ]
+
+
+def _answer_ai_times() -> list[Timing]:
+    """Seconds for 1,024 sequences. Its two RTX 3090 are left out, which have 280 of their 350 W."""
+    rows = (
+        ("7b", "LoRA", 4, 2, 0, "rtx4090", 437),
+        ("7b", "QLoRA", 8, 2, 0, "rtx4090", 450),
+        ("7b", "LoRA", 6, 2, 3, "rtx4090", 481),
+        ("7b", "QLoRA", 10, 2, 3, "rtx4090", 466),
+        ("70b", "QLoRA", 1, 2, 3, "a100-40gb", 3277),
+        ("70b", "QLoRA", 4, 4, 3, "a100-40gb", 1266),
+        ("70b", "QLoRA", 4, 8, 3, "a100-40gb", 672),
+        ("70b", "QLoRA", 8, 4, 3, "h100-80gb", 667),
+    )
+    return [
+        Timing(
+            "Time, Answer.AI",
+            f"{model} {method}, {devices} × {accelerator}{', shared out' if zero_stage else ''}",
+            _answer_ai(model, method, batch, devices, zero_stage),
+            seconds * batch * devices / 1024,
+            2048,
+            accelerator,
+            ANSWER_AI,
+        )
+        for model, method, batch, devices, zero_stage, accelerator, seconds in rows
+    ]
+
+
+MEASUREMENTS: Final = (*_torchtune(), *_answer_ai_memory())
+TIMINGS: Final = (*_vectorlm(), *_internevo(), *_answer_ai_times())

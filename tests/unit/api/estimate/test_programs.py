@@ -7,6 +7,7 @@ import pytest
 from finetune_api.estimate import memory, setup_for
 from finetune_api.estimate.activations import freed_logits, layer_activations
 from finetune_api.estimate.buffers import layer_buffers, step_buffers
+from finetune_api.estimate.operations import pass_work
 from finetune_api.estimate.parameters import count_parameters
 from finetune_api.estimate.program import Program
 from finetune_api.estimate.states import trained_bytes
@@ -29,9 +30,19 @@ def of(figure, setup):
     return figure(setup, count_parameters(setup))
 
 
+def of_pass(setup):
+    return pass_work(setup, count_parameters(setup), setup.length)
+
+
 def test_a_copy_of_the_logits_without_the_last_token_leaves_another_block(habit):
     assert freed_logits(habit()) == 2 * 128256
     assert freed_logits(habit(shifted_logits=True)) == 2 * 2 * 128256
+
+
+def test_adapters_in_fp32_multiply_in_fp32_in_a_loop_without_autocast(habit):
+    own, narrow = (habit(autocasting=False, narrow_adapters=narrow) for narrow in (False, True))
+    assert of_pass(own).wide_products > 0 == of_pass(narrow).wide_products
+    assert of_pass(own).moved > of_pass(narrow).moved
 
 
 def test_the_step_of_older_torch_has_two_temporary_tensors_per_weight(habit):

@@ -124,6 +124,18 @@ def test_tf32_is_faster_than_fp32_where_the_device_has_it(job, a100):
     assert speeds[1] > 2 * speeds[0]
 
 
+def test_dropout_moves_the_adapters_own_type_which_deepspeed_holds_in_16_bit(job, a100):
+    def moved(dropout, **engine):
+        setup = setup_for(job({"method.lora.dropout": dropout} | engine), a100)
+        return pass_work(setup, count_parameters(setup), 0).moved
+
+    inputs = 32 * (6 * 4096 + 14336)
+    each = {"torch": 4 + 4 + 1, "deepspeed": 2 + 2 + 1}  # what is read, what is written, and the mask
+    for name, size in each.items():
+        engine = {"distributed.engine": name}
+        assert moved(0.1, **engine) - moved(0.0, **engine) == pytest.approx(3 * size * inputs)
+
+
 def test_dora_takes_longer_than_lora(job, a100):
     plain, dora = (
         estimate(job({"method.type": method}), a100, **COUNTED).throughput.parts["memory"]
