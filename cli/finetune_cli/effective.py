@@ -24,6 +24,14 @@ def read_job(source: str, name: str | None, overrides: Sequence[str]) -> tuple[P
         raise CommandError(said, INVALID) from None
 
 
+def as_it_runs(job: FineTuneJob) -> FineTuneJob:
+    """Return the job with every `auto` decided that the accelerator it names decides."""
+    from finetune_api.estimate import automatic
+    from finetune_api.hardware import HardwareCatalog, named_accelerator
+
+    return automatic(job, named_accelerator(job.spec.resources.accelerators, HardwareCatalog()))
+
+
 def values(job: FineTuneJob) -> dict[str, Any]:
     """Return each value of the spec by its path; absent ones left out. A list or map is one value."""
     return dict(_flat(job.spec.to_json_object(), ""))

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from finetune_api.estimate import Estimate, Fit
+from finetune_api.estimate import Decided, Estimate, Fit, Range
 from finetune_api.estimate.explain import explain
 from finetune_api.hardware import Accelerator, HardwareCatalog, named_accelerator, parse_overrides
 from finetune_api.job import FineTuneJob
@@ -48,9 +48,9 @@ def chosen_accelerator(job: FineTuneJob, name: str | None, catalog: HardwareCata
     return found
 
 
-def page(job: FineTuneJob, result: Estimate, nearest: Fit | None, plain: Estimate | None = None) -> str:
+def page(job: FineTuneJob, result: Estimate, nearest: Fit | None, automatic: Decided | None = None) -> str:
     """Return the estimate for people: a bar per component against the device's memory, then time and cost.
-    `plain` is the one without checkpointing, where auto takes it and `result` has it."""
+    `automatic` is what `auto` became, where `result` is the estimate of that."""
     gib = result.memory.parts.gib()
     capacity = result.accelerator.memory_gib
     rows = [[name, f"{value:.2f} GiB", _bar(value / capacity)] for name, value in gib.items()]
@@ -58,6 +58,7 @@ def page(job: FineTuneJob, result: Estimate, nearest: Fit | None, plain: Estimat
         value / 2**30 for value in (result.memory.low, result.memory.expected, result.memory.high)
     )
     rows.append(["all", f"{expected:.2f} GiB", _bar(expected / capacity)])
+    steps, speed = result.steps.steps, result.tokens_per_second
     duration, cost = result.duration_seconds, result.cost
     verdict = "fits" if result.fits else "can't fit" if result.cannot_fit else "is not expected to fit"
     lines = [
@@ -66,8 +67,8 @@ def page(job: FineTuneJob, result: Estimate, nearest: Fit | None, plain: Estimat
         table(["memory", "per device", f"of {capacity:.1f} GiB"], rows),
         f"between {low:.1f} and {high:.1f} GiB",
         "",
-        f"steps      {result.steps.steps.expected:,.0f}",
-        f"speed      {result.tokens_per_second:,.0f} tokens/s (limited by {result.throughput.bound})",
+        f"steps      {steps.expected:,.0f}" + ("" if result.steps.exact else _between(steps)),
+        f"speed      {speed.expected:,.0f} tokens/s{_between(speed)}, limited by {result.throughput.bound}",
         f"time       {_time(duration.expected)} (between {_time(duration.low)} and {_time(duration.high)})",
         f"cost       {_dollars(result)}",
         f"energy     {cost.energy_kwh.expected:.2f} kWh "
@@ -75,10 +76,11 @@ def page(job: FineTuneJob, result: Estimate, nearest: Fit | None, plain: Estimat
         f"carbon     {cost.carbon_grams.expected / 1000:.2f} kg CO2 "
         f"(between {cost.carbon_grams.low / 1000:.2f} and {cost.carbon_grams.high / 1000:.2f})",
     ]
-    if plain is not None:
+    if automatic is not None:
+        before = automatic.undecided.memory
         lines.append(
-            "auto       training.gradientCheckpointing=full: without it, about "
-            f"{plain.memory.expected / 2**30:.0f} GiB, and up to {plain.memory.high / 2**30:.0f}"
+            f"auto       {automatic.text}: without that, about {before.expected / 2**30:.0f} GiB, and up to "
+            f"{before.high / 2**30:.0f}"
         )
     lines += [f"assumed    {assumption}" for assumption in result.steps.assumptions]
     if nearest is not None:
@@ -133,6 +135,10 @@ def difference(before: Estimate, after: Estimate) -> dict[str, tuple[str, str]]:
 def explanation(result: Estimate) -> str:
     """Return each formula with its numbers, one per line."""
     return "\n".join(f"{line.name}: {line.formula}\n    = {line.numbers}" for line in explain(result))
+
+
+def _between(figure: Range) -> str:
+    return f" (between {figure.low:,.0f} and {figure.high:,.0f})"
 
 
 def _bar(share: float) -> str:

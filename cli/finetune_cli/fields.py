@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from finetune_api.base import AUTO_PATTERN
 from finetune_api.crd import fields_below, structural_schema
 from finetune_api.job import FineTuneJobSpec
 from finetune_api.status import FineTuneJobStatus
@@ -133,6 +134,9 @@ def _normal(path: str) -> str:
 def _type(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return "one of " + ", ".join(map(str, schema["enum"]))
+    if schema.get("pattern") == AUTO_PATTERN:
+        number = {"type": "integer", "minimum": schema["minimum"], "maximum": schema["maximum"]}
+        return f"auto, or {_type(number)}"
     if schema.get("x-kubernetes-int-or-string"):
         return "quantity, as in 500m or 8Gi"
     if schema.get("type") == "array":

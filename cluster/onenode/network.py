@@ -9,6 +9,7 @@ device, one route and one firewall table; the rest is inside the enclosure.
 
 import ipaddress
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -50,9 +51,11 @@ def connect(node_process: int, journal: Journal) -> None:
 
 
 def disconnect() -> None:
-    """Removes the link, its routes and the firewall table; what is not there is no error."""
-    subprocess.run(["ip", "link", "delete", DEVICE], capture_output=True, check=False)
-    subprocess.run(["nft", "delete", "table", "ip", TABLE], capture_output=True, check=False)
+    """Removes the link, its routes and the firewall table; what is not there is no error, nor is a host on
+    which nothing was ever started, and which lacks the programs."""
+    for command in (["ip", "link", "delete", DEVICE], ["nft", "delete", "table", "ip", TABLE]):
+        if shutil.which(command[0]) is not None:
+            subprocess.run(command, capture_output=True, check=False)
 
 
 def firewall_table() -> str:

@@ -5,7 +5,7 @@ Nulls follow the Kubernetes API server: a null is the same as an absent field, i
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -14,17 +14,24 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     JsonValue,
     PlainSerializer,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticKnownError
+from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 GROUP: Final = "finetune.dev"
 VERSION: Final = "v1alpha1"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+AUTO: Final = "auto"
+"""What a field holds that the product decides itself."""
+AUTO_PATTERN: Final = f"^{AUTO}$"
 
 MAX_JOB_NAME_LENGTH: Final = 40
 """Children are called `<job>-<attempt>-<rank>`, and a pod's host name may have 63 characters."""
@@ -137,6 +144,34 @@ def keyed_by(key: str) -> tuple[AfterValidator, Any]:
 
 Integer = Annotated[int, BeforeValidator(_integral)]
 """An integer; `3.0` is one too, as in JSON."""
+
+
+class _OrAuto:
+    """Lets `auto` stand in the place of a number: metadata of `number | Literal["auto"]`.
+
+    A mistake is told as one about the number, and the JSON schema is Kubernetes' int-or-string.
+    """
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def parsed(value: object, number: ValidatorFunctionWrapHandler) -> object:
+            return value if value == AUTO else number(value)
+
+        number, _ = get_args(source)
+        return core_schema.no_info_wrap_validator_function(
+            parsed,
+            handler.generate_schema(number),
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda value: value),
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        number = {key: value for key, value in handler(schema).items() if key != "type"}
+        choices = [{"type": "integer"}, {"type": "string"}]
+        return number | {"x-kubernetes-int-or-string": True, "anyOf": choices, "pattern": AUTO_PATTERN}
+
+
+OR_AUTO: Final = _OrAuto()
 
 Count = Annotated[Integer, Field(ge=0, le=2**53 - 1)]
 """How many: steps, tokens, seconds, bytes. As large as every reader of JSON knows exactly."""

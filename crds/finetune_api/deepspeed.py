@@ -3,7 +3,7 @@ for once it is merged over ours. The validator, the estimator and the trainer al
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from pydantic import JsonValue
 
@@ -45,7 +45,7 @@ def uses_deepspeed(distributed: DistributedSpec, ranks: int) -> bool:
     configures nothing, unless `distributed.engine` says so."""
     if distributed.engine != "auto":
         return distributed.engine == "deepspeed"
-    plain = distributed.zero_stage == 0 and distributed.offload.optimizer == "none"
+    plain = distributed.stage_of_zero == 0 and distributed.offload.optimizer == "none"
     return ranks > 1 or not plain or distributed.deepspeed_config is not None
 
 
@@ -94,7 +94,11 @@ def contradictions(
             )
 
 
-def offloads(distributed: DistributedSpec, key: Literal["offload_optimizer", "offload_param"]) -> bool:
+Offloaded = Literal["offload_optimizer", "offload_param"]
+OFFLOADED: Final[tuple[Offloaded, ...]] = get_args(Offloaded)
+
+
+def offloads(distributed: DistributedSpec, key: Offloaded) -> bool:
     """Whether this is kept in the host's memory or on its disks: what the raw configuration says is merged
     over the spec."""
     ours = distributed.offload.optimizer if key == "offload_optimizer" else distributed.offload.parameters
@@ -108,7 +112,7 @@ def _decided(
     spec: FineTuneJobSpec, ranks: int, precision: Literal["fp32", "bf16", "fp16"] | None
 ) -> dict[str, tuple[str, JsonValue]]:
     """The field that decides a key, and its value; None where only the device will tell."""
-    micro, steps = spec.training.micro_batch_size, spec.training.gradient_accumulation_steps
+    micro, steps = spec.training.sequences_per_pass, spec.training.gradient_accumulation_steps
 
     def enabled(name: str) -> JsonValue:
         return None if precision is None else precision == name
@@ -121,7 +125,7 @@ def _decided(
             micro * steps * ranks,
         ),
         "gradient_clipping": ("training.maxGradNorm", spec.training.max_grad_norm),
-        "zero_optimization.stage": ("distributed.zeroStage", spec.distributed.zero_stage),
+        "zero_optimization.stage": ("distributed.zeroStage", spec.distributed.stage_of_zero),
         "bf16": ("training.precision", _section(enabled("bf16"))),
         "fp16": ("training.precision", _section(enabled("fp16"))),
     }

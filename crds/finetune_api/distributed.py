@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, WithJsonSchema
 
-from finetune_api.base import ApiModel, Integer
+from finetune_api.base import AUTO, OR_AUTO, ApiModel, Integer
 
 RawObject = Annotated[
     dict[str, JsonValue], WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})
@@ -35,10 +35,11 @@ class DistributedSpec(ApiModel):
         description="deepspeed: ZeRO. torch: plain data parallelism. auto: torch for a single rank at "
         "zeroStage 0 without offload or a raw configuration, else deepspeed.",
     )
-    zero_stage: Annotated[Integer, Field(ge=0, le=3)] = Field(
+    zero_stage: Annotated[Annotated[Integer, Field(ge=0, le=3)] | Literal["auto"], OR_AUTO] = Field(
         default=0,
         description="What the ranks share out among them. 0: nothing. 1: optimizer states. "
-        "2: gradients too. 3: parameters too.",
+        "2: gradients too. 3: parameters too. auto: 0 for a single rank; else the fastest that surely fits, "
+        "and 2 where accelerator or model are not known.",
     )
     offload: OffloadSpec = Field(
         default={}, validate_default=True, description="What is kept in host memory."
@@ -54,3 +55,8 @@ class DistributedSpec(ApiModel):
     timeout_seconds: Annotated[Integer, Field(ge=10, le=86400)] = Field(
         default=1800, description="Seconds that a rank waits for the others before the attempt fails."
     )
+
+    @property
+    def stage_of_zero(self) -> int:
+        """The stage of ZeRO: 0 as long as `auto` is not decided."""
+        return 0 if self.zero_stage == AUTO else self.zero_stage

@@ -59,6 +59,6 @@ def lineage_hash(spec: FineTuneJobSpec) -> str:
     )
     training = spec.training
     ranks = spec.distributed.nodes * processes_per_node(spec)
-    identity["sequencesPerStep"] = training.micro_batch_size * training.gradient_accumulation_steps * ranks
+    identity["sequencesPerStep"] = training.sequences_per_rank * ranks
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode("utf-8")).hexdigest()

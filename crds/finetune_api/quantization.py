@@ -4,17 +4,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from finetune_api.base import ApiModel, FloatType
+from finetune_api.base import AUTO, ApiModel, FloatType
 from finetune_api.method import ModuleName
 
 
 class QuantizationSpec(ApiModel):
     """Quantization of the base model's weights; adapters stay in a floating-point type."""
 
-    type: Literal["none", "int8", "int4", "nf4", "fp4"] = Field(
+    type: Literal["auto", "none", "int8", "int4", "nf4", "fp4"] = Field(
         default="none",
         description="none: as loaded. int8: bitsandbytes' LLM.int8(). int4: integers of optimum-quanto, two "
-        "to a byte. nf4, fp4: 4-bit floating point of bitsandbytes.",
+        "to a byte. nf4, fp4: 4-bit floating point of bitsandbytes. auto, for adapters: nf4 where the job "
+        "might not fit without, as far as accelerator and model are known, else none; settled by the first "
+        "attempt.",
     )
     compute_type: FloatType = Field(
         default="auto",
@@ -34,3 +36,8 @@ class QuantizationSpec(ApiModel):
         description="Allows dora on a quantized base, which is refused otherwise: it is slow, and not every "
         "combination works.",
     )
+
+    @property
+    def settled(self) -> "QuantizationSpec":
+        """The same, unquantized as long as `auto` is not decided."""
+        return self.model_copy(update={"type": "none"}) if self.type == AUTO else self

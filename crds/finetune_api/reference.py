@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from finetune_api.base import API_VERSION
+from finetune_api.base import API_VERSION, AUTO_PATTERN
 from finetune_api.conditions import ConditionType, Phase, Reason
 from finetune_api.crd import Schema, fields_below, structural_schema
 from finetune_api.documented import DocumentedStr
@@ -143,6 +143,8 @@ def _default(schema: Mapping[str, Any], required: bool) -> str:
 def _type(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return " \\| ".join(f"`{value}`" for value in schema["enum"])
+    if schema.get("pattern") == AUTO_PATTERN:
+        return f"`auto` \\| integer{_bounds(schema)}"
     if schema.get("x-kubernetes-int-or-string"):
         return "quantity"
     if schema.get("type") == "array":

@@ -92,7 +92,7 @@ class ResolvedJob(ApiModel):
     def effective_batch_size(self) -> int:
         """Sequences per optimizer step, over all ranks."""
         training = self.spec.training
-        return training.micro_batch_size * training.gradient_accumulation_steps * self.world_size
+        return training.sequences_per_rank * self.world_size
 
 
 def attempt_name(job: str, attempt: int) -> str:

@@ -75,7 +75,7 @@ STABLE_RATIO: Final = Rule(
 )
 
 OFFLOADED_PARAMETERS: Final = Rule(
-    "self.distributed.offload.parameters == 'none' || self.distributed.zeroStage == 3",
+    "self.distributed.offload.parameters == 'none' || string(self.distributed.zeroStage) in ['3', 'auto']",
     path="distributed.offload.parameters",
     value="self.distributed.offload.parameters",
     message="needs distributed.zeroStage 3",
@@ -83,7 +83,7 @@ OFFLOADED_PARAMETERS: Final = Rule(
 )
 
 OFFLOADED_OPTIMIZER: Final = Rule(
-    "self.distributed.offload.optimizer == 'none' || self.distributed.zeroStage >= 1",
+    "self.distributed.offload.optimizer == 'none' || string(self.distributed.zeroStage) != '0'",
     path="distributed.offload.optimizer",
     value="self.distributed.offload.optimizer",
     message="needs distributed.zeroStage 1 or more",

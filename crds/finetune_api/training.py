@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from finetune_api.base import ApiModel, Integer
+from finetune_api.base import AUTO, OR_AUTO, ApiModel, Integer
 from finetune_api.method import Pattern
 from finetune_api.stages import DpoSpec, GrpoSpec, KtoSpec, PpoSpec, RewardModelSpec
 
@@ -162,8 +162,11 @@ class TrainingSpec(ApiModel):
     max_steps: Annotated[Integer, Field(ge=1, le=100_000_000)] | None = Field(
         default=None, description="Optimizer steps after which the run ends; replaces epochs."
     )
-    micro_batch_size: Annotated[Integer, Field(ge=1, le=65536)] = Field(
-        default=1, description="Sequences per rank in one forward pass."
+    micro_batch_size: Annotated[Annotated[Integer, Field(ge=1, le=65536)] | Literal["auto"], OR_AUTO] = Field(
+        default=1,
+        description="Sequences per rank in one forward pass. auto: as 1, but as many of "
+        "gradientAccumulationSteps' passes at once as are fastest and surely fit, as far as accelerator and "
+        "model are known; the effective batch stays as it is.",
     )
     gradient_accumulation_steps: Annotated[Integer, Field(ge=1, le=65536)] = Field(
         default=16,
@@ -243,6 +246,16 @@ class TrainingSpec(ApiModel):
     ppo: PpoSpec | None = Field(default=None, description="Settings for stage ppo.")
     grpo: GrpoSpec | None = Field(default=None, description="Settings for stage grpo.")
     reward_model: RewardModelSpec | None = Field(default=None, description="Settings for stage rm.")
+
+    @property
+    def sequences_per_pass(self) -> int:
+        """Sequences per rank in one forward pass: 1 as long as `auto` is not decided."""
+        return 1 if self.micro_batch_size == AUTO else self.micro_batch_size
+
+    @property
+    def sequences_per_rank(self) -> int:
+        """Sequences per rank and optimizer step, which deciding `auto` does not change."""
+        return self.sequences_per_pass * self.gradient_accumulation_steps
 
     @property
     def seed_of_data(self) -> int:

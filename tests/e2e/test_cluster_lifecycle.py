@@ -67,7 +67,7 @@ def traces() -> Traces:
         network_namespaces=frozenset(_output("ip", "netns", "list").split()),
         devices=frozenset(link for link in links),
         routes=frozenset(_output("ip", "route").splitlines()),
-        firewall=_output("nft", "list", "ruleset"),
+        firewall=_output("nft", "list", "ruleset") if shutil.which("nft") else "",
         cgroups=frozenset(map(str, groups))
         | frozenset(map(str, Path("/sys/fs/cgroup").glob("finetune-onenode*"))),
         folders=frozenset(folder for folder in FOLDERS if Path(folder).exists())

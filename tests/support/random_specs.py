@@ -9,6 +9,8 @@ import random
 import re
 from typing import Any
 
+from finetune_api.base import AUTO, AUTO_PATTERN
+
 Json = Any
 Schema = dict[str, Any]
 
@@ -36,6 +38,8 @@ class SpecMaker:
         """A value that the schema allows (CEL rules aside)."""
         if "enum" in schema:
             return self._random.choice(schema["enum"])
+        if schema.get("pattern") == AUTO_PATTERN:
+            return self._random.choice([AUTO, self._number(schema, whole=True)])
         if schema.get("x-kubernetes-int-or-string"):
             return self._random.choice([0, 1, 64, "0", "500m", "1.5Gi", "8Gi"])
         if schema.get("x-kubernetes-preserve-unknown-fields"):

@@ -8,6 +8,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from finetune_api.base import AUTO, AUTO_PATTERN
+
 Json = Any
 MAX_ITEMS = 3
 
@@ -25,6 +27,8 @@ def values(schema: dict[str, Any]) -> st.SearchStrategy[Json]:
     """Values that the schema allows (CEL rules and uniqueness of keys apart from list-map keys aside)."""
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
+    if schema.get("pattern") == AUTO_PATTERN:
+        return st.just(AUTO) | st.integers(schema["minimum"], schema["maximum"])
     if schema.get("x-kubernetes-int-or-string"):
         return st.integers(0, 64) | st.sampled_from(["0", "500m", "1.5Gi", "8Gi", "2", "64Ki", "1T"])
     if schema.get("x-kubernetes-preserve-unknown-fields"):

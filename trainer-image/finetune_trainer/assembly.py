@@ -115,7 +115,7 @@ def guard(job: ResolvedJob, data: TrainingData, order: GlobalOrder, precision: P
     return Guard(
         data=data,
         order=order,
-        micro_batch=job.spec.training.micro_batch_size,
+        micro_batch=job.spec.training.sequences_per_pass,
         rank=rank(),
         ranks=job.world_size,
         scaled=precision == "fp16",
@@ -181,7 +181,7 @@ def make_trainer(
         order=follower.order,
         evaluation=inputs.evaluation,
         evaluation_spec=spec.evaluation,
-        eval_micro_batch=spec.evaluation.micro_batch_size or spec.training.micro_batch_size,
+        eval_micro_batch=spec.evaluation.micro_batch_size or spec.training.sequences_per_pass,
         pad_id=inputs.tokenizer.pad_token_id or 0,
         by_document=loaded.by_document,
         micro_losses=follower.guard.micro_losses,

@@ -33,7 +33,7 @@ def deepspeed_config(job: ResolvedJob, precision: Precision) -> JsonObject:
             "Use training.optimizer: adamw, or offload.optimizer: none (also in deepspeedConfig)"
         )
     config: JsonObject = {
-        "train_micro_batch_size_per_gpu": training.micro_batch_size,
+        "train_micro_batch_size_per_gpu": training.sequences_per_pass,
         "gradient_accumulation_steps": training.gradient_accumulation_steps,
         "gradient_clipping": training.max_grad_norm,
         "zero_optimization": _zero(spec),
@@ -48,12 +48,16 @@ def deepspeed_config(job: ResolvedJob, precision: Precision) -> JsonObject:
 
 
 def _zero(spec: DistributedSpec) -> JsonObject:
-    zero: JsonObject = {"stage": spec.zero_stage}
-    if spec.zero_stage >= 1:
-        zero |= {"overlap_comm": False, "contiguous_gradients": True, "reduce_scatter": spec.zero_stage >= 2}
+    zero: JsonObject = {"stage": spec.stage_of_zero}
+    if spec.stage_of_zero >= 1:
+        zero |= {
+            "overlap_comm": False,
+            "contiguous_gradients": True,
+            "reduce_scatter": spec.stage_of_zero >= 2,
+        }
     if spec.offload.optimizer == "cpu":
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": False}
-    if spec.zero_stage == 3:
+    if spec.stage_of_zero == 3:
         zero["stage3_gather_16bit_weights_on_model_save"] = True
         if spec.offload.parameters == "cpu":
             zero["offload_param"] = {"device": "cpu", "pin_memory": False}

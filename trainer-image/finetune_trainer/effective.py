@@ -24,7 +24,7 @@ def effective(
     spec = job.spec
     strategy = "one process"
     if uses_deepspeed(spec.distributed, job.world_size):
-        strategy = f"DeepSpeed ZeRO-{spec.distributed.zero_stage}"
+        strategy = f"DeepSpeed ZeRO-{spec.distributed.stage_of_zero}"
     elif job.world_size > 1:
         strategy = "data parallel"
     trained, total = trained_parameters(model) if isinstance(model, torch.nn.Module) else (0, 0)
@@ -37,6 +37,7 @@ def effective(
         "compile": compile_word(job),
         "strategy": strategy,
         "ranks": str(job.world_size),
+        "microBatchSize": str(spec.training.sequences_per_pass),
         "effectiveBatchSize": str(job.effective_batch_size),
         "gradientCheckpointing": "full" if spec.training.gradient_checkpointing == "full" else "none",
         "trainedParameters": str(trained),

@@ -75,7 +75,7 @@ def _estimates(
     arguments: argparse.Namespace, one: "FineTuneJob", other: "FineTuneJob"
 ) -> dict[str, tuple[str, str]]:
     """What differs between the estimates of two jobs; nothing where one of them can't be estimated."""
-    from finetune_api.estimate import UnknownArchitectureError, checkpointed, estimate
+    from finetune_api.estimate import UnknownArchitectureError, decided, estimate
     from finetune_cli.estimates import EstimateError, catalog_for, chosen_accelerator, difference
 
     try:
@@ -83,8 +83,8 @@ def _estimates(
         found = []
         for job in (one, other):
             accelerator = chosen_accelerator(job, arguments.accelerator, catalog)
-            automatic = checkpointed(job, accelerator, catalog=catalog)
-            found.append(automatic or estimate(job, accelerator, catalog=catalog))
+            automatic = decided(job, accelerator, catalog=catalog)
+            found.append(automatic.estimate if automatic else estimate(job, accelerator, catalog=catalog))
     except UnknownArchitectureError:
         return {}
     except (EstimateError, ValueError) as error:

@@ -70,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     from finetune_api import resolve
+    from finetune_cli.effective import as_it_runs
 
     if arguments.file.endswith(_ENDINGS):
         source = shlex.quote(str(Path(arguments.file).resolve()))
@@ -78,7 +79,7 @@ def _check(arguments: argparse.Namespace) -> int:
             f"a job that reads it: finetune init --model ID --dataset {source}"
         )
     with job_here(arguments, creates_claims=False) as here:
-        resolved = here.mounts.localize(resolve(here.job, 1, master_address="127.0.0.1"))
+        resolved = here.mounts.localize(resolve(as_it_runs(here.job), 1, master_address="127.0.0.1"))
         file = here.scratch / "job.json"
         file.write_text(resolved.model_dump_json(by_alias=True, exclude_none=True), encoding="utf-8")
         command = [sys.executable, "-m", "finetune_trainer", "check-data", "--job", str(file)]

@@ -2,7 +2,7 @@
 
 Flags supply what the manifest does not say. `-o json` prints one object with the keys fits,
 nearestFit, memoryPerDeviceGiB, durationSeconds, tokensPerSecond, steps, costUSD, energyKWh and carbonGrams;
-where auto takes full checkpointing also automatic, with the figures of that run; with --fit also
+where fields say auto also automatic, with what they become and the figures of that run; with --fit also
 fit: {cheapest, fastest}, each {changes, memoryPerDeviceGiB, durationSeconds, costUSD}, or null. A file with
 several jobs needs --job. docs/estimates.md explains each figure, and how far off it has been.
 
@@ -15,8 +15,6 @@ from finetune_cli import json_writer
 from finetune_cli.argument_types import count
 from finetune_cli.arguments import add_hardware, add_job, add_set, add_table_or_json
 from finetune_cli.errors import INVALID, CommandError
-
-AUTOMATIC = {"changes": {"training.gradientCheckpointing": "full"}}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Estimate one job. Returns 1 where it does not fit, or can't be estimated."""
-    from finetune_api.estimate import checkpointed, estimate, nearest_fit, propose_fit
+    from finetune_api.estimate import decided, estimate, nearest_fit, propose_fit
     from finetune_cli.effective import read_job
     from finetune_cli.estimates import (
         EstimateError,
@@ -54,29 +52,26 @@ def run(arguments: argparse.Namespace) -> int:
         catalog = catalog_for(arguments.hardware)
         accelerator = chosen_accelerator(job, arguments.accelerator, catalog)
         devices, records, tokens = arguments.devices, arguments.records, arguments.tokens
-        result = estimate(job, accelerator, devices=devices, records=records, tokens=tokens, catalog=catalog)
-        automatic = checkpointed(
-            job, accelerator, devices=devices, records=records, tokens=tokens, catalog=catalog
-        )
-        fits = (automatic or result).fits
-        nearest = None if fits else nearest_fit(job, accelerator, devices=devices, catalog=catalog)
+        counts = {"devices": devices, "records": records, "tokens": tokens}
+        automatic = decided(job, accelerator, **counts, catalog=catalog)
+        run = automatic.estimate if automatic else estimate(job, accelerator, **counts, catalog=catalog)
+        nearest = None if run.fits else nearest_fit(job, accelerator, devices=devices, catalog=catalog)
         proposal = None
         if arguments.fit:
-            proposal = propose_fit(
-                job, accelerator, devices=devices, records=records, tokens=tokens, catalog=catalog
-            )
+            proposal = propose_fit(job, accelerator, **counts, catalog=catalog)
     except (EstimateError, ValueError) as error:
         raise CommandError(str(error), INVALID) from None
     if arguments.output == "json":
-        found = {"fits": fits, "nearestFit": nearest.text if nearest else None} | result.to_json_object()
+        shown = automatic.undecided if automatic else run
+        found = {"fits": run.fits, "nearestFit": nearest.text if nearest else None} | shown.to_json_object()
         if automatic:
-            found["automatic"] = AUTOMATIC | automatic.to_json_object()
+            found["automatic"] = automatic.to_json_object()
         if arguments.fit:
             found["fit"] = fit_object(proposal)
         print(json_writer.dump(found))
     else:
-        parts = [page(job, automatic or result, nearest, result if automatic else None)]
-        parts += [explanation(automatic or result)] if arguments.explain else []
+        parts = [page(job, run, nearest, automatic)]
+        parts += [explanation(run)] if arguments.explain else []
         parts += [proposals(proposal)] if arguments.fit else []
         print("\n\n".join(parts))
-    return 0 if fits else 1
+    return 0 if run.fits else 1

@@ -37,10 +37,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the configuration; what is lost goes to standard error."""
-    from finetune_cli.effective import read_job, values
+    from finetune_cli.effective import as_it_runs, read_job, values
 
     target = new_file(arguments.output, force=arguments.force)
     prepared, job = read_job(arguments.file, arguments.job, arguments.overrides)
+    job = as_it_runs(job)
     if arguments.to == "trainer":
         from finetune_api import resolve
 

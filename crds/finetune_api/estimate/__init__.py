@@ -1,6 +1,6 @@
 """What a job needs before it runs: memory, steps, time, money, energy, carbon. See `docs/estimates.md`."""
 
-from finetune_api.estimate.automatic import automatic, checkpointed, suggested
+from finetune_api.estimate.automatic import Decided, automatic, decided, suggested
 from finetune_api.estimate.estimate import Estimate, estimate
 from finetune_api.estimate.fit import Fit, nearest_fit, propose_fit
 from finetune_api.estimate.memory import GIB, Memory, MemoryParts, memory
@@ -10,6 +10,7 @@ from finetune_api.estimate.steps import Steps, steps
 
 __all__ = [
     "GIB",
+    "Decided",
     "Estimate",
     "Fit",
     "Memory",
@@ -19,7 +20,7 @@ __all__ = [
     "Steps",
     "UnknownArchitectureError",
     "automatic",
-    "checkpointed",
+    "decided",
     "estimate",
     "memory",
     "nearest_fit",

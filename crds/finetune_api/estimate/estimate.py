@@ -28,7 +28,8 @@ class Estimate:
     steps: Steps
     throughput: Throughput
     duration_seconds: Range
-    tokens_per_second: float
+    tokens_per_second: Range
+    """On all devices, for records of the expected length."""
     cost: Cost
 
     @property
@@ -57,7 +58,7 @@ class Estimate:
             "memoryPerDeviceGiB": _rounded(self.memory.range, GIB)
             | {"parts": {name: round(value, 3) for name, value in self.memory.parts.gib().items()}},
             "durationSeconds": _rounded(self.duration_seconds),
-            "tokensPerSecond": round(self.tokens_per_second, 1),
+            "tokensPerSecond": round(self.tokens_per_second.expected, 1),
             "steps": round(self.steps.steps.expected),
             "costUSD": None if self.cost.usd is None else round(self.cost.usd.expected, 4),
             "energyKWh": round(self.cost.energy_kwh.expected, 4),
@@ -95,7 +96,7 @@ def estimate(
         steps=amount,
         throughput=speed,
         duration_seconds=duration,
-        tokens_per_second=amount.tokens_per_step.expected / speed.step_seconds.expected,
+        tokens_per_second=speed.step_seconds.per(amount.tokens_per_step.expected),
         cost=cost(duration, setup.ranks, accelerator, catalog or HardwareCatalog()),
     )
 

@@ -6,9 +6,11 @@ from functools import partial
 from typing import Any, Final
 
 from finetune_api.catalog import architecture_of
+from finetune_api.deepspeed import OFFLOADED, offloads
 from finetune_api.estimate.estimate import Estimate, estimate, on_devices
 from finetune_api.hardware import Accelerator, HardwareCatalog
 from finetune_api.job import FineTuneJob, FineTuneJobSpec, processes_per_node
+from finetune_api.validation import Finding, errors_in, validate_job
 from finetune_api.validation.fields import value_at
 
 Change = dict[str, Any]
@@ -45,15 +47,20 @@ COUPLED: Final = (
 
 @dataclass(frozen=True)
 class Fit:
-    """A changed job that fits."""
+    """A changed job that fits, and that validation does not refuse for the changes."""
 
     changes: Change
     estimate: Estimate
 
     @property
     def text(self) -> str:
-        """The changes, as one would write them: `training.microBatchSize=1, …`."""
-        return ", ".join(f"{path}={_shown(value)}" for path, value in self.changes.items())
+        """The changes, as one would write them."""
+        return as_text(self.changes)
+
+
+def as_text(changes: Change) -> str:
+    """Changes as one would write them: `training.microBatchSize=1, …`."""
+    return ", ".join(f"{path}={_shown(value)}" for path, value in changes.items())
 
 
 def nearest_fit(
@@ -156,23 +163,40 @@ def _settings(job: FineTuneJob, size: Change, evaluate: Evaluate, *, quantized: 
 
 
 def _candidates(job: FineTuneJob, evaluate: Evaluate, *, quantized: bool) -> Iterator[Fit]:
-    spec = job.spec
-    per_rank = spec.training.micro_batch_size * spec.training.gradient_accumulation_steps
-    stages: tuple[int, ...] = (0, 2, 3) if _ranks(spec) > 1 else (0,)
-    stages = tuple(stage for stage in stages if not (quantized and stage == 3)) or (0,)
+    for wanted in settings(job.spec, quantized=quantized):
+        fit = _fit(job, _differing(job.spec, wanted), evaluate)
+        if fit is not None:
+            yield fit
+
+
+def settings(spec: FineTuneJobSpec, *, quantized: bool) -> list[Change]:
+    """Every micro-batch that divides the batch per rank, with checkpointing and without, at each ZeRO stage:
+    what memory depends on, and what is learned does not. `quantized`: on a 4-bit base, of adapters."""
+    per_rank = spec.training.sequences_per_rank
+    shares = _ranks(spec) > 1 or any(offloads(spec.distributed, part) for part in OFFLOADED)
+    stages = [stage for stage in ((0, 2, 3) if shares else (0,)) if not (quantized and stage == 3)]
     base: Change = _quantized(spec) if quantized else {}
-    for micro in _micro_batches(per_rank):
-        for checkpointing in ("none", "full"):
-            for stage in stages:
-                wanted = base | {
-                    "training.microBatchSize": micro,
-                    "training.gradientAccumulationSteps": per_rank // micro,
-                    "training.gradientCheckpointing": checkpointing,
-                    "distributed.zeroStage": stage,
-                }
-                fit = _fit(job, _differing(spec, wanted), evaluate)
-                if fit is not None:
-                    yield fit
+    return [
+        base
+        | {
+            "training.microBatchSize": micro,
+            "training.gradientAccumulationSteps": per_rank // micro,
+            "training.gradientCheckpointing": checkpointing,
+            "distributed.zeroStage": stage,
+        }
+        for micro in _micro_batches(per_rank)
+        for checkpointing in ("none", "full")
+        for stage in stages
+    ]
+
+
+def mistakes(job: FineTuneJob) -> int:
+    """How many errors validation finds, memory aside."""
+    return len(errors_in(validate_job(job, memory_rule=_no_rule)))
+
+
+def _no_rule(_job: FineTuneJob, _target: str) -> Iterator[Finding]:
+    return iter(())
 
 
 def _micro_batches(per_rank: int) -> list[int]:
@@ -185,10 +209,10 @@ def _micro_batches(per_rank: int) -> list[int]:
 def _ladder(spec: FineTuneJobSpec) -> list[list[Change]]:
     """Changes by how much they change the run; within a rung, the mildest first."""
     training = spec.training
-    per_rank = training.micro_batch_size * training.gradient_accumulation_steps
+    per_rank = training.sequences_per_rank
     smaller: list[Change] = [
         {"training.microBatchSize": micro, "training.gradientAccumulationSteps": per_rank // micro}
-        for micro in range(training.micro_batch_size - 1, 0, -1)
+        for micro in range(training.sequences_per_pass - 1, 0, -1)
         if per_rank % micro == 0 and per_rank // micro <= MOST_ACCUMULATION
     ]
     checkpointing: list[Change] = [{"training.gradientCheckpointing": "full"}]
@@ -201,7 +225,7 @@ def _ladder(spec: FineTuneJobSpec) -> list[list[Change]]:
     ranks = _ranks(spec)
     alone = training.optimizer in ALONE
     quantized = spec.quantization.type != "none"
-    stages = [stage for stage in (2, 3) if stage > spec.distributed.zero_stage and ranks > 1 and not alone]
+    stages = [stage for stage in (2, 3) if stage > spec.distributed.stage_of_zero and ranks > 1 and not alone]
     if quantized:
         stages = [stage for stage in stages if stage < 3]
     zero: list[Change] = [{"distributed.zeroStage": stage} for stage in stages]
@@ -241,8 +265,9 @@ def _ranks(spec: FineTuneJobSpec) -> int:
 
 
 def _fit(job: FineTuneJob, changes: Change, evaluate: Evaluate) -> Fit | None:
-    made = evaluate(apply(job, changes))
-    return Fit(changes, made) if made.fits else None
+    changed = apply(job, changes)
+    made = evaluate(changed)
+    return Fit(changes, made) if made.fits and mistakes(changed) <= mistakes(job) else None
 
 
 def apply(job: FineTuneJob, changes: Change) -> FineTuneJob:

@@ -22,6 +22,10 @@ class Range:
         """The figure that follows from this one by a growing function."""
         return Range(function(self.low), function(self.expected), function(self.high))
 
+    def per(self, amount: float) -> "Range":
+        """How much of an amount falls to one unit of this figure, which is over zero."""
+        return Range(amount / self.high, amount / self.expected, amount / self.low)
+
     def plus(self, other: "Range") -> "Range":
         """The sum of two figures."""
         return Range(self.low + other.low, self.expected + other.expected, self.high + other.high)

@@ -186,7 +186,8 @@ def setup_for(job: FineTuneJob, accelerator: Accelerator, devices: int | None = 
     precision = _precision(training.precision, accelerator)
     liger = spec.model.kernels in ("liger", "auto") and architecture.structure.fused_kernels
     # PEFT's prepare_model_for_kbit_training casts what is not quantized of a quantized base to fp32.
-    keeps_type = spec.method.uses_adapters and spec.quantization.type == "none"
+    quantization = spec.quantization.settled
+    keeps_type = spec.method.uses_adapters and quantization.type == "none"
     load: Precision = precision if keeps_type else "fp32"
     if spec.model.load_precision != "auto":
         load = spec.model.load_precision
@@ -197,13 +198,13 @@ def setup_for(job: FineTuneJob, accelerator: Accelerator, devices: int | None = 
     return Setup(
         architecture=architecture,
         method=spec.method,
-        quantization=spec.quantization,
+        quantization=quantization,
         ranks=ranks,
-        zero_stage=distributed.zero_stage if deepspeed else 0,
+        zero_stage=distributed.stage_of_zero if deepspeed else 0,
         deepspeed=deepspeed,
-        offload_optimizer=distributed.zero_stage >= 1 and offloads(distributed, "offload_optimizer"),
-        offload_parameters=distributed.zero_stage == 3 and offloads(distributed, "offload_param"),
-        sequences=training.micro_batch_size * (2 if training.stage in PAIRED_STAGES else 1),
+        offload_optimizer=distributed.stage_of_zero >= 1 and offloads(distributed, "offload_optimizer"),
+        offload_parameters=distributed.stage_of_zero == 3 and offloads(distributed, "offload_param"),
+        sequences=training.sequences_per_pass * (2 if training.stage in PAIRED_STAGES else 1),
         length=length,
         shortest_length=length if full else min(length, SHORT_RECORDS),
         accumulation=training.gradient_accumulation_steps,

@@ -89,7 +89,7 @@ def steps(job: FineTuneJob, records: int | None = None, tokens: int | None = Non
 def _effective_batch(job: FineTuneJob) -> int:
     training = job.spec.training
     ranks = job.spec.distributed.nodes * processes_per_node(job.spec)
-    return training.micro_batch_size * training.gradient_accumulation_steps * ranks
+    return training.sequences_per_rank * ranks
 
 
 def _group_and_passes(job: FineTuneJob) -> tuple[int, int]:

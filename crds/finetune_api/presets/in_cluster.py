@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from finetune_api.base import AUTO
 from finetune_api.immutability import FIXED_POLICIES, FIXED_SECTIONS
 from finetune_api.presets.lookup import find_preset
 from finetune_api.presets.merge import leaves, resolve
@@ -15,12 +16,23 @@ Manifest = Mapping[str, Any]
 
 _PATHS_SHOWN: Final = 5
 
+_SETTLED_FIELDS: Final = ("training.microBatchSize", "distributed.zeroStage", "quantization.type")
+
 
 def preset_named_by(manifest: Manifest) -> str | None:
     """The name in `spec.preset`, if there is one."""
     spec = manifest.get("spec")
     name = spec.get("preset") if isinstance(spec, Mapping) else None
     return name if isinstance(name, str) and name else None
+
+
+def is_settled_by_its_start(manifest: Manifest) -> bool:
+    """Whether a stored job leaves something open that its first attempt settles for all that follow: it names
+    a preset, or says `auto` where a change would keep a checkpoint from being read as it is."""
+    if preset_named_by(manifest) is not None:
+        return True
+    spec = dict(leaves(manifest["spec"]))
+    return any(spec.get(path) == AUTO for path in _SETTLED_FIELDS)
 
 
 def with_preset(manifest: Manifest, own: Mapping[str, Manifest]) -> tuple[Manifest, AppliedPreset | None]:
@@ -64,9 +76,9 @@ def as_recorded(manifest: Manifest, record: ResolvedJob) -> Manifest:
 
     The rest (suspend, limits) is the job's as it is now, over the values that the preset had at the start.
     """
-    if record.preset is None:
-        return manifest
-    spec = resolve(record.preset.values, written_spec(manifest)).spec
+    spec = dict(manifest["spec"])
+    if record.preset is not None:
+        spec = resolve(record.preset.values, written_spec(manifest)).spec
     recorded = record.spec.to_json_object()
     policies = {**_section(spec, "failurePolicy")}
     _take_over(spec, recorded, FIXED_SECTIONS)

@@ -1,7 +1,8 @@
-"""Which preset's values a job gets: those that its first attempt began with, for as long as the job is there.
+"""What a job leaves to a preset or to `auto`: what its first attempt began with, for as long as the job is
+there.
 
 Until then the preset counts as it is now. An attempt's ConfigMap records what was resolved; the next attempt
-takes it from there, whatever has become of the preset since.
+takes it from there, whatever has become of the preset, the nodes or the estimator since.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from finetune_api import FineTuneJobStatus, InvalidJobError, ResolvedJob
-from finetune_api.presets.in_cluster import as_recorded, preset_named_by, with_preset
+from finetune_api.presets.in_cluster import as_recorded, is_settled_by_its_start, preset_named_by, with_preset
 from finetune_api.resolved import JOB_FILE, AppliedPreset, attempt_name
 from finetune_api.status import PresetStatus
 from finetune_operator.cluster import Cluster, resource_of
@@ -48,18 +49,21 @@ class Presets:
     async def applied(
         self, key: JobKey, raw: Manifest, status: FineTuneJobStatus
     ) -> tuple[Manifest, AppliedPreset | None]:
-        """The job with its preset in it, and what was applied; a job that names none as it is.
+        """The job with its preset in it, and what was applied; one that has started with what it started
+        with. A job that says everything itself comes back as it is.
 
         Raises:
             InvalidJobError: there is no such preset, or it is none.
             PresetLostError: the preset has changed since the job started, and no attempt's record is left.
             ApiError: the record can't be read.
         """
-        if preset_named_by(raw) is None:
+        if not is_settled_by_its_start(raw):
             return raw, None
         record = await self._record(key, raw, status)
-        if record is not None:
+        if record is not None and (record.preset is None) == (preset_named_by(raw) is None):
             return as_recorded(raw, record), record.preset
+        if preset_named_by(raw) is None:
+            return raw, None
         own = self._state.presets_of(key.namespace)
         if status.preset is None or not status.attempt:
             return with_preset(raw, own)
@@ -121,7 +125,6 @@ def recorded(config_map: Manifest, uid: str) -> ResolvedJob | None:
         return None
     text = (config_map.get("data") or {}).get(PurePosixPath(JOB_FILE).name, "")
     try:
-        record = ResolvedJob.model_validate_json(text)
+        return ResolvedJob.model_validate_json(text)
     except ValidationError:
         return None
-    return record if record.preset is not None else None

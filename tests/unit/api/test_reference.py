@@ -25,7 +25,10 @@ def test_every_code_of_a_finding_is_on_the_page():
 
 def test_fields_are_listed_with_type_default_and_meaning():
     page = reference.fine_tune_job_page()
-    assert "| `training.microBatchSize` | integer, ≥ 1, ≤ 65 536 | `1` | Sequences per rank" in page
+    assert "| `training.gradientAccumulationSteps` | integer, ≥ 1, ≤ 65 536 | `16` | Forward passes" in page
+    assert (
+        "| `training.microBatchSize` | `auto` \\| integer, ≥ 1, ≤ 65 536 | `1` | Sequences per rank" in page
+    )
     assert "| `dataset.train` | object | *required* |" in page
     assert "| `resources.env[].name` |" in page
 

@@ -84,7 +84,22 @@ def test_what_auto_will_take_decides_whether_a_job_fits(
     assert found["automatic"].items() <= full.items()
     page = output_of(capsys, *words[:-2])[1]
     assert page.startswith("chat on 1 × NVIDIA GeForce RTX 4090 24 GB: fits\n")
-    assert "auto       training.gradientCheckpointing=full: without it, about" in page
+    assert "auto       training.gradientCheckpointing=full: without that, about" in page
+
+
+def test_what_every_auto_becomes_is_shown_beside_its_estimate(
+    manifest: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    autos = ("training.microBatchSize", "distributed.zeroStage", "quantization.type")
+    words = ("estimate", manifest, "--accelerator", "t4", "--devices", "1")
+    words += tuple(word for path in autos for word in ("--set", f"{path}=auto"))
+    found = json.loads(output_of(capsys, *words, "-o", "json")[1])["automatic"]
+    assert found["changes"]["quantization.type"] == "nf4"
+    chosen = tuple(
+        word for path, value in found.pop("changes").items() for word in ("--set", f"{path}={value}")
+    )
+    assert found.items() <= json.loads(output_of(capsys, *words, *chosen, "-o", "json")[1]).items()
+    assert "quantization.type=nf4, method.type=qlora: without that, about" in output_of(capsys, *words)[1]
 
 
 def test_counted_data_gives_exact_steps(manifest: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,7 +45,13 @@ def test_a_field_shows_its_type_range_default_and_section(capsys: pytest.Capture
 
 
 def test_a_choice_shows_its_values(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "quantization.type: one of none, int8, int4, nf4, fp4\n" in explained(capsys, "quantization.type")
+    shown = explained(capsys, "quantization.type")
+    assert "quantization.type: one of auto, none, int8, int4, nf4, fp4\n" in shown
+
+
+def test_a_number_that_may_be_auto_shows_both(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = explained(capsys, "training.microBatchSize")
+    assert "training.microBatchSize: auto, or integer, ≥ 1, ≤ 65536\n" in shown
 
 
 def test_a_section_lists_its_fields(capsys: pytest.CaptureFixture[str]) -> None:

@@ -85,3 +85,16 @@ def test_another_data_set_of_that_name_leaves_no_configuration(tmp_path: Path) -
     (tmp_path / "dataset_info.json").write_text('{"pairs": {"hf_hub_url": "org/other"}}')
     assert main(["export", str(job), "--to", "llamafactory", "-o", str(tmp_path / "config.yaml")]) == 2
     assert not (tmp_path / "config.yaml").exists()
+
+
+def test_what_auto_becomes_on_the_named_device_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    named = ("model.id=meta-llama/Llama-3.1-8B", "resources.accelerators={type: t4, perNode: 1}")
+    autos = ("training.microBatchSize=auto", "quantization.type=auto", "distributed.zeroStage=auto")
+    sets = [word for text in named + autos for word in ("--set", text)]
+    assert main(["export", str(job_in(tmp_path)), "--to", "axolotl", *sets]) == 0
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert (config["micro_batch_size"], config["gradient_accumulation_steps"]) == (1, 16)
+    assert (config["adapter"], config["load_in_4bit"]) == ("qlora", True)

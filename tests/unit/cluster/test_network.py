@@ -75,3 +75,8 @@ def test_a_loopback_name_server_is_of_no_use_to_pods(
     file.write_text(content)
     monkeypatch.setattr(network, "resolver_file", lambda: file)
     assert network.has_name_server() is expected
+
+
+def test_a_host_on_which_nothing_was_started_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    network.disconnect()

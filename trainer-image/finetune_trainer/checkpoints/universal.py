@@ -55,7 +55,7 @@ class Layout:
         """The layout that an attempt writes."""
         spec = job.spec.distributed
         offload = offloads(spec, "offload_optimizer")
-        return cls(job.world_size, spec.zero_stage, uses_deepspeed(spec, job.world_size), offload)
+        return cls(job.world_size, spec.stage_of_zero, uses_deepspeed(spec, job.world_size), offload)
 
     def __str__(self) -> str:
         ranks = "1 rank" if self.world_size == 1 else f"{self.world_size} ranks"

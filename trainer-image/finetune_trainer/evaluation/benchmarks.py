@@ -123,7 +123,7 @@ class Benchmarks:
             model=model.eval(),
             tokenizer=self._tokenizer(who),
             answers_turns=answers_turns(self.job),
-            batch_size=self.job.spec.evaluation.micro_batch_size or self.job.spec.training.micro_batch_size,
+            batch_size=self.job.spec.evaluation.micro_batch_size or self.job.spec.training.sequences_per_pass,
             system=self.job.spec.dataset.preprocessing.system_prompt,
         )
         for spec in specs:

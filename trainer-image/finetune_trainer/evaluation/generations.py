@@ -86,7 +86,7 @@ class Generations(TrainerCallback):  # type: ignore[misc]  # transformers is not
                 self.tokenizer,
                 [_prompt(self.job, text) for text in self.spec.prompts],
                 self.spec.sampling,
-                batch_size=self.job.spec.training.micro_batch_size,
+                batch_size=self.job.spec.training.sequences_per_pass,
             )
         model.train(was_training)
         if self.first:

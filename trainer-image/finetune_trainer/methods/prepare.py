@@ -116,7 +116,7 @@ def _whole_base(job: ResolvedJob, base: str, precision: Precision, head: Head) -
 def _fits_a_device(spec: FineTuneJobSpec) -> bool:
     """Whether one device is meant to hold the whole base: what is quantized or shared out may not fit, and is
     passed through on the CPU."""
-    return spec.quantization.type == "none" and spec.distributed.zero_stage < 3
+    return spec.quantization.type == "none" and spec.distributed.stage_of_zero < 3
 
 
 def _measured(job: ResolvedJob, base: str) -> Path:

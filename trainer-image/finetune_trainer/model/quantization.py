@@ -25,7 +25,7 @@ def quantization_config(spec: FineTuneJobSpec, precision: Precision, place: str)
     new = ["score"] if spec.training.stage == "rm" else []
     skipped = _not_quantized(spec.model, [*quantization.skip_modules, *new], place)
     match quantization.type:
-        case "none":
+        case "none" | "auto":
             return None
         case "int4":
             mend_quanto()
@@ -58,7 +58,7 @@ def storage_type(spec: FineTuneJobSpec, precision: Precision) -> torch.dtype:
         return torch.uint8
     if asked != "auto":
         return DTYPES[asked]
-    return DTYPES[precision] if spec.distributed.zero_stage == 3 else torch.uint8
+    return DTYPES[precision] if spec.distributed.stage_of_zero == 3 else torch.uint8
 
 
 def keep_packing(model: torch.nn.Module) -> None:

@@ -136,7 +136,7 @@ class Trainer:
             callbacks=[follower, MetricsFollower(self.metrics_tracker)],
             order=order,
             evaluation=cast(TokenizedDataset | None, self.val_dataset),
-            eval_micro_batch=spec.training.micro_batch_size,
+            eval_micro_batch=spec.training.sequences_per_pass,
             pad_id=0,
             micro_losses=follower.guard.micro_losses,
         )

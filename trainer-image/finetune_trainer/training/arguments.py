@@ -30,7 +30,7 @@ def training_arguments(
         output_dir=str(staging),
         num_train_epochs=training.epochs,
         max_steps=training.max_steps or -1,
-        per_device_train_batch_size=training.micro_batch_size,
+        per_device_train_batch_size=training.sequences_per_pass,
         gradient_accumulation_steps=training.gradient_accumulation_steps,
         average_tokens_across_devices=True,
         learning_rate=training.learning_rate,

@@ -56,7 +56,7 @@ def exactness(checkpoint: Checkpoint | None, job: ResolvedJob, data: Fingerprint
         reasons.append(f"step {step} was written by {layout}")
     if written.device is not None and written.device != job.device:
         reasons.append(f"step {step} was computed on {written.device}, this attempt is on {job.device}")
-    size = job.spec.training.micro_batch_size
+    size = job.spec.training.sequences_per_pass
     if written.micro_batch is not None and written.micro_batch != size:
         reasons.append(
             f"micro-batches up to step {step} were of {written.micro_batch}, and are of {size} now"

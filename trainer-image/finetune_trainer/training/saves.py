@@ -109,7 +109,7 @@ class Saves:
             step=state.global_step,
             epoch=epoch_of(state),
             world_size=self.job.world_size,
-            zero_stage=spec.distributed.zero_stage,
+            zero_stage=spec.distributed.stage_of_zero,
             deepspeed=uses_deepspeed(spec.distributed, self.job.world_size),
             offload=offloads(spec.distributed, "offload_optimizer"),
             time=datetime.now(UTC),
@@ -117,7 +117,7 @@ class Saves:
             value=score,
             data=self.data,
             device=self.job.device,
-            micro_batch=spec.training.micro_batch_size,
+            micro_batch=spec.training.sequences_per_pass,
             approximate=self.approximate,
             libraries=library_versions(),
         )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from finetune_api.base import AUTO
 from finetune_api.deepspeed import OFFLOAD_OPTIMIZERS, contradictions, offloads
 from finetune_api.job import FineTuneJob, processes_per_node
 from finetune_api.rules_over_sections import OFFLOADED_OPTIMIZER, OFFLOADED_PARAMETERS
@@ -17,7 +18,7 @@ def distributed(job: FineTuneJob, _target: str) -> Iterator[Finding]:
     """ZeRO stage, offload, engine and ranks that fit together."""
     spec = job.spec.distributed
     yield from _offload(job)
-    if spec.engine == "torch" and (spec.zero_stage > 0 or spec.deepspeed_config is not None):
+    if spec.engine == "torch" and (spec.stage_of_zero > 0 or spec.deepspeed_config is not None):
         yield error(
             Code.CONFLICT,
             "distributed.engine",
@@ -59,7 +60,7 @@ def _offload(job: FineTuneJob) -> Iterator[Finding]:
     spec = job.spec.distributed
     if spec.offload.optimizer == "cpu" and spec.zero_stage == 0:
         yield broken(Code.REQUIRES, OFFLOADED_OPTIMIZER, "cpu")
-    if spec.offload.parameters == "cpu" and spec.zero_stage != 3:
+    if spec.offload.parameters == "cpu" and spec.zero_stage not in (3, AUTO):
         yield broken(Code.REQUIRES, OFFLOADED_PARAMETERS, "cpu")
     raw = "distributed.deepspeedConfig.zero_optimization.offload_optimizer"
     offloaded = offloads(spec, "offload_optimizer")

@@ -78,7 +78,7 @@ def memory_fit_on(job: FineTuneJob, accelerator: "Accelerator") -> Iterator[Find
         value / 2**30 for value in (result.memory.low, result.memory.expected, result.memory.high)
     )
     there = f"{accelerator.memory_gib:.1f} GiB of {accelerator.name} are there"
-    batch = job.spec.training.micro_batch_size
+    batch = job.spec.training.sequences_per_pass
     nearest = nearest_fit(job, accelerator)
     remedy = f"Set {nearest.text}" if nearest else "Watch the first steps, or leave more room"
     if result.cannot_fit and job.spec.distributed.deepspeed_config is None:

@@ -28,16 +28,18 @@ def quantization(job: FineTuneJob, _target: str) -> Iterator[Finding]:
         )
     if quantization.type == "none":
         return
-    yield from _settings(quantization)
-    yield from _storage(job)
-    if quantization.type == "int4":
-        yield from _int4(job)
-    if job.spec.distributed.zero_stage == 3:
-        yield from _zero3(quantization)
     if kind == "dora":
         yield from _dora(job)
     if not job.spec.method.uses_adapters:
         yield broken(Code.QUANTIZATION_CONFLICT, QUANTIZED_IS_FROZEN, quantization.type)
+    if quantization.type == "auto":
+        return
+    yield from _settings(quantization)
+    yield from _storage(job)
+    if quantization.type == "int4":
+        yield from _int4(job)
+    if job.spec.distributed.stage_of_zero == 3:
+        yield from _zero3(quantization)
 
 
 def _conflict(value: str, why: str, remedy: str) -> Finding:
@@ -48,7 +50,7 @@ def _dora(job: FineTuneJob) -> Iterator[Finding]:
     quantization = job.spec.quantization
     if not quantization.allow_dora:
         yield broken(Code.QUANTIZATION_CONFLICT, DORA_ALLOWED, quantization.type)
-    elif quantization.type in PACKED_FLOATS and job.spec.distributed.zero_stage == 3:
+    elif quantization.type in PACKED_FLOATS and job.spec.distributed.stage_of_zero == 3:
         yield _conflict(
             quantization.type,
             "dora unpacks a copy of the base's weights, which ZeRO-3 knows nothing of",

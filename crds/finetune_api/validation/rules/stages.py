@@ -153,7 +153,7 @@ def _effective_batch(job: FineTuneJob) -> int:
     """Answers that all ranks draw for one optimizer step."""
     spec = job.spec
     ranks = spec.distributed.nodes * processes_per_node(spec)
-    return spec.training.micro_batch_size * spec.training.gradient_accumulation_steps * ranks
+    return spec.training.sequences_per_rank * ranks
 
 
 def _drawn_answers(job: FineTuneJob, stage: str, sampling: SamplingSpec) -> Iterator[Finding]:
@@ -184,7 +184,7 @@ def _drawn_answers(job: FineTuneJob, stage: str, sampling: SamplingSpec) -> Iter
             "Lower it, or raise training.maxSequenceLength",
             sampling.max_new_tokens,
         )
-    if spec.distributed.zero_stage == 3:
+    if spec.distributed.stage_of_zero == 3:
         yield error(
             Code.CONFLICT,
             "distributed.zeroStage",

@@ -35,7 +35,7 @@ def training(job: FineTuneJob, _target: str) -> Iterator[Finding]:
 
 def _batch(job: FineTuneJob) -> Iterator[Finding]:
     spec = job.spec.training
-    if spec.micro_batch_size * spec.gradient_accumulation_steps == 1:
+    if spec.sequences_per_rank == 1:
         yield warning(
             Code.SMALL_EFFECTIVE_BATCH,
             "training.gradientAccumulationSteps",

@@ -3,6 +3,8 @@
 import pytest
 
 from finetune_api.estimate import estimate, nearest_fit, propose_fit, suggested
+from finetune_api.estimate.fit import apply
+from finetune_api.hardware import find_accelerator
 
 MANY = {"training.gradientAccumulationSteps": 32, "training.gradientCheckpointing": "none"}
 
@@ -84,3 +86,23 @@ def test_an_optimizer_that_deepspeed_cannot_run_is_given_no_more_devices(job, a1
     full = {"method.type": "full", "training.optimizer": optimizer, "training.maxSequenceLength": 512}
     found = nearest_fit(job(full | {"model.id": "meta-llama/Llama-3.1-70B-Instruct"}), a100)
     assert found is None
+
+
+def test_what_is_proposed_is_what_validation_allows(job):
+    drawn = {"training.stage": "grpo", "training.grpo": {"rewardFunctions": ["contains"], "groupSize": 4}}
+    large = {"model.id": "meta-llama/Llama-3.1-70B", "method.type": "full"}
+    asking = job(drawn | large | {"resources.accelerators.perNode": 8})
+    b200 = find_accelerator("b200")
+    shared = estimate(
+        apply(asking, {"distributed.zeroStage": 3, "training.gradientCheckpointing": "full"}), b200
+    )
+    assert shared.fits, "but grpo is refused at stage 3"
+    assert propose_fit(asking, b200) is None
+    nearest = nearest_fit(asking, b200)
+    assert nearest is None or nearest.changes.get("distributed.zeroStage") != 3
+
+
+def test_a_single_device_that_offloads_keeps_its_stage(job, a100):
+    offloading = {"distributed.offload.optimizer": "cpu", "distributed.zeroStage": 2, "method.type": "full"}
+    cheapest, fastest = propose_fit(job(offloading | {"resources.accelerators.perNode": 1}), a100)
+    assert "distributed.zeroStage" not in cheapest.changes | fastest.changes

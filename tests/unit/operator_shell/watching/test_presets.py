@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from finetune_api import FineTuneJobStatus, InvalidJobError, parse_job
+from finetune_api import FineTuneJobStatus, InvalidJobError, ResolvedJob, parse_job
+from finetune_api.hardware import NodeAccelerators
 from finetune_operator.cluster import FINETUNE_JOBS, FINETUNE_PRESETS, JOBS
 from finetune_operator.errors import NotFoundError
+from finetune_operator.hardware import Hardware
 from finetune_operator.health import WatchMonitor
 from finetune_operator.keys import JobKey
 from finetune_operator.rendering import render_attempt
@@ -222,3 +225,30 @@ async def test_managed_fields_are_kept_only_where_a_preset_needs_them(rig: Rig) 
         rig.state.tell(FINETUNE_JOBS, "ADDED", manifest)
     kept = {entry.name: "managedFields" in entry.value["metadata"] for entry in rig.state.finetune_jobs}
     assert kept == {"tune": True, "plain": False}
+
+
+async def test_what_auto_became_stays_whatever_devices_are_there_later(rig: Rig) -> None:
+    spec = {
+        "model": {"id": "meta-llama/Llama-3.1-8B"},
+        "quantization": {"type": "auto"},
+        "training": {"microBatchSize": "auto"},
+        "distributed": {"zeroStage": "auto"},
+        "dataset": {"train": {"path": "/data/train.jsonl"}},
+        "resources": {"accelerators": {"perNode": 1}},
+    }
+    stored = job() | {"spec": spec}
+
+    async def base(status: FineTuneJobStatus, product: str) -> str:
+        """How the base is stored in the next attempt, where nodes have that device."""
+        manifest, preset = await rig.presets.applied(KEY, stored, status)
+        node = NodeAccelerators("a", "nvidia.com/gpu", 1, product, None, {})
+        config = replace(CONFIG, hardware=Hardware(nodes=(node,)))
+        objects = render_attempt(parse_job(manifest), (status.attempt or 0) + 1, config, preset)
+        record = next(made for made in objects if made["kind"] == "ConfigMap")
+        rig.store.config_maps.setdefault(record["metadata"]["name"], record)
+        return ResolvedJob.model_validate_json(record["data"]["job.json"]).spec.quantization.type
+
+    assert await base(FineTuneJobStatus(), "NVIDIA-A100-SXM4-80GB") == "none"
+    assert await base(FineTuneJobStatus(), "Tesla-T4") == "nf4"
+    rig.restart()
+    assert await base(FineTuneJobStatus(attempt=1), "Tesla-T4") == "none"

@@ -249,8 +249,12 @@ def _steps(job: ResolvedJob, data: TrainingData) -> Steps:
     order, lengths = data_order(job, data), data.lengths()
     epoch = order.epoch(0)
     batches = [
-        [lengths[index] for index in epoch[start : start + training.micro_batch_size] if index < len(lengths)]
-        for start in range(0, len(epoch), training.micro_batch_size)
+        [
+            lengths[index]
+            for index in epoch[start : start + training.sequences_per_pass]
+            if index < len(lengths)
+        ]
+        for start in range(0, len(epoch), training.sequences_per_pass)
     ]
     computed = sum(max(batch) * len(batch) for batch in batches if batch)
     return Steps(
