@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -15,9 +16,10 @@ from finetune_api import (
     ProgressReport,
     parse_job,
 )
-from finetune_api.resolved import AppliedPreset
+from finetune_api.resolved import AppliedPreset, attempt_name
 from finetune_operator.acting.event_writer import EventWriter
 from finetune_operator.cluster import FINETUNE_JOBS, JOBS, Cluster, resource_of
+from finetune_operator.deciding.attempts import newest
 from finetune_operator.deciding.decide import decide
 from finetune_operator.deciding.refusal import blocked, has_ended, rejected
 from finetune_operator.deciding.scene import Scene
@@ -106,6 +108,7 @@ class Reconciler:
             return rejected(_metadata(raw), status, error.findings, self._cluster.clock.now())
         except PresetLostError as error:
             return blocked(_metadata(raw), status, str(error), self._cluster.clock.now())
+        await self._ask_for_missing_job(key, status)
         seen = self._observed(key, reports, preset)
         observed = await self._with_complaints(key, job, status, seen)
         plan = self._decide(job, status, observed)
@@ -135,6 +138,17 @@ class Reconciler:
             for ref in plan.delete:
                 await self._delete(key.namespace, ref)
         return plan
+
+    async def _ask_for_missing_job(self, key: JobKey, status: FineTuneJobStatus) -> None:
+        """Before a running attempt counts as lost, and what belongs to it is deleted: the watch of Jobs may
+        be behind that of FineTuneJobs, where this process stood still or another one has made the Job."""
+        record = newest(status)
+        if record is None or record.outcome != "Running" or has_ended(status):
+            return
+        name = attempt_name(key.name, record.number)
+        if self._state.jobs.get(key.namespace, name) is None:
+            with suppress(NotFoundError):
+                self._state.jobs.put(await self._cluster.get(JOBS, key.namespace, name))
 
     def _decide(self, job: FineTuneJob, status: FineTuneJobStatus, observed: Observed) -> Plan:
         return decide(job, status, observed, self._cluster.clock.now(), self._config())

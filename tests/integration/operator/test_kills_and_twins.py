@@ -67,7 +67,7 @@ def test_an_operator_that_is_killed_after_each_of_its_writes_brings_a_job_to_its
         if dying.process is not None and dying.process.poll() is None:
             dying.stop(signal.SIGKILL)
     check(namespace, "tune")
-    assert lives >= 7, "a ConfigMap, a Job and a status for each attempt, and the end"
+    assert lives >= 6, "a ConfigMap, a Job and an end for each attempt"
 
 
 def test_two_operators_at_once_tell_the_story_of_one(

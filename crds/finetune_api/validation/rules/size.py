@@ -19,7 +19,8 @@ for each tool that has set them, and then there is the status.
 
 def size(job: FineTuneJob, _target: str) -> Iterator[Finding]:
     """No more than fits beside all that is stored with it."""
-    spec = job.model_dump(mode="json", by_alias=True, exclude_none=True)["spec"]
+    # of the job, not of its spec: that would have Pydantic build a section once more
+    spec = job.model_dump(mode="json", by_alias=True, exclude_none=True, include={"spec"})["spec"]
     sections = {name: _bytes(value) for name, value in spec.items()}
     total = sum(sections.values())
     if total > MAX_SPEC_BYTES:

@@ -45,6 +45,22 @@ async def test_the_times_in_a_status_are_the_api_servers(rig: Rig) -> None:
     )
 
 
+async def test_an_attempt_is_not_lost_because_the_watch_of_jobs_is_behind(rig: Rig) -> None:
+    """Another operator has made it, or this one was stopped for a while: its ConfigMap would be deleted."""
+    rig.know()
+    await rig.reconciler.reconcile(KEY)
+    attempt = {"number": 1, "startTime": "2026-01-01T12:00:00Z", "pods": 1}
+    rig.state.jobs.forget("team", "tune-1", "u")
+    assert not rig.state.jobs.of_job(KEY)
+    rig.api.version = 200
+    stored = rig.api.stored[JOBS.path("team", "tune-1")]
+    stored["metadata"]["resourceVersion"] = "199"
+    rig.know(status={**rig.api.statuses[-1], "attempts": [attempt]})
+    await rig.reconciler.reconcile(KEY)
+    assert "ConfigMap" in {made["kind"] for made in rig.api.stored.values()}
+    assert rig.api.statuses[-1]["attempts"][0].get("outcome", "Running") == "Running"
+
+
 async def test_a_watch_that_is_faster_than_the_answer_is_not_taken_for_deaf(rig: Rig, clock: Any) -> None:
     rig.api.told = lambda made: made["kind"] == "Job" and rig.state.tell(JOBS, "ADDED", made)
     rig.know()
