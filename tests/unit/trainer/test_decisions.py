@@ -41,7 +41,8 @@ AUTOMATIC = sorted(automatic_fields(structural_schema(FineTuneJobSpec)))
 
 def key(path: str) -> str:
     """Where the status says what became of a field."""
-    return "outputPrecision" if path == "output.precision" else path.rpartition(".")[2]
+    named = {"output.precision": "outputPrecision", "quantization.type": "quantization"}
+    return named.get(path, path.rpartition(".")[2])
 
 
 def facts(job: ResolvedJob, base: Path, resumed_step: int | None = None) -> dict[str, str]:
