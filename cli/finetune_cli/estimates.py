@@ -85,8 +85,8 @@ def _facts(result: Estimate, automatic: Decided | None) -> list[tuple[str, str]]
     ]
     if automatic is not None:
         before = automatic.undecided.memory
-        without = f"{before.expected / GIB:.0f} GiB, and up to {before.high / GIB:.0f}"
-        facts.append(("auto", f"{automatic.text}: without that, about {without}"))
+        without = f": without that, about {before.expected / GIB:.0f} GiB, and up to {before.high / GIB:.0f}"
+        facts.append(("auto", automatic.text + (without if automatic.differs else "")))
     return facts + [("assumed", assumption) for assumption in result.steps.assumptions]
 
 

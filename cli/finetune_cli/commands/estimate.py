@@ -63,7 +63,7 @@ class Found(NamedTuple):
     """As it will run, with every auto decided."""
 
     automatic: "Decided | None"
-    """What auto becomes, where that makes a difference."""
+    """What auto becomes."""
 
     nearest: "Fit | None"
     proposal: "tuple[Fit, Fit] | None"
@@ -97,7 +97,7 @@ def _json_object(found: Found, arguments: argparse.Namespace) -> dict[str, Any]:
     told: dict[str, Any] = {"fits": found.run.fits}
     told["nearestFit"] = found.nearest.text if found.nearest else None
     told |= shown.to_json_object()
-    if found.automatic:
+    if found.automatic and found.automatic.differs:
         told["automatic"] = found.automatic.to_json_object()
     if arguments.fit:
         told["fit"] = fit_object(found.proposal)

@@ -9,7 +9,6 @@ from finetune_api.base import AUTO
 from finetune_api.catalog import architecture_of
 from finetune_api.estimate.estimate import Estimate, estimate, on_devices
 from finetune_api.estimate.fit import Change, apply, as_text, mistakes, propose_fit, settings
-from finetune_api.estimate.setup import setup_for
 from finetune_api.hardware import Accelerator, HardwareCatalog
 from finetune_api.job import FineTuneJob, FineTuneJobSpec
 from finetune_api.validation.fields import value_at
@@ -125,7 +124,13 @@ class Decided:
     """What was `auto`, and what changed with it, by field path."""
     estimate: Estimate
     undecided: Estimate
-    """What `estimate` says of the job itself."""
+    """What `estimate` says of the job itself: with a micro-batch of 1, no checkpointing, stage 0 and an
+    unquantized base for every `auto`."""
+
+    @property
+    def differs(self) -> bool:
+        """Whether something else runs than `undecided` is about."""
+        return self.estimate.setup != self.undecided.setup
 
     @property
     def text(self) -> str:
@@ -146,11 +151,11 @@ def decided(
     tokens: int | None = None,
     catalog: HardwareCatalog | None = None,
 ) -> Decided | None:
-    """What `automatic` makes of a job; None where that is what `estimate` counts already: a micro-batch of 1,
-    no checkpointing, stage 0, an unquantized base. Arguments and errors are those of `estimate`."""
+    """What `automatic` makes of a job; None where nothing of it is `auto`. Arguments and errors are those of
+    `estimate`."""
     placed = on_devices(job, accelerator, devices)
     made = automatic(placed, accelerator, catalog)
-    if setup_for(made, accelerator) == setup_for(placed, accelerator):
+    if made == placed:
         return None
     fields = [path for field, others in COUPLED.items() for path in (field, *others)]
     changes = {

@@ -133,8 +133,15 @@ def test_what_is_decided_and_what_it_saves_is_told(job):
         "quantization.type": "nf4",
         "method.type": "qlora",
     }
+    assert found.differs
     assert found.estimate.memory.high < found.undecided.memory.low
-    assert decided(job(ALL_AUTO), find_accelerator("a100-80gb")) is None
+    assert decided(job({"training.gradientCheckpointing": "none"}), find_accelerator("t4")) is None
+
+
+def test_what_changes_nothing_is_told_too(job, a100):
+    found = decided(job(ALL_AUTO), a100)
+    assert found.changes["quantization.type"] == "none"
+    assert not found.differs
 
 
 @pytest.mark.parametrize("accelerator", ACCELERATORS, ids=lambda item: item.name)
