@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from finetune_api import FineTuneJobSpec, ResolvedJob
+from finetune_api.base import AUTO_PATTERN
 from finetune_api.crd import structural_schema
 from finetune_api.protocol import FineTuneReport
 from finetune_trainer.data.dataset import DataFacts
@@ -27,7 +28,7 @@ QLORA_MERGED: dict[str, Any] = {
 
 def automatic_fields(schema: dict[str, Any], path: str = "") -> Iterator[str]:
     """Paths of the fields whose schema allows `auto`."""
-    if "auto" in schema.get("enum", ()):
+    if "auto" in schema.get("enum", ()) or schema.get("pattern") == AUTO_PATTERN:
         yield path.removeprefix(".")
     for name, field in schema.get("properties", {}).items():
         yield from automatic_fields(field, f"{path}.{name}")
@@ -39,10 +40,17 @@ def automatic_fields(schema: dict[str, Any], path: str = "") -> Iterator[str]:
 AUTOMATIC = sorted(automatic_fields(structural_schema(FineTuneJobSpec)))
 
 
+NAMES = {
+    "output.precision": "outputPrecision",
+    "quantization.type": "quantization",
+    "distributed.zeroStage": "strategy",
+}
+"""What is not called as the field is."""
+
+
 def key(path: str) -> str:
     """Where the status says what became of a field."""
-    named = {"output.precision": "outputPrecision", "quantization.type": "quantization"}
-    return named.get(path, path.rpartition(".")[2])
+    return NAMES.get(path, path.rpartition(".")[2])
 
 
 def facts(job: ResolvedJob, base: Path, resumed_step: int | None = None) -> dict[str, str]:
@@ -55,7 +63,7 @@ def facts(job: ResolvedJob, base: Path, resumed_step: int | None = None) -> dict
 
 def test_the_walk_finds_the_fields() -> None:
     assert len(AUTOMATIC) >= 15
-    assert {"model.loadPrecision", "method.lora.taskType", "checkpoints.resume"} <= set(AUTOMATIC)
+    assert {"model.loadPrecision", "method.lora.taskType", "training.microBatchSize"} <= set(AUTOMATIC)
 
 
 @pytest.mark.parametrize("path", AUTOMATIC)
