@@ -250,15 +250,15 @@ def test_evaluation_chooses_the_best_checkpoint(make_job: MakeJob) -> None:
     assert float(result.metrics["evalLoss"]) == pytest.approx(scores[6], rel=1e-4)
 
 
-@pytest.mark.parametrize(("spec", "kind"), [(FULL, "model"), (LORA, "adapter")])
+@pytest.mark.parametrize(("spec", "kind", "rate"), [(FULL, "model", 0.3), (LORA, "adapter", 1.0)])
 def test_a_run_that_no_longer_improves_stops_early_and_leaves_its_best_state(
-    make_job: MakeJob, spec: dict[str, Any], kind: str
+    make_job: MakeJob, spec: dict[str, Any], kind: str, rate: float
 ) -> None:
     early = spec | {
         # a rate at which the loss soon rises again
         "training": {
             "maxSteps": 40,
-            "learningRate": 0.3,
+            "learningRate": rate,
             "schedule": {"type": "constant"},
             "earlyStopping": {"patience": 2},
         },
