@@ -1,5 +1,6 @@
 """Attention document by document: the same logits and gradients as for each document alone."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,16 @@ from finetune_trainer.training.by_document import NAME, attend_by_document
 from small_models import model
 
 LENGTHS = (7, 1, 5, 9)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Several threads round the products of a mixture's experts by how many tokens each expert gets, and so
+    by what the other document is; then the trial has to say no."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def documents() -> list[Sample]:
