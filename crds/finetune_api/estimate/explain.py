@@ -31,12 +31,19 @@ def explain(result: Estimate) -> list[Line]:
     setup, parts, counts = result.setup, result.memory.parts, count_parameters(result.setup)
     return [
         _weights(setup, counts, parts.weights),
-        _per_weight("gradients", "trained weights × bytes of a gradient", counts, parts.gradients),
+        _per_weight(
+            "gradients",
+            "trained weights × bytes of a gradient",
+            counts,
+            parts.gradients,
+            setup.ranks if setup.zero_stage >= 2 else 1,
+        ),
         _per_weight(
             "optimizer",
             "trained weights × bytes of the optimizer's states (and fp32 originals under DeepSpeed)",
             counts,
             parts.optimizer,
+            setup.ranks if setup.zero_stage >= 1 else 1,
         ),
         _activations(setup, counts, parts.activations),
         _logits(setup, parts.logits),
@@ -68,12 +75,13 @@ def _weights(setup: Setup, counts: ParameterCounts, size: float) -> Line:
     return Line("weights", formula, f"({' + '.join(terms)}){share}{own} = {_gib(size)}" if size else _gib(0))
 
 
-def _per_weight(name: str, formula: str, counts: ParameterCounts, size: float) -> Line:
-    """What one device holds for each trained weight, shared out already."""
+def _per_weight(name: str, formula: str, counts: ParameterCounts, size: float, shares: int) -> Line:
+    """What one device holds for the trained weights, of which so many devices have a share each."""
     if not size:
         return Line(name, formula, f"none at the peak = {_gib(0)}")
-    each = size / max(1, counts.trained)
-    return Line(name, formula, f"{counts.trained:,} × {each:.6f} B on one device = {_gib(size)}")
+    each = size * shares / max(1, counts.trained)
+    shared = f" / {shares}" if shares > 1 else ""
+    return Line(name, formula, f"{counts.trained:,} × {each:.6g} B{shared} = {_gib(size)}")
 
 
 def _activations(setup: Setup, counts: ParameterCounts, size: float) -> Line:
