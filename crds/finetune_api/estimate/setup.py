@@ -178,7 +178,7 @@ def setup_for(job: FineTuneJob, accelerator: Accelerator, devices: int | None = 
     if architecture is None:
         raise UnknownArchitectureError(
             f"model: the architecture of {spec.model.id or spec.model.path or 'the model'} is not in the "
-            "catalog. Use a model of `finetune models`, or describe it in model.config."
+            "catalog. For an estimate, put a model of `finetune models` in its place, or model.config."
         )
     training, distributed = spec.training, spec.distributed
     ranks = devices or distributed.nodes * processes_per_node(spec)

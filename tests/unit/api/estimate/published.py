@@ -7,6 +7,7 @@ has those that were opened last. Sizes in GiB; where a table says GB of 10⁹ by
 from typing import Final, Literal
 
 from measurement import GB, LITGPT, LITGPT_LONGEST_FIRST, Q_V, Measurement, lora
+from programs import PLAIN_LOOP
 from published_blind import MEASUREMENTS as BLIND
 from published_blind import SOURCES as BLIND_SOURCES
 from published_examples import MEASUREMENTS as EXAMPLES
@@ -22,8 +23,6 @@ from published_qwen import SOURCES as QWEN_SOURCES
 from published_search import MEASUREMENTS as SEARCH
 from published_search import SOURCES as SEARCH_SOURCES
 from published_t4 import RANK_16, RANK_32, T4Run
-
-from finetune_api.estimate.program import PLAIN_LOOP
 
 _FIRST_SOURCES: Final = {
     "T4, allocated": "fitcheck-llm 0.3.1, data/measurements, sessions of 2026-09-15 and 16, rank 32",

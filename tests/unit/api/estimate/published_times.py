@@ -6,6 +6,7 @@ Rows of tables with hundreds were chosen before any was compared: one per model 
 from typing import Any, Final
 
 from measurement import Measurement
+from programs import FIRST_FLASH_ATTENTION
 from published import MEASUREMENTS
 from published_foundry import A100, A100_40, H100, MPT
 from published_fresh import TIME_SOURCES as FRESH_SOURCES
@@ -15,8 +16,6 @@ from published_search import TIME_SOURCES as SEARCH_SOURCES
 from published_search import TIMINGS as SEARCH
 from published_t4 import RANK_16, RANK_32
 from timing import Timing
-
-from finetune_api.estimate.program import FIRST_FLASH_ATTENTION
 
 OWN_SOURCES: Final = {
     "Time, llm-foundry A100": "mosaicml/llm-foundry, scripts/train/benchmarking, A100 80 and 40 GB, FSDP",

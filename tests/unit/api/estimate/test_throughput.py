@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from programs import FIRST_FLASH_ATTENTION, PLAIN_LOOP
 
 from finetune_api.estimate import estimate, setup_for
 from finetune_api.estimate.estimate import on_devices
 from finetune_api.estimate.operations import pass_work
 from finetune_api.estimate.parameters import count_parameters
-from finetune_api.estimate.program import FIRST_FLASH_ATTENTION, PLAIN_LOOP
 from finetune_api.estimate.throughput import flops_per_token, throughput
 from finetune_api.hardware import find_accelerator, parse_overrides
 
