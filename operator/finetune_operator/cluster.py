@@ -210,7 +210,7 @@ class Cluster:
             response = await self._client.call_api(
                 method, url, headers, payload, _request_timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS)
             )
-            text = (await response.read()).decode()
+            text = (await response.read()).decode(errors="replace")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise UnreachableError(f"{method} {path}: the API server does not answer: {error!r}") from error
         self.clock.heard(response.headers.get("Date"))
