@@ -9,7 +9,7 @@ import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -164,13 +164,13 @@ class FailingWatches(BaseHTTPRequestHandler):
     def _pass_on(self) -> None:
         port, tls = self.api_server
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        connection = http.client.HTTPSConnection("127.0.0.1", port, context=tls)
         # a long list would come compressed, and the answer that is passed on does not say so
         headers = {name: value for name, value in self.headers.items() if name != "Accept-Encoding"}
-        connection.request(self.command, self.path, body, headers)
-        with connection.getresponse() as response:
-            self._answer(response.status, response.read(), response.headers.get("Date"))
-        connection.close()
+        with closing(http.client.HTTPSConnection("127.0.0.1", port, context=tls)) as connection:
+            connection.request(self.command, self.path, body, headers)
+            with connection.getresponse() as response:
+                status, content, date = response.status, response.read(), response.headers.get("Date")
+        self._answer(status, content, date)
 
     def _answer(self, status: int, body: bytes, date: str | None = None) -> None:
         self.send_response_only(status)
