@@ -159,7 +159,7 @@ def test_a_run_that_goes_on_from_a_checkpoint_on_a_gpu_learns_what_it_does_on_a_
     on_gpu, reporter = gpu_job(**settings), Reporter([])
     with pretended_gpu(monkeypatch):
         with pytest.raises(InterruptedRunError, match="stopped after step 2"):
-            train(on_gpu, reporter, StopAfter(reporter, 2))
+            train(on_gpu, reporter, StopAfter(reporter, 3))
         assert train(gpu_job(attempt=2, **settings)).resumed_step == 2
     assert curve(on_gpu) == pytest.approx(curve(on_cpu), rel=1e-4)
     assert asked == ["fp32"] * 3, "nothing less"
